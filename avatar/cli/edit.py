@@ -1,28 +1,34 @@
-"""`headsplat edit`: an avatar with other colors of hair, brows, eyes and skin, or a beard."""
+"""`headsplat edit`: an avatar with other colors, paint, hidden layers, hair or glasses of another one, or a style."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import Between, Out
+from avatar.cli.arguments import Between, OptionalPath, Out
 from avatar.cli.outputs import Output, reserved
 from avatar.errors import HeadsplatError
 
+if TYPE_CHECKING:
+    from avatar.model.edits import Edits
+
 HairColor = Annotated[str | None, arg(metavar="NAME|R,G,B")]
+StyleName = Annotated[str | None, arg(metavar="NAME|FILE")]
+Layers = Annotated[str | None, arg(metavar="NAME,...")]
+Lender = Annotated[Path | None, arg(metavar="OTHER.avatar")]
 
 
 @dataclass(frozen=True)
 class EditCommand:
-    """Change named attributes of an avatar; everything else stays as it is."""
+    """Change an avatar: colors, paint, layers, hair or glasses of another one, styles; everything else stays."""
 
     avatar: Annotated[Positional[Path], arg(metavar="ME.avatar")]
     """the avatar file to change a copy of"""
     out: Out
-    """the .avatar file to write"""
+    """the .avatar file to write; with --uv-template the .png file to paint on"""
     hair: HairColor = None
     """black, brown, dark-blond, blond, red, gray, white, or the mean color of the hair as it is seen, 0 to 255"""
     brows: HairColor = None
@@ -34,21 +40,103 @@ class EditCommand:
     beard: Annotated[float, Between(0, 1)] = 0.0
     """a short beard in the color of the hair: .3 stubble, 1 full"""
     amount: Annotated[float, Between(0, 1)] = 1.0
-    """how much of all these changes"""
+    """how much of these changes of color"""
+    paint: OptionalPath = None
+    """a square PNG with transparency in the UV layout of the head: its marks are painted on the skin"""
+    uv_template: bool = False
+    """write the UV layout of the avatar in its colors instead, to be painted on in a layer of its own"""
+    hide: Layers = None
+    """layers to leave out: skin, brows, hair, glasses, clothes"""
+    hair_from: Lender = None
+    """take the hair of another avatar of the same head model"""
+    glasses_from: Lender = None
+    """take the glasses of another avatar of the same head model"""
+    style: StyleName = None
+    """film-noir, freckles, lipstick, makeup, pale, tan, or a .style.json file"""
+    style_out: OptionalPath = None
+    """also write the colors, hidden layers, marks and paint given here as a .style.json file"""
     overwrite: bool = False
     """replace an output that exists"""
 
     def run(self) -> int:
         """Write the avatar; returns the exit code."""
         from avatar.model.avatar_file import read_avatar, save_avatar
-        from avatar.model.edit import Edit, edited, edited_extras
+        from avatar.model.edit import edited_extras
+        from avatar.model.edits import with_edits
+        from avatar.model.style import write_style
+
+        if self.uv_template:
+            return self._template()
+        edits = self._edits()
+        outputs = [Output(self.out, suffixes=(".avatar",))]
+        if self.style_out is not None:
+            outputs.append(Output(self.style_out, "--style-out", suffixes=(".json",)))
+        inputs = (self.avatar, self.paint, self.hair_from, self.glasses_from, self.style)
+        with reserved(outputs, inputs, overwrite=self.overwrite):
+            header, avatar = read_avatar(self.avatar)
+            result = with_edits(avatar, edits)
+            extras = edited_extras(header, avatar)
+            others = (lender.consent for lender in edits.lenders)
+            extras["consent"] = " ".join(dict.fromkeys(text for text in (extras["consent"], *others) if text))
+            save_avatar(self.out, result, extras)
+            if self.style_out is not None:
+                write_style(self.style_out, edits.style)
+        content = edits.content()
+        shown = {**content.pop("edit", {}), **content, **({"style": self.style} if self.style else {})}
+        if self.style is not None:
+            shown.pop("marks", None)
+        print(f"{self.out}: {self.avatar} with " + ", ".join(f"{name} {_text(value)}" for name, value in shown.items()))
+        return 0
+
+    def _edits(self) -> Edits:
+        """All that the options ask for; raises HeadsplatError where that is nothing, or a file is wrong."""
+        from avatar.model.avatar_file import read_avatar
+        from avatar.model.edit import Edit
+        from avatar.model.edit_layers import parse_layers
+        from avatar.model.edits import Edits, Lender
+        from avatar.model.paint_file import read_canvas
+        from avatar.model.style import Style, combined, read_style
 
         edit = Edit(self.hair, self.brows, self.eyes, self.skin, self.beard, self.amount)
-        changes = edit.changes()
-        if len(changes) < 2:
-            raise HeadsplatError("edit: nothing to change; give --hair, --brows, --eyes, --skin or --beard")
-        with reserved([Output(self.out, suffixes=(".avatar",))], (self.avatar,), overwrite=self.overwrite):
-            header, avatar = read_avatar(self.avatar)
-            save_avatar(self.out, edited(avatar, edit), edited_extras(header, avatar))
-        print(f"{self.out}: {self.avatar} with " + ", ".join(f"{name} {value}" for name, value in changes.items()))
+        given = (self.paint, self.hide, self.hair_from, self.glasses_from, self.style)
+        if len(edit.changes()) < 2 and all(value is None for value in given):
+            raise HeadsplatError(
+                "edit: nothing to change; give --hair, --brows, --eyes, --skin, --beard, --paint, --hide, --hair-from, "
+                "--glasses-from or --style"
+            )
+        hide = () if self.hide is None else parse_layers(self.hide)
+        style = Style(edit, hide, paint=None if self.paint is None else read_canvas(self.paint))
+        if self.style is not None:
+            style = combined(read_style(self.style), style)
+        lenders = []
+        for layer, path in (("hair", self.hair_from), ("glasses", self.glasses_from)):
+            if path is not None:
+                header, other = read_avatar(path)
+                lenders.append(Lender(layer, other, path.name, str(header.get("consent", ""))))
+        return Edits(style, tuple(lenders))
+
+    def _template(self) -> int:
+        """Write the UV layout as a PNG; returns the exit code."""
+        import cv2
+        import numpy as np
+
+        from avatar.common.files import atomic_path
+        from avatar.common.image_io import write_image
+        from avatar.export.texture import texture
+        from avatar.model.avatar_file import load_avatar
+        from avatar.model.surface_map import SIZE, SurfaceMap
+
+        with reserved([Output(self.out, suffixes=(".png",))], (self.avatar,), overwrite=self.overwrite):
+            avatar = load_avatar(self.avatar)
+            SurfaceMap.of(avatar.head, 64)
+            image = np.rint(texture(avatar, SIZE).clamp(0, 1).numpy() * 255).astype(np.uint8)
+            with atomic_path(self.out) as part:
+                write_image(part, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        print(
+            f"{self.out}: paint over it in a layer of its own, and give that layer, a PNG with transparency, to --paint"
+        )
         return 0
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -123,7 +123,7 @@ def _run(
     avatar = read_in_appearance(path, options.appearance)[1]
     with (
         Recording(options.record, overwrite=options.overwrite) as recording,
-        closing(_session(avatar, name, sources, recording, device)) as session,
+        closing(_session(avatar, path, name, sources, recording, device)) as session,
     ):
         _set_up(session, options, motion)
         if live is not None:
@@ -139,7 +139,9 @@ def _run(
     return DONE if closed else INTERRUPTED
 
 
-def _session(avatar: Avatar, name: str, sources: LiveSources, recording: Recording, device: torch.device) -> Session:
+def _session(
+    avatar: Avatar, path: Path, name: str, sources: LiveSources, recording: Recording, device: torch.device
+) -> Session:
     """The window's session with its live sources and outlets."""
     from avatar.cli.outlets import CameraOutlet, RecordingOutlet
     from viewer.outputs.outlets import Outlets
@@ -149,7 +151,7 @@ def _session(avatar: Avatar, name: str, sources: LiveSources, recording: Recordi
         "record": lambda: RecordingOutlet(recording),
         "virtual camera": CameraOutlet,
     }
-    return Session(avatar, name, sources.choices(), Outlets(factories), device=device)
+    return Session(avatar, name, sources.choices(), Outlets(factories), device=device, path=path)
 
 
 def _open_outlets(session: Session, options: WindowedOptions) -> None:

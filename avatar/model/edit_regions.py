@@ -6,6 +6,7 @@ color, against the colors of the places that certainly are hair, skin and clothe
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -267,7 +268,7 @@ class Regions:
         weight = self._posterior(self.skin_model, chance)
         face = (self._on_skin > 0.5) & ~neck & (self._cover < 0.05)
         return self._smooth(weight, face & (self._brow < 0.05) & (self._beard < 0.3), chance) * (
-            1 - 0.8 * self._brow * smoothstep(*_BROW_OF_SKIN, self._unlike_near())
+            1 - 0.8 * self._brow * smoothstep(*_BROW_OF_SKIN, self.unlike_near())
         )
 
     def beard(self) -> Floats:
@@ -276,15 +277,19 @@ class Regions:
 
     def brows(self) -> Floats:
         """Weights [P] of brows: how much of each place is hair, the rest is the skin between; 0 without brows."""
-        unlike, place = self._unlike_near(), self._brow > 0.5
+        unlike, place = self.unlike_near(), self._brow > 0.5
         pure = float(np.quantile(unlike[place], _PURE)) if place.any() else 0.0
         if pure < _BROW[1]:
             return np.zeros(len(unlike))
         return self._brow * np.clip((unlike - _BROW[0]) / (pure - _BROW[0]), 0, 1)
 
-    def _unlike_near(self) -> Floats:
-        """Difference [P] of the color from the bare skin around, root mean square."""
-        difference: Floats = np.sqrt(((self.places.colors - self._skin_near()) ** 2).mean(1))
+    def unlike_near(self, highest: float = math.inf) -> Floats:
+        """Difference [P] of the color from the bare skin around, root mean square.
+
+        Args:
+            highest: centimeters from the mesh up to which a place is taken for skin.
+        """
+        difference: Floats = np.sqrt(((self.places.colors - self._skin_near(highest)) ** 2).mean(1))
         return difference
 
     def bare(self, hair: Floats, skin: Floats) -> Floats:
@@ -310,9 +315,9 @@ class Regions:
         """Mask [P] of the visible places with a weight of more than one half."""
         return (weight > 0.5) & (self.places.area > 0.01)
 
-    def _skin_near(self) -> Floats:
-        """Color [P,3] of the bare skin around each place."""
-        rows = np.flatnonzero(self.bare_skin())
+    def _skin_near(self, highest: float) -> Floats:
+        """Color [P,3] of the bare skin around each place, up to `highest` centimeters from the mesh."""
+        rows = np.flatnonzero(self.bare_skin() & (self.places.height <= highest))
         if len(rows) < ENOUGH:
             return np.broadcast_to(np.median(self.places.colors, 0), self.places.colors.shape)
         _, near = cKDTree(self.places.surface[rows]).query(self.places.surface, k=ENOUGH)

@@ -24,6 +24,7 @@ from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
 from avatar import cli
 from avatar.model.avatar_file import load_avatar
+from tests.support.edit_scenarios import layers, paint
 from tests.support.fake_live import LIVE, Smile
 from tests.support.window_driver import Scenario, WindowDriver, run_scenarios
 from viewer.render.orbit import Orbit
@@ -354,7 +355,7 @@ def scenarios(files: Files) -> dict[str, Scenario]:
     """All scenarios, in order."""
     without_files = (
         load, yaw, field_of_view, resolution, background, kinds, splats, drag, pan, wheel, home, face,
-        preset, search, source, missing_source, snapshot, saved_view, frames,
+        preset, search, source, missing_source, snapshot, saved_view, frames, paint, layers,
     )  # fmt: skip
     with_files = (drop_motion, drop_damaged, drop_avatar)
     found: dict[str, Scenario] = {scenario.__name__: scenario for scenario in without_files}
@@ -367,7 +368,7 @@ def main(avatar: str, motion: str, other: str, damaged: str, folder: str) -> Non
     torch.set_num_threads(1)
     files, out = Files(Path(avatar), Path(motion), Path(other), Path(damaged)), Path(folder)
     (out / "written").mkdir(parents=True)
-    session = Session(load_avatar(avatar), files.avatar.name, LIVE, folder=out / "written")
+    session = Session(load_avatar(avatar), files.avatar.name, LIVE, folder=out / "written", path=files.avatar)
     session.apply([Change("camera", replace(session.state.camera, height=256))])
     run_scenarios(session, scenarios(files), out)
     words = ["view", avatar, "--motion", motion, "--size", "256", "--seconds", "1", "--json", str(out / "report.json")]

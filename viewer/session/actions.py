@@ -12,6 +12,7 @@ from viewer.outputs.outlets import OutletKind, Outlets
 from viewer.outputs.snapshot import save_snapshot
 from viewer.render.orbit import Orbit
 from viewer.session.edits import Action
+from viewer.session.painting import Painting
 from viewer.session.pose_sources import LivePipeline
 from viewer.session.source_selector import SourceSelector
 from viewer.session.state import State
@@ -37,6 +38,9 @@ class ActionTarget(Protocol):
 
     def restart_source(self) -> None:
         """Start the active live source again."""
+
+    def edit_avatar(self, edit: Callable[[Painting], object]) -> None:
+        """Change the edits of the avatar and show the result; raises HeadsplatError where it cannot be edited."""
 
 
 def live_pipeline_of(target: ActionTarget) -> LivePipeline:
@@ -88,14 +92,22 @@ def _restart_source(target: ActionTarget) -> None:
     target.restart_source()
 
 
+def _save_avatar(target: ActionTarget) -> None:
+    target.edit_avatar(lambda painting: target.show_message(f"{painting.save(target.folder)}: saved, with its edits"))
+
+
 #: Each may raise HeadsplatError, which is reported; `choose file` is the window's.
 ACTIONS: Mapping[Action, Callable[[ActionTarget], None]] = {
     "calibrate": _calibrate,
     "close": _close,
+    "find layers": lambda target: target.edit_avatar(Painting.find_layers),
     "learn person": _learn_person,
     "record": _toggle("record"),
+    "redo": lambda target: target.edit_avatar(Painting.redo),
     "restart source": _restart_source,
+    "save avatar": _save_avatar,
     "save view": _save_view,
     "snapshot": _snapshot,
+    "undo": lambda target: target.edit_avatar(Painting.undo),
     "virtual camera": _toggle("virtual camera"),
 }

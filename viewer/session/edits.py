@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Literal
 
 from viewer.render.view_settings import ViewSettings
-from viewer.session.state import CameraSettings, Panels, Sliders, Timeline
+from viewer.session.state import CameraSettings, Editing, Panels, Sliders, Timeline
 
 Action = Literal[
     "calibrate",  # take the driver's next resting face as the neutral
     "choose file",  # open the system's file dialog
     "close",
     "learn person",  # another person is in front of the camera
+    "find layers",  # count their Gaussians
     "record",  # start or stop recording
+    "redo",
     "restart source",  # start the active live source again
+    "save avatar",  # with its edits, as a new file
     "save view",
     "snapshot",  # write the image to a file
+    "undo",
     "virtual camera",  # start or stop
 ]
 
@@ -26,8 +30,8 @@ Action = Literal[
 class Change:
     """Replaces a part of the state."""
 
-    part: Literal["camera", "view", "sliders", "timeline", "panels"]  # field of State
-    value: CameraSettings | ViewSettings | Sliders | Timeline | Panels
+    part: Literal["camera", "view", "sliders", "timeline", "panels", "editing"]  # field of State
+    value: CameraSettings | ViewSettings | Sliders | Timeline | Panels | Editing
 
 
 @dataclass(frozen=True)
@@ -66,4 +70,27 @@ class SetGain:
     factor: float
 
 
-Edit = Change | Do | SelectSource | OpenFile | RemoveView | SetGain
+@dataclass(frozen=True)
+class Paint:
+    """Stamps the brush on the surface of the head under a place of the image."""
+
+    at: tuple[float, float]  # 0..1 from the upper left corner of the image as rendered
+    first: bool  # of its stroke
+
+
+@dataclass(frozen=True)
+class HideLayer:
+    """Hides or shows a layer."""
+
+    layer: str
+    hidden: bool
+
+
+@dataclass(frozen=True)
+class AddStyle:
+    """Adds the edits of a preset or a file."""
+
+    source: str
+
+
+Edit = Change | Do | SelectSource | OpenFile | RemoveView | SetGain | Paint | HideLayer | AddStyle

@@ -22,6 +22,7 @@ class OpenedAvatar:
 
     avatar: Avatar
     name: str  # of its file
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ Opened = OpenedAvatar | OpenedView | OpenedMotion
 def open_any(path: Path, avatar: Avatar) -> Opened:
     """Read an avatar, a motion for `avatar`, or a saved view; raises HeadsplatError."""
     if path.suffix == ".avatar":
-        return OpenedAvatar(load_avatar(path), shown(path.name))
+        return OpenedAvatar(load_avatar(path), shown(path.name), path)
     if (orbit := read_view(path)) is not None:
         return OpenedView(path.stem, orbit)
     return OpenedMotion(MotionPoseSource(avatar, load_motion_source(path).motion), shown(path.name))

@@ -19,11 +19,12 @@ from viewer.outputs.outlets import Outlets, RenderedFrame
 from viewer.render.orbit import Orbit, field_of_view
 from viewer.session.actions import ACTIONS, live_pipeline_of
 from viewer.session.driver_preview import DriverPreview
-from viewer.session.edits import Change, Edit, OpenFile, RemoveView, SelectSource, SetGain
+from viewer.session.edits import AddStyle, Change, Edit, HideLayer, OpenFile, Paint, RemoveView, SelectSource, SetGain
 from viewer.session.opening import FileOpener, Opened, OpenedAvatar, OpenedView
+from viewer.session.painting import Painting
 from viewer.session.pose_sources import LiveSourceChoice, MotionPoseSource
 from viewer.session.source_selector import SourceSelector
-from viewer.session.state import TIMELINE, AvatarInfo, CameraSettings, State, Timeline
+from viewer.session.state import TIMELINE, AvatarInfo, CameraSettings, Editing, State, Timeline
 from viewer.session.training_view import TrainingView
 from viewer.session.viewport import Viewport
 from viewer.stats.counters import STALE, Counters
@@ -45,6 +46,7 @@ class Session:
         folder: Path = Path(),
         clock: Callable[[], float] = time.monotonic,
         device: torch.device | None = None,
+        path: Path | None = None,
     ) -> None:
         """
         Args:
@@ -55,6 +57,7 @@ class Session:
             folder: where snapshots and saved views are written.
             clock: returns seconds; latencies are measured with it.
             device: on which images are rendered; None: that of the avatar. Everything else stays where the avatar is.
+            path: of its file; None: the avatar cannot be edited.
         """
         self.outlets, self.folder, self._clock = outlets or Outlets(), folder, clock
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
@@ -66,6 +69,7 @@ class Session:
         self.closing = False
         self._advanced_at = self._status_at = -math.inf  # seconds
         self.state = State(AvatarInfo.of(avatar, name), self.sources.choices())
+        self._painting = None if path is None else Painting(avatar, path)
 
     @property
     def avatar(self) -> Avatar:
@@ -135,8 +139,10 @@ class Session:
         """Show a status message."""
         self._set_status(message=message, failed=failed)
 
-    def show_avatar(self, avatar: Avatar, name: str) -> None:
-        """Show another avatar; camera, view settings and sliders stay, a loaded motion is retargeted to it.
+    def show_avatar(self, avatar: Avatar, name: str, path: Path | None = None) -> None:
+        """Show another avatar, without the edits of the one before.
+
+        Camera, view settings and sliders stay, a loaded motion is retargeted to it.
 
         Raises:
             HeadsplatError: that motion cannot be retargeted; the avatar before stays.
@@ -147,7 +153,9 @@ class Session:
             timeline = replace(timeline, notes=motion.notes)
         self.sources.replace_avatar(avatar, sources)
         self.viewport.replace_avatar(renderer)
-        self.state = replace(self.state, avatar=AvatarInfo.of(avatar, name), timeline=timeline)
+        editing = Editing(brush=self.state.editing.brush)
+        self.state = replace(self.state, avatar=AvatarInfo.of(avatar, name), timeline=timeline, editing=editing)
+        self._painting = None if path is None else Painting(avatar, path)
         self._sync_sources()
         self._select(selected)
 
@@ -177,6 +185,23 @@ class Session:
         saved = tuple(row for row in camera.saved if row[0] != name)
         self.state = replace(self.state, camera=replace(camera, orbit=orbit, saved=(*saved, (name, orbit))))
 
+    def edit_avatar(self, edit: Callable[[Painting], object]) -> None:
+        """Change the edits of the avatar and show the result; raises HeadsplatError where it cannot be edited."""
+        painting = self._painting
+        if painting is None:
+            raise HeadsplatError("this avatar has no file yet; edit it when its training is finished")
+        edit(painting)
+        self.state = replace(self.state, editing=painting.editing(self.state.editing))
+        if painting.shown is not self.avatar:
+            self.viewport.update_avatar(painting.shown)
+            self.sources.update_avatar(painting.shown)
+            self.state = replace(self.state, avatar=AvatarInfo.of(painting.shown, self.state.avatar.name))
+
+    def _paint(self, edit: Paint) -> None:
+        if (rendered := self.viewport.rendered) is not None:
+            brush = self.state.editing.brush
+            self.edit_avatar(lambda painting: painting.stroke(brush, edit.at, *rendered, edit.first))
+
     # Edits.
 
     def _apply(self, edit: Edit) -> None:
@@ -194,6 +219,12 @@ class Session:
             self.state = replace(self.state, camera=replace(camera, saved=saved))
         elif isinstance(edit, SetGain):
             live_pipeline_of(self).gains[edit.group] = edit.factor
+        elif isinstance(edit, Paint):
+            self._paint(edit)
+        elif isinstance(edit, HideLayer):
+            self.edit_avatar(lambda painting: painting.hide(edit.layer, edit.hidden))
+        elif isinstance(edit, AddStyle):
+            self.edit_avatar(lambda painting: painting.add_style(edit.source))
         else:
             ACTIONS[edit.action](self)
 
@@ -236,7 +267,7 @@ class Session:
     def show(self, opened: Opened) -> None:
         """Show what was opened; raises HeadsplatError as `show_avatar` and `show_motion`."""
         if isinstance(opened, OpenedAvatar):
-            self.show_avatar(opened.avatar, opened.name)
+            self.show_avatar(opened.avatar, opened.name, opened.path)
         elif isinstance(opened, OpenedView):
             self.apply_view(opened.name, opened.orbit)
         else:

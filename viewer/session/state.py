@@ -119,6 +119,28 @@ class Panels:
 
 
 @dataclass(frozen=True)
+class Brush:
+    """The brush that paints on the surface of the head."""
+
+    color: tuple[float, float, float] = (0.8, 0.1, 0.15)  # display sRGB, 0..1
+    radius: float = 4.0  # millimeters
+    opacity: float = 1.0  # 0..1
+    hardness: float = 0.8  # 0..1, part of the radius without a fall of the opacity
+
+
+@dataclass(frozen=True)
+class Editing:
+    """Edits of the avatar; panels set the brush and whether it is active, the session the rest."""
+
+    active: bool = False  # whether the mouse paints; else it moves the camera
+    brush: Brush = Brush()
+    hidden: tuple[str, ...] = ()  # layers
+    layers: tuple[int, ...] = ()  # Gaussians of each layer; empty before they are known
+    undo: int = 0  # edits that can be taken back
+    redo: int = 0
+
+
+@dataclass(frozen=True)
 class Status:
     """What the session reports; panels only read it."""
 
@@ -151,4 +173,5 @@ class State:
     sliders: Sliders = field(default_factory=Sliders)
     timeline: Timeline = Timeline()
     panels: Panels = Panels()
+    editing: Editing = Editing()
     status: Status = field(default_factory=Status)

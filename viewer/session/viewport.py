@@ -54,6 +54,8 @@ class Viewport:
         self.renderer = self._framing = self.renderer_of(avatar)
         #: what the image was rendered from
         self._rendered: tuple[ImageRequest, AvatarPose] | None = None
+        #: the same of the image that is shown, though it may have to be rendered again
+        self._shown: tuple[ImageRequest, AvatarPose] | None = None
         self._moved_at = -math.inf  # seconds
 
     @property
@@ -68,7 +70,7 @@ class Viewport:
     def replace_avatar(self, renderer: Renderer) -> None:
         """Show another avatar."""
         self.renderer = self._framing = renderer
-        self._rendered = None
+        self._rendered = self._shown = None
 
     def update_avatar(self, avatar: Avatar) -> None:
         """Show a newer snapshot of the same avatar; the front camera stays that of the first one."""
@@ -100,6 +102,14 @@ class Viewport:
         """The camera [1] of an image of that size."""
         return orbit.camera(self._framing.front(width, height), self._framing.center)
 
+    @property
+    def rendered(self) -> tuple[Camera, AvatarPose] | None:
+        """The camera [1] and the pose of the image; None before there is one."""
+        if self._shown is None:
+            return None
+        request, pose = self._shown
+        return self.camera(request.orbit, *request.size), pose
+
     def request(self, state: State, now: float) -> ImageRequest:
         """What the image at `now` seconds depends on."""
         return ImageRequest(state.view, self.size(state.camera, now), state.camera.orbit)
@@ -112,7 +122,7 @@ class Viewport:
 
     def render(self, request: ImageRequest, pose: AvatarPose) -> np.ndarray:
         """Render the image; it is overwritten by the next call."""
-        self._rendered = request, pose
+        self._rendered = self._shown = request, pose
         camera = self.camera(request.orbit, *request.size)
         image = self.renderer.render(pose.params, camera, request.view, pose.torso)
         self.image = image

@@ -267,6 +267,19 @@ def test_the_first_avatar_dropped_again_restores_its_image(results: Results) -> 
     assert results("drop_avatar")["back"] == 0
 
 
+def test_the_mouse_paints_and_keys_undo_and_redo(results: Results) -> None:
+    result = results("paint")
+    assert result["painted"] > 0.05 and result["gaussians"] > 5
+    assert result["undone"] == 0 and result["redone"] == 0
+    assert not result["orbited"] and not result["active"]
+
+
+def test_a_check_box_hides_a_layer_until_undo(results: Results) -> None:
+    result = results("layers")
+    assert result["hidden"] == ["clothes"] and result["fewer"] > 5
+    assert result["same"] == 0
+
+
 def test_the_window_closes_by_the_close_action(window: Path) -> None:
     assert (window / "results" / "closed").read_text() == "by action"
 

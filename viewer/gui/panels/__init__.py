@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from imgui_bundle import imgui
 
 from viewer.gui.panels.camera import camera_panel
+from viewer.gui.panels.edit import edit_panel
 from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel
 from viewer.gui.panels.source import source_panel
@@ -42,5 +43,6 @@ PANELS: tuple[tuple[str, str, Panel, bool], ...] = (
     ("Face", "Right", face_panel, True),
     ("Camera", "Right", camera_panel, True),
     ("View", "Right", view_panel, True),
+    ("Edit", "Right", edit_panel, True),
     ("Timeline", "Bottom", timeline_panel, True),
 )

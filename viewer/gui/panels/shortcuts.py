@@ -58,6 +58,20 @@ def _front(state: State) -> Iterator[Edit]:
     yield Change("camera", replace(state.camera, orbit=Orbit()))
 
 
+def _brush(state: State) -> Iterator[Edit]:
+    yield Change("editing", replace(state.editing, active=not state.editing.active))
+
+
+def _undo(state: State) -> Iterator[Edit]:
+    if state.editing.undo:
+        yield Do("undo")
+
+
+def _redo(state: State) -> Iterator[Edit]:
+    if state.editing.redo:
+        yield Do("redo")
+
+
 def _help(state: State) -> Iterator[Edit]:
     yield Change("panels", replace(state.panels, help=not state.panels.help))
 
@@ -75,6 +89,9 @@ SHORTCUTS = (
     Shortcut(imgui.Key.c, "C", "calibrate: take the driver's resting face", _do(Do("calibrate"))),
     Shortcut(imgui.Key.p, "P", "save the image to a file", _do(Do("snapshot"))),
     Shortcut(imgui.Key.r, "R", "start or stop recording motion and video", _do(Do("record"))),
+    Shortcut(imgui.Key.b, "B", "paint with the mouse, or move the camera again", _brush),
+    Shortcut(imgui.Key.mod_ctrl | imgui.Key.z, "Ctrl+Z", "undo the last edit of the avatar", _undo),
+    Shortcut(imgui.Key.mod_ctrl | imgui.Key.mod_shift | imgui.Key.z, "Ctrl+Shift+Z", "redo it", _redo),
     Shortcut(imgui.Key.o, "O", "open an avatar, a motion or a view", _do(Do("choose file"))),
     Shortcut(imgui.Key.mod_shift | imgui.Key.slash, "?", "this list", _help),
     Shortcut(imgui.Key.mod_ctrl | imgui.Key.q, "Ctrl+Q", "close", _do(Do("close"))),
@@ -83,6 +100,7 @@ SHORTCUTS = (
 #: Mouse input, by location.
 _MOUSE = {
     "in the image": (("drag", "orbit"), ("right drag", "pan"), ("wheel", "distance"), ("double click", "front view")),
+    "in the image while painting": (("drag", "paint"), ("right drag", "orbit"), ("Shift+drag", "pan")),
     "on a slider": (("right click", "reset to 0"), ("Ctrl+click", "type a number")),
 }
 _NAME_WIDTH = 6.5  # heights of the font

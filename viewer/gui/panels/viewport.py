@@ -1,4 +1,4 @@
-"""The avatar's image: drag to orbit, right drag to pan, wheel for the distance."""
+"""The avatar's image: drag to orbit or paint, right drag to pan, wheel for the distance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imgui_bundle import imgui
 
 from viewer.render.orbit import Orbit
-from viewer.session.edits import Change, Edit
+from viewer.session.edits import Change, Edit, Paint
 from viewer.session.state import SLIDERS, TIMELINE, State
 
 if TYPE_CHECKING:
@@ -39,26 +39,46 @@ def viewport_panel(state: State, textures: Textures) -> Iterator[Edit]:
     imgui.set_cursor_pos(start)
     flags = imgui.ButtonFlags_.mouse_button_left | imgui.ButtonFlags_.mouse_button_right
     imgui.invisible_button("image", size, flags | imgui.ButtonFlags_.mouse_button_middle)
-    moved = _moved(state.camera.orbit, -size.y if mirrored else size.y, size.y)
+    painting = state.editing.active
+    if (
+        painting
+        and imgui.is_item_active()
+        and imgui.is_mouse_down(imgui.MouseButton_.left)
+        and not imgui.get_io().key_shift
+    ):
+        yield from _painted(size, mirrored)
+    moved = _moved(state.camera.orbit, -size.y if mirrored else size.y, size.y, painting)
     if moved != state.camera.orbit:
         yield Change("camera", replace(state.camera, orbit=moved))
     if state.panels.camera_preview and state.source not in (SLIDERS, TIMELINE) and textures.preview.size[0]:
         _preview(start, size, textures, mirrored)
 
 
-def _moved(orbit: Orbit, horizontal: float, vertical: float) -> Orbit:
+def _painted(size: imgui.ImVec2, mirrored: bool) -> Iterator[Edit]:
+    """The stamp of the brush where the mouse is pressed or has moved."""
+    io, corner, clicked = imgui.get_io(), imgui.get_item_rect_min(), imgui.is_item_activated()
+    if clicked or io.mouse_delta.x or io.mouse_delta.y:
+        across, down = (io.mouse_pos.x - corner.x) / size.x, (io.mouse_pos.y - corner.y) / size.y
+        yield Paint((1 - across if mirrored else across, down), clicked)
+
+
+def _moved(orbit: Orbit, horizontal: float, vertical: float, painting: bool = False) -> Orbit:
     """The orbit after mouse input on the image.
 
     Args:
         orbit: before.
         horizontal: pixels of the screen for a drag of 1 to the right; negative in a mirrored image.
         vertical: the same downwards.
+        painting: whether the left button paints; the right one orbits then, and pans with shift.
     """
     io = imgui.get_io()
     if imgui.is_item_active():
         right, down = io.mouse_delta.x / horizontal, io.mouse_delta.y / vertical
-        panning = imgui.is_mouse_down(imgui.MouseButton_.right) or imgui.is_mouse_down(imgui.MouseButton_.middle)
-        if panning or io.key_shift:
+        right_button = imgui.is_mouse_down(imgui.MouseButton_.right)
+        panning = (right_button and not painting) or imgui.is_mouse_down(imgui.MouseButton_.middle) or io.key_shift
+        if painting and not panning and not right_button:
+            return orbit
+        if panning:
             meters = _PAN * orbit.distance / orbit.lens
             orbit = orbit.panned(-right * meters, down * meters)
         else:
@@ -66,7 +86,7 @@ def _moved(orbit: Orbit, horizontal: float, vertical: float) -> Orbit:
     if imgui.is_item_hovered():
         if io.mouse_wheel:
             orbit = orbit.scaled_distance(_ZOOM**io.mouse_wheel)
-        if imgui.is_mouse_double_clicked(imgui.MouseButton_.left):
+        if not painting and imgui.is_mouse_double_clicked(imgui.MouseButton_.left):
             orbit = Orbit()
     return orbit
 
