@@ -106,6 +106,8 @@ class ExportCommand:
             frames = self._relit(frames, relighting)
             with stage("exporting") as update:
                 show(self._write(frames, update))
+        if frames.avatar.wrinkles is not None and (self.rigged or self.out.suffix in _WEB):
+            say(f"{self.out}: without the wrinkles of the avatar, which this format cannot carry")
         if self.rigged or (self.out.suffix in (*_MESHES, *_WEB) and not self.splats):
             _log_license(frames.avatar)
         return 0

@@ -20,6 +20,7 @@ from avatar.model.pose_corrector import PoseCorrector
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.torso_regression import TorsoRegression
+from avatar.model.wrinkles import Wrinkles
 from avatar.types import Gaussians, HeadParams, PosedLayer
 
 
@@ -62,6 +63,7 @@ class Avatar(nn.Module):
         self.rig = rig
         self.blendshapes = blendshapes
         self.layer = layer
+        self.wrinkles: Wrinkles | None = None
         self.offsets = nn.Parameter(initial["offsets"].clone())
         self.quats = nn.Parameter(initial["quats"].clone())
         self.log_scales = nn.Parameter(initial["log_scales"].clone())
@@ -176,12 +178,14 @@ class Avatar(nn.Module):
         """Gaussians [B,N] in the world from offsets that are blended already.
 
         Args:
-            extra: [B,M,CHANNELS] blended offsets of the first M Gaussians, in the units of the blendshapes.
+            extra: [B,M,CHANNELS] blended offsets of the first M Gaussians, in units of the blendshapes; no wrinkles.
             vertices: [B,V,3] meters, skull frame.
             rotation: [B,3,3] skull frame -> world.
             translation: [B,3] meters, origin of the skull frame in the world.
             torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the rig's torso map.
         """
+        if self.wrinkles is not None:
+            extra = self.wrinkles(extra, vertices, self.rig)
         offsets, quats, scales, opacities, sh = ops.deform(
             self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors, extra, self.blendshapes.units
         )

@@ -20,6 +20,8 @@ PREFIXES = ("avatar.", "head.", "region.", "layer.")
 PERSON = "person."
 #: Prefix of the tensors for the light of the clip and for other lights; programs without it show the colors as stored.
 LIGHT = "light."
+#: Prefix of the tensors of wrinkles; programs without it ignore them.
+WRINKLES = "wrinkles."
 #: The dtypes of the format by their names in safetensors.
 DTYPES = {
     "F32": torch.float32,

@@ -32,6 +32,7 @@ from avatar.model.avatar_checks import (
     LIGHT,
     PERSON,
     PREFIXES,
+    WRINKLES,
     check_header,
     check_light,
     check_person,
@@ -45,6 +46,7 @@ from avatar.model.person_file import person_entry, person_tensors, restore_perso
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
+from avatar.model.wrinkles_file import restore_wrinkles, wrinkle_entry, wrinkle_tensors
 from avatar.ops.devices import chosen_device
 from avatar.types import JOINT_NAMES, check_shape
 
@@ -73,7 +75,7 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
         avatar: the avatar to store.
         extras: further entries of the header (settings, capture, consent note); plain JSON values.
     """
-    apart = ("layer.", LIGHT, APPEARANCE)  # stored under names of their own
+    apart = ("layer.", LIGHT, APPEARANCE, WRINKLES)  # stored under names of their own
     tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items() if not name.startswith(apart)}
     if avatar.layer is not None:
         tensors["layer.texels"] = avatar.layer.texels()
@@ -85,10 +87,11 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
     packed = {name: _pack(name, value) for name, value in tensors.items()}
     header = describe(avatar) | dict(extras or {}) | {"tensors_sha256": checksum(packed)}
-    header.pop(ENTRY, None)
-    header |= person_entry(avatar) | light_entry(avatar) | appearance_entry(avatar)
+    for name in ("person", "light", ENTRY, "wrinkles"):  # of the avatar, not of the file that `extras` come from
+        header.pop(name, None)
+    header |= person_entry(avatar) | light_entry(avatar) | appearance_entry(avatar) | wrinkle_entry(avatar)
     packed |= {name: _pack(name, value) for name, value in person_tensors(avatar).items()}
-    packed |= light_tensors(avatar) | appearance_tensors(avatar)
+    packed |= light_tensors(avatar) | appearance_tensors(avatar) | wrinkle_tensors(avatar)
     with atomic_path(Path(path), SafetensorError, RuntimeError) as part:
         save_file(packed, part, metadata={"headsplat": json.dumps(header)})
 
@@ -161,6 +164,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
         avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
         try:
             _add_layer(avatar, tensors, header.get("layer_skin") is True)
+            restore_wrinkles(avatar, header, tensors)
         except ValueError as error:
             raise _damaged(Path(path), str(error)) from error
     restore_person(avatar, header, tensors)
@@ -189,7 +193,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         check_header(header, VERSION)
         recordings_of(header)
-        known = (*PREFIXES, PERSON, LIGHT, APPEARANCE)
+        known = (*PREFIXES, PERSON, LIGHT, APPEARANCE, WRINKLES)
         tensors = {name: _tensor(name, entry) for name, entry in stored if name.startswith(known)}
         if "tensors_sha256" in header and header["tensors_sha256"] != checksum(tensors):
             raise ValueError("its tensors do not match their checksum")

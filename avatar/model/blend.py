@@ -98,6 +98,7 @@ def _without(avatar: Avatar, kept: Tensor) -> Avatar:
     rig = avatar.rig
     fewer.rig = Rig(rig.triangles[kept], rig.bary[kept], rig.skin[kept], rig.torso)
     fewer.rig.stretch = rig.stretch
+    fewer.wrinkles = None  # a blend has none
     return fewer
 
 

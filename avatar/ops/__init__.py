@@ -29,6 +29,7 @@ from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step, takes_bfloat16
 from .sh import rotate_sh
 from .splat import splat, splat_features
+from .strain import principal_strains
 from .stretch import vertex_stretch
 from .texels import texel_colors
 
@@ -59,6 +60,7 @@ __all__ = [
     "one_thread",
     "one_thread_each",
     "photometric",
+    "principal_strains",
     "rigid_normal",
     "rotate_sh",
     "splat",

@@ -23,6 +23,7 @@ from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
 from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
 from .splat import Projected, SplatOutput, SplatSettings, project, rasterize, splat, splat_features
+from .strain import principal_strains
 from .stretch import TENSOR_SIZE, StretchMesh, stretch_mesh, vertex_stretch
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "mesh",
     "mouth_light",
     "photometric",
+    "principal_strains",
     "project",
     "rasterize",
     "rigid_normal",

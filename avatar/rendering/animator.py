@@ -132,6 +132,8 @@ class Animator:
         avatar = self.avatar
         one = slice(frame, frame + 1)
         extra = ops.blend(None, self.basis, poses.blendshape_weights[one])
+        if avatar.wrinkles is not None:
+            extra = avatar.wrinkles(extra, vertices, avatar.rig)
         offsets, quats, scales, opacities, sh = ops.deform(
             avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra,
             avatar.blendshapes.units,

@@ -26,7 +26,7 @@ class Group:
     name: str
     param: Tensor
     rate: float
-    per_gaussian: bool = False  # rows are Gaussians: rows that a step does not touch stay unchanged
+    per_gaussian: bool = False  # rows are the first Gaussians, or all: rows that a step does not touch stay unchanged
     outer: bool = False  # a basis whose gradient is given as an outer product
     eps: float = EPS
 
@@ -61,7 +61,7 @@ class Optimizer:
             param = group.param
             if param.grad is None:
                 continue
-            rows = touched if group.per_gaussian else None
+            rows = touched[: len(param)] if group.per_gaussian else None
             rate = group.rate * factor
             ops.adam_step(param, param.grad, group.m, group.v, rate, *BETAS, group.eps, self.steps, rows)
             param.grad = None

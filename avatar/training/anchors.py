@@ -100,6 +100,11 @@ class Anchors:
         assert colors.grad is not None
         away = colors.detach()[first:] - self.initial["colors"][first:]
         colors.grad[first:].addcmul_(away, weak[:, None], value=self._batch)
+        wrinkles = self._avatar.wrinkles
+        if wrinkles is not None and wrinkles.coefficients.grad is not None:
+            hidden = rows[rows < wrinkles.count]
+            away = wrinkles.coefficients.detach()[hidden]
+            wrinkles.coefficients.grad[hidden] += self._batch * ANCHOR_WEIGHTS["colors"] * away
         basis = self._avatar.blendshapes.basis
         if basis.grad is not None:
             rows = rows[rows < basis.shape[1]]

@@ -22,6 +22,7 @@ class LearningRates:
     basis: float = 3e-3  # in avatar.model.blendshapes.UNITS
     mix: float = 2e-3
     network: float = 3e-3
+    wrinkle: float = 0.03  # color per strain
     texel: float = 4e-3
     texel_gain: float = 0.01
     torso: float = 3e-4
@@ -83,6 +84,7 @@ class TrainConfig:
     filter: float = 0.4  # standard deviation of the low-pass filter in space, pixels at the nearest training view
     dilation: float = 0.05  # pixels^2 added to the projected covariance
     stretch: bool = True  # Gaussians stretch with the triangles that expressions and the jaw move
+    wrinkles: bool = False  # color and opacity of the face by the local strain of its mesh, too; needs stretch
     relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
     layer: bool = True  # teeth, tongue and eyeballs as a textured mesh behind the Gaussians; gsplat cannot render it
     skin: bool = False  # the skin of the face in the layer, too: fewer Gaussians do
@@ -108,6 +110,8 @@ class TrainConfig:
             raise ValueError(
                 'offsets: a network is compiled into reduced bases; set mode = "reduced" and bases above 0'
             )
+        if self.wrinkles and not self.stretch:
+            raise ValueError("wrinkles: they follow the stretch of the mesh; set stretch = true, too")
         if self.gaussians * self.bases > MAX_BASIS:
             raise ValueError(
                 f"gaussians: {self.gaussians} times {self.bases} bases are {self.gaussians * self.bases}, "

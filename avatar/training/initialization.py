@@ -20,6 +20,7 @@ from avatar.model.neutral import resting_expression
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch, stretching_vertices
+from avatar.model.wrinkles import Wrinkles
 from avatar.training.config import TrainConfig
 from avatar.training.hair_height import hair_heights
 from avatar.training.local_bases import face_parts, keep_local, local_mask
@@ -90,6 +91,9 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
         rig.stretch = Stretch(head, stretching_vertices(head), triangles)
     blendshapes = _blendshapes(head, frames, config, samples, count)
     avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), layer)
+    if config.wrinkles:
+        avatar.wrinkles = Wrinkles(count)
+        avatar.wrinkles.learn_limits(frames.states.vertices, rig)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     return avatar
 

@@ -40,6 +40,8 @@ MIN_OPACITY, MAX_OPACITY = 0.01, 0.99
 
 PER_GAUSSIAN = ("offsets", "log_scales", "quats", "logit_opacities", "colors")
 BINDING = ("triangles", "bary", "skin")
+#: Name of the optimizer group whose rows are the Gaussians with blendshapes.
+WRINKLES = "wrinkles"
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,12 @@ def _copy(avatar: Avatar, anchors: Anchors, optimizer: Optimizer, sources: Tenso
     if bool((targets < shapes.count).all()):
         for values in (shapes.basis, shapes.mask):
             values[:, targets] = values[:, sources]
+        if avatar.wrinkles is not None:
+            for values in (avatar.wrinkles.coefficients, avatar.wrinkles.limit):
+                values[targets] = values[sources]
     for group in optimizer.groups:
+        if group.name == WRINKLES and not bool((targets < shapes.count).all()):
+            continue
         if group.per_gaussian:
             group.m[targets], group.v[targets] = 0, group.v[sources]
         elif group.name == "basis" and bool((targets < shapes.count).all()):

@@ -45,7 +45,7 @@ from avatar.training.perceptual.loss import FIRST as FIRST_PERCEPTUAL
 from avatar.training.perceptual.loss import PerceptualLoss
 from avatar.training.prediction import predict
 from avatar.training.prior_colors import set_prior_colors
-from avatar.training.relocation import measure, relocate, relocation_due
+from avatar.training.relocation import WRINKLES, measure, relocate, relocation_due
 from avatar.training.round_eyes import RoundEyes
 from avatar.training.torso_depth import smooth_torso_depth
 
@@ -134,6 +134,9 @@ class Trainer:
             groups += layer_groups(avatar.layer, rates, batch)
         if avatar.light is not None:
             groups.append(Group("light", avatar.light.shape, rates.light))
+        if avatar.wrinkles is not None:
+            eps = batch * EPS_OF_GAUSSIANS["colors"]
+            groups.append(Group(WRINKLES, avatar.wrinkles.coefficients, rates.wrinkle, per_gaussian=True, eps=eps))
         if avatar.blendshapes.mix.numel():
             groups.append(Group("mix", avatar.blendshapes.mix, rates.mix))
         if avatar.blendshapes.basis.numel():

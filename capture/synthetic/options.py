@@ -34,6 +34,7 @@ class SyntheticOptions:
     held_out: bool = False  # some expressions and the wider rotations occur only in the last fifth
     arc: float = 35.0  # degrees from the front of the face to the outermost camera
     light: str = "room"  # a name in capture.synthetic.rooms.LIGHTS
+    wrinkles: bool = False  # lines of the face follow the local compression of the skin, not the expression
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):

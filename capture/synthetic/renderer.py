@@ -14,6 +14,7 @@ from avatar import ops
 from avatar.types import NECK, ROOT
 from capture.synthetic.appearance import Appearance
 from capture.synthetic.clothes import Garment
+from capture.synthetic.compression import Compression
 from capture.synthetic.glasses import Glasses
 from capture.synthetic.hair import HairSystem, Ribbons
 from capture.synthetic.lighting import Lighting, Shadows
@@ -52,7 +53,13 @@ class Renderer:
     """Renders a person frame by frame; textures are painted once."""
 
     def __init__(
-        self, appearance: Appearance, person: Person, seed: int, detail: float = 1.0, light: str = "room"
+        self,
+        appearance: Appearance,
+        person: Person,
+        seed: int,
+        detail: float = 1.0,
+        light: str = "room",
+        wrinkles: bool = False,
     ) -> None:
         """
         Args:
@@ -61,6 +68,7 @@ class Renderer:
             seed: of textures and hair.
             detail: the image size relative to the default; it sets the resolution of textures and hair.
             light: a name in `rooms.LIGHTS`.
+            wrinkles: whether the lines of the face are as deep as the skin is compressed there.
         """
         self.person = person
         self._lighting = Lighting(light)
@@ -94,6 +102,7 @@ class Renderer:
         smiling = [0.5 * name.startswith("mouthSmile") for name in names]
         self._closing = np.array([0.5 * name.startswith("eyeBlink") for name in names], np.float32)
         self._line_weights = np.array([raised, smiling], np.float32)
+        self._compression = Compression(person) if wrinkles else None
 
     def render(self, pose: Pose, views: Sequence[View]) -> list[Image]:
         """Render one time step from every camera of `views`."""
@@ -107,6 +116,8 @@ class Renderer:
         center = skull[1] + skull[0] @ _CENTER
         shadows = self._lighting.cast(np.concatenate([surface, hull]), occluder_faces, center)
         lit = self._lit_surface(surface, shadows)
+        if self._compression is not None:
+            lit = np.concatenate([lit, self._compression.depth(head, len(surface))[:, None]], 1)
         closed = float(pose.expression @ self._closing)
         images = []
         for view in views:
@@ -168,7 +179,9 @@ class Renderer:
         shade = 1 + bump @ self._lighting.key
         for weights, lines in zip(self._line_weights, self._lines, strict=True):
             strength = float(pose.expression @ weights)
-            if strength > 0.02:
+            if self._compression is not None:
+                shade *= 1 - pixels[:, 7] * lines[rows]
+            elif strength > 0.02:
                 shade *= 1 - strength * lines[rows]
         rgb = texel[:, :3] * pixels[:, :3] * shade[:, None]
         shadow = 0.12 + 0.88 * pixels[:, 6]

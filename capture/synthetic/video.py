@@ -59,7 +59,7 @@ class SyntheticScene:
         person = Person(appearance)
         self.views = make_views(options)
         detail = options.width / _DEFAULT_WIDTH
-        self._renderer = Renderer(appearance, person, options.seed, detail, options.light)
+        self._renderer = Renderer(appearance, person, options.seed, detail, options.light, options.wrinkles)
         seeds = (options.seed + _SEED_STEP * camera for camera in range(options.cameras))
         self._phones = [Phone(options.width, options.height, options.noise, seed) for seed in seeds]
         rng = np.random.default_rng(options.seed)
