@@ -40,12 +40,16 @@ def expression_features(params: HeadParams) -> Tensor:
 
 
 def principal_directions(soft: Tensor, number: int) -> Tensor:
-    """Directions [F,number] on which the rows of `soft` [T,F] have unit variance; zeros beyond the rank of `soft`."""
+    """Principal directions [F,number] of the rows of `soft` [T,F]; zeros beyond their rank.
+
+    On the first one the rows have unit variance, and the others keep their variance relative to it: with unit variance
+    on all, the noise of small components would weigh as much as what the face does.
+    """
     _, singular, directions = torch.linalg.svd(soft, full_matrices=False)
     keep = min(number, int((singular > 1e-4 * singular[0].clamp_min(1e-12)).sum()), len(singular))
-    scale = singular[:keep] / max(len(soft), 1) ** 0.5
     components = torch.zeros(soft.shape[1], number)
-    components[:, :keep] = directions[:keep].T / scale.clamp_min(1e-6)
+    largest = singular[0] / max(len(soft), 1) ** 0.5
+    components[:, :keep] = directions[:keep].T / largest.clamp_min(1e-6)
     return components
 
 
