@@ -15,6 +15,7 @@ import cv2
 import torch
 
 from avatar.common.files import atomic_path
+from avatar.common.image_io import encode_png
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.decals import Canvas
@@ -87,8 +88,8 @@ def write_style(path: Path, style: Style) -> None:
     """Write `style` as a JSON file, with the paint as a PNG in it."""
     content = {"headsplat": "style", "version": 1, **style.content()}
     if style.paint is not None:
-        png = cv2.imencode(".png", cv2.cvtColor(style.paint, cv2.COLOR_RGBA2BGRA))[1]
-        content["paint"] = base64.b64encode(png.tobytes()).decode("ascii")
+        png = encode_png(cv2.cvtColor(style.paint, cv2.COLOR_RGBA2BGRA))
+        content["paint"] = base64.b64encode(png).decode("ascii")
     with atomic_path(path) as part:
         part.write_text(json.dumps(content, indent=1), encoding="utf-8")
 

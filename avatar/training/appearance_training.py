@@ -48,6 +48,15 @@ class AppearanceTraining:
         self.moments = {name: torch.zeros(2, *getattr(appearance, name).shape) for name in CHANGED}
         self.moments = {name: value.to(avatar.offsets.device) for name, value in self.moments.items()}
 
+    @classmethod
+    def of(
+        cls, avatar: Avatar, recording: Tensor | None, rates: LearningRates, batch: int
+    ) -> AppearanceTraining | None:
+        """The training of the appearances of `avatar`; None for an avatar of one recording, arguments as above."""
+        if avatar.appearance is None or recording is None:
+            return None
+        return cls(avatar, avatar.appearance, recording, rates, batch)
+
     def next_frames(self, step: int, rng: np.random.Generator) -> Tensor:
         """Indices [B] of the images of step `step`, all of one recording: permutations, one after another."""
         index = step % len(self._images)

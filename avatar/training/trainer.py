@@ -76,8 +76,7 @@ class Trainer:
             perceptual: added to the loss in the last third, on the device; None: none.
         """
         self.avatar, self.guidance, self.processes = avatar, guidance, processes or Processes()
-        self.perceptual = perceptual
-        self.config = config
+        self.perceptual, self.config = perceptual, config
         self.tracked = frames.states  # before the refinement, on the host
         self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
         self.round_eyes = None if avatar.layer is None else RoundEyes(avatar.head, avatar.layer)
@@ -88,9 +87,7 @@ class Trainer:
         coarse = frames.resized(0.5) if config.size > 256 and config.coarse_share > 0 else None
         self.full, self.coarse = frames.to(self.device), None if coarse is None else coarse.to(self.device)
         self._move()
-        self.looks = None
-        if avatar.appearance is not None and frames.recording is not None:
-            self.looks = AppearanceTraining(avatar, avatar.appearance, frames.recording, config.rates, config.batch)
+        self.looks = AppearanceTraining.of(avatar, frames.recording, config.rates, config.batch)
         self.rng = np.random.default_rng(config.seed + 1)
         self.queue: list[int] = []
         self.steps_done = 0
@@ -260,7 +257,8 @@ class Trainer:
         avatar = self.avatar
         if self.steps_done % constraints.EVERY == 0 and self.anchors.initial:
             constraints.apply_limits(avatar, self.anchors.initial["log_scales"])
-            keep_local(avatar.blendshapes)
+            if self.config.mode == "local":
+                keep_local(avatar.blendshapes)
             if avatar.layer is not None and self.round_eyes is not None:
                 self.round_eyes(avatar.layer.delta, self.optimizer.moment("texels").sqrt())
                 limit_texels(avatar.layer)

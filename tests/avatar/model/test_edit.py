@@ -310,7 +310,7 @@ def test_the_command_refuses_what_changes_nothing(
     source, target = tmp_path / "me.avatar", tmp_path / "new.avatar"
     save_avatar(source, tiny_avatar)
     for arguments, text in (
-        ([], "nothing to change; give --hair, --brows, --eyes, --skin or --beard"),
+        ([], "nothing to change; give --hair, --brows, --eyes, --skin, --beard, --paint"),
         (["--hair", "mauve"], "hair: expected black"),
         (["--skin", "2"], "--skin: expected -1 to 1, got 2"),
         (["--hair", "red"], "hair: the avatar has none"),
