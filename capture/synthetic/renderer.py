@@ -91,8 +91,7 @@ class Renderer:
             parts.insert(1, self._glasses.paint(TexelGrid(self._glasses.faces, resolution)))
         self._table = np.concatenate([_packed(part) for part in parts])
         self._lines = [
-            np.concatenate([part.brow_lines for part in parts]),
-            np.concatenate([part.smile_lines for part in parts]),
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("brow_lines", "smile_lines")
         ]
         # Indirect light inside the mouth; without it teeth and tongue would be black.
         mouth = person.region("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
