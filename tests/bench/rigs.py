@@ -21,6 +21,7 @@ from avatar.model.blendshapes import CHANNELS, Blendshapes
 from avatar.training.adam import Group
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
+from avatar.training.perceptual.loss import PerceptualLoss
 from avatar.training.trainer import Trainer
 
 #: What the published rigs do not have: a mesh for mouth and eyes, Gaussians that stretch with triangles, relocation, a
@@ -95,7 +96,8 @@ class RigTrainer(Trainer):
 
     def __init__(self, rig: Rig, avatar: Avatar, frames: TrainingFrames, config: TrainConfig) -> None:
         self._rig = rig
-        super().__init__(avatar, frames, config)
+        loss = PerceptualLoss(config.perceptual) if config.perceptual else None
+        super().__init__(avatar, frames, config, perceptual=loss)
         if not avatar.blendshapes.basis.numel() or isinstance(avatar.blendshapes, MovedByNetwork):
             self.outer = False
 
