@@ -96,11 +96,10 @@ class Renderer:
         # Indirect light inside the mouth; without it teeth and tongue would be black.
         mouth = person.region("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
         self._mouth_light = mouth[:, None] * np.array([0.34, 0.27, 0.24], np.float32)
-        names = person.head.expression_names
-        raised = [0.5 * name.startswith(("browInner", "browOuter")) for name in names]
-        smiling = [0.5 * name.startswith("mouthSmile") for name in names]
-        self._closing = np.array([0.5 * name.startswith("eyeBlink") for name in names], np.float32)
-        self._line_weights = np.array([raised, smiling], np.float32)
+        starts = ("browInner", "browOuter"), ("mouthSmile",), ("eyeBlink",)
+        halves = [[0.5 * name.startswith(start) for name in person.head.expression_names] for start in starts]
+        self._closing = np.array(halves[2], np.float32)
+        self._line_weights = np.array(halves[:2], np.float32)
         self._compression = Compression(person) if wrinkles else None
 
     def render(self, pose: Pose, views: Sequence[View]) -> list[Image]:
