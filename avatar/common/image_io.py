@@ -35,16 +35,21 @@ def read_image(path: Path, mode: int) -> np.ndarray | None:
     size = declared_size(data)
     if size is None or min(size) < 1:
         return None
-    if size[0] * size[1] > MAX_PIXELS:
-        raise HeadsplatError(
-            f"{path}: an image of {size[0]}x{size[1]} pixels, {MAX_PIXELS // 1_000_000} million is the most that is "
-            "read; make it smaller"
-        )
+    check_pixels(path, size)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error:
         return None
     return image if image is not None and image.dtype in (np.uint8, np.uint16) else None
+
+
+def check_pixels(path: Path, size: tuple[int, int]) -> None:
+    """Raise HeadsplatError if an image of `size` (width, height) has more than MAX_PIXELS pixels."""
+    if size[0] * size[1] > MAX_PIXELS:
+        raise HeadsplatError(
+            f"{path}: an image of {size[0]}x{size[1]} pixels, {MAX_PIXELS // 1_000_000} million is the most that is "
+            "read; make it smaller"
+        )
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -13,7 +13,7 @@ from av.video.plane import VideoPlane
 from numpy.typing import NDArray
 
 from avatar.common.files import os_error_sentence
-from avatar.common.image_io import MAX_PIXELS, read_image
+from avatar.common.image_io import check_pixels, read_image
 from avatar.errors import HeadsplatError
 
 SUFFIXES = (".hdr", ".exr", ".png", ".jpg", ".jpeg")
@@ -60,11 +60,7 @@ def _float(path: Path, suffix: str) -> NDArray[np.float32] | None:
     size = _declared_size(data[:_HEADER], suffix)
     if size is None or min(size) < 1:
         return None
-    if size[0] * size[1] > MAX_PIXELS:
-        raise HeadsplatError(
-            f"{path}: an image of {size[0]}x{size[1]} pixels, {MAX_PIXELS // 1_000_000} million is the most that is "
-            "read; make it smaller"
-        )
+    check_pixels(path, size)
     return _decoded_hdr(data) if suffix == ".hdr" else _decoded_exr(data)
 
 
