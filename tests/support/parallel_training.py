@@ -7,6 +7,7 @@ Each process writes the avatar's tensors to OUT/RANK.pt. MODE: `whole`; `stop`, 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from threading import Event
@@ -30,6 +31,8 @@ def main(capture: Path, out: Path, mode: str) -> None:
     """Train and write."""
     relocation.EVERY = 10
     stop, steps = Event(), []
+    if mode == "lost":  # torchrun ends the others too: whether they notice the loss first is chance
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def count(avatar: Avatar) -> None:
         steps.append(1)
