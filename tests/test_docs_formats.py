@@ -91,7 +91,7 @@ class Case:
     camera: Camera
 
 
-@pytest.fixture(scope="module", params=["reduced", "expression", "version 1", "version 2", "version 3"])
+@pytest.fixture(scope="module", params=["reduced", "expression", "version 1", "version 2", "version 3", "version 4"])
 def case(request: pytest.FixtureRequest, tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: Any) -> Case:
     if request.param.startswith("version"):
         generator = torch.Generator().manual_seed(1)

@@ -139,6 +139,7 @@ def _gaussians(avatar: Avatar, blocks: Blocks) -> dict[str, Any]:
         "filter_scale": avatar.sampling.filter_scale,
         "dilation": avatar.sampling.dilation,
         **{key: getattr(shapes, key).tolist() for key in ("mean", "spread", "low", "high", "components", "mix")},
+        "network": None if shapes.network is None else {k: v.tolist() for k, v in shapes.network.named_parameters()},
     }
 
 

@@ -104,6 +104,13 @@ _OPTIONAL = {
     "layer.shadow": _Values("F32", "2", 0, 1),
     "layer.reflections": _Values("F32", "2 R R", 0, 1),
 }
+#: The network that adds to the weights of reduced blendshapes: all in files of version 5, none in earlier ones.
+_WEIGHT_NETWORK = {
+    "avatar.blendshapes.network.hidden": _Values("F32", "F H"),
+    "avatar.blendshapes.network.hidden_bias": _Values("F32", "H"),
+    "avatar.blendshapes.network.output": _Values("F32", "H K"),
+    "avatar.blendshapes.network.output_bias": _Values("F32", "K"),
+}
 _PERSON = {
     "person.torso": {
         "person.torso.weight": _Values("F32", "6 7", -1e4, 1e4),
@@ -155,6 +162,8 @@ def check_header(header: Mapping[str, Any], newest: int) -> None:
     blendshapes = _object(header, "blendshapes")
     _check(blendshapes.get("mode") in tuple(_MIXING), "blendshapes.mode")
     _check(type(blendshapes.get("count", 0)) is int, "blendshapes.count")
+    if header["version"] >= 5:
+        _check(blendshapes["mode"] == "reduced", "blendshapes.mode")
     seconds = _object(header, "training").get("seconds_training", 0.0)
     _check(_is_number(seconds, 1e9), "training.seconds_training")
     _check(header.get("joints", list(JOINT_NAMES)) == list(JOINT_NAMES), "joints")
@@ -211,6 +220,8 @@ def check_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> N
             layout = {name: values for name, values in layout.items() if name not in new}
     if header["version"] >= 4:
         layout |= {name: values for name, values in _OPTIONAL.items() if name in tensors}
+    if header["version"] >= 5:
+        layout |= _WEIGHT_NETWORK
     regions = {name: _Values("U8", "V", 0, 1) for name in tensors if name.startswith("region.")}
     for name in tensors:
         if name.startswith(PREFIXES) and name not in layout and name not in regions:

@@ -46,6 +46,7 @@ from avatar.model.person_file import person_entry, person_tensors, restore_perso
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
+from avatar.model.weight_network import WeightNetwork
 from avatar.model.wrinkles_file import restore_wrinkles, wrinkle_entry, wrinkle_tensors
 from avatar.ops.devices import chosen_device
 from avatar.types import JOINT_NAMES, check_shape
@@ -53,7 +54,9 @@ from avatar.types import JOINT_NAMES, check_shape
 MAGIC = "headsplat-avatar"
 #: 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices; 3: `sampling`;
 #: 4: `rig.stretch`, and `layer` in avatars with one.
-VERSION = 4
+VERSION = 5
+#: That of avatars without a network for the weights of blendshapes, which earlier versions of headsplat can read.
+_WITHOUT_NETWORK = 4
 CONSENT = "Avatars are of people: use this one only as the person it shows has agreed to."
 AXES = "world: meters, y up, the face looks along +z; quaternions wxyz; colors display sRGB"
 #: Tensors of the head model that the file carries, the expression basis in half precision.
@@ -100,7 +103,7 @@ def describe(avatar: Avatar) -> dict[str, Any]:
     """The header of the file `save_avatar` writes."""
     return {
         "magic": MAGIC,
-        "version": VERSION,
+        "version": _WITHOUT_NETWORK if avatar.blendshapes.network is None else VERSION,
         "axes": AXES,
         "units": "metres, radians, seconds",
         "joints": list(JOINT_NAMES),
@@ -252,6 +255,9 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     bases, count, _ = state["blendshapes.basis"].shape
     blank = torch.zeros(2, len(state["blendshapes.mean"]))
     blendshapes = Blendshapes(header["blendshapes"]["mode"], blank, bases, count)
+    if header["version"] >= 5:
+        features, hidden = state["blendshapes.network.hidden"].shape
+        blendshapes.network = WeightNetwork(features, bases, hidden)
     initial = {name: state[name] for name in ("offsets", "quats", "log_scales", "logit_opacities", "colors", "neutral")}
     avatar = Avatar(head, rig, blendshapes, initial)
     sampling, stretch = state.pop("sampling", None), state.pop("rig.stretch", None)

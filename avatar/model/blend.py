@@ -26,6 +26,7 @@ from avatar.model.mesh_layer import MeshLayer
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
+from avatar.model.weight_network import joined_networks
 
 #: Gaussians that no expression makes more opaque than this are left out.
 MIN_OPACITY = 0.004
@@ -239,13 +240,14 @@ def _blendshapes(parts: Parts, initial: dict[str, Tensor], joined: Callable[[Seq
     mixed = Blendshapes(mode, limits["mean"].expand(2, -1), total, count)
     for name, value in limits.items():
         getattr(mixed, name).copy_(value)
-    row, bases, masks, constants = 0, [], [], []
+    row, bases, masks, constants, lines = 0, [], [], [], []
     for (avatar, share), size in zip(parts, sizes, strict=True):
         shape = avatar.blendshapes
         basis, mask = shape.basis.clone(), shape.mask
         basis[:, :, _OPACITY] *= _logit_slope(avatar.logit_opacities[: shape.count], share)
         if mode == "reduced":
-            start, slope = _standard_line(shape, limits, initial["neutral"] - avatar.neutral)
+            start, slope = line = _standard_line(shape, limits, initial["neutral"] - avatar.neutral)
+            lines.append(line)
             block = slice(row, row + size)
             mixed.components[:, block] = shape.components * slope[:, None]
             mixed.mix[block, block] = shape.mix
@@ -256,6 +258,8 @@ def _blendshapes(parts: Parts, initial: dict[str, Tensor], joined: Callable[[Seq
             row += size
         bases.append(basis)
         masks.append(mask)
+    if lines:
+        mixed.network = joined_networks([shape.network for shape in shapes], lines, sizes)
     mixed.basis.copy_(torch.cat(bases, 1))
     mixed.mask.copy_(torch.cat(masks, 1))
     if constants:

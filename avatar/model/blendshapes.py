@@ -2,8 +2,9 @@
 
 Two modes share one form, `offsets = weights @ basis`:
 
-- `reduced`: K learned bases; the weights are a linear map of standardized, soft-clamped expression and gaze
-  (after RGBAvatar, CVPR 2025). Without the clamp, features outside the training range give offsets without limit.
+- `reduced`: K learned bases; the weights are a linear map of standardized, soft-clamped expression and gaze, plus what
+  a small network adds (after RGBAvatar, CVPR 2025). Without the clamp, features outside the training range give offsets
+  without limit.
   The bases may be divided among parts of the face, each of which depends on the features of that part only.
 - `expression`: one basis for each expression coefficient, masked where the mesh hardly moves under that expression
   (the consistency idea of GaussianBlendshapes, SIGGRAPH 2024).
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from avatar import ops
+from avatar.model.weight_network import WeightNetwork
 from avatar.types import HeadParams
 
 Mode = Literal["reduced", "expression"]
@@ -99,6 +101,7 @@ class Blendshapes(nn.Module):
             self.mix = nn.Parameter(torch.zeros(0))
         self.register_buffer("mask", torch.ones(bases, count) if mask is None else mask.clone())
         self.register_buffer("units", torch.tensor(UNITS))
+        self.network: WeightNetwork | None = None
         self.basis = nn.Parameter(torch.zeros(bases, count, CHANNELS))
 
     mean: Tensor
@@ -121,9 +124,9 @@ class Blendshapes(nn.Module):
     def weights(self, features: Tensor) -> Tensor:
         """Blendshape weights [B,K] for features [B,F]."""
         if self.mode == "reduced":
-            return ops.batch_invariant_matmul(
-                ops.batch_invariant_matmul(self.standardized(features), self.components), self.mix.T
-            )
+            standardized = self.standardized(features)
+            weights = ops.batch_invariant_matmul(ops.batch_invariant_matmul(standardized, self.components), self.mix.T)
+            return weights if self.network is None else weights + self.network(standardized)
         margin = 0.15 * (self.high - self.low)
         return torch.minimum(torch.maximum(features, self.low - margin), self.high + margin)
 

@@ -47,6 +47,7 @@ RANGES = (
     ("gaussians", 100, 2_000_000),
     ("extra_share", 0, 0.9),
     ("bases", 0, 256),
+    ("hidden", 0, 1024),
     ("ssim", 0, 1),
     ("mask", 0, 100),
     ("fine_rate", 0, 1),
@@ -72,6 +73,7 @@ class TrainConfig:
     extra_share: float = 0.3  # fraction of the Gaussians for hair, glasses and clothes, which the mesh does not cover
     mode: Literal["reduced", "expression", "local"] = "reduced"
     bases: int = 10  # K of the modes reduced and local
+    hidden: int = 64  # units of the network that adds to the linear weights of the mode reduced; 0: no network
     offsets: Literal["bases", "hash", "uv"] = (
         "bases"  # learned per Gaussian, or at first by a network (hash grid, UV CNN)
     )
@@ -117,6 +119,11 @@ class TrainConfig:
                 f"gaussians: {self.gaussians} times {self.bases} bases are {self.gaussians * self.bases}, "
                 f"at most {MAX_BASIS} fit into memory; lower one of the two"
             )
+
+    @property
+    def has_weight_network(self) -> bool:
+        """Whether a network adds to the weights of the blendshapes: local bases and compiled ones are linear."""
+        return self.mode == "reduced" and self.offsets == "bases" and self.bases > 0 and self.hidden > 0
 
     @property
     def has_layer(self) -> bool:

@@ -20,6 +20,7 @@ from avatar.model.neutral import resting_expression
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch, stretching_vertices
+from avatar.model.weight_network import WeightNetwork
 from avatar.model.wrinkles import Wrinkles
 from avatar.training.config import TrainConfig
 from avatar.training.hair_height import hair_heights
@@ -42,6 +43,8 @@ MIN_PIXELS = 0.35  # smallest initial standard deviation
 NECK, NEIGHBORS, DEPTH_FACTOR = 0.05, 24, 0.25
 #: Height of the Gaussians of hair, relative to that of the hair.
 LIFTED = (0.6, 1.0)
+#: Factor of the initial linear weights of blendshapes where a network adds to them.
+LINEAR_SHARE = 0.3
 NORMAL_SCALE = 0.35  # standard deviation along the normal relative to that along the surface
 
 
@@ -111,10 +114,14 @@ def _blendshapes(
         mask = local_mask(parts, mask)
     mode: Mode = "expression" if config.mode == "expression" else "reduced"
     found = Blendshapes(mode, features, config.bases, count, mask, [(part.features, part.bases) for part in parts])
+    if config.has_weight_network:
+        found.network = WeightNetwork(features.shape[1], config.bases, config.hidden)
+        found.network.randomize(config.seed)
     if mode == "reduced":
         generator = torch.Generator().manual_seed(config.seed)
         with torch.no_grad():
             found.mix.add_(0.05 * torch.randn(found.mix.shape, generator=generator))
+            found.mix.mul_(1.0 if found.network is None else LINEAR_SHARE)
         keep_local(found)
     if not config.bases:
         _allow_all_expressions(head, found)

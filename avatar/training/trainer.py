@@ -136,6 +136,11 @@ class Trainer:
             groups.append(Group(WRINKLES, avatar.wrinkles.coefficients, rates.wrinkle, per_gaussian=True, eps=eps))
         if avatar.blendshapes.mix.numel():
             groups.append(Group("mix", avatar.blendshapes.mix, rates.mix))
+        if avatar.blendshapes.network is not None:
+            groups += [
+                Group(f"weights.{name}", value, rates.mix)
+                for name, value in avatar.blendshapes.network.named_parameters()
+            ]
         if avatar.blendshapes.basis.numel():
             groups.append(Group("basis", avatar.blendshapes.basis, rates.basis, outer=self.outer))
         if self.network is not None:
@@ -241,7 +246,9 @@ class Trainer:
         of_all = self.processes.gather(weights.detach()), self.processes.gather(extra.grad)
         grad = self.optimizer.step_basis(rate, touched, *of_all, self.anchors.basis_weights)
         weights.backward(self.processes.share(grad))
-        self.processes.sum_gradients([self.avatar.blendshapes.mix])
+        shapes = self.avatar.blendshapes
+        network = [] if shapes.network is None else list(shapes.network.parameters())
+        self.processes.sum_gradients([shapes.mix, *network])
 
     def compile_network(self, *, last: bool = False) -> None:
         """Compile the bases of the avatar from the offset network, if there is one; `last` ends the training of it."""

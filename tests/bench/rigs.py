@@ -39,11 +39,11 @@ class MixedByNetwork(Blendshapes):
         super().__init__("reduced", features, bases, count)
         self.mix.requires_grad_(False)
         layers: list[nn.Module] = [nn.Linear(features.shape[1], 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
-        self.network = nn.Sequential(*layers, nn.Linear(64, bases))
+        self.mlp = nn.Sequential(*layers, nn.Linear(64, bases))
 
     def weights(self, features: Tensor) -> Tensor:
         """Blendshape weights [B,K] for features [B,F]."""
-        found: Tensor = self.network(self.standardized(features))
+        found: Tensor = self.mlp(self.standardized(features))
         return found
 
 
@@ -77,7 +77,7 @@ class MovedByNetwork(Blendshapes):
         last = nn.Linear(width, self.MOVED)
         nn.init.normal_(last.weight, std=1e-3)
         nn.init.zeros_(last.bias)
-        self.network = nn.Sequential(*layers, nn.ReLU(), last)
+        self.mlp = nn.Sequential(*layers, nn.ReLU(), last)
 
     encoded: Tensor
 
@@ -87,7 +87,7 @@ class MovedByNetwork(Blendshapes):
 
     def forward(self, weights: Tensor) -> Tensor:
         """Offsets [B,M,CHANNELS] for the input of the network [B,F]."""
-        moved = self.network(self.of_place(self.encoded) + self.of_expression(weights)[:, None])
+        moved = self.mlp(self.of_place(self.encoded) + self.of_expression(weights)[:, None])
         return nn.functional.pad(moved, (0, CHANNELS - self.MOVED))
 
 

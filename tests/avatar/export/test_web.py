@@ -36,7 +36,7 @@ DTYPES = {"i8": "i1", "u8": "u1", "i16": "<i2", "u16": "<u2", "u32": "<u4", "f16
 def read(container: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Header and blocks, dequantized, by the specification in docs/formats/web.md."""
     magic, version, size, total, checksum = PREAMBLE.unpack_from(container)
-    assert (magic, version, total) == (b"HSPLTWEB", 1, len(container))
+    assert (magic, version, total) == (b"HSPLTWEB", 2, len(container))
     assert zlib.crc32(container[24:]) == checksum
     header = json.loads(container[24 : 24 + size])
     blocks = {}

@@ -197,6 +197,18 @@ def test_an_avatar_of_version_3_gives_the_same_gaussians_and_pixels_as_before() 
     assert np.abs(image.sum((0, 1)) - [254541, 251638, 257684]).max() < 100
 
 
+def test_an_avatar_of_version_4_gives_the_same_gaussians_and_pixels_as_before() -> None:
+    """The artificial avatar of version 1, saved by the last program of version 4, and what it rendered."""
+    avatar = load_avatar(DATA / "version4.avatar")
+    assert avatar.blendshapes.network is None
+    joints = torch.linspace(-0.2, 0.2, 15).reshape(1, 5, 3)
+    params = HeadParams(torch.zeros(0), torch.tensor([[0.3, 0.7]]), joints, torch.tensor([[0.0, 0.01, -0.5]]))
+    expected = torch.tensor([[0.0272406, 0.070272, -0.5085567], [-0.1328248, -0.006095, -0.4329683]])
+    assert torch.allclose(avatar(params).means[0, [0, 5]], expected, atol=1e-6)
+    image = next(iter(render_track(avatar, params, CAMERA))).astype(int)
+    assert np.abs(image.sum((0, 1)) - [254226, 251252, 257396]).max() < 100
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_avatars_of_earlier_versions_have_no_filter_and_the_former_dilation(version: int) -> None:
     avatar = load_avatar(DATA / f"version{version}.avatar")

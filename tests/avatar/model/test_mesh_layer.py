@@ -296,7 +296,7 @@ def test_a_stored_layer_renders_the_same_pixels(trained: Avatar, tiny: Capture, 
         trained.layer.eye_light.reflections.copy_(torch.rand(trained.layer.eye_light.reflections.shape))
     save_avatar(path, trained)
     loaded = load_avatar(path)
-    assert loaded.layer is not None and read_header(path)["version"] == 4
+    assert loaded.layer is not None and read_header(path)["version"] == 5
     light, stored = trained.layer.eye_light, loaded.layer.eye_light
     torch.testing.assert_close(stored.reflections.detach(), light.reflections.detach())
     torch.testing.assert_close(stored.shadow, light.shadow)

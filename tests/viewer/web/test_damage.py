@@ -55,13 +55,13 @@ def with_large_index(whole: bytes) -> bytes:
 
 
 def with_text(text: bytes) -> Callable[[bytes], bytes]:
-    return lambda whole: framed(whole[:8], 1, text, text)
+    return lambda whole: framed(whole[:8], 2, text, text)
 
 
 CASES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda whole: b"", "The data is not an avatar for the web"),
     "another file": (lambda whole: b"\x89PNG\r\n\x1a\n" + bytes(40), "The data is not an avatar for the web"),
-    "newer": (with_bytes(8, b"\x02\0\0\0"), "The avatar has version 2 and this page reads version 1; export it again."),
+    "newer": (with_bytes(8, b"\x03\0\0\0"), "The avatar has version 3 and this page reads version 2; export it again."),
     "truncated": (lambda whole: whole[: len(whole) // 2 & ~3], "The avatar is incomplete"),
     "one bit": (lambda whole: whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], "its checksum is another one"),
     "long header": (with_bytes(12, b"\xfc\xff\xff\x7f"), "length of the header"),

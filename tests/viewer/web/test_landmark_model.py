@@ -60,7 +60,7 @@ def without(name: str) -> Callable[[bytes], bytes]:
 
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda pack: b"", "The data is not the landmark model of a head"),
-    "newer": (with_bytes(8, b"\2\0\0\0"), "has version 2 and this page reads version 1; export it again."),
+    "newer": (with_bytes(8, b"\3\0\0\0"), "has version 3 and this page reads version 2; export it again."),
     "truncated": (lambda pack: pack[: len(pack) // 2 & ~3], "The landmark model of the head is incomplete"),
     "one bit": (lambda pack: pack[:-9] + bytes([pack[-9] ^ 1]) + pack[-8:], "its checksum is another one"),
     "an avatar": (with_header(format="headsplat-web"), "its header"),

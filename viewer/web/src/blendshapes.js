@@ -6,6 +6,28 @@ const SOFT_CLAMP = 1.5;
 const LARGEST = 1 << 23; // of the sum of all weights, so that sums of 8-bit numbers fit into 32 bits
 const GROUP = 5; // bases that are added at once: a pass over the sums costs as much as one over a basis
 
+/** Row vector [n] times matrix [n,columns]. */
+function product(row, matrix, columns) {
+  const sums = new Float64Array(columns);
+  row.forEach((value, k) => {
+    for (let column = 0; column < columns; column++) sums[column] += value * matrix[k * columns + column];
+  });
+  return sums;
+}
+
+/** What a network with one hidden layer adds to the weights [K], as a function of the features; null without one. */
+function weightNetwork(container, features, bases) {
+  const units = container.header.gaussians.network?.hidden_bias?.length;
+  if (units === undefined) return null;
+  const numbers = (name, shape) => container.numbers(`gaussians.network.${name}`, shape);
+  const hidden = numbers("hidden", [features, units]), hiddenBias = numbers("hidden_bias", [units]);
+  const output = numbers("output", [units, bases]), outputBias = numbers("output_bias", [bases]);
+  return (standard) => {
+    const active = product(standard, hidden, units).map((value, unit) => Math.max(0, value + hiddenBias[unit]));
+    return product(active, output, bases).map((value, base) => value + outputBias[base]);
+  };
+}
+
 export class Blendshapes {
   /** @param {import("./container.js").Container} container @param {number} expressions */
   constructor(container, expressions) {
@@ -19,6 +41,7 @@ export class Blendshapes {
     if (this.reduced) {
       this.components = container.numbers("gaussians.components", [features, this.bases]);
       this.mix = container.numbers("gaussians.mix", [this.bases, this.bases]);
+      this.network = weightNetwork(container, features, this.bases);
     }
     this.basis = container.raw("gaussians.basis");
     this.scales = container.scales("gaussians.basis");
@@ -38,13 +61,11 @@ export class Blendshapes {
         const margin = 0.15 * (high[k] - low[k]);
         return clamp(value, low[k] - margin, high[k] + margin);
       });
-    const projected = new Float64Array(bases);
-    features.forEach((value, k) => {
-      const standard = SOFT_CLAMP * Math.tanh((value - mean[k]) / (SOFT_CLAMP * spread[k]));
-      for (let base = 0; base < bases; base++) projected[base] += standard * components[k * bases + base];
-    });
+    const standard = features.map((value, k) => SOFT_CLAMP * Math.tanh((value - mean[k]) / (SOFT_CLAMP * spread[k])));
+    const projected = product(standard, components, bases);
+    const added = this.network?.(standard);
     return Array.from(projected, (_, row) =>
-      projected.reduce((sum, value, base) => sum + mix[row * bases + base] * value, 0),
+      projected.reduce((sum, value, base) => sum + mix[row * bases + base] * value, added?.[row] ?? 0),
     );
   }
 

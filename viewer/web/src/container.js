@@ -2,7 +2,7 @@
 import { floatsOfHalves } from "./half.js";
 
 const MAGIC = "HSPLTWEB";
-const VERSION = 1;
+const VERSION = 2;
 const PREAMBLE = 24;
 const AGAIN = "export or download it again";
 const VIEWS = {
