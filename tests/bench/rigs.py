@@ -171,6 +171,7 @@ def _flash(avatar: Avatar, frames: TrainingFrames) -> Blendshapes:
 
 RIGS = (
     Rig("headsplat", limits=True),
+    Rig("linear weights", {"hidden": 0}, limits=True),
     Rig("local bases", {"mode": "local", "bases": 16}, limits=True),
     Rig("hash grid, compiled", {"offsets": "hash"}, limits=True),
     Rig("UV network, compiled", {"offsets": "uv"}, limits=True),
