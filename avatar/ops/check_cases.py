@@ -24,6 +24,7 @@ from .mesh import mesh
 from .optimize import adam_outer_step, adam_step
 from .sh import rotate_sh
 from .splat import splat, splat_features
+from .strain import principal_strains
 from .stretch import vertex_stretch
 
 BATCH, COUNT, BASES, SIZE, GRID = 2, 150, 5, 35, 6  # ragged in tiles and blocks
@@ -128,12 +129,16 @@ def _rig_cases(made: Made) -> list[Case]:
     ) -> Tensors:  # fmt: skip
         return bind_stretched(vertices, triangles, bary, offsets, quats, skin, turns, shifts, scales, tensors, rows)
 
+    def strains(tensors: Tensor, triangles: Tensor, bary: Tensor, rows: Tensor) -> Tensors:
+        return (principal_strains(tensors, rows, triangles, bary),)
+
     learned, fixed = (vertices, *local, rotations, shifts), (triangles, bary, skin)
     scales = made(BATCH, COUNT, 3) / 8 + 0.0078125
     return [
         Case("bind", (*learned, *fixed), 5, bound),
         Case("bind_stretched", (*learned, scales, tensors, *fixed, single.rows), 7, stretched),
         Case("vertex_stretch", (vertices,), 1, lambda value: (vertex_stretch(value, _stretch_there(single, value)),)),
+        Case("principal_strains", (tensors, triangles, bary, single.rows), 1, strains),
     ]
 
 

@@ -61,6 +61,11 @@ class CudaKernels:
         scratch = _bytes(vertices, self._module.vertex_stretch_backward_scratch(len(vertices), len(mesh[0])))
         self._run(self._module.vertex_stretch_backward, vertices, mesh, *grads, scratch)
 
+    def principal_strains_backward(self, points: tuple[Tensor, ...], *grads: Tensor) -> None:
+        tensors, _, triangles, _ = points
+        size = self._module.principal_strains_backward_scratch(*tensors.shape[:2], len(triangles))
+        self._run(self._module.principal_strains_backward, points, *grads, _bytes(tensors, size))
+
     def ssim(self, a: Tensor, b: Tensor, mean: Tensor, grad: Tensor | None) -> None:
         scratch = _bytes(a, self._module.image_loss_scratch(*a.shape[:3], grad is not None))
         self._run(self._module.ssim, a, b, mean, grad, scratch)

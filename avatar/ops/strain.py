@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from avatar import reference
 from avatar.reference import TENSOR_SIZE
 from avatar.types import check_shape
 
-from .checks import check_floats
+from .backend import checks_indices, native_for
+from .checks import check_floats, check_indices, check_integers
+
+
+class _PrincipalStrains(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *points: Tensor) -> Tensor:
+        points = tuple(tensor.detach().contiguous() for tensor in points)
+        tensors, _, triangles, _ = points
+        strains = tensors.new_empty(len(tensors), len(triangles), 2)
+        native_for(tensors).principal_strains(points, strains)
+        ctx.save_for_backward(*points)
+        return strains
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        points = tuple(ctx.saved_tensors)
+        found = torch.empty_like(points[0])
+        native_for(found).principal_strains_backward(points, grads[0].contiguous(), found)
+        return found, None, None, None
 
 
 def principal_strains(tensors: Tensor, rows: Tensor, triangles: Tensor, bary: Tensor) -> Tensor:
@@ -16,8 +38,7 @@ def principal_strains(tensors: Tensor, rows: Tensor, triangles: Tensor, bary: Te
 
     The tensors of `vertex_stretch` are interpolated, so that the strain is continuous across edges. Its two values in
     the surface follow from the invariants of the tensor: trace t and squared norm q give t/2 -+ sqrt(q/2 - t^2/4).
-    Exactly zero where the tensors are; finite gradients also where both values are equal. No kernel of its own: the
-    sums over the mesh are those of `vertex_stretch`, and this is a few operations for each point.
+    Exactly zero where the tensors are; finite gradients also where both values are equal. Differentiable in `tensors`.
 
     Args:
         tensors: [B,M,6] of the vertices that stretch, from `vertex_stretch`.
@@ -34,5 +55,13 @@ def principal_strains(tensors: Tensor, rows: Tensor, triangles: Tensor, bary: Te
     check_shape("tensors", tensors, ("B", "M", TENSOR_SIZE))
     check_shape("triangles", triangles, ("N", 3))
     check_shape("bary", bary, (len(triangles), 3))
+    check_shape("rows", rows, ("V",))
+    check_integers("rows", rows)
+    check_integers("triangles", triangles)
     check_floats(tensors, bary=bary)
+    native = native_for(tensors)
+    if not checks_indices(native):
+        check_indices("triangles", triangles, len(rows))
+    if native is not None:
+        return _PrincipalStrains.apply(tensors, rows, triangles, bary)
     return reference.principal_strains(tensors, rows, triangles, bary)

@@ -7,6 +7,7 @@
 #include "arrays.h"
 #include "mesh.h"
 #include "ops.h"
+#include "strain.h"
 
 namespace headsplat {
 namespace {
@@ -101,6 +102,35 @@ void run_vertex_stretch_backward(const In& vertices, const MeshArrays& arrays, c
   if (!vertex_stretch_backward(mesh, static_cast<int>(batch), sized(vertices, size),
                                sized(grad_tensors, batch * mesh.row_count * kTensorSize), sized(grad_vertices, size)))
     refuse("faces", std::get<0>(arrays), mesh.vertex_count);
+}
+
+// Tensors, rows, triangles, barycentrics.
+using StrainArrays = std::tuple<In, Indices, Indices, In>;
+
+StrainPoints points_of(const StrainArrays& arrays) {
+  const auto& [tensors, rows, triangles, bary] = arrays;
+  const size_t batch = tensors.shape(0), row_count = tensors.shape(1), count = triangles.shape(0);
+  return {sized(tensors, 6 * batch * row_count),
+          rows.data(),
+          sized(triangles, 3 * count),
+          sized(bary, 3 * count),
+          static_cast<int>(batch),
+          static_cast<int>(row_count),
+          static_cast<int>(rows.shape(0)),
+          static_cast<int>(count)};
+}
+
+void run_principal_strains(const StrainArrays& arrays, const Out& strains) {
+  const StrainPoints points = points_of(arrays);
+  if (!principal_strains(points, sized(strains, 2 * static_cast<size_t>(points.batch) * points.count)))
+    refuse("triangles", std::get<2>(arrays), points.vertex_count);
+}
+
+void run_principal_strains_backward(const StrainArrays& arrays, const In& grad_strains, const Out& grad_tensors) {
+  const StrainPoints points = points_of(arrays);
+  if (!principal_strains_backward(points, sized(grad_strains, 2 * static_cast<size_t>(points.batch) * points.count),
+                                  sized(grad_tensors, std::get<0>(arrays).size())))
+    refuse("triangles", std::get<2>(arrays), points.vertex_count);
 }
 
 void run_bind(const BindArrays& arrays, const std::optional<StretchArrays>& stretch, const Out& means, const Out& quats,
@@ -318,6 +348,8 @@ void register_functions(nb::module_& m) {
   m.def("bind_backward", &run_bind_backward, Released());
   m.def("vertex_stretch", &run_vertex_stretch, Released());
   m.def("vertex_stretch_backward", &run_vertex_stretch_backward, Released());
+  m.def("principal_strains", &run_principal_strains, Released());
+  m.def("principal_strains_backward", &run_principal_strains_backward, Released());
   m.def("rotate_sh", &run_rotate_sh, Released());
   m.def("rotate_sh_backward", &run_rotate_sh_backward, Released());
   m.def("ssim", &run_ssim, Released());

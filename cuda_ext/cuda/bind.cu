@@ -1,11 +1,10 @@
 // Gaussians bound to triangles and posed by two bones, forward and backward; one thread per Gaussian.
 //
 //
-// The gradients of many Gaussians add up in a vertex, and in a stretch tensor. They are summed as 64-bit fixed-point
-// numbers, in units of 2^-40 of the image's largest gradient of a corner or tensor: integer addition is independent of
-// the order, needs no sorted adjacency lists, and is more precise than float.
+// The gradients of many Gaussians add up in a vertex, and in a stretch tensor: see fixed_sums.h.
 #include "../indices.h"
 #include "../rig.h"
+#include "fixed_sums.h"
 #include "launch.h"
 #include "ops.h"
 #include "reductions.h"
@@ -17,7 +16,6 @@ namespace {
 using namespace headsplat::shared;
 
 constexpr int kThreads = 128;
-constexpr int kFixedPointBits = 40;  // 2^40 times 3 N corners stays below 2^63 for N below two million
 
 // Gradient of one image's bones: for each bone rotation 9, translation 3, quaternion 4.
 constexpr int kBoneGradSize = 32;
@@ -88,14 +86,6 @@ __global__ void __launch_bounds__(kThreads) bind_kernel(BindShape shape, BindInp
   for (int k = 0; k < 4; ++k) out.quats[4 * at + k] = quat[k];
 }
 
-// Sums of gradients in fixed point; the first three arrays must be zero at the start. Null pointers: not computed.
-struct FixedSums {
-  unsigned long long* sums;  // [B,rows,size] two's complement
-  unsigned* non_finite;      // [B,rows] 1 where a gradient is not finite
-  unsigned* max_bits;        // [B] bits of the largest finite gradient
-  int rows;                  // of an image
-};
-
 // Temporary memory of the backward pass.
 struct BackwardScratch {
   FixedSums vertices, tensors;
@@ -161,17 +151,6 @@ __device__ void add_bones(const RigGrad<float>& grad, bool used, float* row) {
   row[lane] = total;
 }
 
-__device__ void update_max(const float* grad, int count, bool used, unsigned* max_bits) {
-  float most = 0.0f;
-  for (int k = 0; k < count; ++k) {
-    const float size = fabsf(grad[k]);
-    if (used && isfinite(size) && size > most) most = size;
-  }
-  unsigned bits = __float_as_uint(most);  // nonnegative floats sort like their bits
-  for (int half = kWarp / 2; half; half /= 2) bits = max(bits, __shfl_xor_sync(kAllLanes, bits, half));
-  if (threadIdx.x % kWarp == 0 && bits) atomicMax(max_bits, bits);
-}
-
 __device__ void store_gradients(const BindGradients& grads, const BackwardScratch& scratch, const RigGrad<float>& grad,
                                 size_t at) {
   for (int k = 0; k < 3; ++k) grads.offsets[3 * at + k] = grad.offset[k];
@@ -233,24 +212,6 @@ __global__ void __launch_bounds__(kRowSumThreads)
   for (int k = 0; k < 3; ++k) grad_translations[6 * b + 3 * bone + k] = static_cast<float>(sums[9 + k]);
 }
 
-// Fixed-point units per 1.0: a power of two that scales the largest gradient to below 2^kFixedPointBits.
-__device__ double fixed_point_scale(unsigned max_bits) {
-  return ldexp(1.0, kFixedPointBits + 126 - static_cast<int>(max_bits >> 23));
-}
-
-// Adds `weight` times a gradient of `size` values to row `row` of image `b`; not finite values only set a flag.
-__device__ void add_fixed(const FixedSums& target, int b, int64_t row, int size, const float* grad, float weight) {
-  const double scale = fixed_point_scale(target.max_bits[b]);
-  const size_t at = static_cast<size_t>(b) * target.rows + row;
-  for (int k = 0; k < size; ++k) {
-    const float value = weight * grad[k];
-    if (isfinite(value))
-      atomicAdd(target.sums + size * at + k, static_cast<unsigned long long>(__double2ll_rn(value * scale)));
-    else
-      atomicOr(target.non_finite + at, 1u);
-  }
-}
-
 // One thread per corner of a Gaussian's triangle.
 __global__ void __launch_bounds__(kThreads)
     scatter_corners_kernel(BindShape shape, const int64_t* triangles, BackwardScratch scratch) {
@@ -272,18 +233,6 @@ __global__ void __launch_bounds__(kThreads)
   const float* grad =
       scratch.tensor_gradient + kTensorSize * (static_cast<size_t>(blockIdx.y) * shape.count + corner / 3);
   if (row >= 0) add_fixed(scratch.tensors, blockIdx.y, row, kTensorSize, grad, in.bary[corner]);
-}
-
-// One thread per row of the sums.
-__global__ void __launch_bounds__(kThreads) write_sums_kernel(FixedSums from, int size, float* out) {
-  const int row = blockIdx.x * kThreads + threadIdx.x, b = blockIdx.y;
-  if (row >= from.rows) return;
-  const size_t at = static_cast<size_t>(b) * from.rows + row;
-  const double scale = fixed_point_scale(from.max_bits[b]);
-  for (int k = 0; k < size; ++k) {
-    const double sum = static_cast<double>(static_cast<long long>(from.sums[size * at + k])) / scale;
-    out[size * at + k] = from.non_finite[at] ? NAN : static_cast<float>(sum);
-  }
 }
 
 }  // namespace
@@ -308,12 +257,12 @@ void bind_backward(const BindShape& shape, const BindInputs& in, const BindGradi
          static_cast<int>(blocks), in.rotations, grads.rotations, grads.translations);
   if (grads.vertices) {
     launch(scatter_corners_kernel, corners, dim3(kThreads), 0, stream, shape, in.triangles, scratch);
-    launch(write_sums_kernel, dim3(blocks_for(shape.vertices, kThreads), shape.batch), dim3(kThreads), 0, stream,
+    launch(write_sums_kernel, dim3(blocks_for(shape.vertices, kSumThreads), shape.batch), dim3(kSumThreads), 0, stream,
            scratch.vertices, 3, grads.vertices);
   }
   if (grads.tensors) {
     launch(scatter_tensors_kernel, corners, dim3(kThreads), 0, stream, shape, in, scratch);
-    launch(write_sums_kernel, dim3(blocks_for(in.row_count, kThreads), shape.batch), dim3(kThreads), 0, stream,
+    launch(write_sums_kernel, dim3(blocks_for(in.row_count, kSumThreads), shape.batch), dim3(kSumThreads), 0, stream,
            scratch.tensors, kTensorSize, grads.tensors);
   }
 }

@@ -137,6 +137,36 @@ void run_vertex_stretch_backward(const In& vertices, const MeshArrays& arrays, c
       stream_of(stream));
 }
 
+// Tensors, rows, triangles, barycentrics.
+using StrainArrays = std::tuple<In, Indices, Indices, In>;
+
+StrainPoints points_of(const StrainArrays& arrays) {
+  const auto& [tensors, rows, triangles, bary] = arrays;
+  const size_t batch = tensors.shape(0), row_count = tensors.shape(1), count = triangles.shape(0);
+  return {sized(tensors, 6 * batch * row_count),
+          rows.data(),
+          sized(triangles, 3 * count),
+          sized(bary, 3 * count),
+          static_cast<int>(batch),
+          static_cast<int>(row_count),
+          static_cast<int>(rows.shape(0)),
+          static_cast<int>(count)};
+}
+
+void run_principal_strains(const StrainArrays& arrays, const Out& strains, uintptr_t stream) {
+  const StrainPoints points = points_of(arrays);
+  principal_strains(points, sized(strains, 2 * static_cast<size_t>(points.batch) * points.count), stream_of(stream));
+}
+
+void run_principal_strains_backward(const StrainArrays& arrays, const In& grad_strains, const Out& grad_tensors,
+                                    const Scratch& scratch, uintptr_t stream) {
+  const StrainPoints points = points_of(arrays);
+  const size_t bytes = principal_strains_backward_scratch(points.batch, points.row_count, points.count);
+  principal_strains_backward(points, sized(grad_strains, 2 * static_cast<size_t>(points.batch) * points.count),
+                             sized(grad_tensors, std::get<0>(arrays).size()), at_least(scratch, bytes),
+                             stream_of(stream));
+}
+
 ImageShape shape_of_images(const In& images) {
   if (images.ndim() != 4 || images.shape(3) != 3)
     throw std::invalid_argument("native kernel: images must be [B,H,W,3]");
@@ -296,6 +326,9 @@ void register_functions(nb::module_& m) {
   m.def("vertex_stretch_scratch", &vertex_stretch_scratch);
   m.def("vertex_stretch_backward", &run_vertex_stretch_backward, Released());
   m.def("vertex_stretch_backward_scratch", &vertex_stretch_backward_scratch);
+  m.def("principal_strains", &run_principal_strains, Released());
+  m.def("principal_strains_backward", &run_principal_strains_backward, Released());
+  m.def("principal_strains_backward_scratch", &principal_strains_backward_scratch);
   m.def("ssim", &run_ssim, Released());
   m.def("photometric", &run_photometric, Released());
   m.def("image_loss_scratch", &image_loss_scratch_bytes);

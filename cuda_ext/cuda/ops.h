@@ -63,6 +63,21 @@ size_t vertex_stretch_backward_scratch(int batch, int face_count);
 void vertex_stretch_backward(const StretchMesh& mesh, int batch, const float* vertices, const float* grad_tensors,
                              float* grad_vertices, void* scratch, Stream stream);
 
+// --- strain.cu: N points on triangles of a mesh of V vertices, M of which have stretch tensors ---
+
+struct StrainPoints {
+  const float* tensors;      // [B,M,6]
+  const int64_t* rows;       // [V] row of each vertex in `tensors`, -1 where it does not stretch
+  const int64_t* triangles;  // [N,3]
+  const float* bary;         // [N,3]
+  int batch, row_count, vertex_count, count;
+};
+
+void principal_strains(const StrainPoints& points, float* strains, Stream stream);
+size_t principal_strains_backward_scratch(int batch, int row_count, int count);
+void principal_strains_backward(const StrainPoints& points, const float* grad_strains, float* grad_tensors,
+                                void* scratch, Stream stream);
+
 // --- blend.cu: `values` = N C of base [N,C], which may be null for zero; the basis is float or half ---
 
 struct BlendShape {

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from avatar.ops.cuda import CudaKernels
+from tests.avatar.ops.test_strain import points, single
 from tests.support.emulated import CannotBuild, load_emulated
 from tests.trust.test_changed_index_tensors import BAD, COUNT, SIZE, bind_inputs
 
@@ -45,3 +46,20 @@ def test_the_cuda_kernel_leaves_out_a_face_with_an_index_out_of_range(emulated: 
         bary, depth = torch.empty(1, SIZE, SIZE, 3), torch.empty(1, SIZE, SIZE)
         emulated.mesh(vertices, faces, K, SIZE, SIZE, 0.01, face_id, bary, depth)
         assert bool((face_id >= 0).any()) == seen
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_the_strain_at_a_point_with_an_index_out_of_range_is_nan_and_has_no_gradient(
+    emulated: CudaKernels, value: int
+) -> None:
+    inputs = tuple(single(points(COUNT)))
+    tensors, _, triangles, _ = inputs
+    good, found, grad = torch.empty(2, COUNT, 2), torch.empty(2, COUNT, 2), torch.empty_like(tensors)
+    emulated.principal_strains(inputs, good)
+    triangles.numpy()[7, 0] = value
+    emulated.principal_strains(inputs, found)
+    assert found[:, 7].isnan().all()
+    others = torch.arange(COUNT) != 7
+    assert torch.equal(found[:, others], good[:, others])
+    emulated.principal_strains_backward(inputs, torch.ones_like(found), grad)
+    assert grad.isfinite().all()

@@ -19,6 +19,7 @@ from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, intrinsics, layer_scene
 from tests.avatar.ops.splat_scenes import IMAGES, Inputs, camera, largest, scene, sh_scene, splat_and_gradients
 from tests.avatar.ops.test_small import LEARNED, bind_and_gradients, image_pair, random, rigged
 from tests.avatar.ops.test_splat import OPTIONS
+from tests.avatar.ops.test_strain import points
 from tests.avatar.ops.test_stretch import LEARNED as LEARNED_STRETCHED
 from tests.avatar.ops.test_stretch import bound_and_gradients, soup, stretched
 from tests.support.double import load_double
@@ -34,6 +35,7 @@ NAMES = (
     "deform",
     "layer",
     "photometric",
+    "principal_strains",
     "rotate_sh",
     "splat",
     "ssim",
@@ -134,6 +136,13 @@ def test_vertex_stretch_in_double_equals_its_specification_and_matches_finite_di
     assert largest(ops.vertex_stretch(vertices, mesh), SPECIFICATION["vertex_stretch"](vertices, mesh)) < EXACT
     leaf = vertices[:1].clone().requires_grad_()
     assert torch.autograd.gradcheck(lambda given: ops.vertex_stretch(given, mesh), (leaf,), fast_mode=True)
+
+
+def test_principal_strains_in_double_equal_their_specification_and_match_finite_differences() -> None:
+    tensors, *rest = points(60)
+    assert largest(ops.principal_strains(tensors, *rest), SPECIFICATION["principal_strains"](tensors, *rest)) < EXACT
+    leaf = tensors.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda given: ops.principal_strains(given, *rest), (leaf,), fast_mode=True)
 
 
 def test_ssim_gradients_match_finite_differences() -> None:

@@ -8,13 +8,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+import cuda_ext
 from avatar import ops, reference
 from avatar.geometry.rotations import axis_angle_to_matrix
+from tests.avatar.ops.splat_scenes import largest
 from tests.avatar.ops.test_fuzz import fuzzed
-from tests.avatar.ops.test_small import random
+from tests.avatar.ops.test_small import ROUNDING, random
 from tests.avatar.ops.test_stretch import HALVES, SQUARE, cast, soup
 
 BARY = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
+
+
+def points(count: int) -> list[Tensor]:
+    """Arguments of `principal_strains` in double, at `count` points on random triangles.
+
+    All tensors extend along one tilted direction and compress across it: nearly equal strains would amplify rounding.
+    """
+    mesh = soup()[1]
+    triangles = mesh.faces[torch.arange(count) % len(mesh.faces)]
+    plane = torch.zeros(2, len(mesh.vertices), 3, 3, dtype=torch.float64)
+    plane[..., 0, 0] = 0.1 + 0.4 * random(2, len(mesh.vertices), seed=12)
+    plane[..., 1, 1] = -0.1 - 0.4 * random(2, len(mesh.vertices), seed=13)
+    plane[..., 0, 1] = plane[..., 1, 0] = random(2, len(mesh.vertices), seed=14) - 0.5
+    turn = axis_angle_to_matrix(torch.tensor([0.4, -1.9, 0.3], dtype=torch.float64))
+    upper = torch.triu_indices(3, 3)
+    tensors = (turn @ plane @ turn.T)[..., upper[0], upper[1]]
+    return [tensors.contiguous(), mesh.rows, triangles, torch.softmax(random(count, 3, seed=5).double(), 1)]
+
+
+def strains_and_gradient(values: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Strains of such arguments, and the gradient of the tensors, by the reference where they are in double."""
+    leaf = values[0].clone().requires_grad_()
+    strains = ops.principal_strains(leaf, *values[1:])
+    pull = random(*strains.shape, seed=3).to(strains) - 0.5
+    (grad,) = torch.autograd.grad((strains * pull).sum(), leaf)
+    return strains.detach(), grad
+
+
+def single(values: list[Tensor]) -> list[Tensor]:
+    return [value.float() if value.is_floating_point() else value for value in values]
 
 
 def strains_of(vertices: Tensor) -> Tensor:
@@ -72,6 +104,47 @@ def test_float32_matches_double_and_finite_differences() -> None:
     torch.testing.assert_close(found.double(), strains(vertices.double()), atol=2e-4, rtol=0)
     leaf = vertices[:1].double().requires_grad_()
     assert torch.autograd.gradcheck(strains, (leaf,), fast_mode=True)
+
+
+@pytest.mark.parametrize("count", [1, 127, 2500])
+def test_native_strains_and_their_gradient_match_reference(count: int) -> None:
+    for found, expected in zip(
+        strains_and_gradient(single(points(count))), strains_and_gradient(points(count)), strict=True
+    ):
+        assert largest(found, expected) < ROUNDING
+
+
+def test_native_strains_do_not_depend_on_the_number_of_threads() -> None:
+    values, before, found = single(points(2500)), cuda_ext.threads(), []
+    try:
+        for threads in (1, 3):
+            cuda_ext.set_threads(threads)
+            found.append(strains_and_gradient(values))
+    finally:
+        cuda_ext.set_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [-1, 40])
+def test_an_index_out_of_range_is_refused(value: int, dtype: torch.dtype) -> None:
+    tensors, rows, triangles, bary = points(30)
+    triangles = triangles.clone()
+    triangles[7, 1] = value
+    with pytest.raises(ValueError, match=r"triangles: expected indices in 0\.\.39"):
+        ops.principal_strains(tensors.to(dtype), rows, triangles, bary.to(dtype))
+
+
+def test_a_point_with_nan_leaves_the_others_as_they_are() -> None:
+    values = single(points(30))
+    expected = strains_and_gradient(values)[0]
+    row = int(values[1][values[2][0]].max())
+    values[0][0, row, 4] = float("nan")
+    found = strains_and_gradient(values)[0]
+    reached = (values[1][values[2]] == row).any(1)
+    assert found[0, reached].isnan().all()
+    assert torch.equal(found[0, ~reached], expected[0, ~reached])
+    assert torch.equal(found[1], expected[1])
 
 
 @fuzzed
