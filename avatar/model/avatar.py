@@ -184,14 +184,16 @@ class Avatar(nn.Module):
             translation: [B,3] meters, origin of the skull frame in the world.
             torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the rig's torso map.
         """
+        tensors = self.rig.stretched(vertices)
         if self.wrinkles is not None:
-            extra = self.wrinkles(extra, vertices, self.rig)
+            extra = self.wrinkles(extra, tensors, self.rig)
         offsets, quats, scales, opacities, sh = ops.deform(
             self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors, extra, self.blendshapes.units
         )
         if self.light is not None:
             sh = self.light.lit(sh, rotation, self.rig.skin)
-        means, world_quats, scales = self.rig.place(vertices, offsets, quats, scales, rotation, translation, torso)
+        posed = self.rig.place(vertices, offsets, quats, scales, rotation, translation, torso, tensors)
+        means, world_quats, scales = posed
         sampling = self.sampling
         layer = self.posed_layer(vertices, rotation, translation)
         return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation, layer)

@@ -106,6 +106,10 @@ class Rig(nn.Module):
     def __len__(self) -> int:
         return len(self.skin)
 
+    def stretched(self, vertices: Tensor) -> Tensor | None:
+        """Stretch tensors [B,S,6] of skull-frame vertices [B,V,3], for `place`; None where nothing stretches."""
+        return None if self.stretch is None else self.stretch(vertices)
+
     def place(
         self,
         vertices: Tensor,
@@ -115,6 +119,7 @@ class Rig(nn.Module):
         rotation: Tensor,
         translation: Tensor,
         torso: tuple[Tensor, Tensor] | None = None,
+        tensors: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """World means [B,N,3], quaternions [B,N,4] and scales [B,N,3] of local Gaussians.
 
@@ -126,17 +131,26 @@ class Rig(nn.Module):
             rotation: [B,3,3] skull frame -> world.
             translation: [B,3] meters, origin of the skull frame in the world.
             torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the torso map.
+            tensors: from `stretched` where they are known.
         """
         torso_rotation, torso_translation = self.torso(rotation, translation) if torso is None else torso
         rotations = torch.stack([matrix_to_quat(rotation), matrix_to_quat(torso_rotation)], 1)
         translations = torch.stack([translation, torso_translation], 1)
-        return self.bind(vertices, offsets, quats, scales, rotations, translations)
+        return self.bind(vertices, offsets, quats, scales, rotations, translations, tensors)
 
     def bind(
-        self, vertices: Tensor, offsets: Tensor, quats: Tensor, scales: Tensor, rotations: Tensor, translations: Tensor
+        self,
+        vertices: Tensor,
+        offsets: Tensor,
+        quats: Tensor,
+        scales: Tensor,
+        rotations: Tensor,
+        translations: Tensor,
+        tensors: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`place` for bones given as unit quaternions [B,2,4] and translations [B,2,3]: skull, torso."""
         binding = vertices, self.triangles, self.bary, offsets, quats, self.skin, rotations, translations
         if self.stretch is None:
             return *ops.bind(*binding), scales
-        return ops.bind_stretched(*binding, scales, self.stretch(vertices), self.stretch.rows)
+        tensors = self.stretch(vertices) if tensors is None else tensors
+        return ops.bind_stretched(*binding, scales, tensors, self.stretch.rows)

@@ -132,14 +132,15 @@ class Animator:
         avatar = self.avatar
         one = slice(frame, frame + 1)
         extra = ops.blend(None, self.basis, poses.blendshape_weights[one])
+        tensors = avatar.rig.stretched(vertices)
         if avatar.wrinkles is not None:
-            extra = avatar.wrinkles(extra, vertices, avatar.rig)
+            extra = avatar.wrinkles(extra, tensors, avatar.rig)
         offsets, quats, scales, opacities, sh = ops.deform(
             avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra,
             avatar.blendshapes.units,
         )  # fmt: skip
         means, world_quats, scales = avatar.rig.bind(
-            vertices, offsets, quats, scales, poses.quats[one], poses.translations[one]
+            vertices, offsets, quats, scales, poses.quats[one], poses.translations[one], tensors
         )
         rotation, translation = poses.rotations[one, 0], poses.translations[one, 0]
         if avatar.light is not None:
