@@ -68,7 +68,7 @@ class Renderer:
             seed: of textures and hair.
             detail: the image size relative to the default; it sets the resolution of textures and hair.
             light: a name in `rooms.LIGHTS`.
-            wrinkles: whether the lines of the face are as deep as the skin is compressed there.
+            wrinkles: whether the lines of the face are as deep as the skin is compressed there; they are wider, too.
         """
         self.person = person
         self._lighting = Lighting(light)
@@ -85,7 +85,7 @@ class Renderer:
         self._first_cloth = len(skin_faces) + len(glasses_faces)
         resolution = int(np.clip(round(_TEXELS * detail), 3, 20))
         self._grid = TexelGrid(self._faces, resolution)
-        painter = SkinPainter(person, appearance, TexelGrid(skin_faces, resolution), seed)
+        painter = SkinPainter(person, appearance, TexelGrid(skin_faces, resolution), seed, wrinkles)
         parts = [painter.paint(), self._garment.paint(TexelGrid(self._garment.faces, resolution))]
         if self._glasses is not None:
             parts.insert(1, self._glasses.paint(TexelGrid(self._glasses.faces, resolution)))

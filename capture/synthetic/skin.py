@@ -37,11 +37,27 @@ class Texels:
     smile_lines: Array  # [N] darkening when the mouth smiles
 
 
+@dataclass(frozen=True)
+class _Lines:
+    """Lines of the skin, centimeters."""
+
+    pitch: float  # from one wrinkle of the forehead to the next; a quarter of it is dark
+    fold: float  # half width of the fold of a cheek
+
+
+_FINE_LINES = _Lines(0.425, 0.13)
+#: Those of a person whose lines are as deep as the skin is compressed: a few furrows across the forehead.
+_WIDE_LINES = _Lines(0.85, 0.2)
+
+
 class SkinPainter:
     """Paints the texels of one person; lengths are centimeters in the rest pose."""
 
-    def __init__(self, person: Person, appearance: Appearance, grid: Samples, seed: int) -> None:
+    def __init__(
+        self, person: Person, appearance: Appearance, grid: Samples, seed: int, wide_lines: bool = False
+    ) -> None:
         self._person = person
+        self._lines = _WIDE_LINES if wide_lines else _FINE_LINES
         self._appearance = appearance
         self._noise = NoiseField(seed)
         self._points = grid.interpolate(person.rest)
@@ -234,10 +250,10 @@ class SkinPainter:
         above *= smoothstep(landmarks[10, 1] + 0.4, landmarks[10, 1] - 0.6, height) * smoothstep(
             4.8, 3.0, np.abs(points[:, 0])
         )
-        groove = np.cos(height * (2 * np.pi / 0.85)) ** 2
+        groove = np.cos(height * (np.pi / self._lines.pitch)) ** 2
         brow[rows] = 0.20 * above * groove**4
         for line in _SMILE_LINES:
-            smile[rows] += 0.30 * self._near(line, 0.13)
+            smile[rows] += 0.30 * self._near(line, self._lines.fold)
         for corner, side in ((33, -1.0), (263, 1.0)):
             outward = (points[:, 0] - landmarks[corner, 0]) * side
             fan = smoothstep(0.35, 0.7, outward) * smoothstep(1.7, 1.0, outward)
