@@ -26,12 +26,30 @@ def read_in_appearance(path: Path, appearance: str | None) -> tuple[dict[str, An
     from avatar.model.appearance import parse_appearance
     from avatar.model.avatar_file import read_avatar
 
-    weights = None if appearance is None else parse_appearance(appearance)
+    weights = {} if appearance is None else parse_appearance(appearance)
     header, avatar = read_avatar(path)
-    if weights is None:
-        return header, avatar
+    return header, _mixed(path, avatar, weights)
+
+
+def read_with_mix(path: Path, appearance: str | None) -> tuple[Avatar, dict[str, float]]:
+    """The avatar of a file with all its appearances, and the weights that --appearance names; none without it.
+
+    Raises:
+        HeadsplatError: not an avatar file, or no such look.
+    """
+    from avatar.model.appearance import parse_appearance
+    from avatar.model.avatar_file import read_avatar
+
+    weights = {} if appearance is None else parse_appearance(appearance)
+    avatar = read_avatar(path)[1]
+    _mixed(path, avatar, weights)
+    return avatar, weights
+
+
+def _mixed(path: Path, avatar: Avatar, weights: Mapping[str, float]) -> Avatar:
+    """The avatar of a file in a mix, or itself without weights. Raises HeadsplatError for weights that are no mix."""
     try:
-        return header, avatar.with_appearance(weights)
+        return avatar.with_appearance(weights) if weights else avatar
     except HeadsplatError as error:
         raise HeadsplatError(f"{path}: {error}") from error
 

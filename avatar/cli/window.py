@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.cli.appearance import AppearanceName, read_in_appearance
+from avatar.cli.appearance import AppearanceName, read_with_mix
 from avatar.cli.arguments import (
     DURATION,
     Device,
@@ -63,7 +63,7 @@ class WindowedOptions:
     virtual_camera: bool = False
     """provide the image to other programs as a camera"""
     appearance: AppearanceName = None
-    """of an avatar of several recordings: the look of one of them, or a mix; default: that of the first"""
+    """of an avatar of several recordings: the look of one of them, or a mix, at first; default: that of the first"""
     host: OptionalText = None
     """address of this machine to listen on; default: only this machine can send"""
     phone: OptionalText = None
@@ -120,11 +120,13 @@ def _run(
 
     name = shown(path.name)
     say(f"{name}: opening the window ...")
-    avatar = read_in_appearance(path, options.appearance)[1]
+    avatar, mix = read_with_mix(path, options.appearance)
     with (
         Recording(options.record, overwrite=options.overwrite) as recording,
         closing(_session(avatar, path, name, sources, recording, device)) as session,
     ):
+        if mix:
+            session.set_appearance(mix)
         _set_up(session, options, motion)
         if live is not None:
             session.select_source(sources.first)

@@ -121,6 +121,12 @@ def with_appearance(avatar: A, weights: Mapping[str, float]) -> A:
     Raises:
         HeadsplatError: an avatar without appearances, an unknown name, or weights that are no mix.
     """
+    return copy.deepcopy(appearance_view(avatar, weights), {id(avatar.head): avatar.head}).requires_grad_(False)
+
+
+@torch.no_grad()
+def appearance_view(avatar: A, weights: Mapping[str, float]) -> A:
+    """As `with_appearance`, for reading only: all that the appearances do not change is shared with `avatar`."""
     appearance = avatar._modules.get("appearance")
     if not isinstance(appearance, Appearances):
         raise HeadsplatError("appearance: this avatar has no appearances; train it on several recordings of its person")
@@ -131,14 +137,15 @@ def with_appearance(avatar: A, weights: Mapping[str, float]) -> A:
     total = sum(weights.values()) if valid else 0.0
     if not total > 0:
         raise HeadsplatError("appearance: expected weights of 0 to 1 that are not all 0, such as NAME=.7,OTHER=.3")
-    result = copy.deepcopy(avatar, {id(avatar.head): avatar.head, id(appearance): None})
-    result._modules["appearance"] = None
+    view = copy.copy(avatar)
+    view._parameters, view._modules = dict(avatar._parameters), {**avatar._modules, "appearance": None}
     for name in CHANGED:
-        table = appearance.table(name)
+        values, table = getattr(avatar, name).detach().clone(), appearance.table(name)
         for recording, label in enumerate(appearance.names):
             if weight := weights.get(label, 0.0) / total:
-                getattr(result, name).add_(table[recording], alpha=weight)
-    return result.requires_grad_(False)
+                values.add_(table[recording], alpha=weight)
+        view._parameters[name] = nn.Parameter(values, requires_grad=False)
+    return view
 
 
 def parse_appearance(text: str) -> dict[str, float]:

@@ -65,6 +65,12 @@ class Editor:
         self._places: PaintSurface | None = None
         self._marks: tuple[tuple[Mark, ...], Canvas | None] = (), None
 
+    def of(self, avatar: Avatar) -> Editor:
+        """An editor of another appearance of the same avatar, whose head is at rest where this one is."""
+        other = Editor(avatar)
+        other._places, other._marks = self._places, self._marks
+        return other
+
     @property
     def places(self) -> PaintSurface:
         """The surface of the head. Raises HeadsplatError where it has no texture coordinates."""

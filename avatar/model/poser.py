@@ -7,6 +7,7 @@ vertices that jaw and eyes move.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -56,6 +57,14 @@ class Poser:
         weights = head.lbs_weights[:, self._joints]
         self._moving = (weights != 0).any(1).nonzero()[:, 0]
         self._weights = weights[self._moving]
+
+    def of(self, avatar: Avatar) -> Poser:
+        """A poser of another avatar; what depends on the head is shared where both have the same."""
+        if avatar.head is not self.avatar.head:
+            return Poser(avatar)
+        other = copy.copy(self)
+        other.avatar = avatar
+        return other
 
     @torch.no_grad()
     def poses(self, params: HeadParams, torso: Tensor | MeasuredTorso | None = None) -> Poses:

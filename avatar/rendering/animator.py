@@ -35,6 +35,7 @@ class Animator:
         *,
         with_depth: bool = False,
         rasterizer: Rasterizer = "native",
+        poser: Poser | None = None,
     ) -> None:
         """
         Args:
@@ -44,6 +45,7 @@ class Animator:
             background: [3], 0..1.
             with_depth: also render `depth`.
             rasterizer: "native" or "gsplat".
+            poser: of another state of this avatar, if there is one: it saves time.
         """
         self.avatar = avatar
         device = avatar.offsets.device
@@ -51,13 +53,18 @@ class Animator:
         masked = shapes.basis * shapes.mask[:, :, None] if shapes.mode == "expression" else shapes.basis
         self.basis = masked.detach().half()
         self.background = torch.tensor(list(background), dtype=torch.float32, device=device)
-        self._poser = Poser(avatar)
+        self._poser = Poser(avatar) if poser is None else poser.of(avatar)
         with torch.no_grad():
             self._layer_look = avatar.layer_look()
         self._backend = backend_of(rasterizer)
         self._features_handle: object = None
         self._allocate(width, height, with_depth)
         ops.keep_memory()
+
+    @property
+    def poser(self) -> Poser:
+        """The poser of the mesh."""
+        return self._poser
 
     def resized(self, width: int, height: int, *, with_depth: bool = False) -> Animator:
         """An animator of the same avatar with another image size; it shares everything but the image buffers."""

@@ -52,12 +52,19 @@ class Renderer:
     frame sends its parameters, and from which it gets the image.
     """
 
-    def __init__(self, avatar: Avatar, rasterizer: Rasterizer = "native", device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        avatar: Avatar,
+        rasterizer: Rasterizer = "native",
+        device: torch.device | None = None,
+        before: Renderer | None = None,
+    ) -> None:
         """
         Args:
             avatar: to render.
             rasterizer: "native" or "gsplat".
             device: where to render; None: where the avatar is.
+            before: of another state of this avatar, if there is one: it saves time.
 
         Raises:
             HeadsplatError: that rasterizer cannot run here.
@@ -67,7 +74,8 @@ class Renderer:
         self._rasterizer = rasterizer
         self._device = device or avatar.offsets.device
         self._copy = avatar if self._device == avatar.offsets.device else copy.deepcopy(avatar).to(self._device)
-        self._animator = Animator(self._copy, 1, 1, rasterizer=rasterizer)
+        poser = None if before is None else before._animator.poser
+        self._animator: Animator = Animator(self._copy, 1, 1, rasterizer=rasterizer, poser=poser)
         # A pose takes a hundred small operations: on the CPU, and then to the device, they are done sooner.
         self._poser = self._animator if self._copy is avatar else Poser(avatar)
         self._readback = Readback(self._device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -93,4 +94,11 @@ class AddStyle:
     source: str
 
 
-Edit = Change | Do | SelectSource | OpenFile | RemoveView | SetGain | Paint | HideLayer | AddStyle
+@dataclass(frozen=True)
+class SetAppearance:
+    """Shows an avatar of several recordings in the look of one of them, or in a mix."""
+
+    weights: Mapping[str, float]  # by name of the recording, 0..1; normalized to the sum 1
+
+
+Edit = Change | Do | SelectSource | OpenFile | RemoveView | SetGain | Paint | HideLayer | AddStyle | SetAppearance

@@ -21,6 +21,7 @@ from avatar.model.edits import Editor, Edits
 from avatar.model.poser import Poser
 from avatar.model.style import Style, combined, read_style
 from avatar.types import Camera
+from viewer.session.mix import Mix
 from viewer.session.state import Brush, Editing
 
 MAX_UNDO = 64  # states of the edits that are kept
@@ -29,12 +30,14 @@ _MAX_STAMPS = 64  # between two places of the mouse
 
 
 class Painting:
-    """The edits of one avatar and what has been undone; the avatar itself never changes."""
+    """The edits of one avatar and what has been undone; the avatar changes with the mix of its recordings only."""
 
     def __init__(self, avatar: Avatar, path: Path) -> None:
         """Args: the avatar as it was opened, and its file."""
-        self.shown = self.original = avatar
-        self._path, self._editor = path, Editor(avatar)
+        self._opened = self.shown = avatar  # as in its file
+        #: What is edited: one look of an avatar with several, which an edited file does not keep.
+        self.original = avatar if (looks := Mix.of(avatar)).chosen is None else avatar.with_appearance(looks.by_name())
+        self._path, self._editor = path, Editor(self.original)
         self._style = Style()
         self._done: list[Style] = []
         self._undone: list[Style] = []
@@ -87,6 +90,21 @@ class Painting:
         """Add the edits of a preset or a file. Raises HeadsplatError as `read_style`."""
         self._set(combined(self._style, read_style(source)))
 
+    def rebase(self, avatar: Avatar) -> None:
+        """Edit another appearance of the same avatar from now on; the edits stay.
+
+        Raises:
+            HeadsplatError: they cannot be applied to it; the one before stays.
+        """
+        before = self.original, self._editor
+        self.original, self._editor = avatar, self._editor.of(avatar)
+        try:
+            self.shown = self._avatar(self._style)
+        except HeadsplatError:
+            self.original, self._editor = before
+            raise
+        self._layers = ()
+
     def undo(self) -> None:
         """Take the last edit back; raises HeadsplatError where there is none."""
         self._step(self._done, self._undone, "undo")
@@ -104,7 +122,7 @@ class Painting:
         if not self._style.content() and self._style.paint is None:
             raise HeadsplatError("nothing is edited; paint, hide a layer or add a style first")
         header, stored = read_avatar(self._path)
-        if not torch.equal(stored.offsets, self.original.offsets.cpu()):
+        if not torch.equal(stored.offsets, self._opened.offsets.cpu()):
             raise HeadsplatError(f"{self._path}: the file has changed since it was opened; open it again")
         names = (folder / f"{self._path.stem}_edit_{number}.avatar" for number in itertools.count(1))
         path = next(path for path in names if not path.exists())

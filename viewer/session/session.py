@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +14,25 @@ import torch
 
 from avatar.driving.live import AvatarPose
 from avatar.errors import HeadsplatError
+from avatar.model.appearance import appearance_view
 from avatar.model.avatar import Avatar
 from viewer.outputs.outlets import Outlets, RenderedFrame
 from viewer.render.orbit import Orbit, field_of_view
 from viewer.session.actions import ACTIONS, live_pipeline_of
 from viewer.session.driver_preview import DriverPreview
-from viewer.session.edits import AddStyle, Change, Edit, HideLayer, OpenFile, Paint, RemoveView, SelectSource, SetGain
+from viewer.session.edits import (
+    AddStyle,
+    Change,
+    Edit,
+    HideLayer,
+    OpenFile,
+    Paint,
+    RemoveView,
+    SelectSource,
+    SetAppearance,
+    SetGain,
+)
+from viewer.session.mix import Mix
 from viewer.session.opening import FileOpener, Opened, OpenedAvatar, OpenedView
 from viewer.session.painting import Painting
 from viewer.session.pose_sources import LiveSourceChoice, MotionPoseSource
@@ -68,7 +81,8 @@ class Session:
         self.training: TrainingView | None = None  # of a training whose avatar is shown
         self.closing = False
         self._advanced_at = self._status_at = -math.inf  # seconds
-        self.state = State(AvatarInfo.of(avatar, name), self.sources.choices())
+        self.state = State(AvatarInfo.of(avatar, name), self.sources.choices(), mix=Mix.of(avatar))
+        self._opened = avatar  # with its appearances
         self._painting = None if path is None else Painting(avatar, path)
 
     @property
@@ -154,7 +168,9 @@ class Session:
         self.sources.replace_avatar(avatar, sources)
         self.viewport.replace_avatar(renderer)
         editing = Editing(brush=self.state.editing.brush)
-        self.state = replace(self.state, avatar=AvatarInfo.of(avatar, name), timeline=timeline, editing=editing)
+        info, mix = AvatarInfo.of(avatar, name), Mix.of(avatar)
+        self.state = replace(self.state, avatar=info, timeline=timeline, editing=editing, mix=mix)
+        self._opened = avatar
         self._painting = None if path is None else Painting(avatar, path)
         self._sync_sources()
         self._select(selected)
@@ -192,10 +208,31 @@ class Session:
             raise HeadsplatError("this avatar has no file yet; edit it when its training is finished")
         edit(painting)
         self.state = replace(self.state, editing=painting.editing(self.state.editing))
-        if painting.shown is not self.avatar:
-            self.viewport.update_avatar(painting.shown)
-            self.sources.update_avatar(painting.shown)
-            self.state = replace(self.state, avatar=AvatarInfo.of(painting.shown, self.state.avatar.name))
+        self._update_avatar(painting.shown)
+
+    def set_appearance(self, weights: Mapping[str, float]) -> None:
+        """Show the avatar in a mix of its appearances, with the edits that it has; sources and outlets go on.
+
+        Args:
+            weights: by name of the recording, 0..1, not all 0; normalized to the sum 1.
+
+        Raises:
+            HeadsplatError: the avatar has no such appearances, or the weights are no mix; what is shown stays.
+        """
+        mixed = appearance_view(self._opened, weights)
+        if self._painting is not None:
+            self._painting.rebase(mixed)
+            mixed = self._painting.shown
+            self.state = replace(self.state, editing=self._painting.editing(self.state.editing))
+        self.state = replace(self.state, mix=self.state.mix.with_weights(weights))
+        self._update_avatar(mixed)
+
+    def _update_avatar(self, avatar: Avatar) -> None:
+        """Show another state of the same avatar."""
+        if avatar is not self.avatar:
+            self.viewport.update_avatar(avatar)
+            self.sources.update_avatar(avatar)
+            self.state = replace(self.state, avatar=AvatarInfo.of(avatar, self.state.avatar.name))
 
     def _paint(self, edit: Paint) -> None:
         if (rendered := self.viewport.rendered) is not None:
@@ -225,6 +262,8 @@ class Session:
             self.edit_avatar(lambda painting: painting.hide(edit.layer, edit.hidden))
         elif isinstance(edit, AddStyle):
             self.edit_avatar(lambda painting: painting.add_style(edit.source))
+        elif isinstance(edit, SetAppearance):
+            self.set_appearance(edit.weights)
         else:
             ACTIONS[edit.action](self)
 

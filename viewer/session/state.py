@@ -11,6 +11,7 @@ from avatar.driving.live import LiveStats
 from avatar.model.avatar import Avatar
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewSettings
+from viewer.session.mix import Mix
 
 #: Keys of the pose sources that are part of the viewer.
 SLIDERS, TIMELINE = "sliders", "timeline"
@@ -174,4 +175,5 @@ class State:
     timeline: Timeline = Timeline()
     panels: Panels = Panels()
     editing: Editing = Editing()
+    mix: Mix = field(default_factory=Mix)
     status: Status = field(default_factory=Status)

@@ -74,7 +74,7 @@ class Viewport:
 
     def update_avatar(self, avatar: Avatar) -> None:
         """Show a newer snapshot of the same avatar; the front camera stays that of the first one."""
-        self.renderer, self._rendered = self.renderer_of(avatar), None
+        self.renderer, self._rendered = Renderer(avatar, device=self._device, before=self.renderer), None
 
     def invalidate(self) -> None:
         """Render the image again, though nothing has changed."""

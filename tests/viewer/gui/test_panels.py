@@ -21,14 +21,17 @@ from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel
 from viewer.gui.panels.shortcuts import SHORTCUTS
 from viewer.gui.panels.timeline import time_text, timeline_panel
-from viewer.session.edits import Change, Edit, SelectSource
+from viewer.gui.panels.view import view_panel
+from viewer.session.edits import Change, Edit, SelectSource, SetAppearance
 from viewer.session.expressions import PRESETS
+from viewer.session.mix import Mix
 from viewer.session.state import SLIDERS, TIMELINE, AvatarInfo, Sliders, SourceChoice, State, Status, Timeline
 
 MODEL = ("expr_000", "jawOpen", "eyelidLeft", "eyelidRight")
 CHOICES = (SourceChoice(SLIDERS, "sliders"), SourceChoice(TIMELINE, "motion file"), SourceChoice("webcam", "camera 0"))
 REST = State(AvatarInfo("a.avatar", 9, 1, MODEL, ((-3.0, 3.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))), CHOICES)
 MOTION = Timeline("m.csv", (0.0, 0.04, 0.08, 0.12), 0.16, time=0.08, notes=("4 frames", "all can be shown"))
+LOOKS = replace(REST, mix=Mix(("plain", "beard"), (0.75, 0.25)))
 POSED = Sliders({"jawOpen": 0.5}, {"expr_000": -1.0}, (10.0, 0.0, 0.0), (5.0, 5.0), (3.0, 0.0), search="")
 
 
@@ -49,6 +52,7 @@ STATES = {
     "motion": replace(REST, source=TIMELINE, timeline=MOTION),
     "motion of an inactive source": replace(REST, timeline=replace(MOTION, playing=True)),
     "live": live_state(),
+    "several recordings": LOOKS,
 }
 
 
@@ -203,3 +207,33 @@ def test_space_plays_only_where_there_is_a_motion() -> None:
 def test_no_two_shortcuts_share_a_key() -> None:
     keys = [int(shortcut.keys) for shortcut in SHORTCUTS]
     assert len(keys) == len(set(keys))
+
+
+def test_a_menu_of_recordings_chooses_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, tuple[int, list[str]]] = {}
+
+    def combo(name: str, row: int, names: list[str]) -> tuple[bool, int]:
+        seen[name] = row, names
+        return (True, 1) if name == "appearance" else (False, row)
+
+    monkeypatch.setattr(imgui, "combo", combo)
+    assert edits(view_panel, LOOKS) == [SetAppearance({"plain": 0.0, "beard": 1.0})]
+    assert seen["appearance"] == (2, ["plain", "beard", "mix"])
+
+
+def test_a_slider_of_a_recording_changes_the_mix_with_a_sum_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = imgui.slider_float
+
+    def slider(name: str, value: float, *rest: Any) -> tuple[bool, float]:
+        return (True, 0.5) if name == "beard###appearance 1" else original(name, value, *rest)
+
+    monkeypatch.setattr(imgui, "slider_float", slider)
+    assert edits(view_panel, LOOKS) == [SetAppearance({"plain": 0.5, "beard": 0.5})]
+
+
+def test_without_recordings_there_are_no_sliders_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    original = imgui.slider_float
+    monkeypatch.setattr(imgui, "slider_float", lambda name, *rest: (names.append(name), original(name, *rest))[1])
+    assert edits(view_panel, REST) == [] and "size" in names
+    assert not any("appearance" in name for name in names)

@@ -1,4 +1,4 @@
-"""The view panel: kind of image, mesh overlay, background, light, size and count of splats."""
+"""The view panel: kind of image, mesh overlay, background, appearance, light, size and count of splats."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
+from viewer.gui.panels.appearance import appearance_controls
 from viewer.gui.panels.light import light_controls
 from viewer.render.view_settings import VIEW_KINDS, ViewSettings
-from viewer.session.edits import Change, Edit
+from viewer.session.edits import Change, Edit, SetAppearance
 from viewer.session.state import State
 
 
 def view_panel(state: State) -> Iterator[Edit]:
-    """Kind of image, overlay, background, light, splats."""
+    """Kind of image, overlay, background, appearance, light, splats."""
     view, avatar = state.view, state.avatar
     for index, kind in enumerate(VIEW_KINDS):
         if index:
@@ -23,6 +24,10 @@ def view_panel(state: State) -> Iterator[Edit]:
             view = replace(view, kind=kind)
     _, overlay = imgui.slider_float("mesh overlay", view.mesh_overlay, 0, 1, "%.2f")
     _, color = imgui.color_edit3("background", list(view.background))
+    if state.mix.names:
+        imgui.separator_text("recordings")
+        if (mix := appearance_controls(state.mix)) != state.mix:
+            yield SetAppearance(mix.by_name())
     imgui.separator_text("light")
     relighting = light_controls(view.relighting)
     imgui.separator_text("splats")
