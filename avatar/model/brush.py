@@ -19,6 +19,7 @@ from avatar.model.surface_map import SIZE, SurfaceMap
 #: Landmarks of the cheeks, of the corners and the middle of the upper lids, and of the tip and bridge of the nose.
 _CHEEKS, _LIDS, _NOSE = (50, 280), ((33, 159, 133), (263, 386, 362)), (4, 6)
 _FRECKLES = 90
+_BLOCK = 16  # texels along the side of a block of the map
 _BEHIND = 0.2  # cosine between the surface under a brush and that under its middle below which it is another side
 
 
@@ -36,6 +37,10 @@ class PaintSurface:
         inside = vertex_mask(self.head, INSIDE)[self.head.faces.numpy()].all(1)
         self.paintable = ~inside  # [F] faces that a brush paints
         self.face, self.outer = surface.face.numpy(), surface.outer.numpy()
+        self.shown = (self.face >= 0).astype(np.uint8)  # [SIZE,SIZE] texels that show a face
+        blocks = np.where(self.outer[..., None], self.points, np.nan).reshape(SIZE // _BLOCK, _BLOCK, -1, _BLOCK, 3)
+        #: Bounds [SIZE / _BLOCK,SIZE / _BLOCK,3] of the points in blocks of texels, in millimeters.
+        self._low, self._high = np.fmin.reduce(blocks, (1, 3)), np.fmax.reduce(blocks, (1, 3))
 
     def stamped(
         self,
@@ -47,10 +52,25 @@ class PaintSurface:
         opacity: float = 1.0,
         hardness: float = 0.8,
     ) -> Canvas:
-        """A copy of `canvas` with a disc on the surface.
+        """A copy of `canvas` with a disc on the surface; see `stamp`. None: without paint before."""
+        result = np.zeros((SIZE, SIZE, 4), np.uint8) if canvas is None else canvas.copy()
+        self.stamp(result, face, bary, color, radius, opacity, hardness)
+        return result
+
+    def stamp(
+        self,
+        canvas: Canvas,
+        face: int,
+        bary: Tensor,
+        color: tuple[float, float, float],
+        radius: float,
+        opacity: float = 1.0,
+        hardness: float = 0.8,
+    ) -> None:
+        """Add a disc on the surface to `canvas`.
 
         Args:
-            canvas: [SIZE,SIZE,4]; None: without paint.
+            canvas: [SIZE,SIZE,4], changed in place.
             face: under the middle of the disc.
             bary: [3] of the middle on that face.
             color: display sRGB, 0..1.
@@ -59,18 +79,25 @@ class PaintSurface:
             hardness: 0..1, part of the radius from which on the opacity falls.
         """
         middle = (self.rest[self.head.faces[face]] * bary[:, None]).sum(0).numpy() * 1000
-        box = (np.abs(self.points - middle) < radius).all(-1) & self.outer
-        rows, columns = np.nonzero(box)
+        rows, columns = self._within(middle, radius)
         distance = np.linalg.norm(self.points[rows, columns] - middle, axis=1)
         facing = self.normals[self.face[rows, columns]] @ self.normals[face] > _BEHIND
         alpha = opacity * smoothstep(radius, min(hardness, 0.95) * radius, distance) * facing
-        result = np.zeros((SIZE, SIZE, 4), np.uint8) if canvas is None else canvas.copy()
         if not len(rows):
-            return result
+            return
         stamp = np.zeros((len(rows), 1, 4), np.uint8)
         stamp[..., :3], stamp[..., 0, 3] = np.rint(np.array(color) * 255), np.rint(alpha * 255)
-        result[rows, columns] = over(result[rows, columns][:, None], stamp)[:, 0]
-        return result
+        canvas[rows, columns] = over(canvas[rows, columns][:, None], stamp)[:, 0]
+
+    def _within(self, middle: NDArray[np.floating], radius: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns of the outer texels within a box of `radius` millimeters around a point [3]."""
+        near = ((self._low < middle + radius) & (self._high > middle - radius)).all(-1)
+        first = np.argwhere(near) * _BLOCK
+        step = np.arange(_BLOCK)
+        rows = np.broadcast_to(first[:, 0, None, None] + step[:, None], (len(first), _BLOCK, _BLOCK))
+        columns = np.broadcast_to(first[:, 1, None, None] + step, rows.shape)
+        take = (np.abs(self.points[rows, columns] - middle) < radius).all(-1) & self.outer[rows, columns]
+        return rows[take], columns[take]
 
     def mark(self, mark: Mark) -> Canvas:
         """The paint [SIZE,SIZE,4] of a mark of a style."""

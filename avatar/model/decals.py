@@ -2,8 +2,8 @@
 
 The Gaussians of an avatar are too coarse for the edge of a mark. Each cell of a quadtree over the painted image becomes
 one Gaussian with the size of the cell on the mesh, bound to the triangle there; cells are large where the paint is even
-and small at its edges. They lie where the skin is rendered and follow what the Gaussians around learned to do under
-expressions.
+and small at its edges. They lie at the mean depth at which the skin is rendered and follow what the Gaussians around
+learned to do under expressions. Those in front of them take the color of the paint (`avatar.model.veil`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter, minimum_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 from scipy.special import spence
 from torch import Tensor
@@ -28,6 +29,7 @@ from avatar.model.gaussian_set import GaussianSet, with_gaussians
 from avatar.model.mesh_layer import NODE_WEIGHTS
 from avatar.model.stretch import Stretch
 from avatar.model.surface_map import SIZE, SurfaceMap, in_image
+from avatar.model.veil import Veil
 
 Canvas = NDArray[np.uint8]  # [SIZE,SIZE,4] RGBA, straight alpha
 #: At most so many Gaussians are added; a mark that needs more gets larger cells.
@@ -35,15 +37,15 @@ MAX_DECALS = 16_000
 _LARGEST = 8  # texels along the side of a cell
 #: Difference of levels, 0 to 255, within a cell and its neighbors that still is even paint.
 _EVEN = 20
-#: Texels along the side of a tile, and around it that its cells depend on; texels between two heights, their
-#: smoothing in such steps, and the steps of which the highest counts.
-_TILE, _RIM, _STEP, _BLUR, _HIGHEST = 64, 16, 8, 1.5, 3
+#: Texels along the side of a tile, and around it that its cells depend on; texels between two heights, and
+#: their smoothing in such steps.
+_TILE, _RIM, _STEP, _BLUR = 64, 16, 8, 1.5
 _FINE = 3e-4  # meters of the filter of an avatar from which on cells of one texel would show no more
 _FAINT = 3  # levels of alpha up to which nothing is painted
 #: Standard deviation of a Gaussian in sides of its cell, and its thickness in meters.
 _SIGMA, _THICKNESS = 0.5, 2e-5
-#: Heights over the mesh in meters that a mark may have, and the light that must pass what lies in front of it.
-_HEIGHTS, _CLEAR = torch.linspace(0, 0.005, 11), 0.92
+#: Heights over the mesh in meters that a mark may have.
+_LOWEST, _HIGHEST = -0.006, 0.005
 #: Gaussians that are compared with a mark, those whose motion it takes, and their reach in meters.
 _AROUND, _NEIGHBORS, _REACH = 160, 12, 0.004
 _FRONT = 0.006  # meters over the mesh from which on a Gaussian is glasses or hair, which may hide a mark
@@ -69,7 +71,9 @@ class _Tile:
 
 
 def painted(avatar: Avatar, canvas: Canvas) -> Avatar:
-    """A copy of `avatar` with the marks of `canvas`; its own Gaussians are the same, bit for bit.
+    """A copy of `avatar` with the marks of `canvas`; its own Gaussians in front of them take their color.
+
+    All others are the same, bit for bit.
 
     Args:
         avatar: to paint on.
@@ -95,6 +99,8 @@ class Painter:
         self._weights = _resting_weights(avatar)
         self._trees = cKDTree(self._means.numpy()), cKDTree(self._means[: avatar.blendshapes.count].numpy())
         self._height = self._height_map()
+        self._veil = Veil(avatar, self.surface, self._rest, self._means, self._frames, _FRONT)
+        self._veil.set_height(self._height, _STEP)
         self._tiles: dict[tuple[int, int, int], _Tile] = {}
         self._stretch: Stretch | None = None
 
@@ -110,7 +116,8 @@ class Painter:
             if tile.marks is None:
                 tile.marks = self._decals(tile.cells)
         sets = [tile.marks for tile in tiles if tile.marks is not None]
-        result = with_gaussians(self.avatar, GaussianSet.joined([self._own, *sets]), self._stretch)
+        own = self._veil.painted(self._own, canvas)
+        result = with_gaussians(self.avatar, GaussianSet.joined([own, *sets]), self._stretch)
         self._stretch = result.rig.stretch
         _paint_texels(result, canvas, self.surface)
         return result
@@ -174,18 +181,17 @@ class Painter:
         middle = slice(_STEP // 2, None, _STEP)
         face, bary = self.surface.face[middle, middle], self.surface.bary[middle, middle]
         take = self.surface.outer[middle, middle]
-        height = np.zeros(face.shape, np.float32)
+        summed = np.zeros((*face.shape, 2), np.float32)
         if take.any():
             triangles = self.avatar.head.faces[face[take]]
             points = (self._rest[triangles] * bary[take][..., None]).sum(1)
             normals = triangle_frames(self._rest[triangles])[..., 2]
-            height[take.numpy()] = _heights(
+            summed[take.numpy()] = _heights(
                 self.avatar, self._trees[0], self._means, self._frames, points, normals
             ).numpy()
-        weight = gaussian_filter(take.numpy().astype(np.float32), _BLUR)
-        smooth: NDArray[np.float32] = gaussian_filter(
-            maximum_filter(height, _HIGHEST) * take.numpy(), _BLUR
-        ) / np.maximum(weight, 1e-6)
+        # Weighted: where there is little skin, the height is that of the skin around.
+        height, weight = np.moveaxis(gaussian_filter(summed, (_BLUR, _BLUR, 0)), -1, 0)
+        smooth: NDArray[np.float32] = (height / np.maximum(weight, 1e-4)).clip(_LOWEST, _HIGHEST)
         return smooth
 
 
@@ -218,8 +224,8 @@ def _cells(canvas: Canvas, outer: NDArray[np.bool_], smallest: int) -> _Cells:
         shape = (blocks, side, blocks, side)
         take = left.reshape(shape).any((1, 3))
         if side > smallest:
-            size = (3 * side, 3 * side, 1)
-            spread = maximum_filter(premultiplied, size) - minimum_filter(premultiplied, size)
+            window = np.ones((3 * side, 3 * side), np.uint8)
+            spread = cv2.dilate(premultiplied, window) - cv2.erode(premultiplied, window)
             middle = spread[side // 2 :: side, side // 2 :: side].max(-1)
             take &= (middle <= _EVEN) & left.reshape(shape).all((1, 3))
         weight = outer.astype(np.float32).reshape(shape).sum((1, 3))
@@ -274,23 +280,23 @@ def _footprints(avatar: Avatar, face: Tensor, side: Tensor) -> tuple[Tensor, Ten
 
 
 def _heights(avatar: Avatar, tree: cKDTree, means: Tensor, frames: Tensor, points: Tensor, normals: Tensor) -> Tensor:
-    """Meters [D] over the mesh at which little lies in front of points [D,3], along their normals."""
+    """Heights over the mesh in meters, summed by blend weight along the normals of points [D,3], and the sum: [D,2]."""
     around = min(_AROUND, len(means))
     near = torch.from_numpy(tree.query(points.numpy(), k=[*range(1, around + 1)])[1])
     away = means[near] - points[:, None]
     over = (away * normals[:, None]).sum(-1)
     turn = frames @ quat_to_matrix(torch.nn.functional.normalize(avatar.quats, dim=-1))
+    scales = avatar.sampling.widened(avatar.log_scales.exp())
     sideways = away - over[..., None] * normals[:, None]
-    local = (turn.mT[near] @ sideways[..., None])[..., 0] / avatar.log_scales[near].exp()
-    along = (turn.mT[near] @ normals[:, None, :, None].expand(*near.shape, 3, 1))[..., 0] / avatar.log_scales[
-        near
-    ].exp()
+    local = (turn.mT[near] @ sideways[..., None])[..., 0] / scales[near]
+    along = (turn.mT[near] @ normals[:, None, :, None].expand(*near.shape, 3, 1))[..., 0] / scales[near]
     distance = local.square().sum(-1) - (local * along).sum(-1).square() / along.square().sum(-1).clamp_min(1e-12)
     alpha = avatar.logit_opacities[near].sigmoid() * torch.exp(-0.5 * distance)
-    alpha = torch.where(over < _FRONT, alpha.clamp_max(0.99), 0.0)
-    passed = torch.stack([(torch.where(over > h, (1 - alpha).log(), 0.0)).sum(1) for h in _HEIGHTS.tolist()], 1).exp()
-    clear = torch.cat([passed[:, :-1] >= _CLEAR, torch.ones(len(points), 1, dtype=torch.bool)], 1)
-    return _HEIGHTS[clear.float().argmax(1)] + _THICKNESS
+    alpha = torch.where(over.abs() < _FRONT, alpha.clamp_max(0.99), 0.0)
+    over, order = over.sort(1, descending=True)
+    passed = torch.cumsum((1 - (alpha := alpha.gather(1, order))).log(), 1).exp()
+    weight = alpha * passed / (1 - alpha)
+    return torch.stack([(weight * over).sum(1), weight.sum(1)], 1)
 
 
 @torch.no_grad()

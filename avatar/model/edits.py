@@ -78,6 +78,11 @@ class Editor:
             self._places = PaintSurface(self.avatar, SurfaceMap.of(self.avatar.head))
         return self._places
 
+    def prepare(self) -> None:
+        """Compute now what the first stroke of a brush needs. Raises HeadsplatError as `places`."""
+        if self._painter is None:
+            self._painter = Painter(self._base[2], self.places.surface)
+
     def edited(self, edits: Edits) -> Avatar:
         """See `with_edits`."""
         content, style = edits.content(), edits.style
@@ -120,7 +125,7 @@ class Editor:
         if style.paint is not None:
             canvas = over(canvas, style.paint)
         assert canvas is not None
-        if not canvas[..., 3][self.places.face >= 0].any():
+        if not (canvas[..., 3] * self.places.shown).any():
             raise HeadsplatError("paint: no face of the head is painted; paint where the UV template shows the head")
         if self._painter is None:
             self._painter = Painter(base, self.places.surface)

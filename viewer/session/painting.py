@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import Executor, Future, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import quat_to_matrix
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar, save_avatar
+from avatar.model.decals import Canvas
 from avatar.model.edit import edited_extras
 from avatar.model.edit_layers import LAYERS, layers_of
 from avatar.model.edits import Editor, Edits
 from avatar.model.poser import Poser
 from avatar.model.style import Style, combined, read_style
+from avatar.model.surface_map import SIZE
 from avatar.types import Camera
 from viewer.session.mix import Mix
 from viewer.session.state import Brush, Editing
@@ -43,6 +46,8 @@ class Painting:
         self._undone: list[Style] = []
         self._layers: tuple[int, ...] = ()
         self._last: tuple[float, float] | None = None  # place of the mouse in a stroke
+        self._poser = Poser(avatar)
+        self._preparing: Future[None] | None = None
 
     @property
     def style(self) -> Style:
@@ -54,6 +59,16 @@ class Painting:
         return replace(
             before, hidden=self._style.hide, undo=len(self._done), redo=len(self._undone), layers=self._layers
         )
+
+    def prepare(self, worker: Executor) -> None:
+        """Compute on another thread what the first stroke needs, which then waits for it."""
+        if self._preparing is None:
+            self._preparing = worker.submit(self._editor.prepare)
+
+    def _wait(self) -> None:
+        """Wait for `prepare`; raises HeadsplatError as `Editor.prepare`."""
+        if self._preparing is not None:
+            self._preparing.result()
 
     def stroke(self, brush: Brush, at: tuple[float, float], camera: Camera, pose: AvatarPose, first: bool) -> None:
         """Stamp the brush on the surface under a point of the image, and under the way from the point before.
@@ -70,14 +85,17 @@ class Painting:
         width = brush.radius / 1000 * float(camera.K[0, 0, 0]) / self._distance(camera, pose) / camera.width
         step = float(np.hypot(at[0] - begin[0], at[1] - begin[1]))
         count = 1 if start else min(int(np.ceil(step / max(_SPACING * width, 1e-4))), _MAX_STAMPS)
-        paint, places = self._style.paint, self._editor.places
+        self._wait()
+        paint, places = None, self._editor.places
+        finder = SurfaceFinder(self._poser, camera, pose)
         for index in range(1, count + 1):
             point = tuple(b + (a - b) * index / count for a, b in zip(at, begin, strict=True))
-            hit = surface_point(self.original, (point[0], point[1]), camera, pose)
+            hit = finder.point((point[0], point[1]))
             if hit is not None and places.paintable[hit[0]]:
-                paint = places.stamped(paint, *hit, brush.color, brush.radius, brush.opacity, brush.hardness)
+                paint = _copy(self._style.paint) if paint is None else paint
+                places.stamp(paint, *hit, brush.color, brush.radius, brush.opacity, brush.hardness)
         self._last = at
-        if paint is not self._style.paint:
+        if paint is not None:
             self._set(replace(self._style, paint=paint), remember=start)
             self._last = at
 
@@ -97,6 +115,9 @@ class Painting:
             HeadsplatError: they cannot be applied to it; the one before stays.
         """
         before = self.original, self._editor
+        if self._preparing is not None:
+            wait([self._preparing])
+            self._preparing = None
         self.original, self._editor = avatar, self._editor.of(avatar)
         try:
             self.shown = self._avatar(self._style)
@@ -161,27 +182,36 @@ class Painting:
         return self._editor.edited(edits) if edits.content() else self.original
 
 
-def surface_point(
-    avatar: Avatar, at: tuple[float, float], camera: Camera, pose: AvatarPose
-) -> tuple[int, torch.Tensor] | None:
-    """The face and the barycentric point [3] of the mesh under a point of an image; None beside the head.
+def _copy(canvas: Canvas | None) -> Canvas:
+    """A copy of a canvas, or an empty one."""
+    return np.zeros((SIZE, SIZE, 4), np.uint8) if canvas is None else canvas.copy()
 
-    Args:
-        avatar: whose mesh is posed.
-        at: place in the image, 0..1 from its upper left corner.
-        camera: [1] of the image.
-        pose: of the avatar.
-    """
-    with torch.no_grad():
-        poser = Poser(avatar)
-        poses = poser.poses(pose.params, pose.torso)
-        skull = poser.vertices(poses, 0)[0]
-        world = skull @ quat_to_matrix(poses.quats[0, 0]).T + poses.translations[0, 0]
-        seen = camera.to_camera(world)
+
+class SurfaceFinder:
+    """Finds the surface under points of one image."""
+
+    def __init__(self, poser: Poser, camera: Camera, pose: AvatarPose) -> None:
+        """
+        Args:
+            poser: of the avatar.
+            camera: [1] of the image.
+            pose: of the avatar.
+        """
+        with torch.no_grad():
+            poses = poser.poses(pose.params, pose.torso)
+            skull = poser.vertices(poses, 0)[0]
+            world = skull @ quat_to_matrix(poses.quats[0, 0]).T + poses.translations[0, 0]
+            self._seen = camera.to_camera(world)[None].contiguous()
+        self._camera, self._faces = camera, poser.avatar.head.faces
+
+    def point(self, at: tuple[float, float]) -> tuple[int, torch.Tensor] | None:
+        """The face and the barycentric point [3] under a place, 0..1 from the upper left; None beside the head."""
+        camera = self._camera
         K = camera.K.clone()
         # An image of one pixel whose center is the point.
         K[:, 0, 2] += 0.5 - at[0] * camera.width
         K[:, 1, 2] += 0.5 - at[1] * camera.height
-        face, bary, _ = ops.mesh(seen[None].contiguous(), avatar.head.faces, K, 1, 1)
-    index = int(face[0, 0, 0])
-    return None if index < 0 else (index, bary[0, 0, 0].clone())
+        with torch.no_grad():
+            face, bary, _ = ops.mesh(self._seen, self._faces, K, 1, 1)
+        index = int(face[0, 0, 0])
+        return None if index < 0 else (index, bary[0, 0, 0].clone())

@@ -270,6 +270,8 @@ class Session:
     def _change(self, edit: Change) -> None:
         if isinstance(edit.value, CameraSettings) and edit.value.orbit != self.state.camera.orbit:
             self.viewport.camera_moved(self._clock())
+        if isinstance(edit.value, Editing) and edit.value.active and self._painting is not None:
+            self._painting.prepare(self._worker)
         changes: dict[str, Any] = {edit.part: edit.value}
         self.state = replace(self.state, **changes)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
+from avatar.model.edits import Editor
 from viewer.session.edits import AddStyle, Change, Do, HideLayer, Paint
 from viewer.session.session import Session
 
@@ -82,3 +85,25 @@ def test_an_avatar_without_a_file_is_not_edited(tiny_avatar: Avatar) -> None:
     session = Session(tiny_avatar, "me.avatar")
     session.apply([AddStyle("film-noir")])
     assert "has no file yet" in session.state.status.message
+
+
+def test_activating_the_brush_prepares_the_first_stroke(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[str] = []
+    original = Editor.prepare
+    monkeypatch.setattr(
+        Editor, "prepare", lambda self: (prepared.append(threading.current_thread().name), original(self))[1]
+    )
+    for active in (True, False, True):
+        session.apply([Change("editing", replace(session.state.editing, active=active))])
+    session.apply([Paint((0.5, 0.5), True)])
+    assert len(prepared) == 1 and prepared[0].startswith("open") and session.state.editing.undo == 1
+
+
+def test_a_head_without_coordinates_reports_it_at_the_stroke(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Editor) -> None:
+        raise HeadsplatError("paint: no texture coordinates")
+
+    monkeypatch.setattr(Editor, "prepare", refuse)
+    before = session.avatar
+    session.apply([Change("editing", replace(session.state.editing, active=True)), Paint((0.5, 0.5), True)])
+    assert session.state.status.message == "paint: no texture coordinates" and session.avatar is before
