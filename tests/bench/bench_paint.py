@@ -7,7 +7,8 @@ surface is the depth of the avatar without paint: where the normal of the mesh a
 should be rendered. Before that the point moves along the mesh as the Gaussians around it do, by their learned offsets.
 The mark is where the paint is rendered: at the center of the change from black to white paint. The distance from the
 center of the points is measured in the image, in millimeters at the depth of the mark and in texels of the paint map
-(1024 per side, of the size they have at the mark). Views of 75 degrees or more to the normal of a mark do not count.
+(1024 per side; the side of a square of their area at the mark). Views of 75 degrees or more to the normal of a mark do
+not count.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Place:
 
     face: Tensor  # [S] int64, the first one at the middle
     bary: Tensor  # [S,3]
-    texel: float  # millimeters
+    texel: float  # millimeters, the side of a square of the area that a texel has at the middle
     radius: float  # meters
     rows: Tensor  # [K] Gaussians around
     weights: Tensor  # [K] of their offsets
@@ -108,7 +109,9 @@ def places_of(avatar: Avatar) -> tuple[list[Place], Canvas]:
         away = (moving - middle).norm(dim=1)
         rows = (away < 2.5 * _REACH).nonzero()[:, 0]
         weights = torch.exp(-((away[rows] / _REACH) ** 2)) * avatar.logit_opacities[rows].sigmoid()
-        texel = radius / _RADIUS * 1000
+        box = points[int(row) - 4 : int(row) + 5 : 8, int(column) - 4 : int(column) + 5 : 8]
+        area = torch.linalg.cross(box[1, 1] - box[0, 0], box[0, 1] - box[1, 0]).norm() / 2  # of 8 x 8 texels
+        texel = float(area.sqrt()) / 8 * 1000
         found.append(Place(surface.face[at], surface.bary[at], texel, radius, rows, weights / weights.sum()))
     return found, canvas
 
