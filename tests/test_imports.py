@@ -20,7 +20,6 @@ OPTIONAL = (
     "smplx",
     "gsplat",
     "nvdiffrast",
-    "tinycudann",
     "lpips",
     "onnxruntime",
     "pyvirtualcam",

@@ -35,11 +35,6 @@ OPTIONAL_PACKAGES = {
         "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast",
         "mesh rasterizer on CUDA",
     ),
-    "tinycudann": (
-        "tinycudann",
-        "pip install --no-build-isolation git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch",
-        "hash grids on CUDA",
-    ),
 }
 if sys.version_info < (3, 14):  # Python's own from then on
     OPTIONAL_PACKAGES["zstandard"] = ("zstandard", "pip install zstandard", "smaller .spz files of `headsplat export`")
