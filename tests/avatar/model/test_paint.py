@@ -21,14 +21,9 @@ from avatar.model.style import Mark
 from avatar.model.surface_map import SIZE, SurfaceMap, in_image
 from avatar.rendering.animator import Animator
 from avatar.types import Camera, HeadParams
+from tests.bench.bench_paint import EXPRESSIONS, VIEWS
 from tests.support.tiny import side_camera
 
-EXPRESSIONS = (
-    "jawOpen", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft", "mouthPucker", "mouthFunnel", "mouthLeft",
-    "mouthRight", "cheekPuff", "cheekSquintLeft", "noseSneerLeft", "noseSneerRight", "eyeBlinkLeft", "browDownLeft",
-    "browInnerUp", "mouthRollLower", "mouthStretchLeft", "mouthDimpleLeft", "mouthUpperUpLeft", "jawForward",
-)  # fmt: skip
-VIEWS = (-30, -15, 0, 15, 30)
 CHEEK = 280  # landmark
 PIXELS = 512
 
