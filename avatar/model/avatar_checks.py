@@ -223,7 +223,7 @@ def check_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> N
     if header["version"] >= 5:
         layout |= _WEIGHT_NETWORK
     regions = {name: _Values("U8", "V", 0, 1) for name in tensors if name.startswith("region.")}
-    for name in tensors:
+    for name in sorted(tensors):
         if name.startswith(PREFIXES) and name not in layout and name not in regions:
             raise ValueError(f"{name}: a tensor that this format does not have")
     expressions = len(header["expression_names"])
@@ -246,7 +246,7 @@ def check_person(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> No
         header: of the same file, checked by `check_header`; without the entry there must be no such tensors.
     """
     person, sizes = header.get("person"), dict[str, int]()
-    stored = [name for name in tensors if name.startswith(PERSON)]
+    stored = sorted(name for name in tensors if name.startswith(PERSON))
     layout = {
         name: values
         for group, members in _PERSON.items()
@@ -278,7 +278,7 @@ def check_light(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> Non
         header: of the same file, checked by `check_header`; without the entry there must be no such tensors.
     """
     layout = _LIGHT if "light" in header else {}
-    for name in tensors:
+    for name in sorted(tensors):
         if name.startswith(LIGHT) and name not in layout:
             raise ValueError(f"{name}: a tensor that this format does not have")
     sizes = {"N": len(tensors["avatar.offsets"]), "V": len(tensors["head.v_template"])}
