@@ -25,6 +25,8 @@ OPTIONAL = (
     "pyvirtualcam",
     "websockets",
     "zstandard",
+    "ray",
+    "pyarrow",
 )
 #: The window's packages load a graphics library: only modules that draw the window may need them.
 WINDOW = ("imgui_bundle", "moderngl", "glfw")

@@ -96,11 +96,13 @@ def test_no_module_evaluates_text_or_starts_a_shell() -> None:
     assert [place for place, name, call in calls() if name in forbidden or keyword(call, "shell") is not None] == []
 
 
-def test_one_module_opens_sockets_and_one_starts_pip() -> None:
+def test_one_module_opens_sockets_one_starts_pip_and_one_starts_headsplat() -> None:
     assert importers("socket") == [Path(inspect.getfile(type(udp_source("vmc")))).relative_to(ROOT).as_posix()]
-    (starter,) = importers("subprocess")
-    source = (ROOT / starter).read_text(encoding="utf-8")
+    fleet, pip = sorted(importers("subprocess"))
+    source = (ROOT / pip).read_text(encoding="utf-8")
     assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "pip", "download"' in source
+    source = (ROOT / fleet).read_text(encoding="utf-8")
+    assert source.count("subprocess.Popen(") == 1 and '[sys.executable, "-m", "avatar.fleet.attended"' in source
     assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {
         "capture/networks/vision_library.py",
         "viewer/web/bridge.py",

@@ -16,6 +16,7 @@ from avatar.cli.doctor import DoctorCommand
 from avatar.cli.edit import EditCommand
 from avatar.cli.evaluate import EvalCommand
 from avatar.cli.export import ExportCommand
+from avatar.cli.fleet import FleetCommand
 from avatar.cli.head import HeadCommand
 from avatar.cli.info import InfoCommand
 from avatar.cli.join import JoinCommand
@@ -40,6 +41,7 @@ COMMANDS = {
     "motion": MotionCommand,
     "join": JoinCommand,
     "export": ExportCommand,
+    "fleet": FleetCommand,
     "info": InfoCommand,
     "head": HeadCommand,
     "synth": SynthCommand,

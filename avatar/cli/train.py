@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
 
 #: Options that a video's capture gets.
-_CAPTURE_OPTIONS = ("test_fraction", "test_every", "test_yaw", "framing", "passes")
+CAPTURE_OPTIONS = ("test_fraction", "test_every", "test_yaw", "framing", "passes")
 CONSENT = "Avatars are of people: train only on someone who has agreed; everything stays on this machine."
 
 
@@ -190,7 +190,7 @@ class TrainCommand:
         from avatar.cli.capture import CaptureRequest, reuse_or_capture
         from avatar.data.capture_folder import Capture
 
-        options = {name: value for name in _CAPTURE_OPTIONS if (value := getattr(self, name)) is not None}
+        options = {name: value for name in CAPTURE_OPTIONS if (value := getattr(self, name)) is not None}
         if self._folder is not None:
             self._check_capture(self._folder, options)
             return Capture.load(self._folder)

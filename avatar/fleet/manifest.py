@@ -1,0 +1,186 @@
+"""Manifests: a table of people, one row each, as CSV, JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avatar.common.files import error_words
+from avatar.common.jsonable import shortened
+from avatar.errors import HeadsplatError
+from avatar.fleet.store import file_system, is_url
+
+#: Columns that name what a row is made of; all others are options, COMMAND.OPTION.
+COLUMNS = ("name", "source", "avatar", "motion", "capture")
+COMMANDS = ("train", "render", "eval")
+MAX_BYTES = 1 << 28
+_NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One row of a manifest."""
+
+    name: str  # of its outputs
+    where: str  # file and line, for messages
+    values: Mapping[str, Any]  # column -> text, number, boolean or list; empty ones are left out
+
+    def list_of(self, column: str) -> list[str]:
+        """The entries of a column that may have several: a list, or text with `|` between them."""
+        value = self.values.get(column, [])
+        entries = value if isinstance(value, list) else str(value).split("|")
+        return [str(entry).strip() for entry in entries if str(entry).strip()]
+
+    def options(self, command: str) -> dict[str, Any]:
+        """The options of the row for a command: name with underscores -> value."""
+        start = f"{command}."
+        return {
+            key[len(start) :].replace("-", "_"): value for key, value in self.values.items() if key.startswith(start)
+        }
+
+
+def read_manifest(path: str) -> list[ManifestRow]:
+    """The rows of the manifest at a path or URL.
+
+    Raises:
+        HeadsplatError: it cannot be read, it has no rows, a column that no command knows, or two rows of one name.
+    """
+    suffix = "." + path.rsplit(".", 1)[-1].lower()
+    if suffix not in _READERS:
+        raise HeadsplatError(f"{path}: not a manifest; give a .csv, .jsonl or .parquet file")
+    rows = []
+    for line, values in _READERS[suffix](path, _content(path)):
+        where = f"{path}: line {line}" if suffix != ".parquet" else f"{path}: row {line}"
+        kept = {str(key).strip(): value for key, value in values.items() if not _is_empty(value)}
+        if kept:
+            rows.append(ManifestRow(_name(kept, where), where, kept))
+    if not rows:
+        raise HeadsplatError(f"{path}: has no rows; write one for each person, with columns such as name and source")
+    _check(path, rows)
+    return rows
+
+
+def _content(path: str) -> bytes:
+    try:
+        if is_url(path):
+            fs, place = file_system(path)
+            size, content = fs.size(place), None
+            if size is None or size <= MAX_BYTES:
+                content = bytes(fs.cat_file(place))
+        else:
+            with Path(path).open("rb") as stream:
+                content = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise HeadsplatError(f"{path}: no such manifest; check the path") from error
+    except OSError as error:
+        raise HeadsplatError(f"{path}: cannot read the manifest ({error_words(error)}); check its path") from error
+    if content is None or len(content) > MAX_BYTES:
+        raise HeadsplatError(f"{path}: larger than {MAX_BYTES >> 20} MB, which no manifest is; check its path")
+    return content
+
+
+def _csv(path: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    text = _text(path, content)
+    header = text.split("\n", 1)[0]
+    delimiter = ";" if ";" in header and "," not in header else ","  # as spreadsheets of some languages write it
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        names = next(reader, [])
+        _check_columns(path, names)
+        for cells in reader:
+            if len(cells) > len(names):
+                raise HeadsplatError(
+                    f"{path}: line {reader.line_num} has {len(cells)} cells, the header has {len(names)}; write a cell "
+                    "that contains a comma in quotes"
+                )
+            yield reader.line_num, dict(zip(names, cells, strict=False))
+    except csv.Error as error:
+        raise HeadsplatError(f"{path}: line {reader.line_num} is not CSV ({error}); correct it") from error
+
+
+def _check_columns(path: str, names: Iterable[str]) -> None:
+    known: set[str] = set()
+    for name in names:
+        if name.strip() and name in known:
+            raise HeadsplatError(f"{path}: two columns are called {name}; remove one of them")
+        known.add(name)
+
+
+def _json_lines(path: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(_text(path, content).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise HeadsplatError(
+                f"{path}: line {number} is not JSON ({shortened(str(error), 80)}); correct it"
+            ) from error
+        if not isinstance(values, dict):
+            raise HeadsplatError(f"{path}: line {number} is not a JSON object; write one object of columns a line")
+        yield number, values
+
+
+def _parquet(path: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise HeadsplatError(f"{path}: Parquet needs pyarrow (pip install pyarrow), or give a .csv file") from error
+    try:
+        table = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise HeadsplatError(f"{path}: not a Parquet file ({shortened(str(error), 80)}); write it again") from error
+    yield from enumerate(table.to_pylist(), 1)
+
+
+_READERS = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
+
+
+def _text(path: str, content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HeadsplatError(f"{path}: not a UTF-8 text file; save it as UTF-8") from error
+
+
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, float) and math.isnan(value):
+        return True
+    return value is None or (isinstance(value, str) and not value.strip()) or value == []
+
+
+def _name(values: Mapping[str, Any], where: str) -> str:
+    """The name of a row: its column `name`, or that of its first file without the suffix."""
+    given = values.get("name")
+    if given is None:
+        column = next((each for each in ("source", "motion", "avatar", "capture") if each in values), None)
+        if column is None:
+            raise HeadsplatError(f"{where} names no file; give it a source, an avatar, a motion or a capture")
+        first = ManifestRow("", where, values).list_of(column)[0]
+        given = re.split(r"[/\\]", first.rstrip("/\\"))[-1].rsplit(".", 1)[0]
+    name = str(given).strip()
+    if not _NAME.fullmatch(name) or name.endswith("."):
+        raise HeadsplatError(
+            f"{where}: {shortened(name, 60)!r} is not a name for files; give letters, digits and -_.+ (at most 100), "
+            "starting with a letter or a digit"
+        )
+    return name
+
+
+def _check(path: str, rows: list[ManifestRow]) -> None:
+    known: dict[str, ManifestRow] = {}
+    for row in rows:
+        other = known.setdefault(row.name.lower(), row)  # some file systems do not distinguish case
+        if other is not row:
+            raise HeadsplatError(
+                f"{row.where}: its name {row.name} is also that of {other.where.rpartition(': ')[2]}; give each row "
+                "another name in the column name"
+            )

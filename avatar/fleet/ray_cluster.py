@@ -1,0 +1,134 @@
+"""Jobs as tasks of Ray, on this machine or on a cluster. Only what is small travels through Ray: no frame, no file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from avatar import __version__
+from avatar.errors import HeadsplatError
+from avatar.fleet.jobs import Job, Needs, Outcome
+from avatar.fleet.runner import Lost
+from avatar.fleet.worker import perform
+
+MISSING = "headsplat fleet needs Ray; install it with: pip install 'headsplat[fleet]'"
+#: Bytes of Ray's shared memory on this machine: jobs and outcomes have a few kilobytes.
+_OBJECT_STORE = 100 << 20
+
+
+def import_ray() -> Any:
+    """The package ray; raises HeadsplatError where it is not installed."""
+    # Ray reads it at its import: nothing about the work is reported to its makers.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise HeadsplatError(MISSING) from error
+    return ray
+
+
+class RayCluster:
+    """An executor of `runner` on Ray; use it as a context manager.
+
+    Args:
+        store: path or URL of the store.
+        probe: name of a file in the store that every machine must see.
+        address: of a running cluster (`auto`, HOST:PORT or ray://HOST:PORT); None: starts Ray on this machine.
+        cores: of this machine for Ray; None: all that this process may use.
+
+    Raises:
+        HeadsplatError: Ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(self, store: str, probe: str, address: str | None = None, cores: int | None = None) -> None:
+        if address is None:
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's switch between 127.0.0.1 and the network
+        self._ray = import_ray()
+        self._store, self._probe = store, probe
+        self._tasks: dict[Any, str] = {}
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if address is None:
+            options |= {
+                "address": "local",
+                "num_cpus": cores or _own_cores(),
+                "object_store_memory": _OBJECT_STORE,
+            }
+        else:
+            options["address"] = address
+        try:
+            self._ray.init(**options)
+        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+            where = "Ray does not start on this machine" if address is None else f"--address {address}: no Ray cluster"
+            raise HeadsplatError(f"{where} ({str(error).splitlines()[0][:200]}); see `ray status`") from error
+        self._perform = self._ray.remote(max_retries=0)(perform)
+
+    def __enter__(self) -> RayCluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(Exception):
+            self._ray.shutdown()
+
+    def check(self, needs: Needs) -> Needs:
+        """The needs as the largest machine can meet them.
+
+        Raises:
+            HeadsplatError: no machine has so many cores or GPUs.
+        """
+        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        cores, gpus = (max((each.get(kind, 0.0) for each in machines), default=0.0) for kind in ("CPU", "GPU"))
+        if needs.cores > cores:
+            raise HeadsplatError(
+                f"--row-cores {needs.cores}: no machine has more than {cores:.0f} cores for Ray; give fewer"
+            )
+        if needs.gpus > gpus:
+            raise HeadsplatError(f"--gpus {needs.gpus:g}: no machine has more than {gpus:g} GPUs for Ray; give fewer")
+        memory = max((each.get("memory", 0.0) for each in machines), default=0.0)
+        return Needs(needs.cores, needs.gpus, min(needs.memory, int(0.9 * memory)))
+
+    def slots(self, needs: Needs) -> int:
+        """How many jobs with these needs run at the same time, at least 1."""
+        total = self._ray.cluster_resources()
+        counts = [total.get("CPU", 0.0) / needs.cores]
+        if needs.gpus:
+            counts.append(total.get("GPU", 0.0) / needs.gpus)
+        if needs.memory:
+            counts.append(total.get("memory", 0.0) / needs.memory)
+        return max(1, int(min(counts)))
+
+    def submit(self, job: Job) -> None:
+        """Give a job to Ray."""
+        needs = self.check(job.needs)
+        task = self._perform.options(
+            num_cpus=needs.cores, num_gpus=needs.gpus, memory=needs.memory or None, name=job.key
+        ).remote(job, self._store, __version__, self._probe)
+        self._tasks[task] = job.key
+
+    def wait(self, seconds: float) -> list[Outcome | Lost]:
+        """The jobs that have ended since the last call; waits up to `seconds` for the first one."""
+        done, _ = self._ray.wait(list(self._tasks), timeout=seconds)
+        more, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
+        return [self._outcome(task) for task in dict.fromkeys([*done, *more])]
+
+    def _outcome(self, task: Any) -> Outcome | Lost:
+        key = self._tasks.pop(task)
+        errors = self._ray.exceptions
+        try:
+            outcome: Outcome = self._ray.get(task)
+            return outcome
+        except errors.OutOfMemoryError:
+            return Lost(key, f"{key}: its machine had no memory left", memory=True)
+        except (errors.NodeDiedError, errors.ObjectLostError, errors.OwnerDiedError):
+            return Lost(key, f"{key}: its machine has left the cluster")
+        except errors.WorkerCrashedError:
+            return Lost(key, f"{key}: its worker was killed")
+        except errors.RayError as error:
+            return Lost(key, f"{key}: Ray lost it ({type(error).__name__}: {str(error).splitlines()[0][:160]})")
+
+
+def _own_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
