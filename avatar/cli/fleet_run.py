@@ -75,11 +75,11 @@ def prepared(
     """
     from avatar.cli.fleet_options import check_columns
     from avatar.fleet.manifest import read_manifest
-    from avatar.fleet.ray_cluster import import_ray
+    from avatar.fleet.ray_cluster import check_installed
     from avatar.fleet.rows import FleetSetup
     from avatar.fleet.store import Store, is_url
 
-    import_ray()
+    check_installed()
     rows = read_manifest(manifest)
     check_columns(rows, manifest)
     base = manifest.rpartition("/")[0] if is_url(manifest) else str(Path(manifest).absolute().parent)
@@ -114,11 +114,13 @@ def run_rows(rows: Sequence[Row], setup: FleetSetup, options: ClusterOptions, co
     from avatar.fleet.metrics import MetricsFile, failure_table
     from avatar.fleet.ray_cluster import RayCluster
     from avatar.fleet.runner import Event, Runner
+    from avatar.fleet.worker import remove_scratch
 
     metrics, start = options.metrics, time.monotonic()
     if metrics is None and setup.store.folder is not None:
         metrics = setup.store.folder / "fleet.jsonl"
     with contextlib.ExitStack() as stack:
+        stack.callback(remove_scratch)
         file = None if metrics is None else stack.enter_context(MetricsFile(metrics))
         cluster = stack.enter_context(RayCluster(setup.store.url, PROBE, options.address, options.cores))
         cluster.check(setup.needs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avatar.common.jsonable import to_jsonable
 from avatar.errors import HeadsplatError
 from avatar.fleet.inputs import fetch
 from avatar.fleet.jobs import Input, Job
@@ -93,6 +94,6 @@ def _write_report(places: list[Path], out: Path) -> None:
     reports = [_report(place) for place in places]
     sums = {name: sum(report[name] for report in reports) for name in ("frames", "seconds_film", "seconds_drawing")}
     speed = sums["frames"] / sums["seconds_drawing"] if sums["seconds_drawing"] else 0.0
-    content = reports[0] | sums | {"frames_a_second": round(speed, 2)}
+    content = to_jsonable(reports[0] | sums | {"frames_a_second": round(speed, 2)})
     name = next(places[0].glob(f"*{_REPORT}")).name
     (out / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from contextlib import suppress
 from types import TracebackType
@@ -18,14 +19,24 @@ MISSING = "headsplat fleet needs Ray; install it with: pip install 'headsplat[fl
 _OBJECT_STORE = 100 << 20
 
 
-def import_ray() -> Any:
-    """The package ray; raises HeadsplatError where it is not installed."""
-    # Ray reads it at its import: nothing about the work is reported to its makers.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise HeadsplatError(MISSING) from error
+#: Read by Ray when it is imported: nothing about the work is reported to its makers; and where it is started on this
+#: machine, it listens on 127.0.0.1 only (its switch for Windows and macOS) and refuses other users.
+_ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0"}
+_LOCAL = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+
+
+def check_installed() -> None:
+    """Raise HeadsplatError where Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise HeadsplatError(MISSING)
+
+
+def _import_ray(*, local: bool) -> Any:
+    check_installed()
+    for name, value in (_ALWAYS | (_LOCAL if local else {})).items():
+        os.environ.setdefault(name, value)
+    import ray
+
     return ray
 
 
@@ -43,9 +54,7 @@ class RayCluster:
     """
 
     def __init__(self, store: str, probe: str, address: str | None = None, cores: int | None = None) -> None:
-        if address is None:
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # Ray's switch between 127.0.0.1 and the network
-        self._ray = import_ray()
+        self._ray = _import_ray(local=address is None)
         self._store, self._probe = store, probe
         self._tasks: dict[Any, str] = {}
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}

@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -108,9 +109,11 @@ class Store:
         return whole
 
     def remove(self, name: str) -> None:
-        """Remove a folder of the store with all that is in it, if it is there."""
+        """Remove a folder of the store, if it is there, and the one around it if that is empty."""
         if self.folder is not None:
             shutil.rmtree(self.folder / name, ignore_errors=True)
+            with suppress(OSError):
+                (self.folder / name).parent.rmdir()
             return
         fs, root = self._remote
         if fs.exists(f"{root}/{name}"):

@@ -22,6 +22,8 @@ from avatar.fleet.pieces import frames_of, join_pieces
 from avatar.fleet.process import Ended, run_command
 from avatar.fleet.store import Store, sha256_of
 
+_JOB = "job"  # of folders for the files of a job
+
 
 def perform(job: Job, store_url: str, version: str, probe: str) -> Outcome:
     """Run a job on this machine.
@@ -64,12 +66,16 @@ def _check_machine(store: Store, version: str, probe: str, node: str) -> None:
         )
 
 
+def remove_scratch() -> None:
+    """Remove what killed workers have left on this machine."""
+    remove_orphans(shared_folder() / _JOB)
+
+
 @contextmanager
 def _scratch() -> Iterator[Path]:
     """A folder for one job on a disk of this machine; those of killed workers are removed first."""
-    place = shared_folder() / "job"
-    remove_orphans(place)
-    folder = temporary_path(place)
+    remove_scratch()
+    folder = temporary_path(shared_folder() / _JOB)
     folder.mkdir()
     try:
         yield folder
