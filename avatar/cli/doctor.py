@@ -29,7 +29,11 @@ OPTIONAL_PACKAGES = {
         "the avatar as a camera in video calls (GPL, never bundled)",
     ),
     "websockets": ("websockets", "pip install websockets", "the page of `headsplat live --web`"),
-    "ray": ("ray", "pip install 'headsplat[fleet]'", "`headsplat fleet`: many people or films, on all cores or a cluster"),
+    "ray": (
+        "ray",
+        "pip install 'headsplat[fleet]'",
+        "`headsplat fleet`: many people or films, on all cores or a cluster",
+    ),
     "gsplat": ("gsplat", INSTALL_GSPLAT, "a second rasterizer on CUDA"),
     "nvdiffrast": (
         "nvdiffrast",

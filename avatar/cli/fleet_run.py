@@ -83,7 +83,7 @@ def prepared(
     rows = read_manifest(manifest)
     check_columns(rows, manifest)
     base = manifest.rpartition("/")[0] if is_url(manifest) else str(Path(manifest).absolute().parent)
-    store = Store(out)
+    store = Store(out if is_url(out) else str(Path(out).absolute()))
     with contextlib.ExitStack() as held:
         if store.folder is not None:
             try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -19,6 +21,8 @@ MISSING = "headsplat fleet needs Ray; install it with: pip install 'headsplat[fl
 _OBJECT_STORE = 100 << 20
 
 
+#: Seconds for which the machines of the cluster are taken to be the same.
+_KNOWN_FOR = 15.0
 #: Read by Ray when it is imported: nothing about the work is reported to its makers; and where it is started on this
 #: machine, it listens on 127.0.0.1 only (its switch for Windows and macOS) and refuses other users.
 _ALWAYS = {"RAY_USAGE_STATS_ENABLED": "0"}
@@ -57,6 +61,7 @@ class RayCluster:
         self._ray = _import_ray(local=address is None)
         self._store, self._probe = store, probe
         self._tasks: dict[Any, str] = {}
+        self._known: tuple[float, dict[str, float], dict[str, float]] = (-math.inf, {}, {})
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         if address is None:
             options |= {
@@ -82,39 +87,42 @@ class RayCluster:
         with suppress(Exception):
             self._ray.shutdown()
 
-    def check(self, needs: Needs) -> Needs:
-        """The needs as the largest machine can meet them.
-
-        Raises:
-            HeadsplatError: no machine has so many cores or GPUs.
-        """
-        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        cores, gpus = (max((each.get(kind, 0.0) for each in machines), default=0.0) for kind in ("CPU", "GPU"))
-        if needs.cores > cores:
-            raise HeadsplatError(
-                f"--row-cores {needs.cores}: no machine has more than {cores:.0f} cores for Ray; give fewer"
-            )
-        if needs.gpus > gpus:
-            raise HeadsplatError(f"--gpus {needs.gpus:g}: no machine has more than {gpus:g} GPUs for Ray; give fewer")
-        memory = max((each.get("memory", 0.0) for each in machines), default=0.0)
-        return Needs(needs.cores, needs.gpus, min(needs.memory, int(0.9 * memory)))
+    def check(self, needs: Needs) -> None:
+        """Raise HeadsplatError if no machine has so many cores or GPUs."""
+        largest, _ = self._resources()
+        if needs.cores > largest["CPU"]:
+            most = f"no machine has more than {largest['CPU']:.0f} cores for Ray"
+            raise HeadsplatError(f"--row-cores {needs.cores}: {most}; give fewer")
+        if needs.gpus > largest["GPU"]:
+            raise HeadsplatError(f"--gpus {needs.gpus:g}: no machine has more than {largest['GPU']:g} GPUs; give fewer")
 
     def slots(self, needs: Needs) -> int:
         """How many jobs with these needs run at the same time, at least 1."""
-        total = self._ray.cluster_resources()
-        counts = [total.get("CPU", 0.0) / needs.cores]
+        _, total = self._resources()
+        counts = [total["CPU"] / needs.cores]
         if needs.gpus:
-            counts.append(total.get("GPU", 0.0) / needs.gpus)
+            counts.append(total["GPU"] / needs.gpus)
         if needs.memory:
-            counts.append(total.get("memory", 0.0) / needs.memory)
+            counts.append(total["memory"] / needs.memory)
         return max(1, int(min(counts)))
 
+    def _resources(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The largest machine and the sum of all, by kind of resource; asked for again after a while."""
+        if time.monotonic() - self._known[0] > _KNOWN_FOR:
+            machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            kinds = ("CPU", "GPU", "memory")
+            largest = {kind: max((each.get(kind, 0.0) for each in machines), default=0.0) for kind in kinds}
+            total = {kind: sum(each.get(kind, 0.0) for each in machines) for kind in kinds}
+            self._known = time.monotonic(), largest, total
+        return self._known[1:]
+
     def submit(self, job: Job) -> None:
-        """Give a job to Ray."""
-        needs = self.check(job.needs)
-        task = self._perform.options(
-            num_cpus=needs.cores, num_gpus=needs.gpus, memory=needs.memory or None, name=job.key
-        ).remote(job, self._store, __version__, self._probe)
+        """Give a job to Ray, with at most the memory that the largest machine has: it must start somewhere."""
+        needs, (largest, _) = job.needs, self._resources()
+        memory = min(needs.memory, int(0.9 * largest["memory"])) or None
+        task = self._perform.options(num_cpus=needs.cores, num_gpus=needs.gpus, memory=memory, name=job.key).remote(
+            job, self._store, __version__, self._probe
+        )
         self._tasks[task] = job.key
 
     def wait(self, seconds: float) -> list[Outcome | Lost]:
