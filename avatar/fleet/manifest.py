@@ -9,11 +9,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from avatar.common.files import error_words
 from avatar.common.jsonable import shortened
+from avatar.common.printable import printable
 from avatar.errors import HeadsplatError
 from avatar.fleet.store import file_system, is_url
 
@@ -22,6 +24,8 @@ COLUMNS = ("name", "source", "avatar", "motion", "capture")
 COMMANDS = ("train", "render", "eval")
 MAX_BYTES = 1 << 28
 _NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
+_MAX_NAME_BYTES = 200  # file systems allow 255, with what outputs and temporary files add
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,9 @@ def read_manifest(path: str) -> list[ManifestRow]:
     rows = []
     for line, values in _READERS[suffix](path, _content(path)):
         where = f"{path}: line {line}" if suffix != ".parquet" else f"{path}: row {line}"
-        kept = {str(key).strip(): value for key, value in values.items() if not _is_empty(value)}
+        kept = {str(key).strip(): _value(value) for key, value in values.items() if not _is_empty(_value(value))}
         if kept:
+            _check_text(kept, where)
             rows.append(ManifestRow(_name(kept, where), where, kept))
     if not rows:
         raise HeadsplatError(f"{path}: has no rows; write one for each person, with columns such as name and source")
@@ -106,19 +111,21 @@ def _csv(path: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _check_columns(path: str, names: Iterable[str]) -> None:
+    """Raise HeadsplatError for two columns of one name; that of an option may have - or _ between its words."""
     known: set[str] = set()
-    for name in names:
-        if name.strip() and name in known:
-            raise HeadsplatError(f"{path}: two columns are called {name}; remove one of them")
-        known.add(name)
+    for name in (each.strip() for each in names):
+        same = name.replace("-", "_")
+        if name and same in known:
+            raise HeadsplatError(f"{path}: two columns are called {shortened(name, 60)}; remove one of them")
+        known.add(same)
 
 
 def _json_lines(path: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_text(path, content).splitlines(), 1):
+    for number, line in enumerate(_text(path, content).split("\n"), 1):  # texts may contain other line separators
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = json.loads(line, object_pairs_hook=partial(_object, f"{path}: line {number}"))
         except (ValueError, RecursionError) as error:
             raise HeadsplatError(
                 f"{path}: line {number} is not JSON ({shortened(str(error), 80)}); correct it"
@@ -128,6 +135,11 @@ def _json_lines(path: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]
         yield number, values
 
 
+def _object(where: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _check_columns(where, (key for key, _ in pairs))
+    return dict(pairs)
+
+
 def _parquet(path: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         import pyarrow
@@ -135,10 +147,13 @@ def _parquet(path: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
     except ImportError as error:
         raise HeadsplatError(f"{path}: Parquet needs pyarrow (pip install pyarrow), or give a .csv file") from error
     try:
-        table = pyarrow.parquet.read_table(pyarrow.BufferReader(content))
-    except (pyarrow.ArrowException, OSError) as error:
-        raise HeadsplatError(f"{path}: not a Parquet file ({shortened(str(error), 80)}); write it again") from error
-    yield from enumerate(table.to_pylist(), 1)
+        file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
+        _check_columns(path, file.schema_arrow.names)
+        rows = file.read().to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        words = shortened(" ".join(str(error).split()), 80)
+        raise HeadsplatError(f"{path}: not a Parquet file ({words}); write it again") from error
+    yield from enumerate(rows, 1)
 
 
 _READERS = {".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".parquet": _parquet}
@@ -149,6 +164,22 @@ def _text(path: str, content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise HeadsplatError(f"{path}: not a UTF-8 text file; save it as UTF-8") from error
+
+
+def _value(value: Any) -> Any:
+    """A value without the empty entries of a list."""
+    return [entry for entry in value if not _is_empty(entry)] if isinstance(value, list) else value
+
+
+def _check_text(values: Mapping[str, Any], where: str) -> None:
+    """Raise HeadsplatError for characters that neither a file name nor an argument can have."""
+    for key, value in values.items():
+        texts = (key, *map(str, value if isinstance(value, list) else [value]))
+        if any(_UNUSABLE.search(text) for text in texts):
+            raise HeadsplatError(
+                f"{where}: column {printable(key)} has a character that no file name or option can have (a zero or "
+                "half of a surrogate pair); correct it"
+            )
 
 
 def _is_empty(value: Any) -> bool:
@@ -164,13 +195,13 @@ def _name(values: Mapping[str, Any], where: str) -> str:
         column = next((each for each in ("source", "motion", "avatar", "capture") if each in values), None)
         if column is None:
             raise HeadsplatError(f"{where} names no file; give it a source, an avatar, a motion or a capture")
-        first = ManifestRow("", where, values).list_of(column)[0]
+        first = next(iter(ManifestRow("", where, values).list_of(column)), "")
         given = re.split(r"[/\\]", first.rstrip("/\\"))[-1].rsplit(".", 1)[0]
     name = str(given).strip()
-    if not _NAME.fullmatch(name) or name.endswith("."):
+    if not _NAME.fullmatch(name) or name.endswith(".") or len(name.encode()) > _MAX_NAME_BYTES:
         raise HeadsplatError(
             f"{where}: {shortened(name, 60)!r} is not a name for files; give letters, digits and -_.+ (at most 100), "
-            "starting with a letter or a digit"
+            "starting with a letter or a digit, in the column name"
         )
     return name
 
