@@ -48,16 +48,10 @@ def check_columns(rows: Sequence[ManifestRow], path: str) -> None:
         command, separator, option = column.partition(".")
         if column in COLUMNS:
             continue
+        if not column:
+            raise HeadsplatError(f"{path}: a column with values has no name; write one into the header")
         if separator and command in _COMMANDS:
-            known = _known(command)
-            if (name := option.replace("-", "_")) not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = (
-                    f"did you mean {command}.{near[0].replace('_', '-')}?"
-                    if near
-                    else f"see `headsplat {command} --help`"
-                )
-                raise HeadsplatError(f"{path}: column {column}: `headsplat {command}` has no such option; {hint}")
+            _check_option(command, option, f"{path}: column {column}")
             continue
         commands = [each for each in _COMMANDS if column.replace("-", "_") in _known(each)]
         names = " or ".join(f"{each}.{column}" for each in commands)
@@ -65,6 +59,17 @@ def check_columns(rows: Sequence[ManifestRow], path: str) -> None:
             f"write {names}" if commands else f"known are {', '.join(COLUMNS)} and COMMAND.OPTION, such as train.seed"
         )
         raise HeadsplatError(f"{path}: column {column}: unknown; {hint}")
+
+
+def _check_option(command: str, option: str, where: str) -> None:
+    name, known = option.replace("-", "_"), _known(command)
+    if name in known:
+        return
+    if name in _RESERVED[command]:
+        raise HeadsplatError(f"{where}: `headsplat fleet` gives this option itself; remove the column")
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {command}.{near[0].replace('_', '-')}?" if near else f"see `headsplat {command} --help`"
+    raise HeadsplatError(f"{where}: `headsplat {command}` has no such option; {hint}")
 
 
 def row_arguments(command: str, row: ManifestRow, setup: FleetSetup) -> list[Argument]:
@@ -78,7 +83,10 @@ def row_arguments(command: str, row: ManifestRow, setup: FleetSetup) -> list[Arg
             if (given := _boolean(row, f"{command}.{name}", value)) != option.default:
                 arguments.append(flag if given else f"--no-{flag[2:]}")
         else:
-            for entry in value if isinstance(value, list) else [value]:
+            entries = value if isinstance(value, list) else [value]
+            if len(entries) > 1 and not _is_repeated(option.hint):
+                raise HeadsplatError(f"{row.where}: {command}.{flag[2:]} has {len(entries)} values; give one")
+            for entry in entries:
                 arguments += [flag, _argument(option, _text(entry), setup)]
     return arguments
 
@@ -135,6 +143,11 @@ def _parts(hint: Any) -> Iterator[Any]:
 
 def _is_path(hint: Any) -> bool:
     return any(part is Path for part in _parts(hint))
+
+
+def _is_repeated(hint: Any) -> bool:
+    """Whether an option may be given several times."""
+    return any(typing.get_origin(part) is tuple for part in _parts(hint))
 
 
 def _text(value: Any) -> str:
