@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from avatar.common.files import atomic_folder, error_words, shown
+from avatar.common.files import atomic_folder, check_replaceable_folder, error_words, shown
 from avatar.errors import HeadsplatError
 
 RECORD = "fleet.json"
@@ -28,6 +29,11 @@ def is_url(text: str) -> bool:
     """Whether `text` is the URL of a file system other than this machine's, such as s3://bucket/key."""
     scheme, separator, _ = text.partition("://")
     return bool(separator) and scheme.replace("+", "").isalnum() and scheme not in ("file", "local")
+
+
+def local_path(text: str) -> str:
+    """A path of this machine without the file:// that it may start with."""
+    return text.removeprefix("file://").removeprefix("local://")
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -58,7 +64,7 @@ class Store:
     @cached_property
     def folder(self) -> Path | None:
         """The folder of the file system; None for an object store."""
-        return None if is_url(self.url) else Path(self.url.removeprefix("file://")).absolute()
+        return None if is_url(self.url) else Path(local_path(self.url)).absolute()
 
     @cached_property
     def _remote(self) -> tuple[Any, str]:
@@ -74,11 +80,7 @@ class Store:
             content = json.loads(self._read(f"{key}/{RECORD}"))
         except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, ValueError, RecursionError):
             return None
-        if (
-            not isinstance(content, dict)
-            or content.get("format") != _FORMAT
-            or not isinstance(content["outputs"], dict)
-        ):
+        if not _is_record(content):
             return None
         if self.folder is None:
             return content
@@ -90,11 +92,20 @@ class Store:
         """Whether there is something at the place of a job that no job has written."""
         return self.folder is not None and (self.folder / key).exists() and not (self.folder / key / RECORD).is_file()
 
+    def check_replaceable(self, key: str) -> None:
+        """Raise HeadsplatError if a folder at the place of a job contains anything that no job has written."""
+        if self.folder is None or not os.path.lexists(place := self.folder / key):
+            return
+        if not place.is_dir():
+            raise HeadsplatError(f"{shown(place)}: exists already and is not a folder; move it or choose another -o")
+        check_replaceable_folder(place)
+
     def publish(self, key: str, folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
         """Store the files of `folder` as the outputs of a job; returns its whole record.
 
         Raises:
-            HeadsplatError: the disk is full or refuses the folder, or the object store stored something else.
+            HeadsplatError: the disk is full or refuses the folder, files of somebody else are at its place, or the
+                object store stored something else.
             OSError: the object store failed.
         """
         outputs = {name: {"bytes": size, "sha256": checksum} for name, size, checksum in _contents(folder)}
@@ -103,6 +114,7 @@ class Store:
         if self.folder is None:
             self._upload(key, folder, outputs, text)
             return whole
+        self.check_replaceable(key)
         with atomic_folder(self.folder / key) as temporary:
             shutil.copytree(folder, temporary, dirs_exist_ok=True, ignore=_without_locks)
             (temporary / RECORD).write_text(text, encoding="utf-8")
@@ -186,6 +198,13 @@ def _without_locks(_: str, names: list[str]) -> set[str]:
 
 def _is_lock(name: str) -> bool:
     return name.startswith(".") and name.endswith(".lock")
+
+
+def _is_record(content: Any) -> bool:
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        return False
+    outputs = content.get("outputs")
+    return isinstance(outputs, dict) and all(isinstance(each, dict) and "bytes" in each for each in outputs.values())
 
 
 def _size(path: Path) -> int:
