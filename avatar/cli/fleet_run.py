@@ -77,13 +77,13 @@ def prepared(
     from avatar.fleet.manifest import read_manifest
     from avatar.fleet.ray_cluster import check_installed
     from avatar.fleet.rows import FleetSetup
-    from avatar.fleet.store import Store, is_url
+    from avatar.fleet.store import Store, is_url, local_path
 
     check_installed()
     rows = read_manifest(manifest)
     check_columns(rows, manifest)
-    base = manifest.rpartition("/")[0] if is_url(manifest) else str(Path(manifest).absolute().parent)
-    store = Store(out if is_url(out) else str(Path(out).absolute()))
+    base = manifest.rpartition("/")[0] if is_url(manifest) else str(Path(local_path(manifest)).absolute().parent)
+    store = Store(out if is_url(out) else str(Path(local_path(out)).absolute()))  # workers start in other folders
     with contextlib.ExitStack() as held:
         if store.folder is not None:
             try:

@@ -32,7 +32,10 @@ def _is_same(argument: Input, entry: Mapping[str, Any]) -> bool:
     state = state_of(argument.url)
     if state is None or state == entry.get("state"):
         return True
-    return not is_url(argument.url) and sha256_of(Path(argument.url)) == entry.get("sha256")
+    try:
+        return not is_url(argument.url) and sha256_of(Path(argument.url)) == entry.get("sha256")
+    except OSError:  # the job that reads it will say why
+        return False
 
 
 def state_of(url: str) -> str | None:
@@ -45,7 +48,9 @@ def state_of(url: str) -> str | None:
             return None
         if info["type"] == "directory":
             return "folder"
-        return f"{info.get('size')} {info.get('ETag') or info.get('LastModified') or info.get('mtime') or ''}".strip()
+        found = {key.lower().replace("_", ""): value for key, value in info.items()}  # as each file system calls them
+        tags = (found[key] for key in ("etag", "lastmodified", "updated", "mtime", "created") if found.get(key))
+        return f"{info.get('size')} {next(tags, '')}".strip()
     path = Path(url)
     try:
         status = path.stat()

@@ -17,7 +17,7 @@ from avatar.common.files import error_words
 from avatar.common.jsonable import shortened
 from avatar.common.printable import printable
 from avatar.errors import HeadsplatError
-from avatar.fleet.store import file_system, is_url
+from avatar.fleet.store import file_system, is_url, local_path
 
 #: Columns that name what a row is made of; all others are options, COMMAND.OPTION.
 COLUMNS = ("name", "source", "avatar", "motion", "capture")
@@ -80,7 +80,7 @@ def _content(path: str) -> bytes:
             if size is None or size <= MAX_BYTES:
                 content = bytes(fs.cat_file(place))
         else:
-            with Path(path).open("rb") as stream:
+            with Path(local_path(path)).open("rb") as stream:
                 content = stream.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise HeadsplatError(f"{path}: no such manifest; check the path") from error

@@ -11,7 +11,7 @@ from avatar.errors import HeadsplatError
 from avatar.fleet.jobs import Argument, Input, Job, Needs, Outcome, Output
 from avatar.fleet.manifest import ManifestRow
 from avatar.fleet.pieces import ranges
-from avatar.fleet.store import Store, is_url
+from avatar.fleet.store import Store, is_url, local_path
 
 #: Yields jobs that may run at the same time, receives their outcomes (all successful), and so on until the row is done.
 Steps: TypeAlias = Generator[Sequence[Job], Sequence[Outcome], None]
@@ -39,8 +39,8 @@ class FleetSetup:
 
     def located(self, text: str, *, copied: bool = False) -> Input:
         """A file of the manifest."""
-        if is_url(text) or Path(text).is_absolute():
-            return Input(text, text, copied)
+        if is_url(text) or Path(local_path(text)).is_absolute():
+            return Input(local_path(text), text, copied)
         joined = f"{self.base.rstrip('/')}/{text}" if is_url(self.base) else str(Path(self.base, text))
         return Input(joined, text, copied)
 
