@@ -14,7 +14,7 @@ from avatar.cli.commands import parse
 from avatar.cli.evaluate import EvalCommand
 from avatar.cli.fleet import FleetCommand, FleetRender, FleetSweep, FleetTrain
 from avatar.cli.fleet_options import check_columns, row_arguments, sweep_arguments
-from avatar.cli.fleet_run import ClusterOptions, planned
+from avatar.cli.fleet_run import PROBE, ClusterOptions, planned, prepared
 from avatar.cli.render import RenderCommand
 from avatar.cli.train import TrainCommand
 from avatar.errors import HeadsplatError
@@ -257,6 +257,35 @@ def test_a_piece_that_no_encoder_starts_at_is_refused_before_the_manifest_is_rea
     assert cli.main(["fleet", "render", "none.csv", "-o", "out", "--piece", piece]) == 1
     sentence = f"--piece {piece}: not a multiple of 120 frames; give {near}, for example"
     assert capsys.readouterr().err.splitlines()[-1] == f"headsplat: {sentence}"
+
+
+def test_relative_folders_are_made_absolute_for_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatar.fleet.ray_cluster.check_installed", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    Path("people.csv").write_text("name,source\nanna,a.mp4\n")
+    for manifest, out in (("people.csv", "out"), (f"file://{tmp_path}/people.csv", f"file://{tmp_path}/out")):
+        with prepared(manifest, out, ClusterOptions(time_limit=5.0), "train") as (rows, setup):
+            assert [each.name for each in rows] == ["anna"]
+            assert setup == FleetSetup(
+                str(tmp_path), Store(str(tmp_path / "out")), ClusterOptions().needs("train"), 5.0
+            )
+            assert (tmp_path / "out" / PROBE).is_file()
+
+
+def test_a_second_fleet_with_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatar.fleet.ray_cluster.check_installed", lambda: None)
+    (tmp_path / "people.csv").write_text("name,source\nanna,a.mp4\n")
+    arguments = str(tmp_path / "people.csv"), str(tmp_path / "out"), ClusterOptions()
+    with prepared(*arguments, "train"), pytest.raises(HeadsplatError, match=r"out: another headsplat command is writing it"):
+        prepared(*arguments, "eval").__enter__()
+
+
+def test_a_manifest_with_a_fault_creates_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatar.fleet.ray_cluster.check_installed", lambda: None)
+    (tmp_path / "people.csv").write_text("name,sauce\nanna,a.mp4\n")
+    with pytest.raises(HeadsplatError, match="column sauce: unknown"):
+        prepared(str(tmp_path / "people.csv"), str(tmp_path / "out"), ClusterOptions(), "train").__enter__()
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_sweep_without_settings_is_refused_before_the_manifest_is_read(capsys: pytest.CaptureFixture[str]) -> None:
