@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,7 +23,10 @@ from avatar.fleet.jobs import Needs
 LOG_LINES = 40
 #: Frames of the boxes that the command line draws around usage errors.
 _BOX = re.compile("[\u2500-\u257f]+")
+_BOX_START = "\u256d"
 _PREFIX = "headsplat: "
+#: Seconds in which a process ends by itself when its standard input is closed.
+_GRACE = 10.0
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -39,12 +44,16 @@ class Ended:
     @property
     def sentence(self) -> str:
         """The sentence with which the command failed."""
-        lines = [_BOX.sub("", line).strip() for line in self.log.splitlines()]
-        said = [line for line in lines if line]
-        ours = [line.removeprefix(_PREFIX) for line in said if line.startswith(_PREFIX)]
+        lines = self.log.splitlines()
+        ours = [line.removeprefix(_PREFIX) for line in lines if line.startswith(_PREFIX)]
         if ours:
             return ours[-1]
-        return " ".join(said[-6:])[:600] or f"the command ended with exit code {self.code} and said nothing"
+        boxes = [number for number, line in enumerate(lines) if line.startswith(_BOX_START)]
+        said = [_BOX.sub("", line).strip() for line in (lines[boxes[-1] :] if boxes else lines)]
+        said = [line for line in said if line]
+        return " ".join(said if boxes else said[-6:])[:600] or (
+            f"the command ended with exit code {self.code} and said nothing"
+        )
 
 
 def run_command(arguments: Sequence[str], needs: Needs, log: Path, folder: Path, time_limit: float | None) -> Ended:
@@ -57,14 +66,11 @@ def run_command(arguments: Sequence[str], needs: Needs, log: Path, folder: Path,
         folder: working directory.
         time_limit: seconds after which it is ended.
     """
-    environment = os.environ | dict.fromkeys(_THREADS, str(needs.cores)) | {"COLUMNS": "200"}
-    if not needs.gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = ""
     command = [sys.executable, "-m", "avatar.fleet.attended", str(needs.cores), *arguments]
     start, timed_out = time.monotonic(), False
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
+            command, cwd=folder, env=environment(needs), stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             code, usage = _wait(process, time_limit)
@@ -76,6 +82,14 @@ def run_command(arguments: Sequence[str], needs: Needs, log: Path, folder: Path,
                 _end(process)
     seconds = time.monotonic() - start
     return Ended(code, timed_out, _tail(log), seconds, *usage)
+
+
+def environment(needs: Needs) -> dict[str, str]:
+    """The environment of a command: this process's own, with as many threads as cores, and no GPU without a need."""
+    found = os.environ | dict.fromkeys(_THREADS, str(needs.cores)) | {"COLUMNS": "200"}
+    if not needs.gpus:
+        found["CUDA_VISIBLE_DEVICES"] = ""
+    return found
 
 
 def _wait(process: subprocess.Popen[bytes], time_limit: float | None) -> tuple[int, tuple[float, int]]:
@@ -104,11 +118,24 @@ def _wait(process: subprocess.Popen[bytes], time_limit: float | None) -> tuple[i
 
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[int, tuple[float, int]]:
-    """End the process with all that it started, by closing its standard input."""
+    """End the process with all that it started, by closing its standard input; one that does not notice is killed."""
     stream: IO[bytes] | None = process.stdin
     if stream is not None:
         stream.close()
-    return _wait(process, None)
+    try:
+        return _wait(process, _GRACE)
+    except TimeoutError:  # it is stopped, or a library keeps Python from running
+        _kill(process)
+        return _wait(process, None)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if not hasattr(os, "killpg"):
+        process.kill()
+        return
+    for kill in (os.killpg, os.kill):  # it may not have a group of its own yet
+        with suppress(ProcessLookupError, PermissionError):
+            kill(process.pid, signal.SIGKILL)
 
 
 def _tail(log: Path) -> str:
