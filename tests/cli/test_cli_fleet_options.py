@@ -276,7 +276,10 @@ def test_a_second_fleet_with_the_same_folder_is_refused(tmp_path: Path, monkeypa
     monkeypatch.setattr("avatar.fleet.ray_cluster.check_installed", lambda: None)
     (tmp_path / "people.csv").write_text("name,source\nanna,a.mp4\n")
     arguments = str(tmp_path / "people.csv"), str(tmp_path / "out"), ClusterOptions()
-    with prepared(*arguments, "train"), pytest.raises(HeadsplatError, match=r"out: another headsplat command is writing it"):
+    with (
+        prepared(*arguments, "train"),
+        pytest.raises(HeadsplatError, match=r"out: another headsplat command is writing it"),
+    ):
         prepared(*arguments, "eval").__enter__()
 
 
