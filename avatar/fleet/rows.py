@@ -92,7 +92,7 @@ def train_row(row: ManifestRow, setup: FleetSetup, options: Sequence[Argument]) 
         if not sources:
             raise HeadsplatError(f"{row.where}: no source; name a video, photos or captures in the column source")
         read = [setup.located(each) for each in sources]
-        read = [replace(each, copied=_is_folder(each.url)) for each in read]
+        read = [replace(each, copied=is_folder(each.url)) for each in read]
         arguments = ["train", *read, "-o", Output(f"{row.name}.avatar"), *options]
         final = setup.job(f"train/{row.name}", row.name, arguments)
         return final, lambda: _single(final)
@@ -105,6 +105,8 @@ def eval_row(row: ManifestRow, setup: FleetSetup, options: Sequence[Argument]) -
 
     def plan() -> tuple[Job, Callable[[], Steps]]:
         avatars, captures = row.list_of("avatar"), row.list_of("capture")
+        if len(avatars) > 1:
+            raise HeadsplatError(f"{row.where}: expected one avatar, got {len(avatars)}; give each a row of its own")
         avatar, stored = _avatar(row, setup, avatars[0]) if avatars else setup.trained(row.name)
         if not captures and not stored:
             raise HeadsplatError(f"{row.where}: no capture; name the avatar's capture folder in the column capture")
@@ -148,7 +150,8 @@ def _avatar(row: ManifestRow, setup: FleetSetup, text: str) -> tuple[Input, str]
     return (setup.located(text), "") if is_file else setup.trained(text)
 
 
-def _is_folder(url: str) -> bool:
+def is_folder(url: str) -> bool:
+    """Whether a source is a folder; at a URL its name decides."""
     if is_url(url):  # without asking the object store for each row
         return PurePosixPath(url).suffix.lower() in ("", ".capture")
     return Path(url).is_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import re
@@ -14,9 +15,9 @@ from avatar.common.toml_config import apply_values, toml_reader
 from avatar.errors import HeadsplatError
 from avatar.fleet.jobs import Argument, Input, Job, Output
 from avatar.fleet.manifest import ManifestRow
-from avatar.fleet.rows import FleetSetup, Row, Steps, planned
+from avatar.fleet.rows import FleetSetup, Row, Steps, is_folder, planned
 from avatar.fleet.scores import Table, evaluation, table_of
-from avatar.fleet.store import Store, is_url
+from avatar.fleet.store import Store
 from avatar.training.config import TrainConfig
 
 _MAX = 10_000
@@ -31,8 +32,8 @@ class Setting:
 
     @property
     def toml(self) -> str:
-        """The settings as a configuration file."""
-        return "".join(f"{key} = {value}\n" for key, value in self.values.items())
+        """The settings as a configuration file, by name: the order in which they are given is no other setting."""
+        return "".join(f"{key} = {value}\n" for key, value in sorted(self.values.items()))
 
     @property
     def name(self) -> str:
@@ -41,7 +42,7 @@ class Setting:
 
 
 def parse_settings(entries: Sequence[str]) -> list[Setting]:
-    """All combinations of entries such as `steps=2000,4000` or `refine.steps=50,100`.
+    """All combinations of entries such as `steps=2000,4000` or `refine.iterations=4,8`.
 
     Raises:
         HeadsplatError: not such an entry, a setting that a training does not have, or a value that it does not accept.
@@ -51,7 +52,7 @@ def parse_settings(entries: Sequence[str]) -> list[Setting]:
         key, separator, text = entry.partition("=")
         key = key.strip()
         values = list(dict.fromkeys(value.strip() for value in text.split(",")))
-        if not separator or not _KEY.fullmatch(key) or not all(values):
+        if not separator or not _KEY.fullmatch(key) or not all(value and value.isprintable() for value in values):
             raise HeadsplatError(
                 f"--set: {entry!r:.60} is not a setting; give KEY=VALUE,VALUE, such as steps=2000,4000"
             )
@@ -75,10 +76,14 @@ def _product(counts: Any) -> int:
 def _toml_value(key: str, text: str) -> str:
     """A value as TOML, checked against the settings of a training; text may be without quotes."""
     failure: HeadsplatError | None = None
+    if dataclasses.is_dataclass(group := getattr(TrainConfig(), key, None)):
+        one = dataclasses.fields(group)[0].name
+        raise HeadsplatError(f"--set: {key} is a group of settings; give one of them, such as {key}.{one}=VALUE")
+    text = f"0{text}" if text.startswith(".") else text  # TOML has no .5
     for toml in (text, f'"{text}"'):
         try:
             content = toml_reader.loads(f"{key} = {toml}\n")
-        except toml_reader.TOMLDecodeError:
+        except (ValueError, RecursionError):  # not TOML, an integer of thousands of digits, deep nesting
             continue
         try:
             apply_values(TrainConfig(), content, "--set")
@@ -141,7 +146,7 @@ def _plan(
     label = f"sweep/{row.name}/capture/{row.name}.capture"
     capture: Job | None = None
     trained_on = Input(setup.store.path(label), label, copied=True)
-    if len(read) == 1 and not is_url(read[0].url) and Path(read[0].url).is_dir():
+    if len(read) == 1 and is_folder(read[0].url):
         trained_on = setup.located(sources[0], copied=True)
     else:
         arguments = ["capture", *read, "-o", Output(f"{row.name}.capture"), *options("capture", row)]
