@@ -41,15 +41,20 @@ class Table:
 
 
 def evaluation(store: Store, key: str, name: str) -> dict[str, float]:
-    """The figures of the evaluation that a job has stored, such as "driven psnr"; none if it cannot be read."""
+    """The figures of the evaluation that a job has finished, such as "driven psnr"; none if it cannot be read."""
+    if store.record(key) is None:
+        return {}
     try:
         report = json.loads(store.read_text(f"{key}/{name}.json"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     found = {}
     for row in _ROWS:
+        figures = report.get(row) if isinstance(report, dict) else None
+        if not isinstance(figures, dict):
+            continue
         for figure in FIGURES:
-            value = (report.get(row) or {}).get(figure)
+            value = figures.get(figure)
             if isinstance(value, (int, float)) and math.isfinite(value):
                 found[f"{row} {figure}"] = float(value)
     return found
