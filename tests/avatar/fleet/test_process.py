@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -126,8 +127,16 @@ def test_a_command_that_does_not_react_is_killed(tmp_path: Path, monkeypatch: py
             os.kill(self.pid, signal.SIGSTOP)
 
     monkeypatch.setattr(subprocess, "Popen", Recorded)
+    late: list[None] = []
+
+    def resume() -> None:
+        late.append(os.kill(started[0], signal.SIGCONT))
+
+    timer = threading.Timer(60, resume)
+    timer.start()
     found = run(tmp_path, "--version", time_limit=0.2)
-    assert found.timed_out and found.code == -signal.SIGKILL and not is_running(started[0])
+    timer.cancel()
+    assert not late and found.timed_out and found.code == -signal.SIGKILL and not is_running(started[0])
 
 
 @posix

@@ -234,6 +234,21 @@ def test_a_job_that_is_stored_again_counts_as_absent_meanwhile(objects: type[Obj
     assert seen == [None] * 4 and store.record(KEY) is not None
 
 
+def test_a_job_whose_old_files_were_not_all_removed_is_not_done(
+    objects: type[ObjectStore], made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store("objects://bucket/store")
+    store.publish(KEY, made, {})
+
+    def fail(self: ObjectStore, *arguments: Any, **options: Any) -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(objects, "rm", fail)
+    with pytest.raises(ConnectionError):
+        store.publish(KEY, made, {})
+    assert store.record(KEY) is None and f"/bucket/store/{KEY}/anna.avatar" in objects.store
+
+
 def test_an_object_that_lost_bytes_gives_a_sentence(objects: type[ObjectStore], made: Path) -> None:
     objects.cut = 1
     store = Store("objects://bucket/store")
