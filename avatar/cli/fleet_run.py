@@ -134,6 +134,7 @@ def run_rows(rows: Sequence[Row], setup: FleetSetup, options: ClusterOptions, co
         runner = Runner(rows, setup.store, cluster, options.retries, options.overwrite, report)
         display.runner = runner
         runner.run()
+    setup.store.remove_empty("pieces")
     table = f"{command}.failed.csv"
     setup.store.write_text(table, failure_table(runner.failed))
     _show_failures(runner.failed)

@@ -88,10 +88,6 @@ class Store:
         whole = all(_size(folder / name) == entry["bytes"] for name, entry in content["outputs"].items())
         return content if whole else None
 
-    def foreign(self, key: str) -> bool:
-        """Whether there is something at the place of a job that no job has written."""
-        return self.folder is not None and (self.folder / key).exists() and not (self.folder / key / RECORD).is_file()
-
     def check_replaceable(self, key: str) -> None:
         """Raise HeadsplatError if a folder at the place of a job contains anything that no job has written."""
         if self.folder is None or not os.path.lexists(place := self.folder / key):
@@ -121,15 +117,19 @@ class Store:
         return whole
 
     def remove(self, name: str) -> None:
-        """Remove a folder of the store, if it is there, and the one around it if that is empty."""
+        """Remove a folder of the store, if it is there."""
         if self.folder is not None:
             shutil.rmtree(self.folder / name, ignore_errors=True)
-            with suppress(OSError):
-                (self.folder / name).parent.rmdir()
             return
         fs, root = self._remote
         if fs.exists(f"{root}/{name}"):
             fs.rm(f"{root}/{name}", recursive=True)
+
+    def remove_empty(self, name: str) -> None:
+        """Remove a folder of the store if nothing is in it; an object store has no empty folders."""
+        if self.folder is not None:
+            with suppress(OSError):
+                (self.folder / name).rmdir()
 
     def write_text(self, name: str, text: str) -> None:
         """Replace a small text file in the store."""
