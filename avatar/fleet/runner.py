@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -87,7 +87,8 @@ class Runner:
         self._ready: deque[Job] = deque()
         self._running: dict[str, Job] = {}
         self._attempts: dict[str, int] = {}
-        self._used: dict[str, list[int]] = {}  # command -> bytes of finished jobs
+        self._measured: Counter[str] = Counter()  # command -> finished jobs whose memory is known
+        self._memory: dict[str, int] = {}  # command -> bytes, the most that one of them has used
 
     @property
     def running(self) -> list[str]:
@@ -227,13 +228,13 @@ class Runner:
 
     def _measure(self, job: Job, outcome: Outcome) -> None:
         if outcome.memory:
-            self._used.setdefault(job.arguments[0] if isinstance(job.arguments[0], str) else "", []).append(
-                outcome.memory
-            )
+            command = str(job.arguments[0])
+            self._measured[command] += 1
+            self._memory[command] = max(outcome.memory, self._memory.get(command, 0))
 
     def _with_learned_memory(self, job: Job) -> Job:
         """A job with the memory that others of its command have needed, once a few are done."""
-        used = self._used.get(str(job.arguments[0]), [])
-        if len(used) < _MIN_MEASURED or job.key in self._attempts:
+        command = str(job.arguments[0])
+        if self._measured[command] < _MIN_MEASURED or job.key in self._attempts:
             return job
-        return replace(job, needs=replace(job.needs, memory=int(_MARGIN * max(used))))
+        return replace(job, needs=replace(job.needs, memory=int(_MARGIN * self._memory[command])))
