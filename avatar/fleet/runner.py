@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Protocol
 
 from avatar.fleet.inputs import is_current
@@ -14,6 +15,8 @@ from avatar.fleet.store import Store
 
 #: Seconds between two looks at the running jobs.
 _PAUSE = 0.5
+#: Jobs submitted, relative to those that run at the same time: as many wait as run.
+_SUBMITTED = 2.0
 #: The memory asked for, relative to the most that a job of the same command has used.
 _MARGIN = 1.25
 _MIN_MEASURED = 3
@@ -87,6 +90,7 @@ class Runner:
         self._ready: deque[Job] = deque()
         self._running: dict[str, Job] = {}
         self._attempts: dict[str, int] = {}
+        self._needs: Counter[Needs] = Counter()  # of the submitted jobs
         self._measured: Counter[str] = Counter()  # command -> finished jobs whose memory is known
         self._memory: dict[str, int] = {}  # command -> bytes, the most that one of them has used
 
@@ -111,14 +115,15 @@ class Runner:
 
     def _submit(self) -> None:
         """Start rows and submit jobs until twice as many are submitted as run at the same time."""
+        slots = cache(self.executor.slots)  # a question to the whole cluster: once for all jobs with the same needs
         while True:
             while self._ready:
-                job = self._ready[0]
-                if len(self._running) >= 2 * self.executor.slots(job.needs):
+                job = self._with_learned_memory(self._ready[0])
+                if sum(count / slots(needs) for needs, count in self._needs.items()) >= _SUBMITTED:
                     return
                 self._ready.popleft()
-                job = self._with_learned_memory(job)
                 self._running[job.key] = job
+                self._needs[job.needs] += 1
                 self.report(Event("start", job.row, job.key))
                 self.executor.submit(job)
             if not self._waiting:
@@ -187,6 +192,8 @@ class Runner:
 
     def _ended(self, ended: Outcome | Lost) -> None:
         job = self._running.pop(ended.key)
+        self._needs[job.needs] -= 1
+        self._needs += Counter()  # without needs that no job has
         reason = ended.reason if isinstance(ended, Lost) else ended.sentence
         again = isinstance(ended, Lost) or ended.retry
         outcome = None if isinstance(ended, Lost) else ended

@@ -266,3 +266,26 @@ def test_a_job_with_an_input_is_compared_by_its_label() -> None:
     run([entry], ScriptedExecutor(store), store)
     assert store.records["train/anna"]["arguments"] == ["train", "x", "y"]
     assert run([entry], ScriptedExecutor(store), store)[0].skipped == ["anna"]
+
+
+def test_a_job_with_more_memory_leaves_no_worker_without_a_job() -> None:
+    store = MemoryStore()
+    executor = ScriptedExecutor(store, {"train/row0": [MEMORY, MEMORY]}, width=8, memory=16 * MB)
+    run([single(f"row{number}", 2 * MB if number else 4 * MB) for number in range(60)], executor, store)
+    assert max(each.needs.memory for each in executor.submitted) == 16 * MB  # one at a time
+    assert min(running for running, submitted in executor.waits if submitted < 60) >= 8
+
+
+def test_the_queue_is_as_long_as_the_learned_memory_allows() -> None:
+    store = MemoryStore()
+    executor = ScriptedExecutor(store, width=8, memory=16 * MB, used=MB)
+    run([single(f"row{number}", 8 * MB) for number in range(60)], executor, store)
+    assert executor.waits[0][0] == 4
+    assert max(running for running, _ in executor.waits) == 16
+
+
+def test_the_executor_is_asked_for_its_slots_once_before_each_wait() -> None:
+    store = MemoryStore()
+    executor = ScriptedExecutor(store, width=8)
+    run([single(f"row{number}") for number in range(60)], executor, store)
+    assert executor.questions <= len(executor.waits)
