@@ -51,7 +51,7 @@ class Executor(Protocol):
 class Event:
     """Something that happened, for the display and the metrics."""
 
-    kind: str  # skipped, start, done, retry, row, failed
+    kind: str  # skipped, start, done, retry, row, failed; dropped: a job failed whose rows have all failed before
     row: str
     job: str = ""
     reason: str = ""
@@ -85,7 +85,7 @@ class Runner:
     def __post_init__(self) -> None:
         self._waiting = deque(self.rows)
         self._active: dict[str, _Active] = {}
-        self._users: dict[str, list[str]] = {}  # job -> rows that wait for it: several may share one
+        self._users: dict[str, list[str]] = {}  # job -> rows that wait for it: several may share it, none if all failed
         self._lost: dict[str, str] = {}  # failed jobs with their reasons
         self._ready: deque[Job] = deque()
         self._running: dict[str, Job] = {}
@@ -118,6 +118,9 @@ class Runner:
         slots = cache(self.executor.slots)  # a question to the whole cluster: once for all jobs with the same needs
         while True:
             while self._ready:
+                if not self._users[self._ready[0].key]:
+                    del self._users[self._ready.popleft().key]
+                    continue
                 job = self._with_learned_memory(self._ready[0])
                 if sum(count / slots(needs) for needs, count in self._needs.items()) >= _SUBMITTED:
                     return
@@ -197,16 +200,19 @@ class Runner:
         reason = ended.reason if isinstance(ended, Lost) else ended.sentence
         again = isinstance(ended, Lost) or ended.retry
         outcome = None if isinstance(ended, Lost) else ended
-        if reason is not None and again and self._attempts.get(job.key, 0) < self.retries:
-            self._attempts[job.key] = self._attempts.get(job.key, 0) + 1
+        attempts, wanted = self._attempts.get(job.key, 0), bool(self._users[job.key])
+        if reason is not None and again and wanted and attempts < self.retries:
+            self._attempts[job.key] = attempts + 1
             if isinstance(ended, Outcome) or ended.memory:
                 job = job.with_memory(2 * job.needs.memory)
             self._ready.appendleft(job)
             self.report(Event("retry", job.row, job.key, reason, outcome))
             return
         rows = self._users.pop(job.key)
+        if reason is not None and not wanted:
+            self.report(Event("dropped", job.row, job.key, reason, outcome))
+            return
         if reason is not None:
-            attempts = self._attempts.get(job.key, 0)
             self._lost[job.key] = f"{reason} ({attempts + 1} attempts)" if attempts else reason
             for name in rows:
                 self._fail(name, self._lost[job.key], job.key, outcome)
@@ -220,7 +226,7 @@ class Runner:
                 self._advance(self._active[name])
 
     def _fail(self, name: str, reason: str, job: str = "", outcome: Outcome | None = None) -> None:
-        """End a row; its other jobs go on if other rows wait for them."""
+        """End a row. Its jobs that run go on; those that wait are left out, unless other rows wait for them, too."""
         if name in self.failed:
             return
         active = self._active.pop(name, None)
@@ -229,9 +235,8 @@ class Runner:
         if active is None:
             return
         active.steps.close()
-        for each in [job for job in self._ready if self._users.get(job.key) == [name]]:
-            self._ready.remove(each)
-            del self._users[each.key]
+        for key in {each.key for each in active.batch} & self._users.keys():
+            self._users[key] = [row for row in self._users[key] if row != name]
 
     def _measure(self, job: Job, outcome: Outcome) -> None:
         if outcome.memory:

@@ -289,3 +289,20 @@ def test_the_executor_is_asked_for_its_slots_once_before_each_wait() -> None:
     executor = ScriptedExecutor(store, width=8)
     run([single(f"row{number}") for number in range(60)], executor, store)
     assert executor.questions <= len(executor.waits)
+
+
+def test_the_other_jobs_of_a_failed_row_do_not_run_again() -> None:
+    dropped = 0
+    for seed in range(20):
+        store = MemoryStore()
+        pieces = [job(f"pieces/anna/{number}", "anna") for number in range(12)]
+        script = {each.key: [GONE] for each in pieces} | {pieces[0].key: [ERROR]}
+        executor = ScriptedExecutor(store, script, seed=seed)
+        runner, events = run([row("anna", pieces), *(single(f"row{n}") for n in range(8))], executor, store)
+        assert runner.failed == {"anna": "pieces/anna/0: error"}
+        assert len(runner.finished) == 8
+        kinds = [event.kind for event in events if event.row == "anna"]
+        after = kinds[kinds.index("failed") + 1 :]
+        assert set(after) <= {"done", "dropped"}
+        dropped += after.count("dropped")
+    assert dropped
