@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
 from avatar.cli.arguments import Between
-from avatar.cli.fleet_run import ClusterOptions, planned, prepared, run_rows, write_table
+from avatar.cli.fleet_run import ClusterOptions, exit_code, planned, prepared, run_rows, write_table
 from avatar.cli.progress import say
 from avatar.cli.train import CONSENT
 from avatar.errors import HeadsplatError
@@ -41,7 +41,7 @@ class FleetTrain:
 
         say(CONSENT)
         with prepared(self.manifest, self.out, self.cluster, "train") as (rows, setup):
-            return run_rows(planned(rows, "train", setup, train_row), setup, self.cluster, "train")
+            return exit_code(run_rows(planned(rows, "train", setup, train_row), setup, self.cluster, "train"))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class FleetRender:
             near = max(MULTIPLE, round(self.piece / MULTIPLE) * MULTIPLE)
             raise HeadsplatError(f"--piece {self.piece}: not a multiple of {MULTIPLE} frames; give {near}, for example")
         with prepared(self.manifest, self.out, self.cluster, "render") as (rows, setup):
-            return run_rows(planned(rows, "render", setup, self._row), setup, self.cluster, "render")
+            return exit_code(run_rows(planned(rows, "render", setup, self._row), setup, self.cluster, "render"))
 
     def _row(self, row: ManifestRow, setup: FleetSetup, options: Sequence[Argument]) -> Row:
         from avatar.fleet.rows import FORMATS, render_row
@@ -95,11 +95,15 @@ class FleetEval:
         from avatar.fleet.scores import evaluation, table_of
 
         with prepared(self.manifest, self.out, self.cluster, "eval") as (rows, setup):
-            code = run_rows(planned(rows, "eval", setup, eval_row), setup, self.cluster, "eval")
-            scores = ((row.name, evaluation(setup.store, f"eval/{row.name}", row.name)) for row in rows)
+            failed = run_rows(planned(rows, "eval", setup, eval_row), setup, self.cluster, "eval")
+            scores = (
+                (row.name, evaluation(setup.store, f"eval/{row.name}", row.name))
+                for row in rows
+                if row.name not in failed
+            )
             found = [((name,), [figures]) for name, figures in scores if figures]
             write_table(table_of(("name",), found), setup, "eval")
-            return code
+            return exit_code(failed)
 
 
 @dataclass(frozen=True)
@@ -125,9 +129,9 @@ class FleetSweep:
             for setting in settings:
                 setup.store.write_text(f"sweep/settings/{setting.name}.toml", setting.toml)
             swept = sweep_rows(rows, settings, setup, lambda command, row: sweep_arguments(command, row, setup))
-            code = run_rows(swept, setup, self.cluster, "sweep")
-            write_table(sweep_table(setup.store, rows, settings), setup, "sweep")
-            return code
+            failed = run_rows(swept, setup, self.cluster, "sweep")
+            write_table(sweep_table(setup.store, rows, settings, failed), setup, "sweep")
+            return exit_code(failed)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +15,9 @@ from avatar.cli.arguments import DURATION, Between, OptionalFloat, OptionalInt, 
 from avatar.cli.exit_codes import DONE, FAILED
 from avatar.cli.fleet_display import FleetDisplay, summary
 from avatar.cli.progress import say, show
-from avatar.common.files import write_error
+from avatar.common.files import error_words, write_error
 from avatar.common.locks import locked
+from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from avatar.fleet.manifest import ManifestRow
     from avatar.fleet.rows import FleetSetup, Row
     from avatar.fleet.scores import Table
+    from avatar.fleet.store import Store
 
 #: A file in the store that every machine must see.
 PROBE = "fleet.txt"
@@ -91,8 +93,21 @@ def prepared(
             except OSError as error:
                 raise write_error(store.folder, error) from error
             held.enter_context(locked(store.folder))
-        store.write_text(PROBE, _PROBE_TEXT)
+        _write_probe(store)
         yield rows, FleetSetup(base, store, options.needs(command), options.time_limit)
+
+
+def _write_probe(store: Store) -> None:
+    """Write the file that every machine must see; raises HeadsplatError if the store refuses it."""
+    try:
+        store.write_text(PROBE, _PROBE_TEXT)
+    except HeadsplatError:
+        raise
+    except Exception as error:  # of the libraries of object stores: network, credentials, no such bucket
+        reason = f"{type(error).__name__}: {single_line(error_words(error))[:200]}"
+        raise HeadsplatError(
+            f"{store.url}: cannot be written ({reason}); check its name and your access to it"
+        ) from error
 
 
 def planned(rows: Sequence[ManifestRow], command: str, setup: FleetSetup, plan: Callable[..., Row]) -> list[Row]:
@@ -109,8 +124,8 @@ def planned(rows: Sequence[ManifestRow], command: str, setup: FleetSetup, plan: 
     return found
 
 
-def run_rows(rows: Sequence[Row], setup: FleetSetup, options: ClusterOptions, command: str) -> int:
-    """Run rows on Ray, with progress and metrics, and write the table of what failed; returns the exit code."""
+def run_rows(rows: Sequence[Row], setup: FleetSetup, options: ClusterOptions, command: str) -> Mapping[str, str]:
+    """Run rows on Ray, with progress and metrics; writes and returns the rows that failed and why."""
     from avatar.fleet.metrics import MetricsFile, failure_table
     from avatar.fleet.ray_cluster import RayCluster
     from avatar.fleet.runner import Event, Runner
@@ -140,7 +155,12 @@ def run_rows(rows: Sequence[Row], setup: FleetSetup, options: ClusterOptions, co
     _show_failures(runner.failed)
     where = f"; {setup.store.path(table)} has their reasons" if runner.failed else ""
     say(summary(runner, time.monotonic() - start) + where)
-    return FAILED if runner.failed else DONE
+    return runner.failed
+
+
+def exit_code(failed: Mapping[str, str]) -> int:
+    """The exit code after these rows failed."""
+    return FAILED if failed else DONE
 
 
 def write_table(table: Table, setup: FleetSetup, name: str) -> None:
@@ -158,8 +178,6 @@ def _show_failures(failed: dict[str, str]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table as RichTable
-
-    from avatar.common.printable import single_line
 
     shown: Any = RichTable("row", "why it failed", box=None, pad_edge=False)
     for name, reason in sorted(failed.items()):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Protocol
 
+from avatar.errors import HeadsplatError
 from avatar.fleet.inputs import is_current
 from avatar.fleet.jobs import Job, Needs, Outcome
 from avatar.fleet.rows import Row, Steps
@@ -139,10 +140,6 @@ class Runner:
             return
         key = row.final.key
         record = self.store.record(key)
-        if record is None and self.store.foreign(key):
-            place = self.store.path(key)
-            self._fail(row.name, f"{place}: exists already, and no fleet has written it; move it or choose another -o")
-            return
         changed = None if record is None else is_current(row.final, record)
         if record is not None and changed is None:
             self.store.remove(f"pieces/{row.name}")  # of a run that was killed before it could
@@ -151,6 +148,11 @@ class Runner:
             return
         if changed is not None and not self.overwrite:
             self._fail(row.name, f"{key}: done before {changed}; give --overwrite to run changed rows again")
+            return
+        try:
+            self.store.check_replaceable(key)
+        except HeadsplatError as error:
+            self._fail(row.name, str(error))
             return
         steps = row.steps()
         self._continue(_Active(row, steps, (), {}), started=False)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def sweep_rows(
     """
     return [
         planned(
-            ManifestRow(f"{row.name} {setting.name}", row.where, row.values),
+            ManifestRow(_name(row, setting), row.where, row.values),
             lambda row=row, setting=setting: _plan(row, setting, setup, options),  # type: ignore[misc]
         )
         for setting in settings
@@ -118,15 +118,22 @@ def sweep_rows(
     ]
 
 
-def sweep_table(store: Store, rows: Sequence[ManifestRow], settings: Sequence[Setting]) -> Table:
-    """The settings with the means over all rows that have been evaluated."""
+def sweep_table(
+    store: Store, rows: Sequence[ManifestRow], settings: Sequence[Setting], without: Container[str] = ()
+) -> Table:
+    """The settings with the means over all rows that have been evaluated, without those of these names."""
     labels = (*settings[0].values, "rows")
     lines = []
     for setting in settings:
-        found = [evaluation(store, f"{_place(row, setting)}/eval", row.name) for row in rows]
+        chosen = [row for row in rows if _name(row, setting) not in without]
+        found = [evaluation(store, f"{_place(row, setting)}/eval", row.name) for row in chosen]
         found = [each for each in found if each]
         lines.append(((*setting.values.values(), len(found)), found))
     return table_of(labels, lines)
+
+
+def _name(row: ManifestRow, setting: Setting) -> str:
+    return f"{row.name} {setting.name}"
 
 
 def _place(row: ManifestRow, setting: Setting) -> str:

@@ -74,10 +74,9 @@ class EmptyStore(Store):
         self.clock.work(self.lookup)
         return None
 
-    def foreign(self, key: str) -> bool:
-        """False, after the time for a look."""
+    def check_replaceable(self, key: str) -> None:
+        """Nothing, after the time for a look."""
         self.clock.work(self.lookup)
-        return False
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from avatar.errors import HeadsplatError
 from avatar.fleet.jobs import Job, Needs, Outcome
 from avatar.fleet.rows import Row, Steps
 from avatar.fleet.runner import Lost
@@ -29,9 +30,10 @@ class MemoryStore(Store):
         """The record of a job that has finished."""
         return self.records.get(key)
 
-    def foreign(self, key: str) -> bool:
-        """Whether the key is one of `strange`."""
-        return key in self.strange
+    def check_replaceable(self, key: str) -> None:
+        """Raise HeadsplatError if the key is one of `strange`."""
+        if key in self.strange:
+            raise HeadsplatError(f"{self.path(key)}: not ours")
 
     def remove(self, name: str) -> None:
         """Note the name."""

@@ -159,7 +159,7 @@ def test_rows_that_cannot_run_fail_with_their_reasons() -> None:
     runner, _ = run([failed_row("anna", "no source"), single("ben"), single("carl")], ScriptedExecutor(store), store)
     assert runner.failed == {
         "anna": "no source",
-        "ben": "/store/train/ben: exists already, and no fleet has written it; move it or choose another -o",
+        "ben": "/store/train/ben: not ours",
     }
     assert runner.finished == ["carl"]
 

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -155,20 +156,23 @@ def test_a_process_that_dies_leaves_nothing_and_the_next_one_cleans_up(tmp_path:
     assert done.returncode == 9
     (left,) = (tmp_path / "store" / "train").iterdir()
     store = Store(str(tmp_path / "store"))
-    assert left.name.startswith(".anna.") and store.record(KEY) is None and not store.foreign(KEY)
+    assert left.name.startswith(".anna.") and store.record(KEY) is None
+    store.check_replaceable(KEY)
     store.publish(KEY, made, {})
     assert [path.name for path in (tmp_path / "store" / "train").iterdir()] == ["anna"]
 
 
 def test_a_folder_of_somebody_else_is_recognized(tmp_path: Path, made: Path) -> None:
     store = Store(str(tmp_path))
-    assert not store.foreign(KEY)
+    store.check_replaceable(KEY)
     folder_of(tmp_path / KEY, {"notes.txt": b""})
-    assert store.foreign(KEY) and store.record(KEY) is None
     (tmp_path / "train" / "ben").touch()
-    assert store.foreign("train/ben") and store.record("train/ben") is None
+    for key in (KEY, "train/ben"):
+        assert store.record(key) is None
+        with pytest.raises(HeadsplatError, match=re.escape(str(tmp_path / key))):
+            store.check_replaceable(key)
     store.publish("train/clara", made, {})
-    assert not store.foreign("train/clara")
+    store.check_replaceable("train/clara")
 
 
 def test_files_of_somebody_else_in_a_finished_folder_are_not_deleted(tmp_path: Path, made: Path) -> None:
@@ -219,7 +223,7 @@ def test_without_its_record_a_job_is_not_done(objects: type[ObjectStore], made: 
     objects.before_put = staticmethod(fail)
     with pytest.raises(ConnectionError):
         store.publish(KEY, made, {})
-    assert len(objects.puts) == number and store.record(KEY) is None and not store.foreign(KEY)
+    assert len(objects.puts) == number and store.record(KEY) is None
     objects.before_put = None
     whole = store.publish(KEY, made, {})
     assert store.record(KEY) == whole
