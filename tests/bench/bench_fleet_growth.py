@@ -40,7 +40,7 @@ from tests.bench.fleet_simulation import (
 #: Frames of a piece of a film.
 PIECE = 600
 #: Measured by `fleet_driver` on a virtual machine with two cores, Ray 2.60; the last one with 1 to 20 machines.
-DRIVER_MS, WAIT_US, MACHINE_US = 1.6, 0.5, 20.0
+DRIVER_MS, WAIT_US, MACHINE_US = 0.6, 0.5, 12.0
 #: Simulated machines of a size, at least: small sizes run several times, and their sums count.
 POOLED = 10
 COLUMNS = (
@@ -224,7 +224,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--machine-us", type=float, default=MACHINE_US, help="of each question about all machines, each"
     )
-    parser.add_argument("--reused", type=float, default=0.0, help="seconds for which such an answer is used again")
+    parser.add_argument("--reused", type=float, default=15.0, help="seconds for which such an answer is used again")
     parser.add_argument("--lookup-ms", type=float, default=0.5, help="of each look into the store (assumed)")
     parser.add_argument("--measure-driver", action="store_true", help="measure these three with Ray, and use them")
     parser.add_argument("--seed", type=int, default=0)
