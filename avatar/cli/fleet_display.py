@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from collections import deque
@@ -91,7 +92,7 @@ class FleetDisplay:
         from rich.table import Table
 
         table = Table("job", "seconds", box=None, pad_edge=False)
-        for key, start in list(self._started.items())[:_SHOWN_JOBS]:
+        for key, start in itertools.islice(self._started.items(), _SHOWN_JOBS):
             table.add_row(escape(single_line(key)), f"{now - start:.0f}")
         hidden = len(self._started) - _SHOWN_JOBS
         if hidden > 0:

@@ -79,6 +79,7 @@ class Outcome:
     key: str
     sentence: str | None  # why it failed; None: its outputs are in the store
     retry: bool = False  # whether another attempt may succeed: a process that was killed, a store that did not answer
+    no_memory: bool = False  # it may have been killed because the machine had no memory left
     seconds: float = 0.0  # wall-clock, fetching and storing included
     cpu_seconds: float = 0.0  # of the command
     memory: int = 0  # bytes, largest resident set of the command

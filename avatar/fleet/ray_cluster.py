@@ -138,7 +138,7 @@ class RayCluster:
             outcome: Outcome = self._ray.get(task)
             return outcome
         except errors.OutOfMemoryError:
-            return Lost(key, f"{key}: its machine had no memory left", memory=True)
+            return Lost(key, f"{key}: its machine had no memory left", no_memory=True)
         except (errors.NodeDiedError, errors.ObjectLostError, errors.OwnerDiedError):
             return Lost(key, f"{key}: its machine has left the cluster")
         except errors.WorkerCrashedError:

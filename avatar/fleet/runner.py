@@ -29,7 +29,7 @@ class Lost:
 
     key: str
     reason: str
-    memory: bool = False  # it was ended because the machine had no memory left
+    no_memory: bool = False  # it was ended because the machine had no memory left
 
 
 class Executor(Protocol):
@@ -205,7 +205,7 @@ class Runner:
         attempts, wanted = self._attempts.get(job.key, 0), bool(self._users[job.key])
         if reason is not None and again and wanted and attempts < self.retries:
             self._attempts[job.key] = attempts + 1
-            if isinstance(ended, Outcome) or ended.memory:
+            if ended.no_memory:
                 job = job.with_memory(2 * job.needs.memory)
             self._ready.appendleft(job)
             self.report(Event("retry", job.row, job.key, reason, outcome))

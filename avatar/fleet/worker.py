@@ -159,4 +159,12 @@ def _failure(job: Job, ended: Ended, names: Mapping[str, str]) -> Outcome:
         sentence = ended.sentence
     for path in sorted(names, key=len, reverse=True):
         sentence = sentence.replace(path, names[path])
-    return Outcome(job.key, sentence, retry=killed, cpu_seconds=ended.cpu_seconds, memory=ended.memory, log=ended.log)
+    return Outcome(
+        job.key,
+        sentence,
+        retry=killed,
+        no_memory=killed and -ended.code == signal.SIGKILL,
+        cpu_seconds=ended.cpu_seconds,
+        memory=ended.memory,
+        log=ended.log,
+    )

@@ -98,9 +98,9 @@ class ScriptedExecutor:
         script, number = self._script.get(job.key, ()), self.attempts(job.key) - 1
         end = script[number] if number < len(script) else OK
         if end in (GONE, MEMORY):
-            return Lost(job.key, f"{job.key}: {end}", memory=end == MEMORY)
+            return Lost(job.key, f"{job.key}: {end}", no_memory=end == MEMORY)
         if end != OK:
-            return Outcome(job.key, f"{job.key}: {end}", retry=end == KILLED)
+            return Outcome(job.key, f"{job.key}: {end}", retry=end == KILLED, no_memory=end == KILLED)
         frames = self._frames.get(job.key)
         whole = frames is not None and job.whole is not None and f"0:{frames}" == job.frames
         done = job.whole if whole and job.whole is not None else job
