@@ -57,8 +57,8 @@ class FleetSetup:
         record = self.store.record(f"train/{name}")
         if record is None:
             raise HeadsplatError(
-                f"{name}: no avatar; train it first with `headsplat fleet train` and the same -o, or name a file in "
-                "the column avatar"
+                f"no avatar has been trained for {name}; run `headsplat fleet train` with the same -o first, or name "
+                "a file in the column avatar"
             )
         outputs = record["outputs"]
         file = f"{name}.avatar"

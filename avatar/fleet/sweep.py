@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from avatar.common.toml_config import apply_values, toml_reader
 from avatar.errors import HeadsplatError
@@ -61,16 +61,9 @@ def parse_settings(entries: Sequence[str]) -> list[Setting]:
         choices[key] = [_toml_value(key, value) for value in values]
     if not choices:
         raise HeadsplatError("--set: no setting; give the values to compare, such as --set steps=2000,4000")
-    if (count := _product(len(values) for values in choices.values())) > _MAX:
+    if (count := math.prod(len(values) for values in choices.values())) > _MAX:
         raise HeadsplatError(f"--set: {count} combinations, more than {_MAX}; give fewer values")
     return [Setting(dict(zip(choices, values, strict=True))) for values in itertools.product(*choices.values())]
-
-
-def _product(counts: Any) -> int:
-    product = 1
-    for count in counts:
-        product *= count
-    return product
 
 
 def _toml_value(key: str, text: str) -> str:

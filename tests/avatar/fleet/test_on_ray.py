@@ -86,7 +86,7 @@ def test_a_manifest_from_end_to_end_equals_the_single_commands(studio: Path, tmp
     assert before == {path: path.read_bytes() for path in (studio / "tiny.capture").rglob("*") if path.is_file()}
     rendered, scored = fleet("render", manifest, "-o", out), fleet("eval", manifest, "-o", out)
     assert rendered.returncode == scored.returncode == 1
-    assert "bea: no avatar; train it first" in rendered.stderr and "bea: no avatar" in scored.stderr
+    assert "no avatar has been trained for bea" in rendered.stderr and "has been trained for bea" in scored.stderr
 
     single = tmp_path / "single"
     single.mkdir()

@@ -15,7 +15,8 @@ from tests.avatar.fleet.objects import ObjectStore
 
 NEEDS = Needs(2, 0.5, 10**9)
 NO_AVATAR = (
-    "anna: no avatar; train it first with `headsplat fleet train` and the same -o, or name a file in the column avatar"
+    "no avatar has been trained for anna; run `headsplat fleet train` with the same -o first, or name a file in the "
+    "column avatar"
 )
 
 
