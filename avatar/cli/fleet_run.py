@@ -15,7 +15,7 @@ from avatar.cli.arguments import DURATION, Between, OptionalFloat, OptionalInt, 
 from avatar.cli.exit_codes import DONE, FAILED
 from avatar.cli.fleet_display import FleetDisplay, summary
 from avatar.cli.progress import say, show
-from avatar.common.files import error_words, write_error
+from avatar.common.files import check_name, error_words, write_error
 from avatar.common.locks import locked
 from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
@@ -82,6 +82,8 @@ def prepared(
     from avatar.fleet.store import Store, is_url, local_path
 
     check_installed()
+    if not is_url(out):
+        check_name(Path(local_path(out)))
     rows = read_manifest(manifest)
     check_columns(rows, manifest)
     base = manifest.rpartition("/")[0] if is_url(manifest) else str(Path(local_path(manifest)).absolute().parent)

@@ -41,13 +41,17 @@ BASES: dict[str, tuple[str, ...]] = {
     "bench": ("--counts", "100", "--sizes", "64", "--batches", "1", "--sh", "0", "--bases", "2", "--seconds", "0"),
     "convert": ("in/me.capture", "--out", "new"),
     "demo": ("--out", "new"),
+    "fleet train": ("in/fleet.csv", "--out", "new"),
+    "fleet render": ("in/fleet.csv", "--out", "new"),
+    "fleet eval": ("in/fleet.csv", "--out", "new"),
+    "fleet sweep": ("in/fleet.csv", "--out", "new", "--set", "steps=1,2"),
     "live": ("in/me.avatar", "--listen", "vmc:39547"),
     "view": ("in/me.avatar",),
 }  # fmt: skip
 #: Values at which an option asks for hours of work, which is no failure.
 _WORK = {("bench", "seconds", "1e9"), ("synth", "frames", "1e9"), ("train", "config", "null device")}
-#: Commands whose shortest use is refused here: the clip is too short, and `without_windows` stops the demo.
-_REFUSED = ("capture", "demo")
+#: Commands whose shortest use is refused here: the clip is too short, and `without_windows` stops the demo and fleets.
+_REFUSED = ("capture", "demo", "fleet train", "fleet render", "fleet eval", "fleet sweep")
 
 
 def cases(scene: Scene) -> list[Case]:
@@ -155,15 +159,17 @@ def _alone(value: str) -> Callable[[Path], Outcome]:
 
 
 def without_windows() -> None:
-    """In a worker: the window and the demo's stages do nothing, so that only what is checked before them is tested."""
+    """In a worker: the window, the demo's stages and Ray do nothing: only what is checked before them is tested."""
+    import avatar.cli.fleet as fleet
     import avatar.cli.window as window
     import viewer.gui.display as display
     from avatar.cli import demo
     from avatar.errors import HeadsplatError
 
     def refuse(self: object) -> object:
-        raise HeadsplatError("the attack does not run the demo; its stages have classes of their own")
+        raise HeadsplatError("the attack runs neither the demo nor Ray; their parts have tests of their own")
 
     display.check_display = lambda: None
     window._show = lambda session, name, seconds: True
     demo.Demo.report = refuse
+    fleet.run_rows = lambda *arguments: refuse(arguments)

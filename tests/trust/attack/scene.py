@@ -99,6 +99,7 @@ def _fill(scene: Scene) -> None:
     inputs.mkdir()
     tiny_capture(scene.capture, FRAMES, SIZE)
     scene.config.write_text(CONFIG)
+    (scene.inputs / "fleet.csv").write_text("name,source,motion\nme,me.capture,two.motion.npz\n")
     training = inputs / "first.toml"
     training.write_text(CONFIG.replace("steps = 4", "steps = 60").replace("= 200", "= 600"))
     assert main(["train", str(scene.capture), "-o", str(scene.avatar), "--config", str(training)]) == 0
