@@ -13,9 +13,10 @@ from avatar.fleet.inputs import fetch
 from avatar.fleet.jobs import Input, Job
 from avatar.fleet.process import Ended, run_command
 from avatar.fleet.store import Store
+from avatar.video.codecs import KEYFRAME_INTERVAL
 
-#: Pieces start at multiples of this: the interval of key frames of `avatar.video`, where the encoders start anew.
-MULTIPLE = 120
+#: Pieces start at multiples of this: there the encoders start anew.
+MULTIPLE = KEYFRAME_INTERVAL
 _REPORT = ".report.json"
 
 
@@ -65,10 +66,9 @@ def join_pieces(job: Job, store: Store, folder: Path) -> Ended:
 
 
 def _audio(job: Job, folder: Path) -> tuple[str, ...]:
-    arguments = iter(job.arguments)
     if "--audio" not in job.arguments:
         return ()
-    sound = next(after for each, after in zip(arguments, job.arguments[1:], strict=False) if each == "--audio")
+    sound = job.arguments[job.arguments.index("--audio") + 1]
     assert isinstance(sound, Input)
     return ("--audio", str(fetch(sound, folder / "sound", 0)))
 

@@ -166,7 +166,7 @@ def _single(job: Job) -> Steps:
 
 
 def _film(final: Job, length: int) -> Steps:
-    """The first piece, which tells the length of the film, then the others, then the joined film."""
+    """The first piece, whose report has the length of the film, then the others, then the joined film."""
     name = final.row
     first = final.piece(f"pieces/{name}/0", f"0:{length}", first=True)
     (outcome,) = yield [first]

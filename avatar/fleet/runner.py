@@ -96,11 +96,6 @@ class Runner:
         self._memory: dict[str, int] = {}  # command -> bytes, the most that one of them has used
 
     @property
-    def running(self) -> list[str]:
-        """Keys of the submitted jobs."""
-        return list(self._running)
-
-    @property
     def left(self) -> int:
         """Number of rows that are neither done nor failed."""
         return len(self._waiting) + len(self._active)
