@@ -27,6 +27,8 @@ OPTIONAL = (
     "zstandard",
     "ray",
     "pyarrow",
+    "pocketsphinx",
+    "sounddevice",
 )
 #: The window's packages load a graphics library: only modules that draw the window may need them.
 WINDOW = ("imgui_bundle", "moderngl", "glfw")

@@ -29,6 +29,16 @@ OPTIONAL_PACKAGES = {
         "the avatar as a camera in video calls (GPL, never bundled)",
     ),
     "websockets": ("websockets", "pip install websockets", "the page of `headsplat live --web`"),
+    "pocketsphinx": (
+        "pocketsphinx",
+        "pip install 'headsplat[speech]'",
+        "the phones of a text in `headsplat motion speak --text`",
+    ),
+    "sounddevice": (
+        "sounddevice",
+        "pip install 'headsplat[speech]'",
+        "the microphone of `headsplat live --microphone`",
+    ),
     "ray": (
         "ray",
         "pip install 'headsplat[fleet]'",

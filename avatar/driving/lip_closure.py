@@ -7,18 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avatar.head.model import HeadModel, is_mode
-from avatar.motion.correspondence import LANDMARKS, landmark_columns, neutral_landmarks
+from avatar.head.model import HeadModel
+from avatar.motion.lip_gap import LipGap
 
-#: landmarks of the inner edges of the upper and the lower lip, three pairs around the center
-_PAIRS = ((13, 82, 312), (14, 87, 317))
 #: The quantile of the lip gap over a recording that counts as a closed mouth.
 _CLOSED_QUANTILE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
 class LipClosure:
-    """Effect of the expressions on the lip gap of one head, as a linear model."""
+    """Corrects a neutral expression by the effect of the expressions on the lip gap of one head."""
 
     gap: Tensor  # [] meters at zero weights
     opening: Tensor  # [E] meters that a weight of 1 adds
@@ -26,15 +24,8 @@ class LipClosure:
     @staticmethod
     def of(head: HeadModel) -> LipClosure | None:
         """Compute it from the landmarks of `head`; None for a head without landmarks."""
-        if len(head.landmark_faces) != LANDMARKS:
-            return None
-        upper, lower = (list(edge) for edge in _PAIRS)
-        fields = landmark_columns(head, head.expression_motion())[:, 1]
-        points = neutral_landmarks(head)[:, 1]
-        named = [not is_mode(name) for name in head.expression_names]
-        opening = (fields[upper] - fields[lower]).mean(0) * named
-        like = head.v_template
-        return LipClosure(like.new_tensor((points[upper] - points[lower]).mean()), torch.from_numpy(opening).to(like))
+        gap = LipGap.of(head)
+        return None if gap is None else LipClosure(gap.at_rest, gap.opening)
 
     def close(self, neutral: Tensor, expression: Tensor) -> Tensor:
         """Scale down the lip-opening weights of a neutral expression until the lips meet where a recording closes them.

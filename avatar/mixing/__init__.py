@@ -1,0 +1,1 @@
+"""Motions in layers: regions of the face, lip closures, keyframes, presets and limits."""
