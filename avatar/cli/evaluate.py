@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from avatar.cli.appearance import AppearanceName, appearance_of, read_in_appeara
 from avatar.cli.arguments import SIDE, Device, OptionalInt, OptionalPath, requested_device
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show, stage
-from avatar.common.files import atomic_folder, atomic_path
+from avatar.common.files import atomic_folder, atomic_path, shown
 from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
 
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     import torch
 
     from avatar.data.capture_folder import Capture
+    from avatar.evaluation.landmarks import Landmarker
     from avatar.evaluation.report import Report
     from avatar.model.avatar import Avatar
     from avatar.refine.options import RefineOptions
     from avatar.refine.track import RefinedTrack
+    from avatar.speech.phones import Speech
 
 LPIPS_NETWORKS = ("alex", "vgg", "squeeze")  # as in avatar.evaluation.lpips, whose import loads torch
 DEFAULT_SIZE = 256  # pixels, for avatars whose header has no settings
@@ -55,6 +57,11 @@ class EvalCommand:
     """add a row with poses and expressions of the held-out frames refined against the avatar"""
     landmarks: bool = True
     """measure distances of face landmarks to true frames, and the response to a driven blink and jaw"""
+    sound: OptionalPath = None
+    """measure lip sync with this sound, which starts with the video; default: the video of the capture, if it has
+    sound and lies beside the capture folder"""
+    text: Annotated[str | None, arg(metavar="TEXT")] = None
+    """what is said in the sound, in English: closures of the lips are found better"""
     rasterizer: Rasterizer = "native"
     """rasterizer: headsplat's kernels (native), or gsplat (CUDA; pip install gsplat)"""
     device: Device = "auto"
@@ -64,7 +71,9 @@ class EvalCommand:
 
     def run(self) -> int:
         """Evaluate, write and print the report; returns the exit code."""
-        with reserved(self._outputs(), (self.avatar, self.capture, self._lpips_file), overwrite=self.overwrite):
+        with reserved(
+            self._outputs(), (self.avatar, self.capture, self._lpips_file, self.sound), overwrite=self.overwrite
+        ):
             return self._evaluate()
 
     @property
@@ -88,9 +97,10 @@ class EvalCommand:
         device = requested_device(self.device)
         from avatar.data.capture_folder import Capture
 
+        capture = Capture.load(self.capture)
         report = evaluate_file(
             self.avatar,
-            Capture.load(self.capture),
+            capture,
             size=self.size,
             lpips=self.lpips,
             save_images=self.save_images,
@@ -99,6 +109,7 @@ class EvalCommand:
             landmarks=self.landmarks,
             device=device,
             appearance=self.appearance,
+            speech=heard(capture, self.sound, self.text),
         )
         if self.json is not None:
             write_text(self.json, report.to_json() + "\n")
@@ -120,6 +131,7 @@ def evaluate_file(
     landmarks: bool = True,
     device: torch.device | None = None,
     appearance: str | None = None,
+    speech: tuple[str, Speech] | None = None,
 ) -> Report:
     """The report of an avatar file, with progress on stderr.
 
@@ -134,6 +146,7 @@ def evaluate_file(
         landmarks: whether to measure distances of landmarks, if the face models are on this machine.
         device: where the avatar is rendered and the frames are refined; None: the CPU.
         appearance: as --appearance names it; None: that of the recording `capture`.
+        speech: name of the file with the video's sound, and what is said in it; None: no lip sync.
 
     Raises:
         HeadsplatError: not an avatar file, another capture, or one of `avatar.evaluate`.
@@ -144,8 +157,9 @@ def evaluate_file(
     header, avatar, trained, capture = _of_capture(path, capture, appearance)
     trained_size = header.get("settings", {}).get("size", DEFAULT_SIZE)
     images = nullcontext() if save_images is None else atomic_folder(save_images)
+    found = landmarker() if landmarks else None
     with stage("evaluation") as update, images as folder:
-        return evaluate(
+        report = evaluate(
             avatar if device is None else avatar.to(device),
             capture,
             size=size or trained_size,
@@ -156,9 +170,39 @@ def evaluate_file(
             refine=refine_options(header) if refine else None,
             trained_size=trained_size,
             track=trained_track(header, capture) if trained else None,
-            landmarker=landmarker() if landmarks else None,
+            landmarker=found,
             progress=lambda row, done, total: update(done / total, row),
         )
+    if speech is None:
+        return report
+    return _with_lip_sync(report, avatar, capture, speech, found, size or trained_size, rasterizer)
+
+
+def _with_lip_sync(
+    report: Report,
+    avatar: Avatar,
+    capture: Capture,
+    speech: tuple[str, Speech],
+    found: Landmarker | None,
+    size: int,
+    rasterizer: Rasterizer,
+) -> Report:
+    """The report with the lip sync to `speech`: name of the sound, and what is said in it."""
+    from avatar.evaluation.speaking_frames import measure_capture
+
+    name, said = speech
+    with stage("lip sync") as update:
+        measured = measure_capture(
+            avatar,
+            capture,
+            said,
+            name,
+            found,
+            size,
+            rasterizer,
+            progress=lambda row, done, total: update(done / total, row),
+        )
+    return replace(report, metadata=replace(report.metadata, lip_sync=measured))
 
 
 def _of_capture(path: Path, capture: Capture, appearance: str | None) -> tuple[dict[str, Any], Avatar, bool, Capture]:
@@ -220,6 +264,37 @@ def refine_options(header: Mapping[str, Any]) -> RefineOptions:
         return RefineOptions()
     known = {name: value for name, value in stored.items() if name in RefineOptions.__dataclass_fields__}
     return apply_values(RefineOptions(), known, "the avatar's settings")
+
+
+def heard(capture: Capture, sound: Path | None, text: str | None) -> tuple[str, Speech] | None:
+    """The name of the file with the sound of a capture's video, and what is said in it.
+
+    Args:
+        capture: the capture.
+        sound: the file; None: the video of the capture, if it lies beside the folder, unchanged, and has sound.
+        text: what is said; None: not known.
+
+    Returns:
+        None where `sound` is None and there is no such video.
+
+    Raises:
+        HeadsplatError: `sound` has no sound, `text` is not what is said in it, or there is a text without a sound.
+    """
+    from avatar.video.audio import has_audio
+    from capture.digest import file_digest
+
+    source = capture.metadata["source"]
+    if sound is None:
+        beside = capture.root.resolve().parent / source.get("name", "")
+        if beside.is_file() and file_digest(beside) == source.get("sha256") and has_audio(beside):
+            sound = beside
+    if sound is None:
+        if text is not None:
+            raise HeadsplatError("--text is what is said in a sound; give the video or its sound with --sound FILE")
+        return None
+    from avatar.speech.listen import listen
+
+    return shown(sound.name), listen(sound, text, log=say)
 
 
 def write_text(path: Path, text: str) -> None:

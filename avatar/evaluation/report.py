@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from avatar.evaluation.response import Response
+from avatar.evaluation.speaking_frames import LipSync
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class EvaluationMetadata:
     landmarks: str  # how many frames of a row the distances of landmarks are from, or why there are none
     response: Response | None  # openings of eyes and mouth driven from the front
     trained_size: int  # longer side on which the avatar was trained, pixels; the columns `_2x` are at twice that
+    lip_sync: LipSync | None = None  # with the sound of the video, where there is one
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Report:
             lines.append(f"Distances of landmarks: {about.landmarks}.")
         if about.response:
             lines.append(about.response.to_text())
+        if about.lip_sync:
+            lines.append(about.lip_sync.to_text())
         lines.append(
             f"{about.test_frames} held-out frames, {about.width}x{about.height}, matted over white; "
             f"{about.gaussians} Gaussians, {about.bytes / 1e6:.1f} MB, {about.frames_per_second:.0f} fps "

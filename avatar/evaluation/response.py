@@ -26,7 +26,7 @@ BLINK, JAW = ("eyeBlinkLeft", "eyeBlinkRight"), ("jawOpen",)
 SIZE = 512  # pixels, of the rendered images
 #: Landmarks of the upper and of the lower edge between which an opening is measured.
 _LIDS = (((159, 158, 160), (145, 153, 144)), ((386, 385, 387), (374, 380, 373)))
-_LIPS = (((13, 82, 312), (14, 87, 317)),)
+LIPS = (((13, 82, 312), (14, 87, 317)),)
 
 _Edges = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
 
@@ -74,11 +74,11 @@ def measure_response(avatar: Avatar, landmarker: Landmarker | None) -> Response 
     if avatar.offsets.device.type != "cpu":
         on_host = copy.deepcopy(avatar).cpu()  # motions are retargeted there
     eyes = _seen(avatar, on_host, BLINK, _LIDS, locate)
-    mouth = _seen(avatar, on_host, JAW, _LIPS, locate)
+    mouth = _seen(avatar, on_host, JAW, LIPS, locate)
     if eyes is None or mouth is None:
         return None
     upright = _mesh_landmarks(on_host, _driven(on_host, JAW, soft_clamp=False))
-    asked = _openings(upright * [1, -1, 1], _LIPS)
+    asked = openings(upright * [1, -1, 1], LIPS)
     span = max(asked[-1] - asked[0], 1e-6)
     return Response(
         eye_openness=tuple((eyes / max(eyes[0], 1e-6)).tolist()),
@@ -109,7 +109,7 @@ def _seen(avatar: Avatar, on_host: Avatar, names: tuple[str, ...], edges: _Edges
         if face is None:
             return None
         found.append(face)
-    return _openings(np.stack(found), edges)
+    return openings(np.stack(found), edges)
 
 
 def _mesh_landmarks(avatar: Avatar, params: HeadParams) -> np.ndarray:
@@ -129,7 +129,7 @@ def _project(camera: Camera, points: np.ndarray) -> np.ndarray:
     return np.concatenate([pixels, scale * (depth - depth.mean(1, keepdims=True))[..., None]], 2).astype(np.float32)
 
 
-def _openings(points: np.ndarray, edges: _Edges) -> np.ndarray:
+def openings(points: np.ndarray, edges: _Edges) -> np.ndarray:
     """Mean opening [T] between the `edges` of landmarks [T,478,2+] in the image, relative to the eye corners' distance.
 
     An opening is across the line through the eye corners: lids that are shifted along it, or overlap, are closed.

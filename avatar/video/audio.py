@@ -39,6 +39,15 @@ def check_audio(path: Path) -> None:
         raise HeadsplatError(f"{path}: contains no audio; give another file with --audio or leave it out")
 
 
+def has_audio(path: Path) -> bool:
+    """Whether `path` is a media file with an audio stream."""
+    try:
+        with open_media(path) as container:
+            return bool(container.streams.audio)
+    except MEDIA_ERRORS:
+        return False
+
+
 def _unreadable(path: Path, error: Exception) -> HeadsplatError:
     return HeadsplatError(f"{path}: cannot be read as audio ({error_words(error)}); give a wav, mp3, m4a or video")
 
