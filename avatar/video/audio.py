@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
+from avatar.common.audio import decoded_audio, is_audible, resampled, start_of
 from avatar.common.files import error_words
 from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.errors import HeadsplatError
 
-log = logging.getLogger(__name__)
-
 RATE = 48_000  # samples per second; the full rate of Opus
 _CHUNK = 1024
-_RATES = 1000, 768_000  # samples per second that are accepted
 _BIT_RATES = {1: 96_000, 2: 192_000}
 
 
@@ -32,7 +29,7 @@ def check_audio(path: Path) -> None:
             first = next(container.decode(audio=0), None) if container.streams.audio else None
     except MEDIA_ERRORS as error:
         raise _unreadable(path, error) from error
-    if first is not None and not _is_audible(first):
+    if first is not None and not is_audible(first):
         found = f"{first.sample_rate} Hz, {first.layout.nb_channels} channels"
         raise HeadsplatError(f"{path}: its audio cannot be converted ({found}); give a wav, mp3, m4a or video")
     if first is None:
@@ -113,49 +110,17 @@ class AudioTrack:
 
     def _chunks(self, skip: int) -> Iterator[np.ndarray]:
         """Decoded samples [C,n] at RATE, without the first `skip` samples of the file."""
-        frames = self._decoded()
+        frames = decoded_audio(self._source, self._path)
         first = next(frames, None)
         if first is None:
             return
-        # The audio of a video may start later than its frames.
-        skip -= round(((first.time or 0.0) - (self._source.start_time or 0) / av.time_base) * RATE)
+        skip -= round(start_of(self._source, first) * RATE)
         while skip < 0:
             count = min(-skip, RATE)
             skip += count
             yield np.zeros((len(self._pending), count), np.float32)
-        for samples in self._resampled(itertools.chain([first], frames)):
+        for samples in resampled(itertools.chain([first], frames), RATE, self._layout):
             dropped = min(skip, samples.shape[1])
             skip -= dropped
             if dropped < samples.shape[1]:
                 yield samples[:, dropped:]
-
-    def _resampled(self, frames: Iterable[av.AudioFrame]) -> Iterator[np.ndarray]:
-        """Samples [C,n] at RATE of decoded frames, whose format may change on the way."""
-        for _, group in itertools.groupby(frames, _format):
-            resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=RATE)
-            for frame in itertools.chain(group, [None]):  # None flushes
-                for part in resampler.resample(frame):
-                    yield part.to_ndarray()
-
-    def _decoded(self) -> Iterator[av.AudioFrame]:
-        """Decoded frames; damaged packets are skipped."""
-        packets = self._source.demux(audio=0)
-        while True:
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                yield from (frame for frame in packet.decode() if _is_audible(frame))
-            except av.error.EOFError:
-                return
-            except av.error.FFmpegError as error:
-                log.debug("%s: a damaged part was skipped (%s)", self._path, error)
-
-
-def _format(frame: av.AudioFrame) -> tuple[str, str, int]:
-    return frame.format.name, frame.layout.name, frame.sample_rate
-
-
-def _is_audible(frame: av.AudioFrame) -> bool:
-    """Whether a frame has samples and a rate that can be converted; nonsense headers state 0 or 1 Hz."""
-    return frame.samples > 0 and frame.layout.nb_channels > 0 and _RATES[0] <= frame.sample_rate <= _RATES[1]

@@ -1,8 +1,8 @@
 """Speech with known phones: eSpeak NG's library speaks a text and says what it speaks when.
 
-A phone of the lips (P, B, M) is the time during which the lips are shut: from the end of the sound before to the burst or
-the opening. eSpeak reports a stop at its burst, after the silence of the closure, so the edges of the closures are looked
-for in the waveform. All other phones last until the next one starts.
+A phone of the lips (P, B, M) is the time during which the lips are shut: from the end of the sound before to the burst
+or the opening. eSpeak reports a stop at its burst, after the silence of the closure, so the edges of the closures are
+looked for in the waveform (tests/support/closures.py). All other phones last until the next one starts.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatar.speech.phones import BILABIALS, SILENCE, VOWELS, Phone
+from avatar.speech.phones import VOWELS, Phone
+from tests.support.closures import phones_of
 from tests.support.ipa import arpabet
 
-#: Longest closure that is taken from a silence before a burst, s; in a longer silence nobody knows when the lips met.
-LONGEST_CLOSURE = 0.12
-_HOP = 0.0025  # s between two energies
+#: eSpeak reports an l after a vowel at its end, s; the vowel lasts for this share of both.
+_SHORT, _SHARE_OF_VOWEL = 0.06, 0.6
 _PHONEME_EVENTS, _IPA_NAMES = 1, 2
-_SAMPLES_EVENT_END, _PHONEME = 0, 7
+_LIST_END, _PHONEME = 0, 7
 _RATE, _PITCH = 1, 3
 _UTF8 = 1
 
@@ -87,7 +87,7 @@ def events_of(
         if count > 0:
             blocks.append(np.ctypeslib.as_array(wave, (count,)).copy())
         index = 0
-        while event[index].type != _SAMPLES_EVENT_END:
+        while event[index].type != _LIST_END:
             if event[index].type == _PHONEME:
                 name = event[index].id.string.decode("utf-8", "ignore")
                 events.append((event[index].milliseconds / 1000, name))
@@ -112,87 +112,10 @@ def named(events: list[tuple[float, str]], *, english: bool = True) -> list[tupl
         end = events[index + 1][0] if index + 1 < len(events) else time
         names = arpabet(ipa, english=english)
         stress = 1 if "ˈ" in ipa else 2 if "ˌ" in ipa else 0
+        if names == ["L"] and end - time < _SHORT and found and found[-1][1] in VOWELS:
+            time = _SHARE_OF_VOWEL * (end - found[-1][0]) + found[-1][0]
         found += [
             (time + (end - time) * k / len(names), name, stress if name in VOWELS else 0)
             for k, name in enumerate(names)
         ]
-    return found
-
-
-def phones_of(samples: NDArray[np.float32], rate: int, starts: list[tuple[float, str, int]]) -> list[Phone]:
-    """Phones that cover a sound, from their starts; edges of closures are where the sound falls and rises the most."""
-    seconds = len(samples) / rate
-    if not starts or starts[0][0] > 0:
-        starts = [(0.0, SILENCE, 0), *starts]
-    edges = [time for time, _, _ in starts] + [seconds]
-    level = _levels(samples, rate)
-    names = [name for _, name, _ in starts]
-    index = 0
-    while index < len(names):
-        last = index
-        while last + 1 < len(names) and names[index] in BILABIALS and names[last + 1] in BILABIALS:
-            last += 1
-        if names[index] in BILABIALS:
-            _place(level, edges, names, index, last)
-        index = last + 1
-    phones = [Phone(n, edges[i], edges[i + 1], stress) for i, (_, n, stress) in enumerate(starts)]
-    return _joined([phone for phone in phones if phone.end > phone.start])
-
-
-def _place(level: NDArray[np.float64], edges: list[float], names: list[str], first: int, last: int) -> None:
-    """Set the edges of a run of bilabials, `names[first : last + 1]`, to where the lips meet and part."""
-    stop, after = edges[last], edges[last + 1]
-    released = last + 1 == len(names) or names[last + 1] == SILENCE
-    if released and names[last] == "M":
-        end = after
-    else:
-        lowest = stop - 0.01 if names[last] == "P" else stop + 0.01
-        end = _steepest(level, max(lowest, 0.0), min(after + 0.01, stop + 0.1), 1)
-    earliest = max(edges[first] - LONGEST_CLOSURE, edges[first - 1] + 0.02 if first else 0.0)
-    if names[first] == "M" or first == 0:
-        start = edges[first]
-    elif names[first - 1] == SILENCE:
-        start = max(edges[first - 1], min(edges[first], end - 0.08))
-    else:
-        start = _steepest(level, earliest, min(edges[first] + 0.01, end - 0.02), -1)
-    start = min(start, end - 0.02)
-    inner = np.linspace(start, end, last - first + 2)
-    for k, value in enumerate(inner):
-        edges[first + k] = float(value)
-    for k in range(first - 1, 0, -1):  # a start before is never later
-        edges[k] = min(edges[k], edges[k + 1])
-    for k in range(last + 2, len(edges)):
-        edges[k] = max(edges[k], edges[k - 1])
-
-
-def _levels(samples: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
-    """Level in dB every _HOP of the sound without its low frequencies, which voicing lets through closed lips."""
-    sharp = np.diff(samples.astype(np.float64), prepend=0.0) ** 2
-    total = np.concatenate(([0.0], np.cumsum(sharp)))
-    centers = (np.arange(int(len(samples) / rate / _HOP) + 1) * _HOP * rate).astype(int)
-    half = int(0.005 * rate)
-    low, high = np.clip(centers - half, 0, len(samples)), np.clip(centers + half, 0, len(samples))
-    return 10 * np.log10((total[high] - total[low]) / (2 * half) + 1e-7)
-
-
-def _steepest(level: NDArray[np.float64], start: float, end: float, sign: int) -> float:
-    """Second within start..end at which the level rises (sign 1) or falls (-1) the most."""
-    first, last = int(np.ceil(start / _HOP)), max(int(end / _HOP), int(np.ceil(start / _HOP)))
-    padded = np.pad(level, (6, 6), mode="edge")
-    at = np.arange(first, min(last, len(level) - 1) + 1)
-    if not len(at):
-        return start
-    before = np.mean([padded[at + 6 - k] for k in range(2, 6)], axis=0)
-    behind = np.mean([padded[at + 6 + k] for k in range(2, 6)], axis=0)
-    return float(at[np.argmax(sign * (behind - before))] * _HOP)
-
-
-def _joined(phones: list[Phone]) -> list[Phone]:
-    """Phones with neighboring silences made one."""
-    found: list[Phone] = []
-    for phone in phones:
-        if found and phone.name == SILENCE and found[-1].name == SILENCE:
-            found[-1] = Phone(SILENCE, found[-1].start, phone.end)
-        else:
-            found.append(phone)
     return found

@@ -1,0 +1,91 @@
+"""How many closures of m, b and p are found in synthetic speech: `python -m tests.bench.bench_closures [--quick]`.
+
+Voices and sentences that the acoustic model has not been trained with, at several speeds, with the text and without. The
+true times are those of tests/support/espeak.py and flite.py; what counts as found is in tests/support/closure_score.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from avatar.speech.listen import listen
+from tests.support import espeak, flite
+from tests.support.closure_score import ClosureScore
+from tests.support.sounds import write_wav
+
+SENTENCES = (
+    "My mama bought a big map of Bombay.",
+    "People jump over the happy puppy, and Bob makes pumpkin pie.",
+    "Remember the summer when we climbed up a mountain by the big blue bay.",
+    "Please put the paper cup back on my table.",
+    "Maybe tomorrow Bob and Mary will come home from the museum.",
+    "The ship's captain spoke about problems with the pump, but nobody stopped to help him.",
+    "When the sunlight strikes raindrops in the air, they act as a prism and form a rainbow.",
+    "She had your dark suit in greasy wash water all year, and that seems to be a shame.",
+)
+VOICES = (
+    "en-us", "en-us+f3", "en-us+m7", "en-us+steph2", "gmw/en", "gmw/en+f3", "gmw/en-GB-x-rp", "gmw/en-GB-scotland",
+    "gmw/en-GB-scotland+f3", "gmw/en-GB-x-gbclan+robert",
+)  # fmt: skip
+SPEEDS = 120, 160, 200, 240
+
+
+def score(voice: str, speed: int, *, with_text: bool, fps: float, sentences: tuple[str, ...] = SENTENCES) -> ClosureScore:
+    """Closures of one voice at one speed, words per minute."""
+    found = ClosureScore(fps)
+    with tempfile.TemporaryDirectory() as folder:
+        for sentence in sentences:
+            if voice.startswith("flite "):
+                samples, rate, truth = flite.spoken(sentence, voice.removeprefix("flite "), 160 / speed)
+            else:
+                samples, rate, truth = espeak.spoken(sentence, voice, speed)
+            samples = samples + np.random.default_rng(0).normal(0, 3e-4, len(samples)).astype(np.float32)
+            path = write_wav(Path(folder) / "speech.wav", samples, rate)
+            found.add(truth, listen(path, sentence if with_text else None).phones)
+    return found
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="three voices at one speed")
+    parser.add_argument("--fps", type=float, default=30.0, help="frames per second")
+    options = parser.parse_args()
+    voices = [*VOICES, *(("flite slt", "flite rms") if shutil.which("flite") else ())]
+    speeds: tuple[int, ...] = SPEEDS
+    if options.quick:
+        voices, speeds = ["en-us+f3", "gmw/en", "flite slt"], (160,)
+    for with_text in (True, False):
+        total = ClosureScore(options.fps)
+        print("\n" + ("with the text" if with_text else "without a text") + f", {options.fps:g} frames per second")
+        print(f"{'voice':28}" + "".join(f"{speed:>6}" for speed in speeds) + "   precision  in vowels  |middle| median, p95 ms")
+        for voice in voices:
+            began = time.monotonic()
+            rows = [score(voice, speed, with_text=with_text, fps=options.fps) for speed in speeds]
+            _print(voice, rows, time.monotonic() - began)
+            for row in rows:
+                for name in ("wanted", "found", "given", "right", "in_vowels"):
+                    setattr(total, name, getattr(total, name) + getattr(row, name))
+                total.errors += row.errors
+        _print("all", [total], 0.0)
+
+
+def _print(voice: str, rows: list[ClosureScore], seconds: float) -> None:
+    given, right = sum(row.given for row in rows), sum(row.right for row in rows)
+    errors = np.abs([error for row in rows for error in row.errors] or [0.0])
+    print(
+        f"{voice:28}" + "".join(f"{100 * row.recall:6.1f}" for row in rows) + f"{100 * right / max(given, 1):10.1f} %"
+        f"{sum(row.in_vowels for row in rows):8d}/{given}   {1000 * np.median(errors):.0f}, {1000 * np.quantile(errors, 0.95):.0f}"
+        f"   ({sum(row.wanted for row in rows)} closures, {seconds:.0f} s)",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

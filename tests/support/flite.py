@@ -1,0 +1,37 @@
+"""Speech with known phones by Flite, whose voices were built from recordings of people; needs the program `flite`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import wave
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.speech.phones import PHONES, SILENCE, Phone
+from tests.support.closures import phones_of
+
+#: Voices of Debian's package: three of units or statistics of men, and `slt` of a woman.
+VOICES = ("awb", "kal16", "rms", "slt")
+_NAMES = {"AX": "AH", "AXR": "ER", "PAU": SILENCE, "SSIL": SILENCE, "H#": SILENCE}
+
+
+def spoken(text: str, voice: str = "slt", stretch: float = 1.0) -> tuple[NDArray[np.float32], int, list[Phone]]:
+    """Speak a text, `stretch` times as slowly as usual: samples [n] in -1..1, samples per second, phones."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.wav"
+        command = ["flite", "-voice", voice, "--setf", f"duration_stretch={stretch}", "-psdur", "-t", text]
+        printed = subprocess.run([*command, "-o", str(path)], capture_output=True, text=True, check=True).stdout
+        with wave.open(str(path)) as sound:
+            rate = sound.getframerate()
+            samples = np.frombuffer(sound.readframes(sound.getnframes()), np.int16).astype(np.float32) / 32768
+    starts, time = [], 0.0
+    for name, end in re.findall(r"(\S+):([0-9.]+)", printed):
+        phone = _NAMES.get(name.upper(), name.upper())
+        assert phone in PHONES, f"Flite's phone {name} is unknown"
+        starts.append((time, phone, 0))
+        time = float(end)
+    return samples, rate, phones_of(samples, rate, starts, at_burst=False)

@@ -1,0 +1,132 @@
+"""Train the acoustic model of avatar/speech: `python -m tests.support.train_speech -o avatar/speech/acoustic.npz`.
+
+Needs the extra `dev` and the program `flite` (Debian: apt-get install flite). With the defaults about 20 minutes on one
+core: 6 hours of speech are made, then learned. The same seed on the same machine gives the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avatar.speech.acoustic import LAYERS, LOOKAHEAD, MAGIC, VERSION, normalized
+from avatar.speech.features import BANDS
+from avatar.speech.phones import PHONES, SILENCE
+from tests.support.speech_corpus import training_speech
+
+CHANNELS = 112
+_CROP, _BATCH = 400, 32  # frames
+_FIRST = 60  # frames of a crop before which the network has not heard enough
+
+
+class Network(nn.Module):
+    """The network of avatar/speech/acoustic.py, with normalization of each layer while it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [BANDS] + [CHANNELS] * len(LAYERS)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(widths[k], widths[k + 1], 3, dilation=offsets[1] - offsets[0], bias=False)
+            for k, offsets in enumerate(LAYERS)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm1d(CHANNELS) for _ in LAYERS)
+        self.head = nn.Conv1d(CHANNELS, len(PHONES), 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores [B,PHONES,T] of normalized features [B,BANDS,T]."""
+        x = features
+        for k, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            padded = nn.functional.pad(x, (-LAYERS[k][0], LAYERS[k][2]))
+            y = torch.relu(norm(convolution(padded)))
+            x = y if k == 0 else x + y
+        return self.head(x)
+
+    def folded(self) -> dict[str, np.ndarray]:
+        """Weights for the file: of each layer [3 * inputs, CHANNELS] (earliest input first) and biases."""
+        arrays: dict[str, np.ndarray] = {}
+        for k, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            weights = (convolution.weight * gain[:, None, None]).permute(2, 1, 0).flatten(0, 1)
+            arrays[f"weights_{k}"] = weights.detach().numpy().astype(np.float16)
+            arrays[f"bias_{k}"] = (norm.bias - norm.running_mean * gain).detach().numpy().astype(np.float32)
+        arrays["weights_out"] = self.head.weight[:, :, 0].T.detach().numpy().astype(np.float16)
+        arrays["bias_out"] = self.head.bias.detach().numpy().astype(np.float32)
+        return arrays
+
+
+def varied(features: Tensor, generator: torch.Generator) -> Tensor:
+    """Log energies [B,T,BANDS] as other gains and microphones would give them, with some parts masked."""
+    batch, _, bands = features.shape
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(shape, generator=generator)
+
+    angle = torch.arange(bands) / bands * torch.pi
+    curve = sum(
+        uniform(-1.2, 1.2, batch, 1, 1) * torch.cos(order * angle + uniform(0, 6, batch, 1, 1)) for order in (1, 2, 3)
+    )
+    gained = torch.logaddexp(features + curve + uniform(-4, 1, batch, 1, 1), torch.tensor(-16.1))
+    at, width = uniform(0, bands, batch, 1, 1), uniform(0, 6, batch, 1, 1)
+    index = torch.arange(bands)
+    hidden = (index > at) & (index < at + width) & (uniform(0, 1, batch, 1, 1) < 0.4)
+    return torch.where(hidden, gained.mean(dim=(1, 2), keepdim=True), gained)
+
+
+def transitions(labels: np.ndarray) -> dict[str, np.ndarray]:
+    """How often one phone follows another, [P,P] logarithms, and the mean duration of each, [P] frames."""
+    changes = np.flatnonzero(np.diff(labels)) + 1
+    runs = labels[np.concatenate(([0], changes))]
+    counts = np.full((len(PHONES), len(PHONES)), 2.0)
+    np.add.at(counts, (runs[:-1], runs[1:]), 1)
+    np.fill_diagonal(counts, 1e-3)
+    total = np.bincount(labels, minlength=len(PHONES)) / np.maximum(np.bincount(runs, minlength=len(PHONES)), 1)
+    share = np.bincount(labels, minlength=len(PHONES)) / len(labels)
+    return {
+        "log_following": np.log(counts / counts.sum(axis=1, keepdims=True)).astype(np.float32),
+        "mean_frames": total.astype(np.float32),
+        "log_share": np.log(share).astype(np.float32),
+    }
+
+
+def main() -> None:
+    """Make the speech, train, write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--hours", type=float, default=6.0, help="hours of speech")
+    parser.add_argument("--steps", type=int, default=1600, help="steps of training")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.manual_seed(options.seed)
+    began = time.monotonic()
+    made = list(training_speech(options.hours, options.seed))
+    features = torch.from_numpy(np.concatenate([one.features for one in made]))
+    labels = torch.from_numpy(np.concatenate([one.labels for one in made]))
+    print(f"{len(labels) / 360000:.2f} h of speech in {time.monotonic() - began:.0f} s", flush=True)
+    network, generator = Network(), torch.Generator().manual_seed(options.seed)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, options.steps, pct_start=0.1)
+    for step in range(options.steps):
+        starts = torch.randint(0, len(labels) - _CROP, (_BATCH,), generator=generator)
+        at = starts[:, None] + torch.arange(_CROP)
+        scores = network(normalized(varied(features[at], generator)).transpose(1, 2))
+        kept = slice(_FIRST, _CROP - LOOKAHEAD)
+        loss = nn.functional.cross_entropy(scores[:, :, kept], labels[at][:, kept], label_smoothing=0.02)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if step % 50 == 0 or step == options.steps - 1:
+            right = (scores[:, :, kept].argmax(1) == labels[at][:, kept]).float().mean()
+            print(f"{step} loss {loss:.3f} frames right {right:.3f} after {time.monotonic() - began:.0f} s", flush=True)
+    header = {"magic": np.array(MAGIC), "version": np.array(VERSION), "phones": np.array(PHONES)}
+    np.savez_compressed(options.output, **header, **network.folded(), **transitions(labels.numpy()))
+    print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} kB; silence is {PHONES.index(SILENCE)}")
+
+
+if __name__ == "__main__":
+    main()
