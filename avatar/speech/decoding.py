@@ -61,8 +61,9 @@ class PathFinder:
         count = len(graph.phones)
         self._scores = np.full(count + 1, _IMPOSSIBLE, np.float32)  # the last one is of no state
         self._low, self._high = 0, count
-        reach = np.arange(count)[:, None] - graph.previous
-        self._reach = int(max(reach[graph.previous >= 0].max(initial=1), 1))
+        known = graph.previous >= 0
+        steps = (np.arange(count)[:, None] - graph.previous)[known]  # how many states further a state is reached
+        self._ahead, self._behind = max(int(steps.max(initial=0)), 0), max(int(-steps.min(initial=0)), 0)
         self._back: list[tuple[int, NDArray[np.uint8], Floats]] = []
         self._first = 0  # frame of self._back[0]
         self._runs: list[Run] = []
@@ -83,7 +84,8 @@ class PathFinder:
             low, high = 0, len(graph.phones)
             new = scores[:-1].copy()
         else:
-            low, high = self._low, min(self._high + self._reach, len(graph.phones))
+            low = max(self._low - self._behind, 0)
+            high = min(self._high + self._ahead, len(graph.phones))
             arrivals = scores[graph.previous[low:high]] + graph.entering[low:high]
             best = arrivals.argmax(axis=1)
             entered = np.take_along_axis(arrivals, best[:, None], 1)[:, 0]

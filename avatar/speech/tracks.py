@@ -13,12 +13,12 @@ Floats = NDArray[np.float32]
 SILENT = -90.0
 #: Pitch that is looked for, Hz.
 LOWEST, HIGHEST = 60.0, 420.0
-_DECIMATION = 4
+_DECIMATION = 2
 _WIDTH = 800  # samples of a window for pitch, 50 ms: three periods of the lowest pitch
 _VOICED = 0.55  # least normalized autocorrelation of a voice
 _QUIET = -35.0  # dB relative to the loudest: quieter frames have no pitch
 #: Cost of a low candidate for each octave (Boersma 1993), and of one far from the median of its surroundings.
-_OCTAVE_COST, _JUMP_COST = 0.03, 0.12
+_OCTAVE_COST, _JUMP_COST = 0.05, 0.12
 
 
 def levels(windows: Floats) -> Floats:
@@ -40,7 +40,7 @@ class PitchTracker:
         taper = np.hanning(_WIDTH // _DECIMATION + 2)[1:-1]
         self._taper = taper.astype(np.float32)
         self._lags = np.arange(int(RATE / _DECIMATION / HIGHEST), int(RATE / _DECIMATION / LOWEST) + 2)
-        self._size = 512
+        self._size = 1024
         own = np.fft.irfft(np.abs(np.fft.rfft(taper, self._size)) ** 2)
         self._own = (own / own[0])[self._lags]
         self._median = float("nan")

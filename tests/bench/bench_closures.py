@@ -36,7 +36,9 @@ VOICES = (
 SPEEDS = 120, 160, 200, 240
 
 
-def score(voice: str, speed: int, *, with_text: bool, fps: float, sentences: tuple[str, ...] = SENTENCES) -> ClosureScore:
+def score(
+    voice: str, speed: int, *, with_text: bool, fps: float, sentences: tuple[str, ...] = SENTENCES
+) -> ClosureScore:
     """Closures of one voice at one speed, words per minute."""
     found = ClosureScore(fps)
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +66,11 @@ def main() -> None:
     for with_text in (True, False):
         total = ClosureScore(options.fps)
         print("\n" + ("with the text" if with_text else "without a text") + f", {options.fps:g} frames per second")
-        print(f"{'voice':28}" + "".join(f"{speed:>6}" for speed in speeds) + "   precision  in vowels  |middle| median, p95 ms")
+        print(
+            f"{'voice':28}"
+            + "".join(f"{speed:>6}" for speed in speeds)
+            + "   precision  in vowels  |middle| median, p95 ms"
+        )
         for voice in voices:
             began = time.monotonic()
             rows = [score(voice, speed, with_text=with_text, fps=options.fps) for speed in speeds]

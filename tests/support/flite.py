@@ -19,11 +19,21 @@ VOICES = ("awb", "kal16", "rms", "slt")
 _NAMES = {"AX": "AH", "AXR": "ER", "PAU": SILENCE, "SSIL": SILENCE, "H#": SILENCE}
 
 
-def spoken(text: str, voice: str = "slt", stretch: float = 1.0) -> tuple[NDArray[np.float32], int, list[Phone]]:
-    """Speak a text, `stretch` times as slowly as usual: samples [n] in -1..1, samples per second, phones."""
+def spoken(
+    text: str, voice: str = "slt", stretch: float = 1.0, pitch: float = 1.0
+) -> tuple[NDArray[np.float32], int, list[Phone]]:
+    """Speak a text, `stretch` times as slowly and `pitch` times as high as usual.
+
+    Returns:
+        samples [n] in -1..1; samples per second; the phones, which cover the sound.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
-        command = ["flite", "-voice", voice, "--setf", f"duration_stretch={stretch}", "-psdur", "-t", text]
+        mean = 110 * pitch  # of the voice of diphones, Hz
+        settings = f"duration_stretch={stretch}", f"f0_shift={pitch}", f"int_f0_target_mean={mean}"
+        command = ["flite", "-voice", voice, "-psdur", "-t", text]
+        for setting in settings[: 3 if voice == "kal16" else 2]:
+            command += ["--setf", setting]
         printed = subprocess.run([*command, "-o", str(path)], capture_output=True, text=True, check=True).stdout
         with wave.open(str(path)) as sound:
             rate = sound.getframerate()

@@ -47,6 +47,10 @@ _LIPS = (
 ).split()
 
 
+#: Length of the vocal tract relative to that of the voice, of eSpeak's voices and of Flite's men.
+SIZES = (0.82, 1.18), (0.72, 1.15)
+
+
 @dataclass(frozen=True)
 class Utterance:
     """Features of one spoken text, and what was said in each frame."""
@@ -106,6 +110,15 @@ def roughened(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray
     return (sound + noise).astype(np.float32)
 
 
+def breath(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Samples [count] of one breath, mostly; sometimes silence. It is no phone."""
+    if count < 1600 or rng.random() < 0.5:
+        return np.zeros(count, np.float32)
+    band = signal.butter(2, (rng.uniform(200, 800), rng.uniform(2500, 6000)), "bandpass", fs=RATE, output="sos")
+    noise = signal.sosfilt(band, rng.normal(size=count))
+    return (noise / np.abs(noise).max() * np.hanning(count) * rng.uniform(0.003, 0.06)).astype(np.float32)
+
+
 def labeled(phones: list[Phone], count: int) -> NDArray[np.int64]:
     """Index into PHONES of each of `count` frames."""
     ends = np.array([phone.end for phone in phones])
@@ -118,15 +131,14 @@ def utterance(
 ) -> Utterance:
     """Features and labels of one sound, roughened by `seed`."""
     rng = np.random.default_rng(seed)
-    scale = float(rng.uniform(0.85, 1.18)) if rough else 1.0
-    if source.endswith(("awb", "rms", "kal16")) and rng.random() < 0.5:  # men only: make half of them smaller
-        scale *= 0.85
+    scale = float(rng.uniform(*SIZES[source in flite.VOICES])) if rough else 1.0
     sound = resampled(samples, rate, scale)
     scale = len(sound) / RATE / (len(samples) / rate)
     phones = [Phone(phone.name, phone.start * scale, phone.end * scale) for phone in phones]
     if rough:
         before, after = (int(RATE * rng.uniform(0.0, 0.5)) for _ in range(2))
         sound = np.pad(sound, (before, after))
+        sound[:before] += breath(before, rng) * np.abs(sound).max()
         at, end = before / RATE, phones[-1].end + before / RATE
         phones = [Phone(phone.name, phone.start + at, phone.end + at) for phone in phones]
         phones = [Phone(SILENCE, 0.0, at), *phones, Phone(SILENCE, end, len(sound) / RATE)]
@@ -136,17 +148,17 @@ def utterance(
     return Utterance(features, labeled(phones, len(features)), source)
 
 
-def training_speech(hours: float, seed: int) -> Iterator[Utterance]:
-    """Random sentences by the voices of training: 4 of 10 by Flite, 4 by eSpeak in English, 2 in other languages."""
+def training_speech(hours: float, seed: int, voices: tuple[str, ...] = TRAINED_FLITE) -> Iterator[Utterance]:
+    """Random sentences by the voices of training: 60 % by Flite, 25 % by eSpeak in English, 15 % in other languages."""
     rng, words = random.Random(seed), vocabulary()
     remaining = hours * 360_000
     while remaining > 0:
         kind, text, seed = rng.random(), sentence(words, rng), seed + 1
-        if kind < 0.4:
-            source = rng.choice(TRAINED_FLITE)
-            sound = flite.spoken(text, source, rng.uniform(0.75, 1.25))
+        if kind < 0.6:
+            source = rng.choice(voices)
+            sound = flite.spoken(text, source, rng.uniform(0.75, 1.25), rng.uniform(0.8, 1.8))
         else:
-            source = rng.choice(ENGLISH if kind < 0.8 else FOREIGN) + rng.choice(VARIANTS)
+            source = rng.choice(ENGLISH if kind < 0.85 else FOREIGN) + rng.choice(VARIANTS)
             sound = espeak.spoken(text, source, rng.randint(110, 230), rng.randint(20, 80))
         made = utterance(*sound, source, seed)
         remaining -= len(made.labels)

@@ -1,7 +1,7 @@
 """Train the acoustic model of avatar/speech: `python -m tests.support.train_speech -o avatar/speech/acoustic.npz`.
 
 Needs the extra `dev` and the program `flite` (Debian: apt-get install flite). With the defaults about 20 minutes on one
-core: 6 hours of speech are made, then learned. The same seed on the same machine gives the same weights.
+core: 8 hours of speech are made, then learned. The same seed on the same machine gives the same weights.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Network(nn.Module):
 
 def varied(features: Tensor, generator: torch.Generator) -> Tensor:
     """Log energies [B,T,BANDS] as other gains and microphones would give them, with some parts masked."""
-    batch, _, bands = features.shape
+    batch, frames, bands = features.shape
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(shape, generator=generator)
@@ -70,6 +70,13 @@ def varied(features: Tensor, generator: torch.Generator) -> Tensor:
     curve = sum(
         uniform(-1.2, 1.2, batch, 1, 1) * torch.cos(order * angle + uniform(0, 6, batch, 1, 1)) for order in (1, 2, 3)
     )
+    at = torch.arange(bands) * (1 + uniform(-0.08, 0.08, batch, 1)) + uniform(
+        -0.5, 0.5, batch, 1
+    )  # another vocal tract
+    low = at.floor().clamp(0, bands - 2)
+    part = (at - low).clamp(0, 1)[:, None]
+    low = low.long()[:, None].expand(batch, frames, bands)
+    features = features.gather(2, low) * (1 - part) + features.gather(2, low + 1) * part
     gained = torch.logaddexp(features + curve + uniform(-4, 1, batch, 1, 1), torch.tensor(-16.1))
     at, width = uniform(0, bands, batch, 1, 1), uniform(0, 6, batch, 1, 1)
     index = torch.arange(bands)
@@ -97,8 +104,8 @@ def main() -> None:
     """Make the speech, train, write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--hours", type=float, default=6.0, help="hours of speech")
-    parser.add_argument("--steps", type=int, default=1600, help="steps of training")
+    parser.add_argument("--hours", type=float, default=8.0, help="hours of speech")
+    parser.add_argument("--steps", type=int, default=2000, help="steps of training")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.manual_seed(options.seed)

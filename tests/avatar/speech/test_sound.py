@@ -71,7 +71,9 @@ def test_a_sound_that_starts_late_in_a_film_is_preceded_by_silence(tmp_path: Pat
 def test_a_film_without_sound_is_refused(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mp4", start=None)
     assert not has_sound(path)
-    with pytest.raises(HeadsplatError, match=r"a\.mp4: is a video without sound; give a wav, mp3, m4a or video with sound"):
+    with pytest.raises(
+        HeadsplatError, match=r"a\.mp4: is a video without sound; give a wav, mp3, m4a or video with sound"
+    ):
         read(path)
 
 
@@ -84,7 +86,9 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_sound_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(content)
-    with pytest.raises(HeadsplatError, match=r"a\.wav: (cannot be read as sound \(.+\)|its sound is empty|is without).*give a wav"):
+    with pytest.raises(
+        HeadsplatError, match=r"a\.wav: (cannot be read as sound \(.+\)|its sound is empty|is without).*give a wav"
+    ):
         read(path)
     assert not has_sound(path) or content.startswith(b"RIFF")
 
@@ -101,7 +105,9 @@ def test_an_empty_sound_is_refused(tmp_path: Path) -> None:
 
 def test_a_sound_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sound, "MAX_SECONDS", 0)
-    with pytest.raises(HeadsplatError, match="its sound is longer than 0 hours, the longest that is listened to; cut it"):
+    with pytest.raises(
+        HeadsplatError, match="its sound is longer than 0 hours, the longest that is listened to; cut it"
+    ):
         read(write_wav(tmp_path / "a.wav", tone(RATE), RATE))
 
 
