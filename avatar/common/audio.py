@@ -49,7 +49,7 @@ def resampled(frames: Iterable[av.AudioFrame], rate: int, layout: str) -> Iterat
 
 
 def start_of(container: av.container.InputContainer, first: av.AudioFrame) -> float:
-    """Seconds from the start of a file to its first audio frame: the audio of a video may start later than its frames."""
+    """Seconds from the start of a file to its first audio frame: a video may start without its audio."""
     return (first.time or 0.0) - (container.start_time or 0) / av.time_base
 
 

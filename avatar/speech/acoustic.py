@@ -1,7 +1,7 @@
 """The acoustic model: how likely each phone is in every hundredth of a second of a sound.
 
-A small network of convolutions over time, trained on synthetic voices (tests/support/train_speech.py), evaluated with NumPy
-alone. It hears LOOKAHEAD frames ahead and half a second back, so it serves a live microphone as well as files.
+A small network of convolutions over time, trained on synthetic voices (tests/support/train_speech.py), evaluated with
+NumPy alone. It hears LOOKAHEAD frames ahead and half a second back, so it serves a live microphone as well as files.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ class FrameCutter:
 
 @cache
 def _tables() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The taper [WINDOW], and the triangular bands [_FFT // 2 + 1, BANDS], evenly spaced in mel (O'Shaughnessy, 1987)."""
+    """The taper [WINDOW], and triangular bands [_FFT // 2 + 1, BANDS], even in mel (O'Shaughnessy, 1987)."""
     taper = np.hanning(WINDOW + 1)[:-1]
     taper /= np.sqrt((taper**2).sum())
     lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (_LOWEST, _HIGHEST))

@@ -49,8 +49,8 @@ class Loudness:
 def listen(path: Path, text: str | None = None, *, log: Callable[[str], None] | None = None) -> Speech:
     """What is said in a file, and when.
 
-    The file is read twice, in blocks; what is kept grows by 40 kB a minute. A phone of BILABIALS lasts as long as the lips
-    are shut: it ends at the burst or opening. Without a text the phones are the likeliest ones of any language.
+    The file is read twice, in blocks; what is kept grows by 0.2 MB a minute. A phone of BILABIALS lasts as long as the
+    lips are shut: it ends at the burst or opening. Without a text the phones are the likeliest ones of any language.
 
     Args:
         path: any media file with a sound.
@@ -58,8 +58,8 @@ def listen(path: Path, text: str | None = None, *, log: Callable[[str], None] | 
         log: receives a line of progress now and then.
 
     Raises:
-        HeadsplatError: the sound cannot be read, the text has no words or does not fit the sound, or the dictionary that a
-            text needs is not installed.
+        HeadsplatError: the sound cannot be read, the text has no words or does not fit the sound, or the dictionary
+            that a text needs is not installed.
     """
     report = log or (lambda line: None)
     words = text_path(text) if text is not None else None
@@ -73,8 +73,8 @@ def listen(path: Path, text: str | None = None, *, log: Callable[[str], None] | 
                 f"{path}: is silence, in which no text is said; leave the text out or give another sound"
             )
         blank = np.zeros(len(heard.levels), np.float32)
-        phones = (Phone(SILENCE, 0.0, seconds),)
-        return Speech(seconds, phones, (), np.full_like(blank, _SILENT), blank, notes)
+        whole = (Phone(SILENCE, 0.0, seconds),)
+        return Speech(seconds, whole, (), np.full_like(blank, _SILENT), blank, notes)
     if words is not None:
         check_fit(path, words, len(heard.levels))
     graph = free_graph(acoustic_model()) if words is None else words.graph

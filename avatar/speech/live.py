@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 #: Seconds between a sound and the frame that tells its phone: what the network hears ahead, and half a window.
 LATENCY = LOOKAHEAD / FRAME_RATE + WINDOW / 2 / RATE
-#: Level of loud speech that is assumed at first and decay of the measured one, dB relative to full scale and per second.
+#: Level of loud speech that is assumed at first, dB relative to full scale, and decay of the measured one, dB/s.
 _FIRST_LOUD, _DECAY = -30.0, 1.5
 #: Quieter sounds are not amplified to speech, dB relative to full scale.
 _LEAST_LOUD = -50.0

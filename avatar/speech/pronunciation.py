@@ -18,22 +18,24 @@ _MOST = 4
 #: spelling (Venezky, The Structure of English Orthography, 1970).
 _RULES = {
     "tion": "SH AH N", "sion": "ZH AH N", "ture": "CH ER", "ough": "AO", "eigh": "EY", "augh": "AO", "igh": "AY",
-    "tch": "CH", "dge": "JH", "sch": "S K", "ing-": "IH NG", "ed-": "D", "es-": "Z", "le-": "AH L", "er-": "ER", "or-": "ER",
-    "y-": "IY", "e-": "", "ie-": "IY", "ey-": "IY", "ous-": "AH S", "age-": "IH JH", "kn": "N", "wr": "R", "wh": "W",
-    "ph": "F", "gh": "G", "ch": "CH", "sh": "SH", "th": "TH", "ck": "K", "ng": "NG", "qu": "K W", "ee": "IY", "ea": "IY",
-    "oo": "UW", "ou": "AW", "ow": "OW", "oa": "OW", "oi": "OY", "oy": "OY", "ai": "EY", "ay": "EY", "au": "AO", "aw": "AO",
-    "ei": "EY", "ew": "UW", "ue": "UW", "ui": "UW", "ar": "AA R", "er": "ER", "ir": "ER", "ur": "ER", "or": "AO R",
-    "ce": "S EH", "ci": "S IH", "cy": "S AY", "ge": "JH EH", "gi": "JH IH", "bb": "B", "cc": "K", "dd": "D", "ff": "F",
-    "gg": "G", "kk": "K", "ll": "L", "mm": "M", "mb-": "M", "nn": "N", "pp": "P", "rr": "R", "ss": "S", "tt": "T",
-    "zz": "Z", "a": "AE", "b": "B", "c": "K", "d": "D", "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH",
-    "k": "K", "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "AH",
-    "v": "V", "w": "W", "x": "K S", "y": "Y", "z": "Z", "'": "",
+    "tch": "CH", "dge": "JH", "sch": "S K", "ing-": "IH NG", "ed-": "D", "es-": "Z", "le-": "AH L", "er-": "ER",
+    "or-": "ER", "y-": "IY", "e-": "", "ie-": "IY", "ey-": "IY", "ous-": "AH S", "age-": "IH JH", "kn": "N",
+    "wr": "R", "wh": "W", "ph": "F", "gh": "G", "ch": "CH", "sh": "SH", "th": "TH", "ck": "K", "ng": "NG",
+    "qu": "K W", "ee": "IY", "ea": "IY", "oo": "UW", "ou": "AW", "ow": "OW", "oa": "OW", "oi": "OY", "oy": "OY",
+    "ai": "EY", "ay": "EY", "au": "AO", "aw": "AO", "ei": "EY", "ew": "UW", "ue": "UW", "ui": "UW", "ar": "AA R",
+    "er": "ER", "ir": "ER", "ur": "ER", "or": "AO R", "ce": "S EH", "ci": "S IH", "cy": "S AY", "ge": "JH EH",
+    "gi": "JH IH", "bb": "B", "cc": "K", "dd": "D", "ff": "F", "gg": "G", "kk": "K", "ll": "L", "mm": "M", "mb-": "M",
+    "nn": "N", "pp": "P", "rr": "R", "ss": "S", "tt": "T", "zz": "Z", "a": "AE", "b": "B", "c": "K", "d": "D",
+    "e": "EH", "f": "F", "g": "G", "h": "HH", "i": "IH", "j": "JH", "k": "K", "l": "L", "m": "M", "n": "N", "o": "AA",
+    "p": "P", "q": "K", "r": "R", "s": "S", "t": "T", "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "Y", "z": "Z",
+    "'": "",
 }  # fmt: skip
 _LONG = {"a": "EY", "e": "IY", "i": "AY", "o": "OW", "u": "UW"}
 _LETTERS = {
     "a": "EY", "b": "B IY", "c": "S IY", "d": "D IY", "e": "IY", "f": "EH F", "g": "JH IY", "h": "EY CH", "i": "AY",
-    "j": "JH EY", "k": "K EY", "l": "EH L", "m": "EH M", "n": "EH N", "o": "OW", "p": "P IY", "q": "K Y UW", "r": "AA R",
-    "s": "EH S", "t": "T IY", "u": "Y UW", "v": "V IY", "w": "D AH B AH L Y UW", "x": "EH K S", "y": "W AY", "z": "Z IY",
+    "j": "JH EY", "k": "K EY", "l": "EH L", "m": "EH M", "n": "EH N", "o": "OW", "p": "P IY", "q": "K Y UW",
+    "r": "AA R", "s": "EH S", "t": "T IY", "u": "Y UW", "v": "V IY", "w": "D AH B AH L Y UW", "x": "EH K S",
+    "y": "W AY", "z": "Z IY",
 }  # fmt: skip
 
 
@@ -92,8 +94,8 @@ def _dictionary() -> Path:
         import pocketsphinx
     except ImportError as error:
         raise HeadsplatError(
-            "phones of a text need the dictionary of pocketsphinx; install it with: pip install 'headsplat[speech]', or leave "
-            "the text out"
+            "phones of a text need the dictionary of pocketsphinx; install it with: pip install 'headsplat[speech]', "
+            "or leave the text out"
         ) from error
     path = Path(pocketsphinx.get_model_path(_DICTIONARY))
     if not path.is_file():

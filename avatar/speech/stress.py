@@ -12,11 +12,13 @@ from avatar.speech.phones import FRAME_RATE, VOWELS, Phone, Word
 Floats = NDArray[np.float32]
 
 #: Words that are hardly ever stressed in a sentence.
-_WEAK = frozenset(
-    "a an the and or but nor of to in on at by for from with as is are was were be been am it its he she they we you i me "
-    "him her them us my your his our their that this than then if so do does did has have had can could will would shall "
-    "should may might must not no there s".split()
-)
+_WEAK = {
+    "a", "am", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for",
+    "from", "had", "has", "have", "he", "her", "him", "his", "i", "if", "in", "is", "it", "its", "may", "me", "might",
+    "must", "my", "no", "nor", "not", "of", "on", "or", "our", "s", "shall", "she", "should", "so", "than", "that",
+    "the", "their", "them", "then", "there", "they", "this", "to", "us", "was", "we", "were", "will", "with", "would",
+    "you", "your",
+}  # fmt: skip
 #: What one standard deviation of each counts: loudness, length, pitch (Fry 1958 found length and pitch to matter most).
 _LOUDNESS, _LENGTH, _PITCH = 0.8, 1.0, 1.0
 _PRIMARY, _SECONDARY = 0.9, 0.2

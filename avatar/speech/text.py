@@ -10,20 +10,24 @@ from avatar.errors import HeadsplatError
 #: Longest text, characters: more than four hours of fast speech.
 MAX_CHARACTERS = 500_000
 _ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_SCALES = "thousand million billion trillion".split()
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = (
+    "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+)  # fmt: skip
+_SCALES = (
+    "thousand", "million", "billion", "trillion",
+)  # fmt: skip
 _ORDINALS = {
     "one": "first", "two": "second", "three": "third", "five": "fifth", "eight": "eighth", "nine": "ninth",
     "twelve": "twelfth",
 }  # fmt: skip
 _ABBREVIATIONS = {
-    "mr.": "mister", "mrs.": "missus", "ms.": "miss", "dr.": "doctor", "prof.": "professor", "st.": "saint", "jr.": "junior",
-    "sr.": "senior", "vs.": "versus", "etc.": "et cetera", "e.g.": "for example", "i.e.": "that is", "no.": "number",
-    "approx.": "approximately", "dept.": "department", "min.": "minutes", "km": "kilometers", "kg": "kilograms",
-    "cm": "centimeters", "mm": "millimeters",
+    "mr.": "mister", "mrs.": "missus", "ms.": "miss", "dr.": "doctor", "prof.": "professor", "st.": "saint",
+    "jr.": "junior", "sr.": "senior", "vs.": "versus", "etc.": "et cetera", "e.g.": "for example", "i.e.": "that is",
+    "no.": "number", "approx.": "approximately", "dept.": "department", "min.": "minutes", "km": "kilometers",
+    "kg": "kilograms", "cm": "centimeters", "mm": "millimeters",
 }  # fmt: skip
 _SIGNS = {"&": "and", "@": "at", "%": "percent", "+": "plus", "=": "equals", "#": "number", "°": "degrees"}
 _MONEY = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent")}

@@ -1,7 +1,8 @@
 """How many closures of m, b and p are found in synthetic speech: `python -m tests.bench.bench_closures [--quick]`.
 
-Voices and sentences that the acoustic model has not been trained with, at several speeds, with the text and without. The
-true times are those of tests/support/espeak.py and flite.py; what counts as found is in tests/support/closure_score.py.
+Voices and sentences that the acoustic model has not been trained with, at several speeds, with the text and without.
+The true times are those of tests/support/espeak.py and flite.py; what counts as found is in
+tests/support/closure_score.py.
 """
 
 from __future__ import annotations
@@ -85,12 +86,11 @@ def main() -> None:
 def _print(voice: str, rows: list[ClosureScore], seconds: float) -> None:
     given, right = sum(row.given for row in rows), sum(row.right for row in rows)
     errors = np.abs([error for row in rows for error in row.errors] or [0.0])
-    print(
-        f"{voice:28}" + "".join(f"{100 * row.recall:6.1f}" for row in rows) + f"{100 * right / max(given, 1):10.1f} %"
-        f"{sum(row.in_vowels for row in rows):8d}/{given}   {1000 * np.median(errors):.0f}, {1000 * np.quantile(errors, 0.95):.0f}"
-        f"   ({sum(row.wanted for row in rows)} closures, {seconds:.0f} s)",
-        flush=True,
-    )
+    recalls = "".join(f"{100 * row.recall:6.1f}" for row in rows)
+    middles = f"{1000 * np.median(errors):.0f}, {1000 * np.quantile(errors, 0.95):.0f}"
+    wrong, wanted = sum(row.in_vowels for row in rows), sum(row.wanted for row in rows)
+    precision = f"{100 * right / max(given, 1):10.1f} %{wrong:8d}/{given}"
+    print(f"{voice:28}{recalls}{precision}   {middles}   ({wanted} closures, {seconds:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Synthetic speech with known phones, to train and to check the acoustic model with: voices, rooms, noises, microphones."""
+"""Synthetic speech with known phones, to train the acoustic model with: voices, rooms, noises, microphones."""
 
 from __future__ import annotations
 
@@ -34,21 +34,24 @@ VARIANTS = (
     "+travis", "+victor", "+zac", "+klatt", "+klatt2",
 )  # fmt: skip
 HELD_OUT_VARIANTS = ("+f3", "+m7", "+steph2", "+robert", "+norbert", "+boris")
-TRAINED_FLITE, HELD_OUT_FLITE = ("awb", "rms", "kal16"), "slt"
 _COMMON = (
-    "the of and a to in is you that it he was for on are with as his they be at one have this from or had by hot but "
-    "some what there we can out other were all your when up use how said an each she which do their time if will way "
-    "about many then them would write like so these her long make thing see him two has look more day could go come "
-    "did my sound no most people over know water than call first who may down side been now find any new work part"
-).split()
+    "the", "of", "and", "a", "to", "in", "is", "you", "that", "it", "he", "was", "for", "on", "are", "with", "as",
+    "his", "they", "be", "at", "one", "have", "this", "from", "or", "had", "by", "hot", "but", "some", "what",
+    "there", "we", "can", "out", "other", "were", "all", "your", "when", "up", "use", "how", "said", "an", "each",
+    "she", "which", "do", "their", "time", "if", "will", "way", "about", "many", "then", "them", "would", "write",
+    "like", "so", "these", "her", "long", "make", "thing", "see", "him", "two", "has", "look", "more", "day", "could",
+    "go", "come", "did", "my", "sound", "no", "most", "people", "over", "know", "water", "than", "call", "first",
+    "who", "may", "down", "side", "been", "now", "find", "any", "new", "work", "part",
+)  # fmt: skip
 _LIPS = (
-    "maybe problem important remember member number because people probably simple example company program memory "
-    "me map baby bubble paper puppy happy ember bump pump lamp camp tempo amber zombie empty combine spoon bomb"
-).split()
-
-
-#: Length of the vocal tract relative to that of the voice, of eSpeak's voices and of Flite's men.
-SIZES = (0.82, 1.18), (0.72, 1.15)
+    "maybe", "problem", "important", "remember", "member", "number", "because", "people", "probably", "simple",
+    "example", "company", "program", "memory", "me", "map", "baby", "bubble", "paper", "puppy", "happy", "ember",
+    "bump", "pump", "lamp", "camp", "tempo", "amber", "zombie", "empty", "combine", "spoon", "bomb",
+)  # fmt: skip
+#: Length of the vocal tract relative to that of the voice, of eSpeak's voices and of Flite's men and woman; pitch of the
+#: latter two.
+_ESPEAK_SIZES, _SIZES, _PITCHES = (0.82, 1.18), ((0.72, 1.15), (0.85, 1.3)), ((0.8, 1.8), (0.6, 1.3))
+_WOMAN = "slt"
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ def utterance(
 ) -> Utterance:
     """Features and labels of one sound, roughened by `seed`."""
     rng = np.random.default_rng(seed)
-    scale = float(rng.uniform(*SIZES[source in flite.VOICES])) if rough else 1.0
+    sizes = _SIZES[source == _WOMAN] if source in flite.VOICES else _ESPEAK_SIZES
+    scale = float(rng.uniform(*sizes)) if rough else 1.0
     sound = resampled(samples, rate, scale)
     scale = len(sound) / RATE / (len(samples) / rate)
     phones = [Phone(phone.name, phone.start * scale, phone.end * scale) for phone in phones]
@@ -148,7 +152,7 @@ def utterance(
     return Utterance(features, labeled(phones, len(features)), source)
 
 
-def training_speech(hours: float, seed: int, voices: tuple[str, ...] = TRAINED_FLITE) -> Iterator[Utterance]:
+def training_speech(hours: float, seed: int, voices: tuple[str, ...] = flite.VOICES) -> Iterator[Utterance]:
     """Random sentences by the voices of training: 60 % by Flite, 25 % by eSpeak in English, 15 % in other languages."""
     rng, words = random.Random(seed), vocabulary()
     remaining = hours * 360_000
@@ -156,7 +160,7 @@ def training_speech(hours: float, seed: int, voices: tuple[str, ...] = TRAINED_F
         kind, text, seed = rng.random(), sentence(words, rng), seed + 1
         if kind < 0.6:
             source = rng.choice(voices)
-            sound = flite.spoken(text, source, rng.uniform(0.75, 1.25), rng.uniform(0.8, 1.8))
+            sound = flite.spoken(text, source, rng.uniform(0.75, 1.25), rng.uniform(*_PITCHES[source == _WOMAN]))
         else:
             source = rng.choice(ENGLISH if kind < 0.85 else FOREIGN) + rng.choice(VARIANTS)
             sound = espeak.spoken(text, source, rng.randint(110, 230), rng.randint(20, 80))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from avatar.speech.acoustic import LAYERS, LOOKAHEAD, MAGIC, VERSION, normalized
 from avatar.speech.features import BANDS
 from avatar.speech.phones import PHONES, SILENCE
+from tests.support import flite
 from tests.support.speech_corpus import training_speech
 
 CHANNELS = 112
@@ -107,10 +108,12 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=8.0, help="hours of speech")
     parser.add_argument("--steps", type=int, default=2000, help="steps of training")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--without", default="", choices=("", *flite.VOICES), help="voice of Flite that is held out")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     began = time.monotonic()
-    made = list(training_speech(options.hours, options.seed))
+    voices = tuple(voice for voice in flite.VOICES if voice != options.without)
+    made = list(training_speech(options.hours, options.seed, voices))
     features = torch.from_numpy(np.concatenate([one.features for one in made]))
     labels = torch.from_numpy(np.concatenate([one.labels for one in made]))
     print(f"{len(labels) / 360000:.2f} h of speech in {time.monotonic() - began:.0f} s", flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -117,7 +119,7 @@ def test_phones_cover_the_sound_and_last_at_least_two_frames(model: AcousticMode
     assert all(run.end - run.start >= SHORTEST for run in runs[:-1])
     phones = phones_of_runs(runs, 2.995)
     assert phones[0].start == 0 and phones[-1].end == 2.995
-    assert all(a.end == b.start for a, b in zip(phones, phones[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(phones))
 
 
 def test_a_short_silence_in_speech_belongs_to_the_phone_before_it() -> None:

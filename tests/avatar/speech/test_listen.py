@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def test_phones_cover_the_sound_in_order(tmp_path: Path, with_text: bool) -> Non
     speech, _ = heard(tmp_path, SENTENCES[0], "en-us", 160, with_text=with_text)
     phones = speech.phones
     assert phones[0].start == 0 and phones[-1].end == speech.seconds
-    assert all(a.end == b.start and a.start < a.end for a, b in zip(phones, phones[1:], strict=False))
+    assert all(a.end == b.start and a.start < a.end for a, b in pairwise(phones))
     assert {phone.name for phone in phones} <= set(PHONES)
     assert all(0 <= phone.confidence <= 1 and (phone.stress == 0 or phone.name in VOWELS) for phone in phones)
     assert len(speech.loudness) == len(speech.pitch) == int(speech.seconds * 100) + 1
@@ -72,7 +73,7 @@ def test_words_have_the_times_of_the_text(tmp_path: Path) -> None:
     pytest.importorskip("pocketsphinx")
     speech, truth = heard(tmp_path, "Bob, maybe seven.", "en-us", 150, with_text=True)
     assert [word.text for word in speech.words] == ["bob", "maybe", "seven"]
-    starts = [next(p.start for p in truth if p.name == "B"), [p.start for p in truth if p.name == "M"][0]]
+    starts = [next(p.start for p in truth if p.name == "B"), next(p.start for p in truth if p.name == "M")]
     assert [word.start for word in speech.words[:2]] == pytest.approx(starts, abs=0.05)
 
 
