@@ -104,11 +104,12 @@ class PathFinder:
     def _settle(self) -> None:
         """Make the path up to LAG frames back final, and leave the states that another path leads to."""
         count = len(self._back) - LAG
-        states = np.arange(self._low, self._high)
+        alive = self._low + np.flatnonzero(self._scores[self._low : self._high] > _IMPOSSIBLE / 2)
+        states = alive
         for at in range(len(self._back) - 1, count - 1, -1):
             states = self._earlier(at, states)
-        best = int(states[np.argmax(self._scores[self._low : self._high])])
-        self._scores[self._low : self._high][states != best] = _IMPOSSIBLE
+        best = int(states[np.argmax(self._scores[alive])])
+        self._scores[alive[states != best]] = _IMPOSSIBLE
         self._finalize(best, count)
 
     def _finalize(self, state: int, count: int) -> None:

@@ -35,6 +35,35 @@ VOICES = (
     "gmw/en-GB-scotland+f3", "gmw/en-GB-x-gbclan+robert",
 )  # fmt: skip
 SPEEDS = 120, 160, 200, 240
+#: Voices that speak other languages, heard without a text; of these only German, French and Spanish are trained with.
+LANGUAGES = {
+    "de": (
+        "Meine Mutter backt am Montag Brot mit Butter.",
+        "Bitte komm morgen pünktlich zum Bahnhof, wir bleiben nur bis zum Abend.",
+    ),
+    "fr": (
+        "Ma maman prépare un bon repas pour le petit bébé.",
+        "Le bus passe par le pont, puis tourne à gauche près du port.",
+    ),
+    "es": (
+        "Mi mamá compra pan y mantequilla para el bebé.",
+        "Pedro y Pablo caminan por el campo por la mañana.",
+    ),
+    "it": (
+        "Mia mamma prepara una buona pizza per il bambino.",
+        "Domani compriamo pane, burro e pomodori al mercato.",
+    ),
+    "sv": (
+        "Min mamma bakar bröd på sommaren.",
+        "Kan du komma imorgon och hjälpa mig med problemet på båten?",
+    ),
+    "pl": (
+        "Moja mama kupiła piękną bluzkę w sobotę.",
+        "Proszę podać mi chleb, masło i pomidory.",
+    ),
+    "hi": ("मेरी माँ बाज़ार से आम और पपीता लाती है।", "बाबा ने मुझे एक बड़ी किताब भेजी।"),
+    "cmn": ("我妈妈买了很多苹果和面包。", "明天爸爸跑步去公园。"),
+}
 
 
 def score(
@@ -58,13 +87,18 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three voices at one speed")
+    parser.add_argument("--languages", action="store_true", help="other languages, without a text")
     parser.add_argument("--fps", type=float, default=30.0, help="frames per second")
     options = parser.parse_args()
     voices = [*VOICES, *(("flite slt", "flite rms") if shutil.which("flite") else ())]
     speeds: tuple[int, ...] = SPEEDS
     if options.quick:
         voices, speeds = ["en-us+f3", "gmw/en", "flite slt"], (160,)
-    for with_text in (True, False):
+    for language, sentences in LANGUAGES.items() if options.languages else ():
+        voices = [language + variant for variant in ("", "+f3", "+m7")]
+        rows = [score(voice, 150, with_text=False, fps=options.fps, sentences=sentences) for voice in voices]
+        _print(f"{language} ({', '.join(voices)})", rows, 0.0)
+    for with_text in (True, False) if not options.languages else ():
         total = ClosureScore(options.fps)
         print("\n" + ("with the text" if with_text else "without a text") + f", {options.fps:g} frames per second")
         print(

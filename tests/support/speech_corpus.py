@@ -48,8 +48,8 @@ _LIPS = (
     "example", "company", "program", "memory", "me", "map", "baby", "bubble", "paper", "puppy", "happy", "ember",
     "bump", "pump", "lamp", "camp", "tempo", "amber", "zombie", "empty", "combine", "spoon", "bomb",
 )  # fmt: skip
-#: Length of the vocal tract relative to that of the voice, of eSpeak's voices and of Flite's men and woman; pitch of the
-#: latter two.
+#: Length of the vocal tract relative to that of the voice, of eSpeak's voices and of Flite's men and woman; pitch of
+#: the latter two.
 _ESPEAK_SIZES, _SIZES, _PITCHES = (0.82, 1.18), ((0.72, 1.15), (0.85, 1.3)), ((0.8, 1.8), (0.6, 1.3))
 _WOMAN = "slt"
 

@@ -107,6 +107,15 @@ def test_a_long_text_is_followed_when_its_start_is_final(model: AcousticModel, m
     assert [word for _, word in found] == [word for k in range(20) for word in (k, k, -1)]
 
 
+def test_a_text_far_longer_than_what_is_final_is_followed(
+    model: AcousticModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "LAG", 50)
+    monkeypatch.setattr(decoding, "_BEAM", 40.0)
+    found = words_of(model, [[("M", "AA", "P"), ("P",)]] * 60, heard(*[("M", 8), ("AA", 9), ("P", 5), ("SIL", 13)] * 60))
+    assert [word for _, word in found] == [word for k in range(60) for word in (k, k, k, -1)]
+
+
 def test_nothing_heard_is_no_path(model: AcousticModel) -> None:
     assert PathFinder(free_graph(model), model).finish() == []
 
