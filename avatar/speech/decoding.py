@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.speech.acoustic import AcousticModel
-from avatar.speech.phones import PHONES, SILENCE
+from avatar.speech.phones import BILABIALS, PHONES, SILENCE
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -24,8 +24,8 @@ _BEAM = 1500.0
 SHORTEST = 2
 #: How much the scores are relative to how common a phone is: 0 prefers common phones, 1 does not.
 _PRIOR = 0.6
-#: Weight of how phones follow each other.
-_LANGUAGE = 1.0
+#: Weight of how phones follow each other, which the random words of the training tell little about.
+_LANGUAGE = 0.35
 _IMPOSSIBLE = np.float32(-1e30)
 
 
@@ -40,6 +40,7 @@ class Graph:
     staying: Floats  # [S] logarithm of the probability of staying
     start: Integers  # states in which a path may start
     end: Integers  # states in which a path may end
+    free: bool = False  # without a text: see `lips_together`
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class PathFinder:
 
     def push(self, log_probabilities: Floats) -> None:
         """Hear frames [n,P]."""
-        for row in log_probabilities:
+        for row in lips_together(log_probabilities) if self._graph.free else log_probabilities:
             self._step(row)
             if len(self._back) >= 2 * LAG:
                 self._settle()
@@ -153,6 +154,18 @@ class PathFinder:
         return self._runs
 
 
+def lips_together(log_probabilities: Floats) -> Floats:
+    """Log probabilities [n,P] in which the likeliest of BILABIALS has what all of them have.
+
+    Without a text, whether the lips are shut matters more than for which sound.
+    """
+    shut = [PHONES.index(name) for name in BILABIALS]
+    own = log_probabilities[:, shut]
+    pooled = log_probabilities.copy()
+    pooled[:, shut] += np.log(np.exp(own).sum(axis=1, keepdims=True)) - own.max(axis=1, keepdims=True)
+    return pooled
+
+
 def free_graph(model: AcousticModel) -> Graph:
     """Any phones in any order, as likely as they follow each other."""
     count, depth = len(PHONES), SHORTEST
@@ -170,7 +183,7 @@ def free_graph(model: AcousticModel) -> Graph:
     staying = np.full(count * depth, _IMPOSSIBLE, np.float32)
     staying[states[:, -1]] = np.log1p(-np.exp(leaving))
     phones = np.repeat(np.arange(count), depth)
-    return Graph(phones, phones, previous, entering, staying, states[:, 0], states[:, -1])
+    return Graph(phones, phones, previous, entering, staying, states[:, 0], states[:, -1], free=True)
 
 
 def text_graph(words: list[list[tuple[str, ...]]], model: AcousticModel) -> tuple[Graph, list[tuple[int, int]]]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avatar.speech.listen import listen
+from avatar.speech.live import LiveListener
+from avatar.speech.phones import Phone
 from tests.support import espeak, flite
 from tests.support.closure_score import ClosureScore
 from tests.support.sounds import write_wav
@@ -66,10 +68,12 @@ LANGUAGES = {
 }
 
 
-def score(
-    voice: str, speed: int, *, with_text: bool, fps: float, sentences: tuple[str, ...] = SENTENCES
-) -> ClosureScore:
-    """Closures of one voice at one speed, words per minute."""
+#: What is measured: the text is given, nothing is given, or the sound is heard live and nothing is given.
+MODES = {"text": "with the text", "free": "without a text", "live": "live"}
+
+
+def score(voice: str, speed: int, mode: str, fps: float, sentences: tuple[str, ...] = SENTENCES) -> ClosureScore:
+    """Closures of one voice at one speed, words per minute, in one of MODES."""
     found = ClosureScore(fps)
     with tempfile.TemporaryDirectory() as folder:
         for sentence in sentences:
@@ -78,53 +82,66 @@ def score(
             else:
                 samples, rate, truth = espeak.spoken(sentence, voice, speed)
             samples = samples + np.random.default_rng(0).normal(0, 3e-4, len(samples)).astype(np.float32)
+            if mode == "live":
+                found.add(truth, live_phones(samples, rate))
+                continue
             path = write_wav(Path(folder) / "speech.wav", samples, rate)
-            found.add(truth, listen(path, sentence if with_text else None).phones)
+            found.add(truth, listen(path, sentence if mode == "text" else None).phones)
     return found
 
 
+def live_phones(samples: NDArray[np.float32], rate: int) -> list[Phone]:
+    """A phone for every time in which shut lips are likelier than all else."""
+    listener = LiveListener(rate)
+    frames = [frame for part in np.array_split(samples, len(samples) // 256 + 1) for frame in listener.push(part)]
+    frames += listener.finish()
+    shut = np.array([False, *(frame.closed > 0.5 for frame in frames), False])
+    edges = np.flatnonzero(shut[1:] != shut[:-1])
+    return [Phone("M", a / 100 - 0.005, b / 100 - 0.005) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
 def main() -> None:
-    """Print a table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three voices at one speed")
     parser.add_argument("--languages", action="store_true", help="other languages, without a text")
     parser.add_argument("--fps", type=float, default=30.0, help="frames per second")
     options = parser.parse_args()
+    if options.languages:
+        _print_languages(options.fps)
+        return
     voices = [*VOICES, *(("flite slt", "flite rms") if shutil.which("flite") else ())]
     speeds: tuple[int, ...] = SPEEDS
     if options.quick:
         voices, speeds = ["en-us+f3", "gmw/en", "flite slt"], (160,)
-    for language, sentences in LANGUAGES.items() if options.languages else ():
-        voices = [language + variant for variant in ("", "+f3", "+m7")]
-        rows = [score(voice, 150, with_text=False, fps=options.fps, sentences=sentences) for voice in voices]
-        _print(f"{language} ({', '.join(voices)})", rows, 0.0)
-    for with_text in (True, False) if not options.languages else ():
+    for mode, title in MODES.items():
         total = ClosureScore(options.fps)
-        print("\n" + ("with the text" if with_text else "without a text") + f", {options.fps:g} frames per second")
-        print(
-            f"{'voice':28}"
-            + "".join(f"{speed:>6}" for speed in speeds)
-            + "   precision  in vowels  |middle| median, p95 ms"
-        )
+        print(f"\n{title}, {options.fps:g} frames per second: percent found at each speed")
+        columns = "".join(f"{speed:>6}" for speed in speeds)
+        print(f"{'voice':28}{columns}   precision  in vowels  |middle| median, p95 ms")
         for voice in voices:
-            began = time.monotonic()
-            rows = [score(voice, speed, with_text=with_text, fps=options.fps) for speed in speeds]
-            _print(voice, rows, time.monotonic() - began)
+            rows = [score(voice, speed, mode, options.fps) for speed in speeds]
+            _print(voice, rows)
             for row in rows:
-                for name in ("wanted", "found", "given", "right", "in_vowels"):
-                    setattr(total, name, getattr(total, name) + getattr(row, name))
-                total.errors += row.errors
-        _print("all", [total], 0.0)
+                total.merge(row)
+        _print("all", [total])
 
 
-def _print(voice: str, rows: list[ClosureScore], seconds: float) -> None:
+def _print_languages(fps: float) -> None:
+    for language, sentences in LANGUAGES.items():
+        voices = [language + variant for variant in ("", "+f3", "+m7")]
+        rows = [score(voice, 150, "free", fps, sentences) for voice in voices]
+        _print(f"{language} ({', '.join(voices)})", rows)
+
+
+def _print(voice: str, rows: list[ClosureScore]) -> None:
     given, right = sum(row.given for row in rows), sum(row.right for row in rows)
     errors = np.abs([error for row in rows for error in row.errors] or [0.0])
     recalls = "".join(f"{100 * row.recall:6.1f}" for row in rows)
     middles = f"{1000 * np.median(errors):.0f}, {1000 * np.quantile(errors, 0.95):.0f}"
     wrong, wanted = sum(row.in_vowels for row in rows), sum(row.wanted for row in rows)
     precision = f"{100 * right / max(given, 1):10.1f} %{wrong:8d}/{given}"
-    print(f"{voice:28}{recalls}{precision}   {middles}   ({wanted} closures, {seconds:.0f} s)", flush=True)
+    print(f"{voice:28}{recalls}{precision}   {middles}   ({wanted} closures)", flush=True)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,13 @@ class ClosureScore:
             else:
                 self.in_vowels += any(p.start <= middle < p.end and p.name in VOWELS for p in truth)
 
+    def merge(self, other: ClosureScore) -> None:
+        """Add the counts of another score."""
+        self.wanted, self.found = self.wanted + other.wanted, self.found + other.found
+        self.given, self.right = self.given + other.given, self.right + other.right
+        self.in_vowels += other.in_vowels
+        self.errors += other.errors
+
     def _frames(self, start: float, end: float) -> set[int]:
         first, last = int(-(-start * self.fps // 1)), int(end * self.fps // 1)
         return {*range(first, last + 1), round((start + end) / 2 * self.fps)}

@@ -9,7 +9,7 @@ import pytest
 
 from avatar.speech import decoding
 from avatar.speech.acoustic import AcousticModel
-from avatar.speech.decoding import SHORTEST, PathFinder, Run, free_graph, text_graph
+from avatar.speech.decoding import SHORTEST, PathFinder, Run, free_graph, lips_together, text_graph
 from avatar.speech.phones import PHONES, SILENCE
 from avatar.speech.runs import continuous, phones_of_runs
 
@@ -112,7 +112,9 @@ def test_a_text_far_longer_than_what_is_final_is_followed(
 ) -> None:
     monkeypatch.setattr(decoding, "LAG", 50)
     monkeypatch.setattr(decoding, "_BEAM", 40.0)
-    found = words_of(model, [[("M", "AA", "P"), ("P",)]] * 60, heard(*[("M", 8), ("AA", 9), ("P", 5), ("SIL", 13)] * 60))
+    found = words_of(
+        model, [[("M", "AA", "P"), ("P",)]] * 60, heard(*[("M", 8), ("AA", 9), ("P", 5), ("SIL", 13)] * 60)
+    )
     assert [word for _, word in found] == [word for k in range(60) for word in (k, k, k, -1)]
 
 
@@ -141,3 +143,14 @@ def test_a_short_silence_in_speech_belongs_to_the_phone_before_it() -> None:
         Run(0, sil, 20, 40, 1),
     ]
     assert named(continuous(runs)) == [("SIL", 0, 3), ("M", 3, 12), ("AA", 12, 20), ("SIL", 20, 40)]
+
+
+def test_lips_are_shut_even_if_it_is_unclear_for_which_sound(model: AcousticModel) -> None:
+    names = [PHONES.index(name) for name in ("B", "M", "P", "N")]
+    probabilities = np.full((8, COUNT), 0.1 / (COUNT - 4))
+    probabilities[:, names] = 0.2, 0.19, 0.18, 0.33
+    rows = np.concatenate((heard(("AA", 8)), np.log(probabilities).astype(np.float32), heard(("IY", 8))))
+    finder = PathFinder(free_graph(model), model)
+    finder.push(rows)
+    assert [name for name, _, _ in named(finder.finish())] == ["AA", "B", "IY"]
+    assert np.exp(lips_together(rows))[10, names] == pytest.approx((0.57, 0.5415, 0.513, 0.33))
