@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,8 @@ _MEAN, _DEVIATION = -9.0, 4.0
 _SILENCE = -16.1  # logarithm of the energy of digital silence in every band
 
 
-def normalized(features):  # type: ignore[no-untyped-def]  # arrays of NumPy here, tensors in training
-    """Log energies with about zero mean and unit variance."""
+def normalized(features: Any) -> Any:
+    """Log energies with about zero mean and unit variance: an array of NumPy, or a tensor in training."""
     return (features - _MEAN) / _DEVIATION
 
 
@@ -71,7 +72,8 @@ def load_acoustic_model(path: Path) -> AcousticModel:
         version = npz.array("version") if npz.text("magic") == MAGIC else None
         if version is None or int(version) != VERSION:
             raise DamagedNpz(f"it is no acoustic model of version {VERSION}")
-        arrays = {name: npz.array(name).astype(np.float32) for name in npz.names - {"magic", "version", "phones"}}  # type: ignore[operator]
+        members = set(npz.names) - {"magic", "version", "phones"}
+        arrays = {name: npz.array(name).astype(np.float32) for name in members}
         count = range(len(LAYERS))
         model = AcousticModel(
             tuple(arrays[f"weights_{k}"] for k in count),

@@ -78,12 +78,3 @@ def _parts(path: Path) -> Iterator[Floats]:
             skip -= dropped
             if dropped < samples.shape[1]:
                 yield np.nan_to_num(samples[:, dropped:].mean(axis=0), nan=0.0, posinf=1.0, neginf=-1.0).clip(-4, 4)
-
-
-def has_sound(path: Path) -> bool:
-    """Whether a file is a media file with a sound."""
-    try:
-        with open_media(path) as container:
-            return bool(container.streams.audio)
-    except MEDIA_ERRORS:
-        return False
