@@ -15,9 +15,11 @@ from avatar.speech.pronunciation import Pronunciations, pronounced
 from avatar.speech.runs import phones_of_runs
 from avatar.speech.text import spoken_words
 
-#: Below this mean probability of the phones of the text, it is another one than that of the sound.
-_MISFIT = 0.12
-_DOUBTFUL = 0.25
+#: Mean probability of the phones and pauses of a text in its sound: 0.44 to 0.75 for the right text of voices that the
+#: model has not heard, 0.17 to 0.37 for another text. Below the first it is refused, below the second noted.
+_MISFIT, _DOUBTFUL = 0.2, 0.4
+#: The same of the phones alone, which another text squeezes into little time: 0.35 to 0.75, and 0.09 to 0.3.
+_MISFIT_PHONES, _DOUBTFUL_PHONES = 0.12, 0.3
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,9 @@ def aligned(
     """
     silence = PHONES.index(SILENCE)
     spoken = [run for run in runs if run.phone != silence]
-    frames = np.array([run.end - run.start for run in spoken])
-    fit = float((frames * [run.confidence for run in spoken]).sum() / max(frames.sum(), 1))
+    fit, fit_of_phones = _mean_confidence(runs), _mean_confidence(spoken)
     reached = {text.places[run.owner][0] for run in spoken}
-    if not spoken or len(reached) < len(text.words) or fit < _MISFIT:
+    if len(reached) < len(text.words) or fit < _MISFIT or fit_of_phones < _MISFIT_PHONES:
         raise HeadsplatError(
             f"{path}: the text does not fit the sound (it starts with {' '.join(text.words[:4])!r}); "
             "give what is said in it, or leave the text out"
@@ -80,9 +81,14 @@ def aligned(
     if text.guessed:
         shown = ", ".join(text.guessed[:8]) + (f" and {len(text.guessed) - 8} more" if len(text.guessed) > 8 else "")
         notes.append(f"The dictionary lacks these words, whose sounds were guessed from their letters: {shown}.")
-    if fit < _DOUBTFUL:
+    if fit < _DOUBTFUL or fit_of_phones < _DOUBTFUL_PHONES:
         notes.append("The text fits the sound poorly; its times are uncertain.")
     return phones_of_runs(runs, seconds), _words(text, spoken, seconds), tuple(notes)
+
+
+def _mean_confidence(runs: list[Run]) -> float:
+    frames = np.array([run.end - run.start for run in runs])
+    return float((frames * [run.confidence for run in runs]).sum() / max(frames.sum(), 1))
 
 
 def _words(text: TextPath, spoken: list[Run], seconds: float) -> tuple[Word, ...]:
