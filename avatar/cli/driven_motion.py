@@ -20,6 +20,7 @@ from avatar.common.files import shown
 from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, drive
 from avatar.driving.motion_source import load_motion_source
+from avatar.driving.spoken import drive_spoken
 from avatar.model.avatar import Avatar
 from avatar.model.light.relight import Relighting, relit
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
@@ -86,6 +87,7 @@ class DrivingSource:
     motion: Motion
     options: DriveOptions
     edited: bool  # whether any option differs from its default
+    spoken: bool = False  # the motion of a speaking face, not of a recorded person
 
     @staticmethod
     def load(path: Path, options: MotionOptions) -> DrivingSource:
@@ -94,6 +96,13 @@ class DrivingSource:
         motion = gain(smooth(source.motion, options.smooth), parse_gain(options.gain))
         drive_options = DriveOptions(options.neutral, options.pose, options.travel, options.soft_clamp, source.head)
         return DrivingSource(source.label, source.capture, motion, drive_options, options != MotionOptions())
+
+    @staticmethod
+    def of_speech(label: str, motion: Motion, options: MotionOptions) -> DrivingSource:
+        """The `motion` of a speaking face, edited as in `options`."""
+        motion = gain(smooth(motion, options.smooth), parse_gain(options.gain))
+        drive_options = DriveOptions(options.neutral, options.pose, options.travel, options.soft_clamp)
+        return DrivingSource(label, None, motion, drive_options, edited=True, spoken=True)
 
     def drive(self, path: Path, fps: float | None, appearance: str | None = None) -> DrivenAvatar:
         """Drive an avatar: its own capture is used as tracked, any other motion is retargeted.
@@ -108,7 +117,7 @@ class DrivingSource:
         if self.capture is not None and is_trained_on(header, self.capture) and unchanged:
             return self._own_capture(path, header, avatar, self.capture, fps)
         motion = self.motion if fps is None else resample_motion(self.motion, fps)
-        driven = drive(avatar, motion, self.options)
+        driven = (drive_spoken if self.spoken else drive)(avatar, motion, self.options)
         say(f"{self.label} retargeted to {path.name}: {driven.report.to_text()}")
         times = driven.time - driven.time[0]
         return DrivenAvatar(shown(path.name), header, avatar, driven.params, None, times, driven.report.to_dict())

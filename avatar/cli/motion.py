@@ -1,4 +1,4 @@
-"""`headsplat motion`: show or convert the motion of an expression file or a capture."""
+"""`headsplat motion`: show, convert or make the motion of a face."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, OptionalPath, Out, parse_gain
+from avatar.cli.motion_speak import MotionSpeak
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.jsonable import counted
@@ -112,11 +113,12 @@ class MotionConvert:
 
 @dataclass(frozen=True)
 class MotionCommand:
-    """Show or convert the motion of an expression file or a capture."""
+    """Show, convert or make the motion of a face."""
 
     action: OmitArgPrefixes[
         Annotated[MotionInfo, subcommand("info", prefix_name=False)]
         | Annotated[MotionConvert, subcommand("convert", prefix_name=False)]
+        | Annotated[MotionSpeak, subcommand("speak", prefix_name=False)]
     ]
 
     def run(self) -> int:

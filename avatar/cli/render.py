@@ -28,13 +28,14 @@ from avatar.cli.motion_options import MotionOptions
 from avatar.cli.outputs import Output, is_report, reserved
 from avatar.cli.progress import say, show, stage
 from avatar.cli.relight_options import RelightOptions
+from avatar.cli.speech_options import SpeechOptions, speech_summary
 from avatar.common.files import check_name, shown
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
 
 if TYPE_CHECKING:
-    from avatar.cli.driven_motion import DrivenAvatar
+    from avatar.cli.driven_motion import DrivenAvatar, DrivingSource
     from avatar.cli.frame_output import FrameOutput
     from avatar.model.light.relight import Relighting
     from avatar.rendering.camera_request import CameraRequest
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from avatar.video.render_report import RenderReport
 
 _DEFAULT_SIDE = 512
+#: Frames per second of a speaking avatar where --fps is not given.
+SPEAKING_FPS = 30.0
 
 
 @dataclass(frozen=True)
@@ -96,18 +99,22 @@ class RenderCommand:
         Positional[tuple[Path, ...]], arg(metavar="AVATAR [AVATAR ...]", help_behavior_hint="(required)")
     ]
     """avatar files, one column each"""
-    motion: Annotated[Path, arg(metavar="MOTION")]
-    """the motion: a capture folder, or an expression file (Live Link, ARKit, FLAME, ...)"""
     out: Out
     """the video (.mp4, .mov, .webm) or the folder of images to write"""
+    motion: Annotated[Path | None, arg(metavar="MOTION")] = None
+    """the motion: a capture folder, or an expression file (Live Link, ARKit, FLAME, ...)"""
+    speak: Annotated[Path | None, arg(metavar="SOUND")] = None
+    """instead of a motion: a file with sound that the avatars speak; the sound is added to the video"""
     fps: OptionalFps = None
-    """constant frame rate, frame k at exactly k/FPS seconds; default: the frames and times of the motion"""
+    """constant frame rate, frame k at exactly k/FPS seconds; default: the frames and times of the motion, and 30 with
+    --speak"""
     frames: Annotated[str | None, arg(metavar="A:B")] = None
     """render only frames A to B-1 of the motion; `headsplat join` joins such segments without re-encoding"""
     appearance: AppearanceName = None
     """of an avatar of several recordings: the look of one of them, or a mix; default: that of the first"""
     image: Annotated[ImageOptions, arg(name="")] = field(default_factory=ImageOptions)
     motion_options: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
+    speech: Annotated[SpeechOptions, arg(name="")] = field(default_factory=SpeechOptions)
     storage: Annotated[EncodingOptions, arg(name="")] = field(default_factory=EncodingOptions)
     light: Annotated[RelightOptions, arg(name="")] = field(default_factory=RelightOptions)
     overwrite: bool = False
@@ -117,19 +124,18 @@ class RenderCommand:
         """Render and write; returns the exit code, 130 after Ctrl-C."""
         request, output = self._check()
         relighting = self.light.relighting()
-        inputs = (*self.avatars, self.motion, self.storage.audio, self.image.background, request.path)
-        others = (self.motion_options.motion_head, self.light.path)
+        inputs = (*self.avatars, self.motion, self.speak, self._audio, self.image.background, request.path)
+        others = (self.motion_options.motion_head, self.light.path, *self.speech.inputs)
         with reserved(self._outputs(output), (*inputs, *others), overwrite=self.overwrite):
             return self._render(request, relighting)
 
     def _render(self, request: CameraRequest, relighting: Relighting | None) -> int:
         from avatar import ops
-        from avatar.cli.driven_motion import DrivingSource
 
         device = requested_device(self.image.device)
         # On one thread the order of sums is fixed: machines that share a job get equal means over the motion.
         with stage("preparing"), ops.one_thread():
-            source = DrivingSource.load(self.motion, self.motion_options)
+            source = self._source()
             driven = [source.drive(path, self.fps, self.appearance) for path in self.avatars]
             chosen = chosen_frames(parse_frames(self.frames), len(driven[0]))
             settings = self._settings(driven[0])
@@ -144,6 +150,25 @@ class RenderCommand:
         report.save(self._report_path)
         show(f"{self.out}: {report.to_text()}")
         return DONE if report.finished else INTERRUPTED
+
+    def _source(self) -> DrivingSource:
+        """The motion that drives the avatars."""
+        from avatar.cli.driven_motion import DrivingSource
+
+        if self.speak is None:
+            assert self.motion is not None, "checked by _check"
+            return DrivingSource.load(self.motion, self.motion_options)
+        motion, speech = self.speech.speak(self.speak, self.fps or SPEAKING_FPS)
+        label = shown(self.speak.name)
+        for note in speech.notes:
+            say(f"{label}: {note}")
+        say(f"{label}: {speech_summary(speech, motion)}")
+        return DrivingSource.of_speech(label, motion, self.motion_options)
+
+    @property
+    def _audio(self) -> Path | None:
+        """The file whose audio is added: that of --audio, or the sound that is spoken, in a video."""
+        return self.storage.audio or (self.speak if self.out.suffix else None)
 
     @property
     def _report_path(self) -> Path:
@@ -162,9 +187,20 @@ class RenderCommand:
         backend_of(self.image.rasterizer).check()
         output = self._output(self._settings(None), None)
         output.writers(0)
-        if not self.motion.exists():
-            raise HeadsplatError(f"{self.motion}: no such capture or motion file; check the path")
+        self._check_motion()
         return request, output
+
+    def _check_motion(self) -> None:
+        if self.speak is not None:
+            if self.motion is not None:
+                raise HeadsplatError("give --motion or --speak, not both: a sound moves the whole face")
+            self.speech.check(self.speak)
+        elif self.motion is None:
+            raise HeadsplatError("nothing moves the avatars; give --motion FILE, or --speak SOUND")
+        elif self.speech.given:
+            raise HeadsplatError(f"{self.speech.given[0]} goes with --speak; leave it out with --motion")
+        elif not self.motion.exists():
+            raise HeadsplatError(f"{self.motion}: no such capture or motion file; check the path")
 
     def _outputs(self, output: FrameOutput) -> Iterator[Output]:
         from avatar.video.metadata import is_rendered
@@ -190,10 +226,10 @@ class RenderCommand:
         """The output for the frames of the first avatar; None before it is read."""
         from avatar.cli.frame_output import FrameOutput
 
-        rate = self.fps or (30.0 if first is None else first.rate)
-        times = None if self.fps is not None or first is None else first.times
+        rate = self.fps or (SPEAKING_FPS if first is None or self.speak is not None else first.rate)
+        times = None if self.fps is not None or self.speak is not None or first is None else first.times
         total = 0 if first is None else len(first)
-        return FrameOutput(self.out, settings, rate, times, total, self.storage.encoding, self.storage.audio)
+        return FrameOutput(self.out, settings, rate, times, total, self.storage.encoding, self._audio)
 
     def _report(
         self, driven: list[DrivenAvatar], output: FrameOutput, chosen: range, done: int, seconds: float
@@ -203,7 +239,7 @@ class RenderCommand:
         rendered = (RenderedAvatar(each.name, str(each.header.get("consent", "")), each.report) for each in driven)
         return RenderReport(
             avatars=tuple(rendered),
-            motion=shown(self.motion.name),
+            motion=shown((self.speak or self.motion or self.out).name),
             camera=self.image.camera,
             background=self.image.background,
             files={name: shown(path.name) for name, path in output.outputs.items()},

@@ -84,7 +84,9 @@ def _blinks(speech: Speech, times: Array, style: SpeakingStyle, random: np.rando
 
 def _blink_times(speech: Speech, style: SpeakingStyle, random: np.random.Generator) -> list[float]:
     """Starts of the blinks in seconds."""
-    ends = np.array([phone.start for phone in speech.phones if phone.name == SILENCE and phone.end - phone.start > 0.15])
+    ends = np.array(
+        [phone.start for phone in speech.phones if phone.name == SILENCE and phone.end - phone.start > 0.15]
+    )
     mean = 60 / style.blink_rate
     found: list[float] = []
     time = float(random.uniform(0.2, mean))
@@ -112,9 +114,7 @@ def _brows(times: Array, marks: list[Accent], acting: Acting, random: np.random.
     return {"browInnerUp": raised, "browOuterUpLeft": outer, "browOuterUpRight": outer}
 
 
-def _head(
-    speech: Speech, times: Array, marks: list[Accent], acting: Acting, random: np.random.Generator
-) -> Array:
+def _head(speech: Speech, times: Array, marks: list[Accent], acting: Acting, random: np.random.Generator) -> Array:
     """Rotation of the head [T,3] in degrees about x (down), y (to its left) and z."""
     style = acting.style
     activity = _IN_PAUSES + (1 - _IN_PAUSES) * speaking_at(speech, times)

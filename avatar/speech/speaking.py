@@ -132,5 +132,3 @@ def _limited(weights: Array, limits: Mapping[str, float]) -> Array:
     knee = _KNEE * most
     above = np.maximum(weights - knee, 0)
     return np.asarray(np.minimum(weights, knee) + (most - knee) * np.tanh(above / (most - knee)))
-
-
