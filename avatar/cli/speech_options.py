@@ -132,5 +132,3 @@ def speech_summary(speech: Speech, motion: Motion) -> str:
         f"{speech.seconds:.2f} s, {words}{counted(len(spoken), 'phone')}, {counted(closures, 'closure')} of the lips, "
         f"{counted(len(motion), 'frame')} at {motion.rate:g} fps"
     )
-
-

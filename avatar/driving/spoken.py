@@ -17,7 +17,7 @@ from avatar.types import Motion
 
 #: Gaps of the motion in meters up to which the avatar has the same gap, and from which on its own is not changed: lips
 #: that touch, or the lower lip that touches the teeth.
-_TOUCHING, _APART = 0.0016, 0.0035
+_TOUCHING, _APART = 0.0026, 0.0045
 
 
 @dataclass(frozen=True, eq=False)

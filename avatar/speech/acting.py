@@ -6,12 +6,13 @@ acceleration. Each kind of event has random numbers of its own, so that a change
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from avatar.speech.gestures import Array
 from avatar.speech.gaze import gaze_weights, saccades
+from avatar.speech.gestures import Array
 from avatar.speech.phones import SILENCE, Speech
 from avatar.speech.prominence import Accent, accents, speaking_at
 from avatar.speech.pulses import add_pulse
@@ -24,6 +25,7 @@ _CLOSE, _SHUT = 0.27, 0.07
 _SKEW, _SHORTEST_INTERVAL = 0.55, 0.6
 #: Probability that the end of a phrase draws the next blink, and the seconds in which it does (Nakano, Kitazawa 2010).
 _AT_PHRASE_END, _DRAWN_WITHIN = 0.6, 1.5
+_PAUSE = 0.15  # seconds from which on a silence ends a phrase
 #: Part of the blinks that stay incomplete, and how far they close (Doane 1980).
 _INCOMPLETE, _PARTLY = 0.1, (0.55, 0.8)
 #: Squint of the lower lid in a full blink.
@@ -84,9 +86,8 @@ def _blinks(speech: Speech, times: Array, style: SpeakingStyle, random: np.rando
 
 def _blink_times(speech: Speech, style: SpeakingStyle, random: np.random.Generator) -> list[float]:
     """Starts of the blinks in seconds."""
-    ends = np.array(
-        [phone.start for phone in speech.phones if phone.name == SILENCE and phone.end - phone.start > 0.15]
-    )
+    pauses = (phone for phone in speech.phones if phone.name == SILENCE and phone.end - phone.start > _PAUSE)
+    ends = np.array([pause.start for pause in pauses])
     mean = 60 / style.blink_rate
     found: list[float] = []
     time = float(random.uniform(0.2, mean))
@@ -119,9 +120,10 @@ def _head(speech: Speech, times: Array, marks: list[Accent], acting: Acting, ran
     style = acting.style
     activity = _IN_PAUSES + (1 - _IN_PAUSES) * speaking_at(speech, times)
     mean_frequency = style.head_speed / (2 * np.pi * max(float(np.linalg.norm(style.head_degrees)), 0.1))
+    low, high = _FREQUENCIES
     head = np.zeros((len(times), 3))
     for axis, degrees in enumerate(style.head_degrees):
-        frequencies = mean_frequency * np.exp(random.uniform(*np.log(_FREQUENCIES), _SINUSOIDS))
+        frequencies = mean_frequency * np.exp(random.uniform(math.log(low), math.log(high), _SINUSOIDS))
         sizes = random.uniform(0.5, 1, _SINUSOIDS) / np.sqrt(frequencies)
         sizes *= degrees * np.sqrt(2) / np.linalg.norm(sizes)
         phases = random.uniform(0, 2 * np.pi, _SINUSOIDS)

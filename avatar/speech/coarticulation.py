@@ -102,8 +102,8 @@ def envelope(demands: Sequence[Demand], row: int, times: Array) -> Array:
 def solved(weights: Array, demands: Sequence[Demand], times: Array, lips: Lips) -> Array:
     """Weights [T,C] in which all demands are met.
 
-    The jaw is limited first, then contact weights are blended in, then mouthClose closes what the jaw and the lips still
-    open, never more: where the upper lip is raised to show the teeth, the gap that remains is what it was raised by.
+    The jaw is limited first, then contact weights are blended in, then mouthClose closes what jaw and lips still open,
+    never more: where the upper lip is raised to show the teeth, the gap that remains is what it was raised by.
     """
     columns = {name: column for column, name in enumerate(CONTROLS)}
     weights = weights.clip(0, 1)

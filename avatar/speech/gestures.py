@@ -155,7 +155,7 @@ def _lip_core(parts: Sequence[_Part], row: int, table: VisemeTable) -> tuple[flo
 
 
 def _reach(parts: Sequence[_Part], row: int, step: int) -> float:
-    """The time up to which a lip shape may extend before (-1) or after (1) part `row`: into the next vowel only partly."""
+    """The time to which a lip shape may extend before (-1) or after (1) part `row`: into a vowel only partly."""
     other = row + step
     while 0 <= other < len(parts):
         near = parts[other]

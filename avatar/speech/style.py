@@ -75,15 +75,15 @@ class SpeakingStyle:
         """
         if motion.space != ARKIT:
             raise HeadsplatError(
-                f"--style: the sequence has expressions of {motion.space}, not ARKit's; convert it with `headsplat motion "
-                "convert --to-head embedded`"
+                f"--style: the sequence has expressions of {motion.space}, not ARKit's; convert it with "
+                "`headsplat motion convert --to-head embedded`"
             )
         has_face = motion if motion.confidence is None else motion[motion.confidence > 0]
         seconds = float(has_face.time[-1] - has_face.time[0]) if len(has_face) > 1 else 0.0
         if seconds < _SHORTEST:
             raise HeadsplatError(
-                f"--style: the sequence shows a face for {seconds:.1f} s, at least {_SHORTEST:g} s are needed; ten seconds "
-                "of speech are enough"
+                f"--style: the sequence shows a face for {seconds:.1f} s, at least {_SHORTEST:g} s are needed; ten "
+                "seconds of speech are enough"
             )
         even = resample(has_face, _RATE)
         weights = dict(zip(even.names, even.weights.double().numpy().T, strict=True))

@@ -108,9 +108,7 @@ def _read(path: Path) -> dict[str, Any]:
         with path.open("rb") as stream:
             data = stream.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
-            raise HeadsplatError(
-                f"{path}: larger than {_MAX_BYTES >> 10} KB, which no table of visemes is; check its path"
-            )
+            raise HeadsplatError(f"{path}: larger than {_MAX_BYTES >> 10} KB, no table of visemes is; check its path")
         return toml_reader.loads(data.decode("utf-8"))
     except FileNotFoundError as error:
         raise HeadsplatError(f"{path}: no such table of visemes; check the path given to --visemes") from error
@@ -151,20 +149,20 @@ def _viseme(base: Viseme, values: Mapping[str, Any], where: str, name: str) -> V
     others = {key: value for key, value in values.items() if key not in weights}
     viseme = apply_values(base, others, where, f"phones.{name}.")
     for key, given in weights.items():
-        if not isinstance(given, Mapping):
-            raise HeadsplatError(
-                f"{where}: phones.{name}.{key} must be a table of weights, such as {{ jawOpen = 0.3 }}"
-            )
-        for control, weight in given.items():
-            if control not in CONTROLS:
-                raise HeadsplatError(
-                    f"{where}: phones.{name}.{key}: no control {control!r}; {_nearest(control, CONTROLS)}"
-                )
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
-                raise HeadsplatError(
-                    f"{where}: phones.{name}.{key}.{control}: expected a weight of 0 to 1, got {weight!r:.40}"
-                )
-    return replace(viseme, **{key: dict(given) for key, given in weights.items()})
+        _check_weights(given, f"{where}: phones.{name}.{key}")
+    return replace(
+        viseme, shape=dict(weights.get("shape", viseme.shape)), contact=dict(weights.get("contact", viseme.contact))
+    )
+
+
+def _check_weights(given: Any, where: str) -> None:
+    if not isinstance(given, Mapping):
+        raise HeadsplatError(f"{where}: expected a table of weights, such as {{ jawOpen = 0.3 }}")
+    for control, weight in given.items():
+        if control not in CONTROLS:
+            raise HeadsplatError(f"{where}: no control {control!r}; {_nearest(control, CONTROLS)}")
+        if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0 <= weight <= 1:
+            raise HeadsplatError(f"{where}.{control}: expected a weight of 0 to 1, got {weight!r:.40}")
 
 
 def _check_parts(phones: Mapping[str, Viseme], name: str, where: str) -> None:
