@@ -1,4 +1,4 @@
-"""`headsplat live`: a camera, a phone or another program drives an avatar in a window or in a browser."""
+"""`headsplat live`: a camera, a phone, a voice or another program drives an avatar in a window or in a browser."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from avatar.errors import HeadsplatError
 
 @dataclass(frozen=True)
 class LiveCommand:
-    """Drive an avatar live in a window or a browser: from a webcam, a video file, or an app that sends expressions."""
+    """Drive an avatar live in a window or a browser: from a webcam, a video file, a voice, or an app that
+    sends expressions."""
 
     avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
     """the avatar"""
@@ -23,8 +24,11 @@ class LiveCommand:
     """a camera number, or a video file that plays at its frame rate; default: the first camera"""
     listen: Annotated[str | None, arg(metavar="livelink|vmc|ifacialmocap[:PORT]")] = None
     """use an app that sends expressions over the network instead"""
+    microphone: Annotated[str | None, arg(metavar="default|N|NAME|FILE")] = None
+    """speech drives the mouth instead: of the system's microphone, of another one by number or name, or of a sound file
+    that plays"""
     loop: bool = False
-    """restart the video at its end"""
+    """restart the file at its end"""
     torso: bool = True
     """the avatar's torso moves as the driver's does in the camera's image; off: as in training, with the head"""
     web: bool = False
@@ -36,9 +40,12 @@ class LiveCommand:
 
     def run(self) -> int:
         """Open the window or serve the page; returns the exit code once it is closed."""
-        if self.webcam is not None and self.listen is not None:
-            raise HeadsplatError("give --webcam or --listen; the other can be selected in the window")
-        live = SourceOptions(self.webcam, self.listen, self.loop, self.torso)
+        given = [self.webcam, self.listen, self.microphone]
+        if sum(source is not None for source in given) > 1:
+            raise HeadsplatError(
+                "give one of --webcam, --listen and --microphone; the others can be selected in the window"
+            )
+        live = SourceOptions(self.webcam, self.listen, self.loop, self.torso, self.microphone)
         if self.web:
             from avatar.cli.web_live import run_web
 

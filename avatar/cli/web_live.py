@@ -44,7 +44,7 @@ def run_web(path: Path, options: WindowedOptions, live: SourceOptions, port: int
     """
     _check(options)
     outputs = [] if options.json is None else [Output(options.json, "--json", (".json",))]
-    with reserved(outputs, (path, None, live.webcam), overwrite=options.overwrite):
+    with reserved(outputs, (path, live.microphone, live.webcam), overwrite=options.overwrite):
         return _run(path, options, live, port)
 
 

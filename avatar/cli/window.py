@@ -41,7 +41,11 @@ if TYPE_CHECKING:
     from viewer.session.session import Session
     from viewer.stats.report import RunReport
 
-_WEBCAM, _GREETED = "webcam", "ifacialmocap"  # the only protocol whose senders need a greeting
+_WEBCAM, _MICROPHONE, _GREETED = (
+    "webcam",
+    "microphone",
+    "ifacialmocap",
+)  # the only protocol whose senders need a greeting
 _PROTOCOLS = {"livelink": "Live Link Face", "vmc": "VMC", _GREETED: "iFacialMocap"}
 _MAX_SIZE = 2048
 
@@ -84,6 +88,7 @@ class SourceOptions:
     listen: str | None = None
     loop: bool = False
     torso: bool = True
+    microphone: str | None = None
 
 
 def run_window(
@@ -107,7 +112,7 @@ def run_window(
     outputs = [Output(path, "--record") for path in options.record]
     if options.json is not None:
         outputs.append(Output(options.json, "--json", (".json",)))
-    inputs = (path, motion, None if live is None else live.webcam)
+    inputs = (path, motion, None if live is None else live.webcam, None if live is None else live.microphone)
     with reserved(outputs, inputs, overwrite=options.overwrite):
         return _run(path, options, motion, live, device)
 
@@ -215,6 +220,8 @@ class LiveSources:
     def first(self) -> str:
         """Key of the source that is active at first."""
         listen = self.options.listen
+        if self.options.microphone is not None:
+            return _MICROPHONE
         return _WEBCAM if listen is None else listen.partition(":")[0].strip().lower()
 
     def choices(self) -> Iterator[LiveSourceChoice]:
@@ -229,12 +236,22 @@ class LiveSources:
         if options.listen is not None:
             open_pose_source(None, options.listen, host=host, phone=phone)
         webcam = "0" if options.webcam is None else options.webcam
-        open_pose_source(webcam, loop=options.loop)
+        microphone, loop = options.microphone or "default", options.loop and options.microphone is not None
+        if options.microphone is not None:
+            open_pose_source(microphone=options.microphone, loop=loop)
+        else:
+            open_pose_source(webcam, loop=options.loop)
         label = f"camera {webcam}" if webcam.isdigit() else shown(Path(webcam).name)
         yield LiveSourceChoice(
             _WEBCAM,
             label,
-            lambda avatar: _pipeline(avatar, open_pose_source(webcam, loop=options.loop, torso=options.torso)),
+            lambda avatar: _pipeline(
+                avatar, open_pose_source(webcam, loop=options.loop and not loop, torso=options.torso)
+            ),
+        )
+        name = "microphone" if microphone == "default" else f"microphone {shown(Path(microphone).name)}"
+        yield LiveSourceChoice(
+            _MICROPHONE, name, lambda avatar: _pipeline(avatar, open_pose_source(microphone=microphone, loop=loop))
         )
         for key, name in _PROTOCOLS.items():
             listen = options.listen if options.listen is not None and self.first == key else key

@@ -1,8 +1,8 @@
 """Coarticulation: gestures blended by dominance functions, then what lips and teeth must do, solved exactly.
 
 A gesture has a dominance that is full in its core and falls exponentially before and after it; a weight is the mean of
-the targets weighted by the dominance of all gestures (Cohen and Massaro 1993, equations 1 to 4), for jaw and lips
-separately (JALI). The distance from the core is rounded at its ends, so that weights are smooth in time.
+the targets weighted by the dominance of all gestures (Cohen and Massaro 1993, equations 1 to 4), for the opening and
+the shape of the lips separately (JALI). The distance from the core is rounded at its ends, so that weights are smooth.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.speech.gestures import Array, Demand, Gestures
-from avatar.speech.visemes import CONTROLS, JAW_CONTROLS
+from avatar.speech.visemes import CONTROLS, OPENING_CONTROLS
 
 #: Seconds beyond the core at which a dominance is 0, and of the rounding at the ends of the core.
 _WINDOW, _ROUNDING = 0.6, 0.012
@@ -23,7 +23,7 @@ _REST = 1e-4
 _BLOCK = 2048
 #: Seconds in which lips or jaw reach what is required, and leave it.
 _CLOSING = {"closure": 0.07, "labiodental": 0.07, "sibilant": 0.06}
-_OPENING = {"closure": 0.05, "labiodental": 0.06, "sibilant": 0.06}
+_OPENING = {"closure": 0.035, "labiodental": 0.06, "sibilant": 0.06}
 #: Meters between the lips in a closure: pressed.
 PRESSED = -0.0004
 #: Of neighboring demands: part of the time between them that both together may use.
@@ -50,7 +50,7 @@ class Lips:
 
 def blended(gestures: Gestures, times: Array) -> Array:
     """Weights [T,C] of CONTROLS at `times` [T] seconds, evenly spaced."""
-    jaw = np.array([name in JAW_CONTROLS for name in CONTROLS])
+    jaw = np.array([name in OPENING_CONTROLS for name in CONTROLS])
     sums = np.full((2, len(times)), _REST)
     weights = np.zeros((len(CONTROLS), len(times)))
     for first in range(0, len(gestures.attack), _BLOCK):
@@ -121,21 +121,30 @@ def solved(weights: Array, demands: Sequence[Demand], times: Array, lips: Lips) 
         if demand.kind != "sibilant":
             reached = shut if demand.kind == "closure" else dental
             reached[near] = np.maximum(reached[near], amount)
-    dental *= 1 - shut
-    contact = np.maximum(shut, dental)
+    return closed(weights, touching, shut, dental * (1 - shut), lips)
+
+
+def closed(weights: Array, touching: Array, shut: Array, dental: Array, lips: Lips) -> Array:
+    """Weights in which the lips touch as far as they should.
+
+    Args:
+        weights: [T,C] of CONTROLS.
+        touching: [T,C] weights of the contact, as far as it is reached.
+        shut: [T] 0..1, how far a closure is reached.
+        dental: [T] 0..1, how far a labiodental contact is reached; with `shut` at most 1.
+        lips: effect of the controls on the lip gap.
+    """
+    columns = list(CONTROLS)
+    close, upper = columns.index("mouthClose"), columns.index("mouthUpperUp")
+    contact = shut + dental
+    weights = weights.copy()
     for name in _OPENERS:
-        weights[:, columns[name]] *= 1 - contact
-    return _closed(np.maximum(weights, touching), shut, dental, lips).clip(0, 1)
-
-
-def _closed(weights: Array, shut: Array, dental: Array, lips: Lips) -> Array:
-    """`weights` [T,C] with mouthClose for closures and labiodentals that are reached as far as `shut`, `dental` [T]."""
-    close, upper = (list(CONTROLS).index(name) for name in ("mouthClose", "mouthUpperUp"))
-    both = np.maximum(shut + dental, 1e-9)
-    target = (shut * PRESSED + dental * weights[:, upper] * lips.opening[upper]) / both
+        weights[:, columns.index(name)] *= 1 - contact
+    weights = np.maximum(weights, touching).clip(0, 1)
+    target = (shut * PRESSED + dental * weights[:, upper] * lips.opening[upper]) / np.maximum(contact, 1e-9)
     excess = np.maximum(lips.gap(weights) - target, 0)
-    weights[:, close] += np.maximum(shut, dental) * excess / -lips.opening[close]
-    return weights
+    weights[:, close] += contact * excess / -lips.opening[close]
+    return weights.clip(0, 1)
 
 
 def _smooth(values: Array) -> Array:

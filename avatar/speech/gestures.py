@@ -19,15 +19,15 @@ from avatar.speech.visemes import CONTROLS, Requirement, VisemeTable
 Array = NDArray[np.float64]
 
 #: Size of a vowel by its stress (0 none, 1 primary, 2 secondary), where the recognizer knows stress.
-_STRESS = (0.85, 1.0, 0.94)
+_STRESS = (0.9, 1.0, 0.95)
 #: Size per dB from the median vowel, its limits, and the same per octave of pitch.
 _PER_DECIBEL, _LOUDNESS_RANGE, _PER_OCTAVE = 0.025, (0.8, 1.15), 0.08
 #: The core of a phone, in which its dominance is full, in fractions of its length.
 _CORE = (0.2, 0.7)
 #: Seconds at both ends of a silence in which the mouth still or already belongs to the phone beside it.
-_SILENCE_EDGES = (0.07, 0.11)
+_SILENCE_EDGES = (0.03, 0.07)
 #: Seconds from which on a silence is a pause with resting lips.
-_FULL_PAUSE = 0.3
+_FULL_PAUSE = 0.15
 #: Part of a neighboring vowel that an early or late lip shape may cover.
 _INTO_VOWEL = 0.5
 

@@ -20,9 +20,9 @@ Array = NDArray[np.float64]
 #: default style speaks.
 GROUPS: Mapping[str, tuple[tuple[str, ...], float]] = {
     "jaw": (("jawOpen",), 0.20),
-    "rounding": (("mouthFunnel", "mouthPucker"), 0.21),
-    "spreading": (("mouthSmile", "mouthStretch", "mouthDimple"), 0.08),
-    "opening": (("mouthLowerDown", "mouthUpperUp"), 0.10),
+    "rounding": (("mouthFunnel", "mouthPucker"), 0.32),
+    "spreading": (("mouthSmile", "mouthStretch", "mouthDimple"), 0.078),
+    "opening": (("mouthLowerDown", "mouthUpperUp"), 0.12),
 }
 #: Limits of the gain of a group, of the blinks per minute, of one blink's seconds, and of the head's degrees and
 #: degrees per second: what a short or noisy sequence may not exceed.

@@ -36,14 +36,16 @@ def _controls() -> dict[str, tuple[int, ...]]:
 CONTROLS: Mapping[str, tuple[int, ...]] = _controls()
 #: Those of the jaw; all others are of the lips and the tongue.
 JAW_CONTROLS = ("jawOpen", "jawForward")
+#: Those that open the mouth, over which a class has another dominance than over the shape of the lips.
+OPENING_CONTROLS = (*JAW_CONTROLS, "mouthLowerDown", "mouthUpperUp")
 
 
 @dataclass(frozen=True)
 class VisemeClass:
     """How strongly and how long the phones of a class dominate their neighbors."""
 
-    jaw: float = 0.5  # magnitude of the dominance over the jaw
-    lips: float = 0.5  # the same over lips and tongue
+    jaw: float = 0.5  # magnitude of the dominance over the opening
+    lips: float = 0.5  # the same over the shape of lips and tongue
     attack: float = 0.05  # seconds in which the dominance falls to 1/e before the phone
     decay: float = 0.05  # the same after it
     early: float = 0.0  # seconds that the lip shape starts before the phone

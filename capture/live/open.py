@@ -6,15 +6,18 @@ from pathlib import Path
 
 from avatar.errors import HeadsplatError
 from capture.live.camera import FileFeed, WebcamFeed
+from capture.live.microphone import MicrophoneSource
 from capture.live.pose_source import PoseSource
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.live.protocols.udp import LOOPBACK
+from capture.live.sound_feed import MicrophoneFeed, SoundFileFeed
 from capture.live.worker_process import FaceWorker
 
 
 def open_pose_source(
     webcam: str | None = None,
     listen: str | None = None,
+    microphone: str | None = None,
     *,
     host: str = LOOPBACK,
     phone: str = "",
@@ -26,6 +29,7 @@ def open_pose_source(
     Args:
         webcam: value of `--webcam`: a camera number, or a video file that plays at its frame rate.
         listen: value of `--listen`: a protocol, with `:PORT` where it differs from the protocol's default port.
+        microphone: value of `--microphone`: default, a number or a name of an input, or a sound file that plays.
         host: value of `--host`: the address of this machine to listen on. Anyone who can reach an address other than
             LOOPBACK can send; the caller reports that.
         phone: value of `--phone`: the address of a phone that sends after a greeting.
@@ -33,13 +37,16 @@ def open_pose_source(
         torso: value of `--torso`: measure the motion of the torso in the frames of a camera or a file.
 
     Raises:
-        HeadsplatError: not exactly one of webcam and protocol, options that exclude each other, or a missing file.
+        HeadsplatError: not exactly one of webcam, protocol and microphone, options that exclude each other, or a missing
+            file.
     """
-    if (webcam is None) == (listen is None):
+    if sum(given is not None for given in (webcam, listen, microphone)) != 1:
         raise HeadsplatError(
             "give exactly one pose source: --webcam 0 (a camera number), --webcam FILE (a video), "
-            f"or --listen {', '.join(PROTOCOLS)}"
+            f"--microphone default, or --listen {', '.join(PROTOCOLS)}"
         )
+    if microphone is not None:
+        return _open_microphone(microphone, loop)
     if listen is not None:
         if loop:
             raise HeadsplatError("--loop repeats a video file; leave it out with --listen")
@@ -53,3 +60,21 @@ def open_pose_source(
     if not number and not Path(webcam).is_file():
         raise HeadsplatError(f"--webcam {webcam}: no such file; give a video file or a camera number (0 is the first)")
     return FaceWorker(WebcamFeed(int(webcam)) if number else FileFeed(webcam, repeat=loop), torso=torso)
+
+
+def _open_microphone(microphone: str, loop: bool) -> PoseSource:
+    """A microphone or a sound file; raises HeadsplatError for a missing file."""
+    path = Path(microphone)
+    if path.is_file():
+        return MicrophoneSource(SoundFileFeed(path, repeat=loop))
+    if path.suffix or len(path.parts) > 1:
+        raise HeadsplatError(
+            f"--microphone {microphone}: no such file; give default, a number or a name of an input, or a sound file"
+        )
+    if not microphone.strip():
+        raise HeadsplatError(
+            "--microphone: expected default, a number or a name of an input, or a sound file; got none"
+        )
+    if loop:
+        raise HeadsplatError("--loop repeats a file; leave it out with a microphone")
+    return MicrophoneSource(MicrophoneFeed(microphone))

@@ -76,7 +76,7 @@ def test_lips_protrude_a_tenth_of_a_second_before_a_rounded_vowel() -> None:
     speech = scripted("SIL:.3 IY1:.2 S T UW1:.2 T SIL:.3")
     motion = speak(speech, MOUTH)
     pucker = weight(motion, "mouthPucker")
-    early = int(round((speech.phones[4].start - 0.1) * 60))
+    early = round((speech.phones[4].start - 0.1) * 60)
     assert pucker[early] > 0.4 * pucker.max()
 
 
@@ -116,7 +116,7 @@ def test_weights_are_bounded_and_smooth(text: str) -> None:
     assert weights.min() >= 0 and weights.max() <= 1
     steps = np.abs(np.diff(weights, axis=0)).max(0)
     fastest = {"eyeBlinkLeft", "eyeBlinkRight"} | {name for name in ARKIT_52 if name.startswith("eyeLook")}
-    assert max(step for name, step in zip(ARKIT_52, steps, strict=True) if name not in fastest) < 0.08
+    assert max(step for name, step in zip(ARKIT_52, steps, strict=True) if name not in fastest) < 0.12
 
 
 def test_the_lip_gap_follows_the_scripted_openness() -> None:
@@ -124,8 +124,9 @@ def test_the_lip_gap_follows_the_scripted_openness() -> None:
     motion = speak(speech, MOUTH)
     times = motion.time.numpy()
     openness = np.zeros(len(times))
+    heights = {"AA": 1.0, "AY": 0.8, "AH": 0.7, "OW": 0.7, "IY": 0.4, "UW": 0.35, "F": 0.15, "V": 0.15}
     for phone in speech.phones:
-        value = 1.0 if phone.name in VOWELS else 0.0 if phone.name in (*BILABIALS, "SIL") else 0.5
+        value = 0.0 if phone.name in (*BILABIALS, "SIL") else heights.get(phone.name, 0.4)
         openness[(times >= phone.start) & (times < phone.end)] = value
     openness = np.convolve(openness, np.hanning(7) / np.hanning(7).sum(), "same")
     assert np.corrcoef(openness, lip_gap(motion))[0, 1] > 0.8
