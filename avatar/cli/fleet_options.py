@@ -11,6 +11,7 @@ from typing import Any
 
 from avatar.cli.evaluate import EvalCommand
 from avatar.cli.render import RenderCommand
+from avatar.cli.speech_options import SpeechOptions
 from avatar.cli.train import CAPTURE_OPTIONS, TrainCommand
 from avatar.errors import HeadsplatError
 from avatar.fleet.jobs import Argument
@@ -19,10 +20,11 @@ from avatar.fleet.rows import FleetSetup
 from avatar.fleet.store import is_url
 
 _COMMANDS = {"train": TrainCommand, "render": RenderCommand, "eval": EvalCommand}
-#: What a fleet gives by itself, and what needs a window.
+_SPEECH = {field.name for field in dataclasses.fields(SpeechOptions)}
+#: What a fleet gives by itself, what needs a window, and speech: a fleet renders motions.
 _RESERVED = {
     "train": {"source", "out", "resume", "overwrite", "view"},
-    "render": {"avatars", "motion", "out", "frames", "overwrite"},
+    "render": {"avatars", "motion", "out", "frames", "overwrite", "speak", *_SPEECH},
     "eval": {"avatar", "capture", "json", "markdown", "save_images", "overwrite"},
 }
 #: Options of a fleet's own, beside those of the command.
