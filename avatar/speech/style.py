@@ -26,7 +26,7 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], float]] = {
 }
 #: Limits of the gain of a group, of the blinks per minute, of one blink's seconds, and of the head's degrees and
 #: degrees per second: what a short or noisy sequence may not exceed.
-_GAIN, _BLINKS, _BLINK_SECONDS, _DEGREES, _SPEED = (0.6, 1.5), (4.0, 45.0), (0.18, 0.5), (0.3, 5.0), (0.5, 30.0)
+_GAIN, _BLINKS, _BLINK_SECONDS, _DEGREES, _SPEED = (0.6, 1.5), (4.0, 35.0), (0.2, 0.5), (0.3, 3.5), (0.5, 15.0)
 #: Limits of the share of one side in the sum of both.
 _SIDE = (0.35, 0.65)
 #: Seconds that a sequence must last.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from torch import Tensor
 
 from avatar.head import load_head
+from avatar.head.arkit import ARKIT_52
 from avatar.motion.lip_gap import LipGap
 from avatar.speech.phones import FRAME_RATE, SILENCE, VOWELS, Phone, Speech
 from avatar.types import Motion
@@ -34,11 +38,17 @@ def scripted(text: str, length: float = LENGTH) -> Speech:
 
 def lip_gap(motion: Motion) -> np.ndarray:
     """The lip gap [T] in millimeters of a motion in ARKit's expressions on the embedded head."""
+    at_rest, opening = _embedded_gap()
+    return 1e3 * (at_rest + motion.weights @ opening).numpy()
+
+
+@cache
+def _embedded_gap() -> tuple[Tensor, Tensor]:
+    """Meters at rest, and [52] meters that a weight of 1 of each of ARKIT_52 adds."""
     head = load_head()
     gap = LipGap.of(head)
     assert gap is not None
-    columns = [head.expression_index(name) for name in motion.names]
-    return 1e3 * (gap.at_rest + motion.weights @ gap.opening[columns]).numpy()
+    return gap.at_rest, gap.opening[[head.expression_index(name) for name in ARKIT_52]]
 
 
 def at_middle(motion: Motion, phone: Phone) -> int:
@@ -49,3 +59,9 @@ def at_middle(motion: Motion, phone: Phone) -> int:
 def weight(motion: Motion, name: str) -> np.ndarray:
     """The weights [T] of one expression."""
     return motion.weights[:, motion.names.index(name)].numpy()
+
+
+def lip_gap_of(weights: np.ndarray) -> float:
+    """The lip gap in millimeters for ARKit weights [52] on the embedded head."""
+    at_rest, opening = _embedded_gap()
+    return 1e3 * float(at_rest + opening.double().numpy() @ weights)
