@@ -249,7 +249,8 @@ class LiveSources:
                 avatar, open_pose_source(webcam, loop=options.loop and not loop, torso=options.torso)
             ),
         )
-        name = "microphone" if microphone == "default" else f"microphone {shown(Path(microphone).name)}"
+        file = Path(microphone).is_file()
+        name = shown(Path(microphone).name) if file else f"microphone {microphone}".removesuffix(" default")
         yield LiveSourceChoice(
             _MICROPHONE, name, lambda avatar: _pipeline(avatar, open_pose_source(microphone=microphone, loop=loop))
         )

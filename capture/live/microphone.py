@@ -37,6 +37,8 @@ class MicrophoneSource:
     "sound" is the time of the sound that it shows, so every latency that is reported includes all of this.
     """
 
+    knows_neutral = True
+
     def __init__(self, feed: SoundFeed, seed: int = 0) -> None:
         """Args: feed: the sound; seed: of blinks, gaze and head motion."""
         self.name, self._feed, self._seed = feed.name, feed, seed

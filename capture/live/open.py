@@ -37,8 +37,8 @@ def open_pose_source(
         torso: value of `--torso`: measure the motion of the torso in the frames of a camera or a file.
 
     Raises:
-        HeadsplatError: not exactly one of webcam, protocol and microphone, options that exclude each other, or a missing
-            file.
+        HeadsplatError: not exactly one of webcam, protocol and microphone, options that exclude each other, or a
+            missing file.
     """
     if sum(given is not None for given in (webcam, listen, microphone)) != 1:
         raise HeadsplatError(

@@ -20,7 +20,7 @@ from avatar.motion.edit import GROUPS
 from avatar.types import JOINT_NAMES, HeadParams
 from capture.live.calibrated_driver import CalibratedDriver, check_gains, resting_face
 from capture.live.calibration import CalibrationOptions, Calibrator
-from capture.live.pose_source import CameraPoseSource, PoseSource
+from capture.live.pose_source import CameraPoseSource, PoseSource, VoicePoseSource
 from capture.live.presence import Presence, PresenceOptions
 from capture.live.smoothing import SampleFilter, SmoothingOptions
 from capture.live.torso_blend import TorsoBlend
@@ -76,8 +76,8 @@ class LivePipeline:
         self.source.stop()
 
     def calibrate(self) -> None:
-        """Take the driver's next resting face as the neutral."""
-        if self._calibrator is not None:
+        """Take the driver's next resting face as the neutral; of a voice the neutral is known and stays."""
+        if self._calibrator is not None and not isinstance(self.source, VoicePoseSource):
             self._calibrator.restart()
 
     def learn_again(self) -> None:

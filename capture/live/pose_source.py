@@ -38,6 +38,13 @@ class PoseSource(Protocol):
 
 
 @runtime_checkable
+class VoicePoseSource(PoseSource, Protocol):
+    """A pose source that knows its neutral, which `earlier` returns: what only a voice moves is not calibrated."""
+
+    knows_neutral: bool
+
+
+@runtime_checkable
 class CameraPoseSource(PoseSource, Protocol):
     """A pose source that tracks a face in camera frames."""
 

@@ -150,6 +150,8 @@ def test_speech_is_not_taken_for_the_neutral(tiny_avatar: Avatar, feed: Scripted
     try:
         wait_until(lambda: (feed.push(vowel(0.04)), pipeline.latest().fresh)[1])
         assert pipeline.stats()["calibrated"] == 1 and pipeline.stats()["calibration"]["still"]
+        pipeline.calibrate()
+        assert pipeline.stats()["calibrated"] == 1
     finally:
         pipeline.stop()
 
