@@ -53,5 +53,5 @@ class MotionSpeak:
         missing = write_motion(self.out, dataclasses.replace(motion, notes=()))
         for note in itertools.chain(speech.notes, missing):
             say(note)
-        show(f"{self.out}: {speech_summary(speech, motion)}")
+        show(f"{self.out}: {speech_summary(speech, motion, self.fps)}")
         return 0

@@ -158,11 +158,12 @@ class RenderCommand:
         if self.speak is None:
             assert self.motion is not None, "checked by _check"
             return DrivingSource.load(self.motion, self.motion_options)
-        motion, speech = self.speech.speak(self.speak, self.fps or SPEAKING_FPS)
+        fps = self.fps or SPEAKING_FPS
+        motion, speech = self.speech.speak(self.speak, fps)
         label = shown(self.speak.name)
         for note in speech.notes:
             say(f"{label}: {note}")
-        say(f"{label}: {speech_summary(speech, motion)}")
+        say(f"{label}: {speech_summary(speech, motion, fps)}")
         return DrivingSource.of_speech(label, motion, self.motion_options)
 
     @property

@@ -120,7 +120,7 @@ class SpeechOptions:
         return text
 
 
-def speech_summary(speech: Speech, motion: Motion) -> str:
+def speech_summary(speech: Speech, motion: Motion, fps: float) -> str:
     """One line: how long, how many phones, words and closures, and the frames."""
     from avatar.common.jsonable import counted
     from avatar.speech.phones import BILABIALS, SILENCE
@@ -130,5 +130,5 @@ def speech_summary(speech: Speech, motion: Motion) -> str:
     words = f"{counted(len(speech.words), 'word')}, " if speech.words else ""
     return (
         f"{speech.seconds:.2f} s, {words}{counted(len(spoken), 'phone')}, {counted(closures, 'closure')} of the lips, "
-        f"{counted(len(motion), 'frame')} at {motion.rate:g} fps"
+        f"{counted(len(motion), 'frame')} at {fps:g} fps"
     )

@@ -45,7 +45,7 @@ def test_a_protocol_listens_on_loopback_by_default() -> None:
     [
         (
             {},
-            "give exactly one pose source: --webcam 0 (a camera number), --webcam FILE (a video), --microphone default, or ",
+            "give exactly one pose source: --webcam 0 (a camera number), --webcam FILE (a video), --microphone default",
         ),
         ({"webcam": "0", "listen": "vmc"}, "give exactly one pose source: "),
         ({"webcam": "none.mp4"}, "--webcam none.mp4: no such file; give a video file or a camera number (0 is "),
