@@ -1,0 +1,1 @@
+"""Tests of action units, emotions and phrases."""
