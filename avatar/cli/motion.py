@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, OptionalPath, Out, parse_gain
 from avatar.cli.motion_speak import MotionSpeak
+from avatar.cli.motion_report import MotionReport
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.jsonable import counted
@@ -119,6 +120,7 @@ class MotionCommand:
         Annotated[MotionInfo, subcommand("info", prefix_name=False)]
         | Annotated[MotionConvert, subcommand("convert", prefix_name=False)]
         | Annotated[MotionSpeak, subcommand("speak", prefix_name=False)]
+        | Annotated[MotionReport, subcommand("report", prefix_name=False)]
     ]
 
     def run(self) -> int:

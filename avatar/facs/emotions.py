@@ -1,7 +1,7 @@
 """Action units to emotions, valence and arousal, and back.
 
-A label's score is linear in the evidence of the action units, so the part of every weight can be stated: the projection of
-the evidence on the best of the label's faces, minus a penalty for all other evidence. The probabilities are the
+A score is linear in the evidence of the action units, so the part of every weight can be stated. It is the projection
+of the evidence on the best of the label's faces, minus a penalty for all other evidence. The probabilities are the
 softmax of the scores. Neutral and unknown depend on the strongest evidence: weak evidence is neutral, strong evidence
 that fits no face is unknown. Valence and arousal are linear too: the smallest coefficients that give each face of the
 table its own coordinates.
@@ -22,6 +22,8 @@ from avatar.facs.units import UnitReader
 Floats = NDArray[np.float64]
 #: The part of the stronger side by which the other one may be weaker before the difference counts as one-sided.
 ASYMMETRY = 0.3
+#: A less probable emotion is unknown.
+LEAST_CERTAIN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +184,17 @@ class EmotionReader:
         anchors.sort(key=lambda face: float(np.arctan2(face.arousal, face.valence)))
         places = np.array([(face.valence, face.arousal) for face in anchors])
         return np.stack([face.faces[0] for face in anchors]), places
+
+
+def chosen_labels(distribution: Floats) -> NDArray[np.int64]:
+    """The label [T] of each frame: the most probable one, but unknown for an emotion below LEAST_CERTAIN.
+
+    Args:
+        distribution: [T,L], of which the last two labels are neutral and unknown.
+    """
+    best = distribution.argmax(1)
+    unsure = (best < distribution.shape[1] - 2) & (distribution.max(1) < LEAST_CERTAIN)
+    return np.where(unsure, distribution.shape[1] - 1, best)
 
 
 def emotion_units(label: str, intensity: float = 1.0, table: FacsTable | None = None) -> Floats:

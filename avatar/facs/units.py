@@ -211,7 +211,10 @@ def to_weights(intensities: ArrayLike, table: FacsTable | None = None) -> Floats
 
 
 def head_units(angles: ArrayLike, table: FacsTable) -> Floats:
-    """Intensities [T,H] of the head's positions, for yaw, pitch and roll [T,3] in degrees from the mean pose."""
+    """Intensities [T,H] of the head's positions, for yaw, pitch and roll [T,3] in degrees from the mean pose.
+
+    Positive are: yaw to the left of the person, pitch up, roll toward the right shoulder.
+    """
     degrees = np.asarray(angles, np.float64)
     axes = [("yaw", "pitch", "roll").index(unit.axis) for unit in table.head]
     return np.asarray(np.clip(degrees[:, axes] / np.array([unit.degrees for unit in table.head]), 0, 1))

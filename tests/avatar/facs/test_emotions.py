@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
-from avatar.facs.emotions import EmotionReader, affect_of, emotion_units, face_of
+from avatar.facs.emotions import EmotionReader, affect_of, chosen_labels, emotion_units, face_of
 from avatar.facs.phrases import PhraseReader, face_of_text
 from avatar.facs.table import FacsTable
 from avatar.facs.units import UnitReader
@@ -24,7 +24,7 @@ def through_weights(faces: np.ndarray) -> np.ndarray:
 
 def label(sides: np.ndarray, speech: float = 0.0) -> str:
     """The most probable label of a face [1,U,2]."""
-    return TABLE.labels[int(EMOTIONS(sides, speech).distribution[0].argmax())]
+    return TABLE.labels[int(chosen_labels(EMOTIONS(sides, speech).distribution)[0])]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -114,7 +114,7 @@ def test_letters_are_ranges_of_intensity() -> None:
 
 def test_positions_of_the_head_are_read_from_its_angles() -> None:
     keys = [unit.key for unit in TABLE.head]
-    found = dict(zip(keys, head_units([[22.5, 15.0, -30.0]], TABLE)[0], strict=True))
+    found = dict(zip(keys, head_units([[22.5, -15.0, -30.0]], TABLE)[0], strict=True))
     assert found == pytest.approx({"AU51": 0.5, "AU52": 0, "AU53": 0, "AU54": 0.5, "AU55": 1.0, "AU56": 0})
 
 

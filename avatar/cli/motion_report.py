@@ -1,0 +1,128 @@
+"""`headsplat motion report`: what a face does in a take, as text, JSON and a table."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from avatar.cli.arguments import PASSES, Between, OptionalFps, OptionalHead, OptionalPath
+from avatar.cli.outputs import Output, reserved
+from avatar.cli.progress import say, show
+from avatar.common.files import atomic_path, shown
+from avatar.common.frame_rate import MAX_FPS
+from avatar.errors import HeadsplatError
+
+if TYPE_CHECKING:
+    from avatar.facs.table import FacsTable
+    from avatar.readout.report import TakeReport
+    from avatar.readout.take import Loudness
+    from avatar.types import Motion
+
+#: Files that are read as motions; any other file is a video.
+_MOTIONS = (".csv", ".json", ".npz", ".npy", ".txt", ".pkl")
+#: A video is tracked in frames of this size: only the track is used.
+_TRACKED_SIZE, _MAX_FRAMES = 256, 100_000
+CONSENT = "A reading describes a person's face: make it only of someone who has agreed (docs/guides/reading.md)."
+
+
+@dataclass(frozen=True)
+class MotionReport:
+    """Report what a face does: action units, emotions, gaze, blinks, gestures, speech, as text, JSON or a table."""
+
+    file: Annotated[Positional[Path], arg(metavar="FILE|CAPTURE|VIDEO")]
+    """an expression file, a capture folder, or a video, which is tracked first"""
+    out: Annotated[UseAppendAction[tuple[Path, ...]], arg(aliases=["-o"], metavar="PATH")] = ()
+    """also write the report: .json, .txt, or .csv with a line for every frame; several are possible"""
+    json: bool = False
+    """print JSON; with --text the text goes to stderr"""
+    text: bool = False
+    """print the text, which is the default"""
+    table: OptionalPath = None
+    """a TOML file with another table of action units and emotions"""
+    resting: Annotated[bool, arg(help_behavior_hint="(default: removed)")] = True
+    """do not remove the resting face that the take shows"""
+    rate: Annotated[float, Between(0.01, MAX_FPS)] = 10.0
+    """frames a second in the JSON; events are found in all frames"""
+    contributions: bool = False
+    """write what each weight adds to every label, in every frame of the JSON"""
+    passes: Annotated[int, PASSES] = 5
+    """landmark passes of a video, as for `headsplat capture`"""
+    motion_head: OptionalHead = None
+    """the head model (FLAME's file) that the motion's expressions were made for"""
+    motion_fps: OptionalFps = None
+    """frame rate of a motion file without times"""
+    overwrite: bool = False
+    """replace outputs that exist"""
+
+    def run(self) -> int:
+        """Read and report; returns the exit code."""
+        from avatar.facs.table import FacsTable
+
+        outputs = [Output(path, suffixes=(".json", ".txt", ".csv")) for path in self.out]
+        with reserved(outputs, (self.file, self.table, self.motion_head), overwrite=self.overwrite):
+            report = self._report(FacsTable.load(self.table))
+            for path in self.out:
+                write_report(report, path)
+            if self.json:
+                for part in report.json_parts():
+                    print(part, end="")
+            if self.text and self.json:
+                say(report.to_text())
+            elif not self.json:
+                show(report.to_text())
+        return 0
+
+    def _report(self, table: FacsTable) -> TakeReport:
+        from avatar.readout.report import TakeReport
+        from avatar.readout.take import read_take
+
+        with ExitStack() as stack:
+            motion, loudness = self._motion(stack)
+        take = read_take(motion, table, resting=self.resting, loudness=loudness)
+        return TakeReport(take, shown(self.file.name), self.rate, self.contributions)
+
+    def _motion(self, stack: ExitStack) -> tuple[Motion, Loudness | None]:
+        """The motion with ARKit's names, and the sound of a video."""
+        from avatar.driving.motion_source import load_motion_source
+        from avatar.head import load_head
+        from avatar.motion import load_bridge
+        from avatar.motion.from_capture import space_of
+
+        path, loudness = self.file, None
+        if path.is_file() and path.suffix.lower() not in _MOTIONS:
+            from avatar.readout.sound import read_loudness
+
+            say(CONSENT)
+            loudness = read_loudness(path)
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            path = track_video(path, Path(folder) / "track.capture", self.passes)
+        source = load_motion_source(path, self.motion_head, self.motion_fps, log=say)
+        motion = source.motion
+        if motion.space != "arkit52" and source.head is not None:
+            embedded = load_head()
+            motion = load_bridge(source.head, embedded).motion(motion, space_of(embedded))
+        return motion, loudness
+
+
+def track_video(video: Path, out: Path, passes: int) -> Path:
+    """Capture `video` into the folder `out`, which is returned, for its track only."""
+    from avatar.cli.capture import CaptureRequest, make_capture
+
+    request = CaptureRequest((video,), out, max_frames=_MAX_FRAMES, max_size=_TRACKED_SIZE, passes=passes)
+    if request.of_photos:
+        raise HeadsplatError(f"{shown(video)}: a photo, which shows no motion; give a video, or a motion file")
+    make_capture(request, overwrite=False)
+    return out
+
+
+def write_report(report: TakeReport, path: Path) -> None:
+    """Write the report as its suffix says, whole or not at all."""
+    kinds = {".json": report.json_parts, ".csv": report.csv_lines, ".txt": lambda: [report.to_text() + "\n"]}
+    lines = kinds[path.suffix.lower()]()
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace") as stream:
+        stream.writelines(lines)
