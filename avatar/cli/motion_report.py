@@ -46,6 +46,8 @@ class MotionReport:
     """a TOML file with another table of action units and emotions"""
     resting: Annotated[bool, arg(help_behavior_hint="(default: removed)")] = True
     """do not remove the resting face that the take shows"""
+    own_range: bool = False
+    """scale every expression by how far it goes in this take, so that people compare; the take must show wide ones"""
     rate: Annotated[float, Between(0.01, MAX_FPS)] = 10.0
     """frames a second in the JSON; events are found in all frames"""
     contributions: bool = False
@@ -79,15 +81,15 @@ class MotionReport:
 
     def _report(self, table: FacsTable) -> TakeReport:
         from avatar.readout.report import TakeReport
-        from avatar.readout.take import read_take
+        from avatar.readout.take import ReadOptions, read_take
 
         with ExitStack() as stack:
-            motion, loudness = self._motion(stack)
-        take = read_take(motion, table, resting=self.resting, loudness=loudness)
+            motion, loudness, tracked = self._motion(stack)
+        take = read_take(motion, table, ReadOptions(self.resting, self.own_range, tracked), loudness)
         return TakeReport(take, shown(self.file.name), self.rate, self.contributions)
 
-    def _motion(self, stack: ExitStack) -> tuple[Motion, Loudness | None]:
-        """The motion with ARKit's names, and the sound of a video."""
+    def _motion(self, stack: ExitStack) -> tuple[Motion, Loudness | None, bool]:
+        """The motion with ARKit's names, the sound of a video, and whether landmarks were tracked."""
         from avatar.driving.motion_source import load_motion_source
         from avatar.head import load_head
         from avatar.motion import load_bridge
@@ -106,7 +108,7 @@ class MotionReport:
         if motion.space != "arkit52" and source.head is not None:
             embedded = load_head()
             motion = load_bridge(source.head, embedded).motion(motion, space_of(embedded))
-        return motion, loudness
+        return motion, loudness, source.capture is not None
 
 
 def track_video(video: Path, out: Path, passes: int) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ MICRO_SECONDS = 0.5
 #: A closure of the lids that is shorter is a blink.
 BLINK_SECONDS = 0.5
 LEAST_SECONDS = 0.08
+#: Seconds that probabilities are averaged over, and pause within one face of an emotion.
+_STEADY, _PAUSE = 0.15, 0.3
 #: A peak stands out from what surrounds it by this part of its height; it begins and ends at this part of that.
 _STANDS_OUT, _FOOT = 0.4, 0.75
 _CLOSED, _WINK_OPEN = 0.5, 0.4  # weights of a lid: closed, and open beside a wink
@@ -100,13 +102,26 @@ def unit_events(sides: Floats, time: Floats, keys: Sequence[str], names: Sequenc
     return found
 
 
-def emotion_events(distribution: Floats, time: Floats, labels: Sequence[str], least: float = 0.5) -> list[Event]:
-    """Events of the emotions (all labels but the last two) whose probability reaches `least`."""
-    found = []
+def emotion_events(
+    distribution: Floats, time: Floats, labels: Sequence[str], rate: float, least: float = 0.5
+) -> list[Event]:
+    """Events of the emotions (all labels but the last two) whose probability reaches `least`.
+
+    Events of one emotion with a short pause between, such as a syllable, are one.
+    """
+    smooth = moving_mean(np.asarray(distribution, np.float64), _STEADY, rate)
+    found: list[Event] = []
     for column, label in enumerate(labels[:-2]):
-        for _, event in peaks(np.asarray(distribution[:, column], np.float64), time, least, 0.12):
-            found.append(_named(event, "emotion", label, micro=event.seconds < MICRO_SECONDS))
-    return found
+        run: Event | None = None
+        for _, event in peaks(smooth[:, column], time, least, 0.12):
+            if run is not None and event.onset - run.offset <= _PAUSE:
+                best = max(run, event, key=lambda one: one.peak)
+                run = replace(best, kind="emotion", name=label, onset=run.onset, offset=event.offset)
+                continue
+            found += [] if run is None else [run]
+            run = replace(event, kind="emotion", name=label)
+        found += [] if run is None else [run]
+    return [replace(event, micro=event.seconds < MICRO_SECONDS) for event in found]
 
 
 def lid_events(closure: Floats, time: Floats) -> list[Event]:

@@ -24,6 +24,7 @@ from avatar.readout.signals import (
     mean_pose,
     resting_face,
     rotation_matrices,
+    without_opposed,
     without_resting,
 )
 from avatar.types import ROOT
@@ -81,7 +82,7 @@ def frame_reading(
         joint_rot: [J,3] axis-angle radians.
         table: None: headsplat's own.
     """
-    return LiveReader(table, resting=np.zeros(len(ARKIT_52))).read(names, weights, joint_rot, 0.0)
+    return LiveReader(table, np.zeros(len(ARKIT_52)), tracked=False).read(names, weights, joint_rot, 0.0)
 
 
 @dataclass(eq=False)
@@ -90,6 +91,7 @@ class LiveReader:
 
     table: FacsTable | None = None
     resting: Floats | None = None  # [52] known weights of the resting face; None: learned
+    tracked: bool = True  # the weights are of a tracker of landmarks (a camera), not of a phone's depth sensor
     reference: Floats | None = None  # [3,3] known mean pose of the head; None: learned
     _names: tuple[str, ...] = ()
     _columns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -129,6 +131,7 @@ class LiveReader:
         raw = arkit_weights(np.asarray(weights, np.float64)[None], self._columns)
         self._learn(raw[0], rotation)
         net = without_resting(raw, self._rest)
+        net = without_opposed(net) if self.tracked else net
         sides = self._units.sides(net)
         head = head_angles(rotation, self._pose)[0]
         self._follow(time, float(self._units.gap(raw)[0]), head)

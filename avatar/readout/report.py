@@ -40,6 +40,7 @@ DEFINITIONS = {
     "time": "seconds after the first frame",
     "micro": f"a movement of the face shorter than {MICRO_SECONDS} s, outside of speech",
     "contributions": "what each expression weight adds to the score of a label; the sum with `constant` is the score",
+    "own_range": "weights that count as 1, where the expressions were scaled by how far they go in this take",
     "resting_face": "weights that are removed before anything is read: their median over this take, at most 0.45",
 }
 
@@ -123,6 +124,9 @@ class TakeReport:
                 "frames_with_face": int(take.face.sum()),
                 "speech_from": take.speech_source,
                 "resting_face": rest,
+                "own_range": {
+                    name: _round(value) for name, value in zip(ARKIT_52, take.reach, strict=True) if value < 1
+                },
                 "notes": list(take.notes),
             },
             "units": {unit.key: {"name": unit.name, "muscles": unit.muscles} for unit in take.table.units},

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 EYE_SIDE, EYE_UP, EYE_DOWN = 28.0, 22.0, 26.0
 #: A resting face is not learned from fewer frames, and no weight of it exceeds this: a smile throughout stays a smile.
 MIN_RESTING_FRAMES, MAX_RESTING = 30, 0.45
+#: The range of a weight is not learned from less.
+LEAST_RANGE = 0.15
 #: Lip movement is speech if it changes direction often enough (syllables) and far enough.
 SPEECH_WINDOW = 1.6  # seconds
 _SYLLABLE, _TREND = 0.06, 0.5  # seconds, of the band-pass
@@ -35,6 +37,8 @@ for _name, _yaw, _pitch in (
     ("eyeLookDownLeft", 0, -EYE_DOWN), ("eyeLookDownRight", 0, -EYE_DOWN),
 ):  # fmt: skip
     _GAZE[ARKIT_52.index(_name)] = _yaw / 2, _pitch / 2
+_WIDE = [ARKIT_52.index(f"eyeWide{side}") for side in ("Left", "Right")]
+_SQUINT = [ARKIT_52.index(f"eyeSquint{side}") for side in ("Left", "Right")]
 _EYES = np.array([name.startswith("eyeLook") for name in ARKIT_52])
 
 
@@ -93,6 +97,37 @@ def resting_face(weights: ArrayLike) -> Floats:
 def without_resting(weights: ArrayLike, rest: Floats) -> Floats:
     """Weights [T,52] above those of the resting face [52], scaled so that 1 stays 1."""
     return np.asarray(np.clip((np.asarray(weights, np.float64) - rest) / (1 - rest), 0, 1))
+
+
+def without_opposed(weights: Floats) -> Floats:
+    """Tracked weights [T,52] in which upper lids that rise and lids that tighten no longer appear at once.
+
+    Landmarks show the opening of the eye, which eyeWide increases and eyeSquint reduces; a tracker of landmarks finds
+    only their difference. What both have in common is removed.
+    """
+    out = np.array(weights, np.float64)
+    common = np.minimum(out[:, _WIDE], out[:, _SQUINT])
+    out[:, _WIDE] -= common
+    out[:, _SQUINT] -= common
+    return out
+
+
+def own_range(weights: ArrayLike) -> Floats:
+    """How far each weight goes in frames [T,52], the 99th percentile; 1 for a weight that stays below LEAST_RANGE.
+
+    Left and right of an expression have the larger of both.
+    """
+    reached = np.quantile(np.asarray(weights), 0.99, axis=0) if np.size(weights) else np.zeros(len(ARKIT_52))
+    other = [ARKIT_52.index(_mirrored(name)) for name in ARKIT_52]
+    reached = np.maximum(reached, reached[other])
+    return np.asarray(np.where((reached < LEAST_RANGE) | _EYES, 1.0, reached))
+
+
+def _mirrored(name: str) -> str:
+    for side, other in (("Left", "Right"), ("Right", "Left")):
+        if name.endswith(side) and name.removesuffix(side) not in ("jaw", "mouth"):
+            return name.removesuffix(side) + other
+    return name
 
 
 def frame_rate(time: Sequence[float] | Floats) -> float:

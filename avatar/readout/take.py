@@ -23,9 +23,11 @@ from avatar.readout.signals import (
     head_angles,
     lip_speech,
     mean_pose,
+    own_range,
     resting_face,
     rotation_matrices,
     sound_speech,
+    without_opposed,
     without_resting,
 )
 from avatar.types import ROOT, Motion
@@ -38,6 +40,15 @@ _NO_EVENTS = ("AU43", "AU61", "AU62", "AU63", "AU64")
 #: Speech activity from which a short event of the mouth is speech and no micro-expression.
 _TALKS = 0.3
 _LIDS = [ARKIT_52.index("eyeBlinkLeft"), ARKIT_52.index("eyeBlinkRight")]
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a motion is read."""
+
+    resting: bool = True  # remove the resting face of the person, learned from the take
+    own_range: bool = False  # scale every weight by how far it goes in the take
+    tracked: bool = False  # the weights are of a tracker of landmarks: see `without_opposed`
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +67,8 @@ class Take:
     time: NDArray[np.float64]  # [T] seconds
     face: NDArray[np.bool_]  # [T] whether there is a face
     rest: NDArray[np.float64]  # [52] weights of the resting face, which are removed
-    weights: Floats  # [T,52] above the resting face
+    reach: NDArray[np.float64]  # [52] weights that count as 1; 1 without own_range
+    weights: Floats  # [T,52] above the resting face, over `reach`
     sides: Floats  # [T,U,2]
     gap: Floats  # [T] millimeters between the lips
     speech: Floats  # [T] 0..1
@@ -87,7 +99,7 @@ class Take:
         names = [key for key in self.table.keys if key not in _NO_EVENTS]
         found = [
             *unit_events(self.sides, self.time, self.table.keys, names, self.table.letters[1]),
-            *emotion_events(self.distribution, self.time, self.table.labels),
+            *emotion_events(self.distribution, self.time, self.table.labels, self.rate),
             *lid_events(np.asarray(self.weights[:, _LIDS], np.float64), self.time),
             *gesture_events(np.asarray(self.head, np.float64), self.time, self.rate),
         ]
@@ -112,20 +124,23 @@ class Take:
 
 
 def read_take(
-    motion: Motion, table: FacsTable | None = None, *, resting: bool = True, loudness: Loudness | None = None
+    motion: Motion,
+    table: FacsTable | None = None,
+    options: ReadOptions | None = None,
+    loudness: Loudness | None = None,
 ) -> Take:
     """Read a motion.
 
     Args:
         motion: T frames with ARKit's names.
         table: None: headsplat's own.
-        resting: remove the resting face of the person, learned from the take.
+        options: None for the defaults.
         loudness: of the take's sound; None: speech is read from the lips only.
 
     Raises:
         HeadsplatError: a motion without frames, or without any of ARKit's expressions.
     """
-    table = table or FacsTable.load()
+    table, options = table or FacsTable.load(), options or ReadOptions()
     if not len(motion):
         raise HeadsplatError("the motion has no frames; give another file")
     columns = arkit_columns(motion.names)
@@ -141,43 +156,67 @@ def read_take(
     time = motion.time.numpy().astype(np.float64)
     joint_rot = motion.joint_rot.numpy()
     face = np.ones(len(time), bool) if motion.confidence is None else motion.confidence.numpy() > 0
-    weights = np.concatenate(
+    raw = np.concatenate(
         [arkit_weights(motion.weights[part].numpy(), columns).astype(np.float32) for part in _parts(len(time))]
     )
-    weights[~face] = 0
-    rest = resting_face(weights[face]) if resting else np.zeros(len(ARKIT_52))
-    if resting and face.sum() < MIN_RESTING_FRAMES:
+    raw[~face] = 0
+    if options.resting and face.sum() < MIN_RESTING_FRAMES:
         notes.append("too few frames with a face to learn the resting face; weights are read as they are")
-    poses = rotation_matrices(joint_rot[face, ROOT])
-    reference = mean_pose(poses) if face.any() else np.eye(3)
-    return _read(table, time, face, rest, weights, joint_rot, reference, loudness, tuple(notes))
+    reference = mean_pose(rotation_matrices(joint_rot[face, ROOT])) if face.any() else np.eye(3)
+    frames = _Frames(table, options, time, face, raw, joint_rot, reference, tuple(notes))
+    return frames.read(loudness)
 
 
-def _read(
-    table: FacsTable, time: NDArray[np.float64], face: NDArray[np.bool_], rest: NDArray[np.float64], raw: Floats,
-    joint_rot: Floats, reference: NDArray[np.float64], loudness: Loudness | None, notes: tuple[str, ...],
-) -> Take:  # fmt: skip
-    units, emotions, count = UnitReader(table), EmotionReader(table), len(time)
-    gap = units.gap(raw).astype(np.float32)
-    lips = lip_speech(gap.astype(np.float64), frame_rate(time))
-    speech = lips if loudness is None else sound_speech(loudness.decibels, loudness.time, time, lips)
-    weights, sides = np.zeros_like(raw), np.zeros((count, len(table.units), 2), np.float32)
-    distribution = np.zeros((count, len(table.labels)), np.float32)
-    affect = np.zeros((2, count), np.float32)
-    for part in _parts(count):
-        net = without_resting(raw[part], rest)
-        weights[part], sides[part] = net, units.sides(net)
-        read = emotions(sides[part], speech[part])
-        distribution[part], affect[0, part], affect[1, part] = read.distribution, read.valence, read.arousal
-    gaze, head = gaze_angles(raw, joint_rot), head_angles(joint_rot, reference)
-    for values in (weights, sides, distribution, affect.T, gaze, head):
-        values[~face] = 0
-    speech = np.where(face, speech, 0.0)
-    source = "lips" if loudness is None else "sound and lips"
-    return Take(
-        table, time, face, rest, weights, sides, gap, speech.astype(np.float32), source, distribution, affect[0],
-        affect[1], gaze.astype(np.float32), head.astype(np.float32), notes,
-    )  # fmt: skip
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """The input of a take."""
+
+    table: FacsTable
+    options: ReadOptions
+    time: NDArray[np.float64]  # [T]
+    face: NDArray[np.bool_]  # [T]
+    raw: Floats  # [T,52]
+    joint_rot: Floats  # [T,J,3]
+    reference: NDArray[np.float64]  # [3,3] mean pose of the head
+    notes: tuple[str, ...]
+
+    def read(self, loudness: Loudness | None) -> Take:
+        """Read all frames."""
+        table, time, count = self.table, self.time, len(self.time)
+        units, emotions = UnitReader(table), EmotionReader(table)
+        gap = units.gap(self.raw).astype(np.float32)
+        lips = lip_speech(gap.astype(np.float64), frame_rate(time))
+        speech = lips if loudness is None else sound_speech(loudness.decibels, loudness.time, time, lips)
+        rest, reach, weights = self._calibrated()
+        sides = np.zeros((count, len(table.units), 2), np.float32)
+        distribution, affect = np.zeros((count, len(table.labels)), np.float32), np.zeros((2, count), np.float32)
+        for part in _parts(count):
+            sides[part] = units.sides(weights[part])
+            read = emotions(sides[part], speech[part])
+            distribution[part], affect[0, part], affect[1, part] = read.distribution, read.valence, read.arousal
+        gaze = gaze_angles(self.raw, self.joint_rot).astype(np.float32)
+        head = head_angles(self.joint_rot, self.reference).astype(np.float32)
+        for values in (weights, sides, distribution, affect.T, gaze, head):
+            values[~self.face] = 0
+        speech = np.where(self.face, speech, 0.0).astype(np.float32)
+        source = "lips" if loudness is None else "sound and lips"
+        return Take(
+            table, time, self.face, rest, reach, weights, sides, gap, speech, source, distribution, affect[0],
+            affect[1], gaze, head, self.notes,
+        )  # fmt: skip
+
+    def _calibrated(self) -> tuple[NDArray[np.float64], NDArray[np.float64], Floats]:
+        """The resting face [52], the range of the weights [52], and the weights [T,52] relative to both."""
+        none = np.zeros(len(ARKIT_52))
+        weights = np.empty_like(self.raw)
+        rest = resting_face(self.raw[self.face]) if self.options.resting else none
+        for part in _parts(len(weights)):
+            net = without_resting(self.raw[part], rest)
+            weights[part] = without_opposed(net) if self.options.tracked else net
+        reach = own_range(weights[self.face]) if self.options.own_range else none + 1
+        for part in _parts(len(weights)):
+            weights[part] = np.minimum(weights[part] / reach, 1)
+        return rest, reach, weights
 
 
 def _parts(count: int) -> Iterator[slice]:
