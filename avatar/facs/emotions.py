@@ -22,6 +22,8 @@ from avatar.facs.units import UnitReader
 Floats = NDArray[np.float64]
 #: The part of the stronger side by which the other one may be weaker before the difference counts as one-sided.
 ASYMMETRY = 0.3
+#: Intensity up to which speech explains a unit: mouths that speak do not grimace.
+SPOKEN = 0.6
 #: A less probable emotion is unknown.
 LEAST_CERTAIN = 0.5
 
@@ -49,7 +51,7 @@ class EmotionReader:
             sides: [T,U,2] intensities, from `UnitReader.sides`.
             speech: [T] or a number, 0..1, the speech activity: how much mouth shapes are explained by speech.
         """
-        plain = self._one_sided(np.asarray(sides, np.float64)) * self._unspoken(speech)
+        plain = self._unspoken(self._one_sided(np.asarray(sides, np.float64)), speech)
         scores, _ = self._scored(plain * self._weighting)
         logits = self.table.scores.sharpness * (scores - scores.max(1, keepdims=True))
         odds = np.exp(logits)
@@ -67,7 +69,7 @@ class EmotionReader:
             speech: as for a call.
         """
         units = UnitReader(self.table).attribution(weights)
-        evidence = self._one_sided(np.asarray(sides, np.float64)) * self._unspoken(speech) * self._weighting
+        evidence = self._unspoken(self._one_sided(np.asarray(sides, np.float64)), speech) * self._weighting
         _, slopes = self._scored(evidence)
         by_unit = (slopes * evidence[:, None, :]) @ np.eye(len(self.table.units))[self._column_units]
         found = np.zeros((len(evidence), len(self.table.labels), units.shape[2] + 1))
@@ -120,9 +122,10 @@ class EmotionReader:
         both = np.where(self._lateral, strong - alone, (strong + weak) / 2)
         return np.concatenate([both, alone[:, self._lateral]], 1)
 
-    def _unspoken(self, speech: ArrayLike) -> Floats:
+    def _unspoken(self, plain: Floats, speech: ArrayLike) -> Floats:
+        """The evidence [T,V] that speech does not explain: it explains no more than SPOKEN of an intensity."""
         activity = np.clip(np.asarray(speech, np.float64), 0, 1).reshape(-1, 1)
-        return np.asarray(1 - activity * self._speech)
+        return np.asarray(plain - activity * self._speech * np.minimum(plain, SPOKEN))
 
     def _scored(self, evidence: Floats) -> tuple[Floats, Floats]:
         """Scores [T,L], and the slopes [T,L,V] of each score by the evidence."""

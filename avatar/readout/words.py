@@ -108,7 +108,8 @@ def conclusion(take: Take) -> list[str]:
         if found:
             best = max(found, key=lambda event: event.peak)
             micro = sum(event.micro for event in found)
-            short = f", {micro} of them shorter than half a second" if micro else ""
+            which = "" if micro == len(found) else f"{micro} of them "
+            short = f", {which}shorter than half a second" if micro else ""
             lines.append(
                 f"A face of {name} is shown {times(len(found))}{short}; clearest at {best.apex - take.time[0]:.1f} s "
                 f"({_because(take, best)}). Confidence: {confidence(take, label)}."
@@ -143,7 +144,8 @@ def _weight(take: Take, event: Event) -> float:
 
 def _moment(take: Take, group: Sequence[Event]) -> str:
     start, end = group[0].onset - take.time[0], max(event.offset for event in group) - take.time[0]
-    units = sorted((event for event in group if event.kind == "unit"), key=lambda event: -event.peak)
+    strongest = {event.name: event for event in sorted(group, key=lambda event: event.peak) if event.kind == "unit"}
+    units = sorted(strongest.values(), key=lambda event: -event.peak)
     shown = ", ".join(unit_words(take, event) for event in units[:6])
     emotions = sorted((event for event in group if event.kind == "emotion"), key=lambda event: -event.peak)
     parts = [shown] if shown else []
