@@ -128,8 +128,8 @@ def confidence(take: Take, label: int) -> str:
     rows = take.face & (take.labels() == label)
     probability = float(take.distribution[rows, label].mean()) if rows.any() else 0.0
     level = (probability >= 0.6) + (probability >= 0.8)
-    level -= int(take.face.mean() < 0.9 or not take.rest.any() or (label < len(take.table.labels) - 2 and
-                 float(take.speech[rows].mean() if rows.any() else 0.0) > _SPEAKS))  # fmt: skip
+    spoken = float(take.speech[rows].mean()) if rows.any() else 0.0
+    level -= int(take.face.mean() < 0.9 or not take.rest.any() or spoken > _SPEAKS)
     return ("low", "medium", "high")[max(level, 0)]
 
 
@@ -190,7 +190,11 @@ def _gaze(take: Take) -> str:
 
 def _speech(take: Take) -> str:
     share = float((take.speech[take.face] >= _SPEAKS).mean())
-    way = "the sound and the lips" if take.speech_source != "lips" else "the movement of the lips, without sound"
+    way = (
+        "the sound and the lips"
+        if take.speech_source != "lips"
+        else "the lips without sound (fast grimaces count as speech)"
+    )
     return f"Speech: {_percent(share)} of the frames, read from {way}."
 
 
