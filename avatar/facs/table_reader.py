@@ -30,6 +30,8 @@ MAX_BYTES = 1 << 18
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file of at most MAX_BYTES; raises HeadsplatError."""
     name = shown(path)
+    if path.exists() and not path.is_file():
+        raise HeadsplatError(f"{name}: a folder or a device; give a TOML file")
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)

@@ -181,6 +181,19 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, content: bytes, mess
         FacsTable.load(tmp_path / "bad.toml")
 
 
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match="a folder or a device; give a TOML file"):
+        FacsTable.load(tmp_path)
+
+
+def test_the_guide_shows_the_units_and_emotions_of_the_table() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "guides" / "reading.md").read_text(encoding="utf-8")
+    for unit in TABLE.units:
+        assert f"| {unit.key} | {unit.name} | {unit.muscles} | " in page
+    for emotion in TABLE.emotions:
+        assert f" | {emotion.valence:g}, {emotion.arousal:g} |" in page and f"| {emotion.name} | " in page
+
+
 def test_a_missing_table_is_reported(tmp_path: Path) -> None:
     with pytest.raises(HeadsplatError, match=r"none\.toml: no such table; check the path given to --table"):
         FacsTable.load(tmp_path / "none.toml")
