@@ -42,27 +42,43 @@ def load_config(path: str | Path, base: Config) -> Config:
     Raises:
         HeadsplatError: missing or malformed file, unknown key (with the nearest known one), wrong type or value.
     """
-    path = Path(path)
+    return apply_values(base, read_toml(Path(path)), str(path))
+
+
+def read_toml(
+    path: Path,
+    kind: str = "configuration file",
+    advice: str = "check the path given to --config",
+    most: int = MAX_BYTES,
+) -> Any:
+    """The table [str, Any] in the TOML file `path`.
+
+    Args:
+        path: the file.
+        kind: what the file should be, for error messages.
+        advice: what to do where it does not exist.
+        most: bytes that it may have.
+
+    Raises:
+        HeadsplatError: missing, malformed or too large.
+    """
     try:
-        values = toml_reader.loads(_text(path))
+        return toml_reader.loads(_text(path, kind, most))
     except FileNotFoundError as error:
-        raise HeadsplatError(f"{path}: no such configuration file; check the path given to --config") from error
+        raise HeadsplatError(f"{path}: no such {kind}; {advice}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise HeadsplatError(f"{path}: cannot read the configuration file ({error})") from error
+        raise HeadsplatError(f"{path}: cannot read the {kind} ({error})") from error
     except toml_reader.TOMLDecodeError as error:
         raise HeadsplatError(f"{path}: not valid TOML ({error}); correct that line") from error
     except (RecursionError, ValueError) as error:  # deep nesting; an integer of thousands of digits
-        raise HeadsplatError(f"{path}: not a configuration file ({str(error)[:80]}); give settings only") from error
-    return apply_values(base, values, str(path))
+        raise HeadsplatError(f"{path}: not a {kind} ({str(error)[:80]}); give settings only") from error
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, kind: str, most: int) -> str:
     with path.open("rb") as stream:
-        data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise HeadsplatError(
-            f"{path}: larger than {MAX_BYTES >> 10} KB, which no configuration file is; check its path"
-        )
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise HeadsplatError(f"{path}: larger than {most >> 10} KB, which no {kind} is; check its path")
     return data.decode("utf-8")
 
 

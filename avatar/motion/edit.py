@@ -114,7 +114,7 @@ def resample(motion: Motion, fps: float, start: float | None = None, end: float 
     step = float(np.median(np.diff(times)))
     if 1 / fps > 1.5 * step:
         motion = smooth(motion, 1 / fps - step)
-    return with_gap_note(_sampled(motion, new_times), gaps(motion, first, last))
+    return with_gap_note(sampled(motion, new_times), gaps(motion, first, last))
 
 
 def with_gap_note(motion: Motion, found: Sequence[tuple[float, float]]) -> Motion:
@@ -129,7 +129,7 @@ def with_gap_note(motion: Motion, found: Sequence[tuple[float, float]]) -> Motio
 def interpolate_lost_frames(motion: Motion) -> Motion:
     """The motion with frames without a face (confidence 0) interpolated from their neighbors; confidence stays 0."""
     has_face = _has_face(motion)
-    return motion if has_face.all() or not has_face.any() else _sampled(motion, motion.time.numpy())
+    return motion if has_face.all() or not has_face.any() else sampled(motion, motion.time.numpy())
 
 
 def trim(motion: Motion, start: float | None = None, end: float | None = None) -> Motion:
@@ -261,8 +261,8 @@ def _has_face(motion: Motion) -> Tensor:
     return torch.ones(len(motion), dtype=torch.bool) if motion.confidence is None else motion.confidence > 0
 
 
-def _sampled(motion: Motion, new_times: np.ndarray) -> Motion:
-    """The motion at `new_times` [n], interpolated from frames with a face."""
+def sampled(motion: Motion, new_times: np.ndarray) -> Motion:
+    """The motion at `new_times` [n] seconds, in any order, interpolated from frames with a face."""
     times, has_face = motion.time.numpy(), _has_face(motion)
     known = motion[has_face] if has_face.any() else motion
     between = Interpolation.at(known.time.numpy(), new_times)

@@ -16,6 +16,7 @@ from imgui_bundle import imgui
 
 from avatar.common.latency import LatencyMeter
 from avatar.driving.live import LiveStats
+from avatar.mixing.presets import PRESETS
 from viewer.gui.panels import PANELS, Panel
 from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel
@@ -23,7 +24,6 @@ from viewer.gui.panels.shortcuts import SHORTCUTS
 from viewer.gui.panels.timeline import time_text, timeline_panel
 from viewer.gui.panels.view import view_panel
 from viewer.session.edits import Change, Edit, SelectSource, SetAppearance
-from viewer.session.expressions import PRESETS
 from viewer.session.mix import Mix
 from viewer.session.state import SLIDERS, TIMELINE, AvatarInfo, Sliders, SourceChoice, State, Status, Timeline
 

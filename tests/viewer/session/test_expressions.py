@@ -6,9 +6,8 @@ import pytest
 
 from avatar.cli.arguments import parse_angles, parse_weights
 from avatar.head.arkit import ARKIT_52
+from avatar.mixing.presets import PRESETS, Preset
 from viewer.session.expressions import (
-    PRESETS,
-    Preset,
     as_text,
     at_rest,
     counterpart,

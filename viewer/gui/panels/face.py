@@ -8,10 +8,11 @@ from dataclasses import replace
 from imgui_bundle import imgui
 
 from avatar.head.arkit import ARKIT_52
+from avatar.mixing.presets import PRESETS
 from viewer.gui.panels.pose import pose_sliders
 from viewer.gui.panels.widgets import label, select_button, slider
 from viewer.session.edits import Change, Edit
-from viewer.session.expressions import PRESETS, as_text, at_rest, groups, matching, rows, with_weight
+from viewer.session.expressions import as_text, at_rest, groups, matching, rows, with_weight
 from viewer.session.state import SLIDERS, Sliders, State
 
 _LABEL_WIDTH = 8.2  # of the text before a slider, in heights of the font
