@@ -162,8 +162,8 @@ def chosen_frames(span: slice, count: int) -> range:
     return chosen
 
 
-def parse_gain(entries: Sequence[str]) -> dict[str, float]:
-    """Parse entries such as `mouth=1.2,head=0.5` to factors by name.
+def parse_gain(entries: Sequence[str], option: str = "--gain") -> dict[str, float]:
+    """Parse entries such as `mouth=1.2,head=0.5` of an option to factors by name.
 
     Raises:
         HeadsplatError: not a factor, or a duplicate name.
@@ -173,9 +173,9 @@ def parse_gain(entries: Sequence[str]) -> dict[str, float]:
         name, _, text = part.partition("=")
         name, factor = name.strip(), _number(text)
         if not name or factor is None:
-            raise HeadsplatError(f"--gain: {part!r} is not a factor; give NAME=NUMBER, such as mouth=1.2,head=0.5")
+            raise HeadsplatError(f"{option}: {part!r} is not a factor; give NAME=NUMBER, such as mouth=1.2,head=0.5")
         if name in factors:
-            raise HeadsplatError(f"--gain: {name} is given twice; give one factor for it")
+            raise HeadsplatError(f"{option}: {name} is given twice; give one factor for it")
         factors[name] = factor
     return factors
 

@@ -13,14 +13,15 @@ from torch import Tensor
 
 from avatar.cli.appearance import read_in_appearance
 from avatar.cli.arguments import parse_gain
+from avatar.cli.mix_sources import load_source
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.progress import say
 from avatar.cli.render_inputs import fit_camera, following_camera, is_trained_on, resample, stored_camera
 from avatar.common.files import shown
 from avatar.data.capture_folder import Capture
-from avatar.driving.driver import DriveOptions, drive
-from avatar.driving.motion_source import load_motion_source
+from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.spoken import drive_spoken
+from avatar.mixing.sources import is_made
 from avatar.model.avatar import Avatar
 from avatar.model.light.relight import Relighting, relit
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
@@ -87,21 +88,24 @@ class DrivingSource:
     motion: Motion
     options: DriveOptions
     edited: bool  # whether any option differs from its default
-    spoken: bool = False  # the motion of a speaking face, not of a recorded person
+    spoken: bool = False  # the motion of a face that speaks or was made of layers, not of a recorded person
 
     @staticmethod
     def load(path: Path, options: MotionOptions) -> DrivingSource:
         """Read the capture folder or motion file `path` and edit the motion as in `options`."""
-        source = load_motion_source(path, options.motion_head, options.motion_fps, log=say)
+        source = load_source(path, options.motion_head, options.motion_fps)
         motion = gain(smooth(source.motion, options.smooth), parse_gain(options.gain))
-        drive_options = DriveOptions(options.neutral, options.pose, options.travel, options.soft_clamp, source.head)
-        return DrivingSource(source.label, source.capture, motion, drive_options, options != MotionOptions())
+        made = options.neutral == "zero" or (options.neutral == "resting" and is_made(motion))
+        neutral: Neutral = "as-is" if options.neutral == "as-is" else "resting"
+        drive_options = DriveOptions(neutral, options.pose, options.travel, options.soft_clamp, source.head)
+        return DrivingSource(source.label, source.capture, motion, drive_options, options != MotionOptions(), made)
 
     @staticmethod
     def of_speech(label: str, motion: Motion, options: MotionOptions) -> DrivingSource:
         """The `motion` of a speaking face, edited as in `options`."""
         motion = gain(smooth(motion, options.smooth), parse_gain(options.gain))
-        drive_options = DriveOptions(options.neutral, options.pose, options.travel, options.soft_clamp)
+        neutral: Neutral = "as-is" if options.neutral == "as-is" else "resting"
+        drive_options = DriveOptions(neutral, options.pose, options.travel, options.soft_clamp)
         return DrivingSource(label, None, motion, drive_options, edited=True, spoken=True)
 
     def drive(self, path: Path, fps: float | None, appearance: str | None = None) -> DrivenAvatar:

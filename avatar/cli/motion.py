@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, OptionalPath, Out, parse_gain
+from avatar.cli.motion_mix import MotionMix
 from avatar.cli.motion_speak import MotionSpeak
 from avatar.cli.motion_report import MotionReport
 from avatar.cli.outputs import Output, reserved
@@ -44,10 +45,10 @@ class MotionInfo:
 
     def run(self) -> int:
         """Print the summary; returns the exit code."""
-        from avatar.driving.motion_source import load_motion_source
+        from avatar.cli.mix_sources import load_source
         from avatar.motion.summary import MotionSummary
 
-        source = load_motion_source(self.file, self.motion_head, self.motion_fps, log=say)
+        source = load_source(self.file, self.motion_head, self.motion_fps)
         found = MotionSummary.of(source.motion, str(self.file))
         report = None
         if self.avatar is not None:
@@ -98,10 +99,10 @@ class MotionConvert:
             return self._convert(factors, span)
 
     def _convert(self, factors: dict[str, float], span: tuple[float | None, float | None]) -> int:
-        from avatar.driving.motion_source import load_motion_source
+        from avatar.cli.mix_sources import load_source
         from avatar.motion import write_motion
 
-        source = load_motion_source(self.file, self.motion_head, self.motion_fps, log=say)
+        source = load_source(self.file, self.motion_head, self.motion_fps)
         motion = edit_motion(source.motion, span, self.smooth, self.fps, factors)
         if self.to_head is not None:
             motion = retarget_motion(motion, source.head, self.to_head)
@@ -119,6 +120,7 @@ class MotionCommand:
     action: OmitArgPrefixes[
         Annotated[MotionInfo, subcommand("info", prefix_name=False)]
         | Annotated[MotionConvert, subcommand("convert", prefix_name=False)]
+        | Annotated[MotionMix, subcommand("mix", prefix_name=False)]
         | Annotated[MotionSpeak, subcommand("speak", prefix_name=False)]
         | Annotated[MotionReport, subcommand("report", prefix_name=False)]
     ]

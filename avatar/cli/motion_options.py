@@ -18,9 +18,9 @@ class MotionOptions:
     """the head model (FLAME's file) that the motion's expressions were made for"""
     motion_fps: OptionalFps = None
     """frame rate of a motion file without times"""
-    neutral: Literal["resting", "as-is"] = "resting"
+    neutral: Literal["resting", "as-is", "zero"] = "resting"
     """resting: the neutral expression of the recorded person maps to that of the avatar; as-is: weights are not
-    changed"""
+    changed; zero: zero weights map to the avatar's, as in a motion that was made (of `motion mix`: by itself)"""
     pose: Literal["relative", "absolute", "still"] = "relative"
     """head rotation. relative: from the mean pose of the recording, applied to the mean pose of the avatar; absolute:
     as recorded; still: no rotation"""

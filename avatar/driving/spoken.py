@@ -70,7 +70,7 @@ def drive_spoken(avatar: Avatar, motion: Motion, options: DriveOptions | None = 
     """Retarget the motion of a speaking face (`avatar.speech.speak`), which has no recorded person, to `avatar`.
 
     Its zero weights are the avatar's neutral expression with closed lips; with `options.neutral` "as-is" they are zero.
-    Its head rotates about the avatar's mean pose.
+    Its head rotates and moves about the avatar's mean pose.
 
     Args:
         avatar: the avatar to drive.
@@ -82,6 +82,7 @@ def drive_spoken(avatar: Avatar, motion: Motion, options: DriveOptions | None = 
     if driver.lip_closure is not None:
         resting = driver.lip_closure.close(avatar.neutral, avatar.neutral[None])
         driver = replace(driver, avatar_neutral=resting)
+    driver = replace(driver, mean_position=torch.zeros_like(driver.trained_range.mean_position))
     trained_range = driver.trained_range
     target = driver.target(motion.weights, motion.joint_rot, motion.translation)
     unclamped = trained_range.head_params(target)

@@ -11,11 +11,14 @@ import torch
 from avatar.common.photo_files import PHOTO_SUFFIXES
 from avatar.common.toml_config import read_toml
 from avatar.errors import HeadsplatError
+from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.mixing.keyframes import is_keyframes, keyframed_motion, read_keyframes
 from avatar.mixing.presets import PRESETS, preset_named
 from avatar.mixing.regions import NAMES
 from avatar.mixing.stack_file import MAX_BYTES, Kind, LayerSpec
-from avatar.types import JOINT_NAMES, Motion
+from avatar.model.neutral import resting_expression
+from avatar.motion.edit import head_rotation
+from avatar.types import JOINT_NAMES, NECK, ROOT, Motion
 
 SOUND_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma")
 FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
@@ -23,6 +26,10 @@ FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 _FILE_SUFFIXES = (
     *PHOTO_SUFFIXES, *SOUND_SUFFIXES, *FILM_SUFFIXES, ".toml", ".csv", ".json", ".npz", ".npy", ".frame", ".capture",
 )  # fmt: skip
+#: The note of a motion whose zero weights are the resting face.
+MADE = "made of layers: zero weights are the resting face"
+#: Fewer frames do not determine a resting face, as in `driving.driver`.
+MIN_RESTING_FRAMES = 30
 #: Sources that stay as they are: a face, not a movement.
 STATIC: tuple[Kind, ...] = ("preset", "emotion", "photo")
 
@@ -114,7 +121,37 @@ def load_source(layer: LayerSpec, kind: Kind, path: Path, loaders: Loaders, seed
         return framed(layer, Source(kind, keyframed_motion(read_keyframes(path)), False))
     if kind == "speech":
         return framed(layer, Source(kind, loaders.speech(path, layer.text, seed), True))
-    return framed(layer, Source(kind, loaders.motion(path, layer.head, layer.fps), True))
+    return framed(layer, Source(kind, _from_rest(loaders.motion(path, layer.head, layer.fps), layer), True))
+
+
+def is_made(motion: Motion) -> bool:
+    """Whether zero weights of a motion are the resting face: it was made of layers, not recorded."""
+    return MADE in motion.notes
+
+
+def _from_rest(motion: Motion, layer: LayerSpec) -> Motion:
+    """The motion with the recorded person's resting face and mean head pose at zero, full expressions at 1.
+
+    The driver does the same when it calibrates. Gaze has no resting face. What has too few frames, or was made of
+    layers, stays as it is.
+    """
+    known = motion if motion.confidence is None else motion[motion.confidence > 0]
+    if layer.neutral == "as-is" or is_made(motion) or len(known) < MIN_RESTING_FRAMES:
+        return motion
+    if not all(bool(value.isfinite().all()) for value in (motion.weights, motion.joint_rot, motion.translation)):
+        return motion  # `framed` refuses it
+    neutral = resting_expression(known.weights).clamp(0, 0.9)
+    neutral[[name.startswith("eyeLook") for name in motion.names]] = 0
+    mean = mean_rotation(head_rotation(known.joint_rot.double()))
+    joint_rot = motion.joint_rot.clone()
+    joint_rot[:, ROOT] = matrix_to_axis_angle(head_rotation(motion.joint_rot.double()) @ mean.T).to(joint_rot)
+    joint_rot[:, NECK] = 0
+    return replace(
+        motion,
+        weights=((motion.weights - neutral) / (1 - neutral)).clamp_min(0),
+        joint_rot=joint_rot,
+        translation=motion.translation - known.translation.mean(0),
+    )
 
 
 def framed(layer: LayerSpec, source: Source) -> Source:

@@ -11,16 +11,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from avatar.common.toml_config import read_toml
 from avatar.errors import HeadsplatError
 from avatar.mixing.amplify import amplified, without_contradictions
 from avatar.mixing.closures import ClosureReport, closed_frames, keep_closures
+from avatar.mixing.keyframes import is_keyframes
 from avatar.mixing.lag_smoothing import smoothed
 from avatar.mixing.layer import Canvas, Layer, combine
 from avatar.mixing.mouth import mouth_model
 from avatar.mixing.regions import EYELIDS, NAMES, REGIONS, Mask
 from avatar.mixing.report import LayerReport, MixReport
-from avatar.mixing.sources import Loaders, Source, framed, kind_of, load_source
-from avatar.mixing.stack_file import StackSpec, read_stack
+from avatar.mixing.sources import MADE, Loaders, Source, framed, kind_of, load_source
+from avatar.mixing.stack_file import MAX_BYTES, LayerSpec, StackSpec, read_stack, stack_of
 from avatar.motion.edit import even_times
 from avatar.types import JOINT_NAMES, Motion
 
@@ -52,9 +54,19 @@ class _Opened:
         return _Opened((*self.trail, place), self.done)
 
 
-def mix_file(path: Path, loaders: Loaders) -> Mix:
-    """Mix the stack file `path`; see `mix`."""
-    return mix(read_stack(path), loaders, _Opened((_place(path),)))
+def mix_file(path: Path, loaders: Loaders, fps: float | None = None) -> Mix:
+    """Mix the file `path`, a stack or keyframes, at `fps` frames per second or its own rate; see `mix`."""
+    content = read_toml(path, "stack file", "check its path", MAX_BYTES)
+    if is_keyframes(path, content):
+        spec = StackSpec((LayerSpec(str(path.absolute()), name=path.name),))
+    else:
+        spec = stack_of(content, path)
+    return mix_of_file(spec if fps is None else replace(spec, fps=fps), path, loaders)
+
+
+def mix_of_file(spec: StackSpec, path: Path, loaders: Loaders) -> Mix:
+    """Mix the stack `spec` that was read from the file `path`, which it must not contain; see `mix`."""
+    return mix(spec, loaders, _Opened((_place(path),)))
 
 
 def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix:
@@ -91,14 +103,14 @@ def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix
         frames = layer.frames(times, 1 / fps)
         strength = layer.strength(times, np.random.default_rng([spec.seed, number]))
         combine(canvas, layer, frames, strength)
-        notes += [f"{layer.spec.label}: {note}" for note in frames.notes]
+        notes += [f"{layer.spec.label}: {note}" for note in frames.notes if note != MADE]
         reports.append(LayerReport.of(layer))
         if number in speakers:
             gap = mouth_model().gap(np.where(layer.mask.names > 0, frames.weights, 0))
             closed |= closed_frames(gap, strength > 0, fps, spec.closures)
     motion, closures = _finished(spec, layers, canvas, times, closed, fps)
     report = MixReport(tuple(reports), len(times), fps, closures if speakers else None, tuple(dict.fromkeys(notes)))
-    return Mix(replace(motion, notes=report.notes), report)
+    return Mix(replace(motion, notes=(*report.notes, MADE)), report)
 
 
 def _finished(

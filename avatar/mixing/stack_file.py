@@ -20,6 +20,7 @@ from avatar.mixing.regions import Mask
 
 Kind = Literal["auto", "motion", "stack", "preset", "emotion", "keyframes", "photo", "speech"]
 Mode = Literal["auto", "replace", "add", "max"]
+Neutral = Literal["resting", "as-is"]
 #: Layers of a stack, and bytes of its file.
 MAX_LAYERS, MAX_BYTES = 64, 1 << 18
 #: Factor of a layer's gain at most, and range of its speed.
@@ -56,6 +57,8 @@ class LayerSpec:
     """show the last frame until the stack ends"""
     frame: int | None = None
     """only this frame of the source, as a face that stays"""
+    neutral: Neutral = "resting"
+    """of a recorded motion. resting: the resting face and the mean head pose become zero; as-is: nothing is changed"""
     gain: dict[str, float] = field(default_factory=dict)
     """factors by selector, before bounds"""
     pulse: Pulse | None = None
@@ -86,7 +89,7 @@ class LayerSpec:
     @property
     def label(self) -> str:
         """What messages call it."""
-        return self.name or self.source
+        return self.name or (Path(self.source).name if "/" in self.source else self.source)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "render": ("in/me.avatar", "--motion", "in/two.motion.npz", "--out", "new.mp4", "--size", "48"),
     "motion info": ("in/two.motion.npz",),
     "motion report": ("in/two.motion.npz",),
+    "motion mix": ("in/two.motion.npz", "--out", "new.motion.npz"),
     "motion convert": ("in/two.motion.npz", "--out", "new.csv"),
     "motion speak": ("in/videos/sound.wav", "--out", "new.csv"),
     "join": ("in/segments/0.mp4", "in/segments/6.mp4", "--out", "new.mp4"),

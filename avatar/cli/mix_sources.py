@@ -1,0 +1,89 @@
+"""Reading what drives an avatar, stacks of layers included, and the sources of their layers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avatar.cli.arguments import EMBEDDED
+from avatar.cli.progress import say
+
+if TYPE_CHECKING:
+    from avatar.driving.motion_source import MotionSource
+    from avatar.mixing.sources import Loaders
+    from avatar.types import Motion
+
+
+def load_source(path: Path, head: str | None = None, fps: float | None = None) -> MotionSource:
+    """Read an expression file, a capture folder, or a TOML file of layers or keyframes, which is mixed.
+
+    Args:
+        path: the file or folder.
+        head: name or file of the head model that the motion was made for; None: the capture's own, or not known.
+        fps: frames per second of a file without times; of layers, of the mix.
+
+    Raises:
+        HeadsplatError: it cannot be read.
+    """
+    from avatar.driving.motion_source import MotionSource, load_motion_source
+
+    if path.suffix.lower() != ".toml" or path.is_dir():
+        return load_motion_source(path, head, fps, log=say)
+    from avatar.mixing.stack import mix_file
+
+    mixed = mix_file(path, loaders(), fps)
+    say(f"{path.name}: mixed\n{mixed.report.to_text()}")
+    return MotionSource(path.name, mixed.motion, None, None)
+
+
+def loaders() -> Loaders:
+    """How the layers of a stack are read."""
+    from avatar.mixing.sources import Loaders
+
+    return Loaders(_motion, _photo, _speech, _emotion)
+
+
+def _motion(path: Path, head: str | None, fps: float | None) -> Motion:
+    """The motion of a file or a capture in ARKit's expressions, where its head model is known."""
+    from avatar.driving.motion_source import load_motion_source
+    from avatar.head import load_head
+    from avatar.motion import load_bridge
+
+    source = load_motion_source(path, head, fps, log=say)
+    if source.motion.space == "arkit52" or source.head is None:
+        return source.motion
+    return load_bridge(source.head, load_head(EMBEDDED)).motion(source.motion, "arkit52")
+
+
+def _photo(path: Path) -> Mapping[str, float]:
+    """The expression of a face in a photo, tracked as for `headsplat capture`."""
+    from avatar.data.capture_head import head_of
+    from avatar.motion.from_capture import motion_of
+    from capture.photos import capture_photos
+
+    say(f"{path.name}: reading the face")
+    with tempfile.TemporaryDirectory(prefix="headsplat-photo-") as folder:
+        capture = capture_photos([path], Path(folder) / "photo.capture")
+        motion = motion_of(capture, head_of(capture))
+    return dict(zip(motion.names, motion.weights[0].tolist(), strict=True))
+
+
+def _speech(path: Path, text: str | None, seed: int) -> Motion:
+    """The motion of a face that speaks a sound."""
+    from avatar.cli.speech_options import SpeechOptions
+    from avatar.speech.speaking import DEFAULT_FPS
+
+    options = SpeechOptions(text=text, seed=seed)
+    options.check(path)
+    return options.speak(path, DEFAULT_FPS)[0]
+
+
+def _emotion(text: str) -> Mapping[str, float]:
+    """The face that words describe."""
+    from avatar.facs.phrases import face_of_text
+    from avatar.facs.units import to_weights
+    from avatar.head.arkit import ARKIT_52
+
+    return dict(zip(ARKIT_52, to_weights(face_of_text(text).units).tolist(), strict=True))
