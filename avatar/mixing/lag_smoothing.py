@@ -1,14 +1,16 @@
-"""Smoothing with bounded lag that keeps small fast movements: a bilateral filter over time with a short look-ahead.
+"""Smoothing with bounded lag that keeps small fast movements: non-local means over time with a short look-ahead.
 
-Each value is averaged with those neighbors in time that differ from it by no more than noise does (Tomasi and Manduchi,
-"Bilateral filtering for gray and color images", ICCV 1998). A blink or a micro-expression differs by more and is not
-averaged away, which a low-pass filter of the same noise reduction would do. The window is symmetric, so the value
-belongs to its own time: live, it is known `lag` seconds later; offline, it has no lag at all.
+Each value is averaged with those neighbors in time that differ from it by no more than noise does, judged by three
+frames around each (Buades, Coll and Morel, "A non-local algorithm for image denoising", CVPR 2005). A blink or a
+micro-expression differs by more and is not averaged away, which a low-pass filter of the same noise reduction would do.
+The window is symmetric, so the value belongs to its own time: live, it is known `lag` seconds later; offline, it has no
+lag at all.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,8 +22,12 @@ from avatar.types import Motion
 
 #: Seconds: a longer look-ahead is no use live, and costs work offline.
 MAX_LAG = 0.5
-#: Standard deviations of the noise at which a neighbor has lost most of its weight.
-_REACH = 2.5
+#: Excess of a squared distance over that of noise at which a weight falls to 1/e, in variances of the noise.
+_EXCESS = 3.0
+#: Frames of a patch on each side of its center.
+_PATCH = 1
+#: Seconds: times closer than this are equal up to rounding.
+_SAME_TIME = 1e-6
 #: Numbers that are in memory for a block of frames, so that an hour needs no more than a minute.
 _BLOCK = 1 << 21
 
@@ -76,15 +82,14 @@ class LiveSmoother:
         else:
             latest = np.nan_to_num(latest, posinf=0.0, neginf=0.0)
         self._seen.append((time, latest))
-        slack = 1e-6
-        while self._seen[0][0] < time - 2 * self._lag - slack:
+        while self._seen[0][0] < time - 2 * self._lag - _SAME_TIME:
             self._seen.popleft()
         times = np.array([seen for seen, _ in self._seen])
-        center = int(np.searchsorted(times, time - self._lag - slack))
+        center = int(np.searchsorted(times, time - self._lag - _SAME_TIME))
         stacked = np.stack([seen for _, seen in self._seen])
-        near = np.abs(times - times[center]) <= self._lag + slack
-        differences = stacked[near] - stacked[center]
-        return float(times[center]), stacked[center] + _mean(differences, np.abs(differences), self._noise)
+        window = _Window(times, self._lag, np.array([center]))
+        step = window.mean(lambda base, other: stacked[other] - stacked[base], self._noise)
+        return float(times[center]), stacked[center] + step[0]
 
 
 def smoothed(motion: Motion, options: BoundedLag) -> Motion:
@@ -97,28 +102,25 @@ def smoothed(motion: Motion, options: BoundedLag) -> Motion:
     if options.lag <= 0 or len(motion) < 2:
         return motion
     times = motion.time.double().numpy()
-    reach = int((np.searchsorted(times, times + options.lag + 1e-6, "right") - np.arange(len(times)) - 1).max())
+    reach = _reach(times, options.lag)
     if reach < 1:
         return motion
-    flat = motion.weights.double().numpy()
-    travel = motion.translation.double().numpy()
+    flat, travel = motion.weights.double().numpy(), motion.translation.double().numpy()
     rotation = axis_angle_to_matrix(motion.joint_rot.double())
-    weights, moved, turned = np.empty_like(flat), np.empty_like(travel), torch.empty_like(rotation[..., 0])
+    weights, moved, turned = flat.copy(), travel.copy(), torch.empty_like(rotation[..., 0])
+
+    def relative(base: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return matrix_to_axis_angle(rotation[base].mT @ rotation[other]).numpy()
+
     block = max(1, _BLOCK // ((2 * reach + 1) * max(flat.shape[1], 15)))
     for start in range(0, len(times), block):
         rows = np.arange(start, min(start + block, len(times)))
-        near = rows[None] + np.arange(-reach, reach + 1)[:, None]
-        inside = (near >= 0) & (near < len(times))
-        near = near.clip(0, len(times) - 1)
-        inside &= np.abs(times[near] - times[rows]) <= options.lag + 1e-6
-        weights[rows] = flat[rows] + _mean(flat[near] - flat[rows], None, options.noise, inside)
-        step = travel[near] - travel[rows]
-        length = np.linalg.norm(step, axis=-1, keepdims=True)
-        moved[rows] = travel[rows] + _mean(step, length, options.noise_mm / 1000, inside)
-        relative = matrix_to_axis_angle(rotation[rows].mT @ rotation[near]).numpy()
-        angle = np.linalg.norm(relative, axis=-1, keepdims=True)
-        mean = _mean(relative, angle, np.radians(options.noise_degrees), inside)
-        turned[rows] = matrix_to_axis_angle(rotation[rows] @ axis_angle_to_matrix(torch.from_numpy(mean)))
+        window = _Window(times, options.lag, rows)
+        weights[rows] += window.mean(lambda base, other: flat[other] - flat[base], options.noise)
+        millimeter = options.noise_mm / 1000
+        moved[rows] += window.mean(lambda base, other: travel[other] - travel[base], millimeter, vectors=True)
+        step = window.mean(relative, np.radians(options.noise_degrees), vectors=True)
+        turned[rows] = matrix_to_axis_angle(rotation[rows] @ axis_angle_to_matrix(torch.from_numpy(step)))
     return replace(
         motion,
         weights=torch.from_numpy(weights).to(motion.weights),
@@ -127,19 +129,53 @@ def smoothed(motion: Motion, options: BoundedLag) -> Motion:
     )
 
 
-def _mean(
-    differences: np.ndarray, distance: np.ndarray | None, noise: np.ndarray | float, inside: np.ndarray | None = None
-) -> np.ndarray:
-    """Mean over axis 0 of differences [n,...] to the center, by how likely noise explains a distance.
+class _Window:
+    """The frames within `lag` seconds of each of some frames."""
 
-    Args:
-        differences: [n,...].
-        distance: of the same shape or with a last axis of 1; None: the size of each difference.
-        noise: standard deviation.
-        inside: [n,T] bool, which are in the window; None: all.
-    """
-    distance = np.abs(differences) if distance is None else distance
-    weight = np.exp(-0.5 * (distance / (_REACH * np.asarray(noise))) ** 2)
-    if inside is not None:
-        weight = weight * inside.reshape(*inside.shape, *[1] * (weight.ndim - 2))
-    return np.asarray((weight * differences).sum(0) / weight.sum(0))
+    def __init__(self, times: np.ndarray, lag: float, rows: np.ndarray) -> None:
+        """Args: times [T] in seconds; seconds; frames [R], consecutive."""
+        reach, last = _reach(times, lag), len(times) - 1
+        #: frames [R+2P], those of the patches of the outermost frames included, and their neighbors [n,R+2P]
+        around = np.arange(rows[0] - _PATCH, rows[-1] + _PATCH + 1)
+        near = around + np.arange(-reach, reach + 1)[:, None]
+        exists = (around >= 0) & (around <= last) & (near >= 0) & (near <= last)
+        self._base, self._near = around.clip(0, last), near.clip(0, last)
+        #: for each offset in a patch: its frames, and [n,R] which of them and of their neighbors are in the window
+        self._patch = []
+        for offset in range(-_PATCH, _PATCH + 1):
+            part = slice(_PATCH + offset, _PATCH + offset + len(rows))
+            distances = (np.abs(times[frames[..., part]] - times[rows]) for frames in (self._base, self._near))
+            first, second = (distance <= lag + _SAME_TIME for distance in distances)
+            self._patch.append((part, exists[:, part] & first & second))
+
+    def mean(
+        self,
+        difference: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        noise: np.ndarray | float,
+        *,
+        vectors: bool = False,
+    ) -> np.ndarray:
+        """Mean difference [R,...] of the neighbors to each frame, weighted by how likely noise explains them.
+
+        Args:
+            difference: of frames [m] to other frames [n,m], [n,m,...].
+            noise: standard deviation, a scalar or of the last axis.
+            vectors: whether the last axis is a vector with one distance.
+        """
+        steps = difference(self._base, self._near)
+        squared = (steps**2).sum(-1, keepdims=True) if vectors else steps**2
+        shape = [1] * (steps.ndim - 2)
+        total, count = 0.0, 0.0
+        for part, valid in self._patch:
+            mask = valid.reshape(*valid.shape, *shape)
+            total, count = total + squared[:, part] * mask, count + mask
+        variance = np.asarray(noise) ** 2
+        excess = np.maximum(total / np.maximum(count, 1) - 2 * variance, 0)
+        own, valid = self._patch[_PATCH]
+        weight = np.exp(-excess / (_EXCESS * variance)) * valid.reshape(*valid.shape, *shape)
+        return np.asarray((weight * steps[:, own]).sum(0) / weight.sum(0))
+
+
+def _reach(times: np.ndarray, lag: float) -> int:
+    """The most frames within `lag` seconds after any frame."""
+    return int((np.searchsorted(times, times + lag + _SAME_TIME, "right") - np.arange(len(times)) - 1).max())
