@@ -86,4 +86,4 @@ def _emotion(text: str) -> Mapping[str, float]:
     from avatar.facs.units import to_weights
     from avatar.head.arkit import ARKIT_52
 
-    return dict(zip(ARKIT_52, to_weights(face_of_text(text).units).tolist(), strict=True))
+    return dict(zip(ARKIT_52, to_weights(face_of_text(text).units[None])[0].tolist(), strict=True))
