@@ -78,7 +78,12 @@ def closed_frames(gap: np.ndarray, spoken: np.ndarray, fps: float, options: Clos
 
 
 def keep_closures(
-    weights: np.ndarray, closed: np.ndarray, fps: float, model: MouthModel, options: ClosureOptions
+    weights: np.ndarray,
+    closed: np.ndarray,
+    fps: float,
+    model: MouthModel,
+    options: ClosureOptions,
+    pressed: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, ClosureReport]:
     """Close the lips at `closed` frames, with a short transition; elsewhere no bit changes.
 
@@ -88,9 +93,10 @@ def keep_closures(
         fps: frames per second.
         model: of the lip gap.
         options: the transition.
+        pressed: gap of the speech in mm, 0 or negative, a scalar or [T]: the lips are pressed as in it.
 
     Returns:
-        Weights whose gap is at most 0 at `closed` frames, and what was done.
+        Weights whose gap is at most `pressed` at `closed` frames, and what was done.
     """
     gap = model.gap(weights)
     if not closed.any():
@@ -100,7 +106,7 @@ def keep_closures(
     strength = smoothstep(1 - distance / (ramp + 1)) if ramp > 0 else (distance == 0).astype(np.float64)
     near = strength > 0
     corrected = weights.copy()
-    target = np.minimum(gap[near], 0.0)
+    target = np.minimum(gap, pressed)[near]
     solved = model.with_gap(weights[near], target)
     part = strength[near][:, None]
     blended = weights[near] * (1 - part) + solved * part

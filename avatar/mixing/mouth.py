@@ -20,7 +20,8 @@ _SHARES = {
     "jawOpen": 0.8, "mouthLowerDownLeft": 0.07, "mouthLowerDownRight": 0.07,
     "mouthUpperUpLeft": 0.03, "mouthUpperUpRight": 0.03,
 }  # fmt: skip
-_CLOSER = "mouthClose"
+#: The expression that closes the lips over an open jaw.
+CLOSER = "mouthClose"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class MouthModel:
         for _ in _SHARES:  # once per opener that may reach 1
             result, lacking = self._opened(result, lacking, target)
         excess = np.maximum(self.gap(result) - target, 0)
-        column = NAMES.index(_CLOSER)
+        column = NAMES.index(CLOSER)
         result[:, column] = np.minimum(result[:, column] + excess / -self.opening[column], 1)
         return result
 

@@ -13,6 +13,7 @@ from avatar.common.toml_config import read_toml
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.mixing.keyframes import is_keyframes, keyframed_motion, read_keyframes
+from avatar.mixing.mouth import CLOSER, mouth_model
 from avatar.mixing.presets import PRESETS, preset_named
 from avatar.mixing.regions import NAMES
 from avatar.mixing.stack_file import MAX_BYTES, Kind, LayerSpec
@@ -28,6 +29,8 @@ _FILE_SUFFIXES = (
 )  # fmt: skip
 #: The note of a motion whose zero weights are the resting face.
 MADE = "made of layers: zero weights are the resting face"
+#: Millimeters by which the lips of a recorded motion may be pressed.
+PRESSED_MM = 1.0
 #: Fewer frames do not determine a resting face, as in `driving.driver`.
 MIN_RESTING_FRAMES = 30
 #: Sources that stay as they are: a face, not a movement.
@@ -146,12 +149,25 @@ def _from_rest(motion: Motion, layer: LayerSpec) -> Motion:
     joint_rot = motion.joint_rot.clone()
     joint_rot[:, ROOT] = matrix_to_axis_angle(head_rotation(motion.joint_rot.double()) @ mean.T).to(joint_rot)
     joint_rot[:, NECK] = 0
+    weights = ((motion.weights - neutral) / (1 - neutral)).clamp_min(0)
     return replace(
         motion,
-        weights=((motion.weights - neutral) / (1 - neutral)).clamp_min(0),
+        weights=_not_overclosed(weights, motion.names),
         joint_rot=joint_rot,
         translation=motion.translation - known.translation.mean(0),
     )
+
+
+def _not_overclosed(weights: torch.Tensor, names: tuple[str, ...]) -> torch.Tensor:
+    """Weights [T,E] with less mouthClose where it presses the lips into each other: it no longer meets an open jaw."""
+    if CLOSER not in names:
+        return weights
+    model, close = mouth_model(), names.index(CLOSER)
+    effect = torch.tensor([model.opening[NAMES.index(name)] if name in NAMES else 0.0 for name in names])
+    excess = (-PRESSED_MM - model.at_rest - weights.double() @ effect.double()).clamp_min(0)
+    result = weights.clone()
+    result[:, close] = (weights[:, close] + excess / effect[close]).clamp_min(0)
+    return result
 
 
 def framed(layer: LayerSpec, source: Source) -> Source:

@@ -21,7 +21,7 @@ from avatar.mixing.layer import Canvas, Layer, combine
 from avatar.mixing.mouth import mouth_model
 from avatar.mixing.regions import EYELIDS, NAMES, REGIONS, Mask
 from avatar.mixing.report import LayerReport, MixReport
-from avatar.mixing.sources import MADE, Loaders, Source, framed, kind_of, load_source
+from avatar.mixing.sources import MADE, PRESSED_MM, Loaders, Source, framed, kind_of, load_source
 from avatar.mixing.stack_file import MAX_BYTES, LayerSpec, StackSpec, read_stack, stack_of
 from avatar.motion.edit import even_times
 from avatar.types import JOINT_NAMES, Motion
@@ -96,7 +96,7 @@ def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix
         np.zeros((len(times), 3)),
         np.zeros(len(NAMES), int),
     )
-    closed = np.zeros(len(times), bool)
+    closed, pressed = np.zeros(len(times), bool), np.zeros(len(times))
     speakers = _speakers(spec, layers)
     reports, notes = [], []
     for number, layer in enumerate(layers):
@@ -107,16 +107,30 @@ def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix
         reports.append(LayerReport.of(layer))
         if number in speakers:
             gap = mouth_model().gap(np.where(layer.mask.names > 0, frames.weights, 0))
-            closed |= closed_frames(gap, strength > 0, fps, spec.closures)
-    motion, closures = _finished(spec, layers, canvas, times, closed, fps)
+            spoken = strength > 0
+            closed |= closed_frames(gap, spoken, fps, spec.closures)
+            pressed = np.minimum(pressed, np.where(spoken, gap.clip(-PRESSED_MM, 0), 0))
+    motion, closures = _finished(spec, layers, canvas, times, (closed, pressed))
     report = MixReport(tuple(reports), len(times), fps, closures if speakers else None, tuple(dict.fromkeys(notes)))
     return Mix(replace(motion, notes=(*report.notes, MADE)), report)
 
 
 def _finished(
-    spec: StackSpec, layers: Sequence[Layer], canvas: Canvas, times: np.ndarray, closed: np.ndarray, fps: float
+    spec: StackSpec,
+    layers: Sequence[Layer],
+    canvas: Canvas,
+    times: np.ndarray,
+    lips: tuple[np.ndarray, np.ndarray],
 ) -> tuple[Motion, ClosureReport]:
-    """The motion of the canvas after everything that is done with the mix as a whole."""
+    """The motion of the canvas after everything that is done with the mix as a whole.
+
+    Args:
+        spec: what is done.
+        layers: of the canvas.
+        canvas: T frames.
+        times: [T] seconds.
+        lips: [T] bool, frames at which the speech closes the lips; [T] mm, 0 or negative, by how much it presses them.
+    """
     weights = canvas.weights.clip(0, 1)
     weights = amplified(weights, spec.amplify)
     if spec.exclude:
@@ -129,7 +143,10 @@ def _finished(
         canvas.joint_rot.float(), torch.from_numpy(canvas.translation).float(),
     )  # fmt: skip
     motion = smoothed(motion, spec.smooth)
-    kept, report = keep_closures(motion.weights.double().numpy(), closed, fps, mouth_model(), spec.closures)
+    closed, pressed = lips
+    rate = 1 / float(times[1] - times[0]) if len(times) > 1 else DEFAULT_FPS
+    mixed = motion.weights.double().numpy()
+    kept, report = keep_closures(mixed, closed, rate, mouth_model(), spec.closures, pressed)
     has_lids = any(name in layer.source.motion.names for layer in layers for name in EYELIDS)
     names = NAMES if has_lids else NAMES[: -len(EYELIDS)]
     return replace(motion, names=names, weights=torch.from_numpy(kept[:, : len(names)]).float()), report

@@ -165,6 +165,13 @@ def test_a_recorded_face_at_rest_becomes_zero() -> None:
     assert torch.equal(kept.weights, base.weights)
 
 
+def test_lips_of_a_recording_are_not_pressed_into_each_other() -> None:
+    jaw = np.tile([0.1, 0.4], 100)
+    base = motion_of({"jawOpen": jaw, "mouthClose": np.tile([0.3, 0.0], 100)}, made=False)
+    found = mixed({"base": base}, layer()).motion
+    assert mouth_model().gap(padded(found)).min() == pytest.approx(-1, abs=0.01)
+
+
 def test_a_mix_that_is_mixed_again_keeps_its_zero() -> None:
     base = mixed({"base": constant(0.0)}, layer(), layer("smile"), duration=3.0).motion
     again = mixed({"base": base}, layer()).motion
@@ -202,6 +209,15 @@ def test_closures_of_speech_survive_every_emotion(face: str, strength: float) ->
     closed = closed_frames(gap, np.ones(len(gap), bool), 60.0, ClosureOptions())
     assert found.report.closures is not None and found.report.closures.count >= 9
     assert mouth_model().gap(padded(found.motion))[closed].max() < 1e-3
+
+
+def test_lips_are_pressed_as_in_the_speech() -> None:
+    speech = talking(fps=60.0)
+    speech.weights[:, speech.names.index("mouthClose")] = 0.03
+    found = mixed({"speech.wav": speech}, layer("speech.wav", kind="speech"), layer("laugh")).motion
+    gap = mouth_model().gap(padded(speech))
+    closed = closed_frames(gap, np.ones(len(gap), bool), 60.0, ClosureOptions())
+    assert np.allclose(mouth_model().gap(padded(found))[closed], gap[closed].clip(-1, 0), atol=1e-4)
 
 
 def test_the_emotion_is_untouched_away_from_closures() -> None:
