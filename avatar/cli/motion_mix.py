@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from avatar.mixing.stack_file import LayerSpec, StackSpec
 
 _WORDS = "WORDS"
+#: Seconds over which the mouth of the base and that of a speech that is shorter change over.
+_FADE = 0.1
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,8 @@ class MotionMix:
         layers = []
         if self.speech is not None:
             path = self.speech
-            layers.append(
-                LayerSpec(str(path.absolute()), name=path.name, regions="mouth", text=self.text, closures=True)
-            )
+            layer = LayerSpec(str(path.absolute()), name=path.name, regions="mouth", text=self.text, closures=True)
+            layers.append(replace(layer, fade_in=_FADE, fade_out=_FADE))
         if self.emotion is not None:
             strength = 1.0 if self.intensity is None else self.intensity
             source = str(Path(self.emotion).absolute()) if Path(self.emotion).is_file() else self.emotion

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import wave
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from avatar import cli
+from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.mixing.mouth import mouth_model
 from avatar.mixing.sources import is_made
@@ -20,6 +22,7 @@ from avatar.motion import read_motion, write_motion
 from avatar.types import Motion
 from tests.avatar.driving.puppet import puppet
 from tests.avatar.mixing.made_up import column, padded, talking
+from tests.support.tiny import tiny_capture
 
 
 @pytest.fixture
@@ -76,6 +79,31 @@ def test_options_come_on_top_of_a_stack_file(files: Path) -> None:
 def test_words_describe_an_emotion(files: Path) -> None:
     found = run(files, "take.motion.npz", "--emotion", "big smile")
     assert column(found, "mouthSmileLeft").min() > 0.3
+
+
+def test_a_photo_is_an_emotion(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def photographed(paths: list[Path], out: Path) -> Capture:
+        assert [path.name for path in paths] == ["face.jpg"]
+        return tiny_capture(out, frames=8, size=16)
+
+    monkeypatch.setattr("capture.photos.capture_photos", photographed)
+    (files / "face.jpg").write_bytes(b"")
+    (files / "s.toml").write_text(
+        '[[layer]]\nsource = "take.motion.npz"\n[[layer]]\nsource = "face.jpg"\nregions = "lips"\n'
+    )
+    expected = tiny_capture(files / "c", frames=8, size=16).params(np.arange(8)).expression[0]
+    smile = float(expected[load_head().expression_index("mouthSmileLeft")])
+    assert column(run(files, "s.toml"), "mouthSmileLeft") == pytest.approx(smile, abs=0.01)
+
+
+def test_a_sound_is_spoken(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("avatar.speech.listen")
+    with wave.open(str(files / "a.wav"), "wb") as sound:
+        sound.setparams((1, 2, 16000, 0, "NONE", ""))
+        tone = 8000 * np.sin(2 * np.pi * 150 * np.arange(16000) / 16000)
+        sound.writeframes(tone.astype("<i2").tobytes())
+    assert len(run(files, "take.motion.npz", "--speech", "a.wav")) == 121
+    assert "layer 2: a.wav (speech): replace mouth, 0.00 s to" in capsys.readouterr().out
 
 
 def test_smoothing_keeps_the_range(files: Path) -> None:

@@ -211,13 +211,23 @@ def test_closures_of_speech_survive_every_emotion(face: str, strength: float) ->
     assert mouth_model().gap(padded(found.motion))[closed].max() < 1e-3
 
 
+def test_a_lower_rate_loses_no_short_closure() -> None:
+    jaw = np.full(241, 0.4)
+    jaw[[50, 121, 190]] = 0.0  # each closes for one frame at 60 fps
+    speech = motion_of({"jawOpen": jaw}, 60.0)
+    found = mixed({"speech.wav": speech}, layer("speech.wav", kind="speech"), layer("laugh"), fps=25.0)
+    gap = mouth_model().gap(padded(found.motion))
+    assert found.report.closures is not None and found.report.closures.count == 3 and (gap < 0.01).sum() == 3
+
+
 def test_lips_are_pressed_as_in_the_speech() -> None:
     speech = talking(fps=60.0)
     speech.weights[:, speech.names.index("mouthClose")] = 0.03
     found = mixed({"speech.wav": speech}, layer("speech.wav", kind="speech"), layer("laugh")).motion
     gap = mouth_model().gap(padded(speech))
     closed = closed_frames(gap, np.ones(len(gap), bool), 60.0, ClosureOptions())
-    assert np.allclose(mouth_model().gap(padded(found))[closed], gap[closed].clip(-1, 0), atol=1e-4)
+    shown = mouth_model().gap(padded(found))[closed]
+    assert (shown <= gap[closed].clip(-1, 0) + 1e-4).all() and shown.min() == pytest.approx(gap.min(), abs=1e-3)
 
 
 def test_the_emotion_is_untouched_away_from_closures() -> None:
@@ -279,7 +289,7 @@ def test_a_stack_that_contains_itself_is_refused(tmp_path: Path) -> None:
 def test_deep_stacks_are_refused_and_wide_ones_are_mixed_once(tmp_path: Path) -> None:
     for depth in range(10):
         text = (
-            f'[[layer]]\nsource = "{depth + 1}.toml"\n' * 8 if depth < 9 else 'duration=1\n[[layer]]\nsource = "smile"'
+            f'[[layer]]\nsource = "{depth + 1}.toml"\n' * 3 if depth < 9 else 'duration=1\n[[layer]]\nsource = "smile"'
         )
         (tmp_path / f"{depth}.toml").write_text(text)
     with pytest.raises(HeadsplatError, match=r"more than 8 stacks within each other; put the layers in one file"):
