@@ -25,11 +25,11 @@ class ClosureOptions:
     """the lips are closed up to this gap above that of the closed mouth"""
     bias_mm: float = 3.0
     """a tracked mouth is measured open by up to this where it is closed; less than its 5 % quantile is closed too"""
-    ramp: float = 0.05
+    ramp: float = 0.08
     """seconds over which the correction comes and goes around a closure"""
-    rest: float = 0.4
+    rest: float = 1.0
     """a mouth that is closed for longer rests, and layers may open it, but for `edge` seconds at both ends"""
-    edge: float = 0.12
+    edge: float = 0.2
     """seconds"""
 
     def __post_init__(self) -> None:
