@@ -13,10 +13,11 @@ from torch import Tensor
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 from avatar.mixing.envelope import faded
+from avatar.mixing.mouth import mouth_model
 from avatar.mixing.regions import NAMES, TRANSLATION, Mask
 from avatar.mixing.sources import STATIC, Source
 from avatar.mixing.stack_file import LayerSpec
-from avatar.motion.edit import gaps, sampled, smooth, with_gap_note
+from avatar.motion.edit import Interpolation, gaps, sampled, smooth, with_gap_note
 from avatar.types import NECK, ROOT
 
 #: Seconds: times closer than this are equal up to rounding.
@@ -111,18 +112,42 @@ class Layer:
         if own_step and step * spec.speed > 1.5 * own_step:  # as in `edit.resample`, against aliasing
             motion = smooth(motion, step * spec.speed - own_step)
         first, last = self.span
+        noted = with_gap_note(motion, gaps(motion, first, last) if len(motion) > 1 else [])
+        moments = self._moments(times)
+        if self.source.has_pose:
+            found = sampled(motion, moments)
+            pose = found.joint_rot.double(), found.translation.double().numpy()
+            return Frames(self._padded(found.weights), *pose, noted.notes)
+        weights = Interpolation.at(motion.time.numpy(), moments).values(motion.weights)
+        still = torch.zeros(()).double().expand(len(times), *motion.joint_rot.shape[1:])
+        return Frames(self._padded(weights), still, np.broadcast_to(0.0, (len(times), 3)), noted.notes)
+
+    def smallest_gap(self, times: np.ndarray, step: float) -> np.ndarray:
+        """Smallest lip gap [T] in mm of the source within each frame: a lower rate must not lose a short closure."""
+        motion = self.source.motion
+        known = motion if motion.confidence is None else motion[motion.confidence > 0]
+        gap = mouth_model().gap(np.where(self.mask.names > 0, self._padded(known.weights), 0))
+        moments = (self._moments(times + offset * step) for offset in (-0.4, -0.2, 0, 0.2, 0.4))
+        return np.minimum.reduce([np.interp(moment, known.time.numpy(), gap) for moment in moments])
+
+    def _moments(self, times: np.ndarray) -> np.ndarray:
+        """Times [T] on the clock of the source at `times` [T] seconds of the stack."""
+        motion, spec = self.source.motion, self.spec
+        first, last = self.span
         at = (times - spec.start) * spec.speed
         if spec.loop and last > first:
-            at = np.mod(at, last - first + own_step)
-        noted = with_gap_note(motion, gaps(motion, first, last) if len(motion) > 1 else [])
-        found = sampled(motion, float(motion.time[0]) + np.clip(first + at, first, last))
-        weights = np.zeros((len(times), len(NAMES)))
+            at = np.mod(at, last - first + float(motion.time.diff().median()))
+        return np.asarray(float(motion.time[0]) + np.clip(first + at, first, last))
+
+    def _padded(self, weights: Tensor) -> np.ndarray:
+        """Weights [T,len(NAMES)] with gain of the source's own weights [T,E]."""
+        motion, padded = self.source.motion, np.zeros((len(weights), len(NAMES)))
         for column, name in enumerate(motion.names):
             if name in NAMES:
-                weights[:, NAMES.index(name)] = found.weights[:, column].double().numpy()
-        for selector, factor in spec.gain.items():
-            weights *= np.where(Mask.of(selector).names > 0, factor, 1.0)
-        return Frames(weights, found.joint_rot.double(), found.translation.double().numpy(), noted.notes)
+                padded[:, NAMES.index(name)] = weights[:, column].double().numpy()
+        for selector, factor in self.spec.gain.items():
+            padded *= np.where(Mask.of(selector).names > 0, factor, 1.0)
+        return padded
 
 
 def combine(canvas: Canvas, layer: Layer, frames: Frames, strength: np.ndarray) -> None:

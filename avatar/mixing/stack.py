@@ -106,7 +106,7 @@ def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix
         notes += [f"{layer.spec.label}: {note}" for note in frames.notes if note != MADE]
         reports.append(LayerReport.of(layer))
         if number in speakers:
-            gap = _smallest_gap(layer, times, 1 / fps)
+            gap = layer.smallest_gap(times, 1 / fps)
             spoken = strength > 0
             closed |= closed_frames(gap, spoken, fps, spec.closures)
             pressed = np.minimum(pressed, np.where(spoken, gap.clip(-PRESSED_MM, 0), 0))
@@ -150,13 +150,6 @@ def _finished(
     has_lids = any(name in layer.source.motion.names for layer in layers for name in EYELIDS)
     names = NAMES if has_lids else NAMES[: -len(EYELIDS)]
     return replace(motion, names=names, weights=torch.from_numpy(kept[:, : len(names)]).float()), report
-
-
-def _smallest_gap(layer: Layer, times: np.ndarray, step: float) -> np.ndarray:
-    """Smallest lip gap [T] in mm of a layer's source within each frame: a lower rate must not lose a short closure."""
-    masked = layer.mask.names > 0
-    moments = (layer.frames(times + offset * step, 0.0).weights for offset in (-0.4, -0.2, 0, 0.2, 0.4))
-    return np.minimum.reduce([mouth_model().gap(np.where(masked, weights, 0)) for weights in moments])
 
 
 def _source(spec: StackSpec, number: int, loaders: Loaders, opened: _Opened) -> Source:
