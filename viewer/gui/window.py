@@ -16,6 +16,7 @@ from viewer.gui.display import DISPLAY_ADVICE, check_display
 from viewer.gui.drops import Drops
 from viewer.gui.panels import DOCKS, PANELS, Textures
 from viewer.gui.panels.menus import menus, status_bar
+from viewer.gui.panels.reading import reading_panel
 from viewer.gui.panels.shortcuts import shortcuts
 from viewer.gui.panels.viewport import viewport_panel
 from viewer.gui.texture import Texture
@@ -60,6 +61,7 @@ class Window:
         self._textures: Textures | None = None
         self._drops: Drops | None = None
         self._dialog: dialogs.open_file | None = None
+        self._reading_shown = False  # whether the reading panel was visible in this frame
         self._numbers = (0, 0)  # of the image and the preview in the textures
         self._new_image = False
         self._failure: BaseException | None = None
@@ -197,6 +199,7 @@ class Window:
         if self._new_image:
             self.session.counters.displayed()
             self._new_image = False
+        self.session.reader.wanted, self._reading_shown = self._reading_shown, False
         edits, self._edits = self._edits, []
         if _CHOOSE in edits and self._dialog is None:
             self._dialog = dialogs.open_file("Open an avatar, a motion or a view", "", _FILE_FILTERS)
@@ -206,6 +209,7 @@ class Window:
 
     def _panel(self, panel: Callable[[State], Iterable[Edit]]) -> Callable[[], None]:
         def show() -> None:
+            self._reading_shown |= panel is reading_panel
             self._edits += panel(self.session.state)
 
         return self._guarded(show)

@@ -36,6 +36,7 @@ from viewer.session.mix import Mix
 from viewer.session.opening import FileOpener, Opened, OpenedAvatar, OpenedView
 from viewer.session.painting import Painting
 from viewer.session.pose_sources import LiveSourceChoice, MotionPoseSource
+from viewer.session.reading import FaceReader
 from viewer.session.source_selector import SourceSelector
 from viewer.session.state import TIMELINE, AvatarInfo, CameraSettings, Editing, State, Timeline
 from viewer.session.training_view import TrainingView
@@ -77,7 +78,7 @@ class Session:
         self._opener = FileOpener(self._worker)
         self.sources = SourceSelector(avatar, live, self._worker, clock)
         self.viewport, self.preview = Viewport(avatar, device), DriverPreview()
-        self.counters = Counters(clock)
+        self.counters, self.reader = Counters(clock), FaceReader()
         self.training: TrainingView | None = None  # of a training whose avatar is shown
         self.closing = False
         self._advanced_at = self._status_at = -math.inf  # seconds
@@ -115,6 +116,9 @@ class Session:
         with torch.inference_mode(self.training is None), torch.no_grad():
             pose = self.sources.pose(self.state, now)
             is_new = self._render(pose, now)
+            reading = self.reader.read(self.sources.active, pose, self.state, now)
+        if reading is not None:
+            self.state = replace(self.state, reading=reading)
         self.outlets.hold(now, pose)
         self.preview.update(self.sources.live, self.state.panels.camera_preview, now)
         if now - self._status_at > _STATUS_PERIOD:
@@ -266,6 +270,8 @@ class Session:
             self.set_appearance(edit.weights)
         else:
             ACTIONS[edit.action](self)
+            if edit.action in ("calibrate", "learn person"):
+                self.reader.restart()
 
     def _change(self, edit: Change) -> None:
         if isinstance(edit.value, CameraSettings) and edit.value.orbit != self.state.camera.orbit:

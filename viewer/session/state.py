@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from avatar.common.latency import LatencyReport
 from avatar.driving.live import LiveStats
+from avatar.facs.table import LEFT, RIGHT
 from avatar.model.avatar import Avatar
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewSettings
@@ -70,6 +71,7 @@ class Sliders:
     mirrored: bool = True  # a slider also moves its counterpart on the other side
     soft_clamp: bool = False  # to the avatar's trained range
     search: str = ""
+    affect: tuple[float, float] | None = None  # the point of the valence-arousal pad that the weights were set by
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,22 @@ class Timeline:
 
 
 @dataclass(frozen=True)
+class Phrase:
+    """The text that describes a face."""
+
+    text: str = ""
+    note: str = ""  # what was understood of it, or why it was not
+    failed: bool = False
+
+
+@dataclass(frozen=True)
 class Panels:
     """What is open."""
 
     help: bool = False
     focus_search: bool = False  # the slider search gets the keyboard in the next frame
     camera_preview: bool = True
+    phrase: Phrase = Phrase()
 
 
 @dataclass(frozen=True)
@@ -139,6 +151,42 @@ class Editing:
     layers: tuple[int, ...] = ()  # Gaussians of each layer; empty before they are known
     undo: int = 0  # edits that can be taken back
     redo: int = 0
+
+
+@dataclass(frozen=True)
+class UnitIntensity:
+    """An action unit of a face."""
+
+    key: str  # AU12
+    name: str
+    right: float  # 0..1, of the person's right side
+    left: float
+    sided: bool  # whether they can differ
+    letter: str  # A to E of the stronger side, empty below A
+
+    @property
+    def sides(self) -> tuple[tuple[str, int, float], ...]:
+        """Prefix, side and intensity of each side, as they appear in the image."""
+        both = (("R ", RIGHT, self.right), ("L ", LEFT, self.left))
+        return both if self.sided else (("", LEFT, max(self.right, self.left)),)
+
+
+@dataclass(frozen=True)
+class FaceReading:
+    """What the face that drives shows; panels only read it."""
+
+    note: str = ""  # why there is no reading
+    label: str = ""  # the most probable emotion, neutral or unknown; empty where there is no reading
+    distribution: tuple[tuple[str, float], ...] = ()  # label, probability
+    affect: tuple[float, float] = (0.0, 0.0)  # valence and arousal, -1..1
+    units: tuple[UnitIntensity, ...] = ()  # those that are scored
+    reasons: tuple[tuple[str, float], ...] = ()  # weight, and what it adds to the score of the label
+    gaze: str = ""
+    lids: str = ""
+    head: str = ""  # degrees
+    gesture: str = ""  # of the head, empty where there is none
+    speech: float = 0.0  # 0..1
+    learning: bool = False  # whether the resting face is still being learned
 
 
 @dataclass(frozen=True)
@@ -177,3 +225,4 @@ class State:
     editing: Editing = Editing()
     mix: Mix = field(default_factory=Mix)
     status: Status = field(default_factory=Status)
+    reading: FaceReading = FaceReading()

@@ -11,6 +11,7 @@ from viewer.gui.panels.camera import camera_panel
 from viewer.gui.panels.edit import edit_panel
 from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel
+from viewer.gui.panels.reading import reading_panel
 from viewer.gui.panels.source import source_panel
 from viewer.gui.panels.timeline import timeline_panel
 from viewer.gui.panels.view import view_panel
@@ -40,6 +41,7 @@ DOCKS = (
 PANELS: tuple[tuple[str, str, Panel, bool], ...] = (
     ("Source", "Left", source_panel, True),
     ("Latency", "LeftBelow", latency_panel, True),
+    ("Reading", "LeftBelow", reading_panel, True),  # behind the latency, beside the sliders
     ("Face", "Right", face_panel, True),
     ("Camera", "Right", camera_panel, True),
     ("View", "Right", view_panel, True),

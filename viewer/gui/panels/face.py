@@ -1,4 +1,4 @@
-"""The face panel: presets, ARKit sliders in groups, head, gaze and jaw, the head model's expressions."""
+"""The face panel: presets, text and pad, action units, ARKit sliders in groups, pose, the head model's expressions."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from imgui_bundle import imgui
 
 from avatar.head.arkit import ARKIT_52
 from avatar.mixing.presets import PRESETS
+from viewer.gui.panels.action_units import unit_sliders
+from viewer.gui.panels.affect import affect_pad, phrase_field
 from viewer.gui.panels.pose import pose_sliders
 from viewer.gui.panels.widgets import label, select_button, slider
+from viewer.session.action_units import matching_units, units_of
 from viewer.session.edits import Change, Edit
 from viewer.session.expressions import as_text, at_rest, groups, matching, rows, with_weight
 from viewer.session.state import SLIDERS, Sliders, State
+from viewer.session.expressions import PRESETS, as_text, at_rest, groups, matching, rows, with_weight
+from viewer.session.state import SLIDERS, Phrase, Sliders, State
 
 _LABEL_WIDTH = 8.2  # of the text before a slider, in heights of the font
 Limits = Mapping[str, tuple[float, float]]
@@ -33,11 +38,17 @@ def face_panel(state: State) -> Iterator[Edit]:
         yield Change("panels", replace(state.panels, focus_search=False))
     sliders = _search(sliders)
     imgui.begin_child("sliders")
+    phrase = state.panels.phrase
     if not sliders.search:
-        sliders = _pose(sliders)
+        phrase, sliders = _emotion(phrase, sliders)
+        sliders = _pose(_units(sliders))
     sliders = _arkit(sliders)
+    if sliders.search:
+        sliders = _units(sliders)
     sliders = _model(sliders, state)
     imgui.end_child()
+    if phrase != state.panels.phrase:
+        yield Change("panels", replace(state.panels, phrase=phrase, focus_search=False))
     if sliders != state.sliders:
         yield Change("sliders", sliders)
 
@@ -88,6 +99,27 @@ def _search(sliders: Sliders) -> Sliders:
         imgui.same_line(0, imgui.get_style().item_inner_spacing.x)
         search = "" if imgui.button("x###empty") else search
     return replace(sliders, search=search)
+
+
+def _emotion(phrase: Phrase, sliders: Sliders) -> tuple[Phrase, Sliders]:
+    """A face by a text, or by valence and arousal; closed initially."""
+    is_open, _ = _group("emotion", 0, is_open=False)
+    if not is_open:
+        return phrase, sliders
+    phrase, sliders = phrase_field(phrase, sliders)
+    return phrase, affect_pad(sliders)
+
+
+def _units(sliders: Sliders) -> Sliders:
+    """Action units, closed except during a search."""
+    shown = matching_units(sliders.search)
+    if not shown:
+        return sliders
+    count = sum(bool(unit.letter) for unit in units_of(sliders.weights))
+    is_open, reset = _group("action units", count, bool(sliders.search), is_open=False)
+    if reset:
+        return replace(sliders, weights={})
+    return unit_sliders(sliders, shown) if is_open else sliders
 
 
 def _pose(sliders: Sliders) -> Sliders:

@@ -1,0 +1,184 @@
+"""The reading of the face that drives, for the reading panel; nothing is computed while the panel is hidden."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.driving.live import AvatarPose
+from avatar.export.posed import head_turn
+from avatar.facs.units import arkit_columns, arkit_weights
+from avatar.geometry.rotations import matrix_to_axis_angle
+from avatar.head.arkit import ARKIT_52
+from avatar.motion.files.names import ARKIT
+from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
+from viewer.session.action_units import listed, table
+from viewer.session.pose_sources import AvatarPoseSource, LivePoseSource, MotionPoseSource
+from viewer.session.state import FaceReading, Sliders, State
+
+if TYPE_CHECKING:
+    from avatar.readout.live import LiveReader, Reading
+
+Floats = NDArray[np.floating]
+
+#: Seconds between two readings of a face that does not change, and between two lists of contributions.
+_PERIOD, _REASONS_PERIOD = 0.1, 0.2
+_JUMP = 0.5  # seconds of a motion from one reading to the next, beyond which the timeline has jumped
+_REASONS = 5  # contributions that are listed
+_MAX_REST_FRAMES = 3000  # of a motion, from which its resting face is learned
+_LEAST_NAMES = len(ARKIT_52) // 2  # ARKit's names in a space of another name
+NO_WEIGHTS = "no ARKit weights: this source has expressions of another head model, which action units are not read from"
+NO_FACE = "no face"
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """What drives in one frame."""
+
+    names: tuple[str, ...]
+    weights: Floats  # [E]
+    joint_rot: Floats  # [J,3] axis-angle radians
+    time: float  # seconds of the source's own clock
+    confidence: float = 1.0
+
+
+class FaceReader:
+    """Reads the face of the active source while it is `wanted`."""
+
+    def __init__(self) -> None:
+        self.wanted = False  # whether the panel is visible
+        self._source: AvatarPoseSource | None = None
+        self._reader: LiveReader | None = None
+        self._read_at = self._reasons_at = -math.inf  # seconds
+        self._time = -math.inf  # of the last face
+        self._reasons: tuple[tuple[str, float], ...] = ()
+
+    def restart(self) -> None:
+        """Learn the resting face again."""
+        self._source = None
+
+    def read(self, source: AvatarPoseSource, pose: AvatarPose, state: State, now: float) -> FaceReading | None:
+        """The reading of the active source's pose; None where there is no newer one."""
+        if not self.wanted or not (pose.fresh or now - self._read_at >= _PERIOD):
+            return None
+        self._read_at = now
+        if source is not self._source:
+            self._source, self._reader, self._time = source, _reader_of(source), -math.inf
+            self._reasons_at, self._reasons = -math.inf, ()
+        face = _face(source, pose, state, now)
+        if face is None:
+            return FaceReading(note=NO_FACE)
+        if self._reader is None or not _has_arkit(face.names, _space(source, pose)):
+            return FaceReading(note=NO_WEIGHTS)
+        if face.time == self._time and face.confidence > 0:
+            return None  # a motion that is paused
+        if not 0 <= face.time - self._time <= _JUMP:
+            self._reader.read(face.names, face.weights, face.joint_rot, face.time, confidence=0.0)  # forget the past
+        self._time = face.time
+        reading = self._reader.read(face.names, face.weights, face.joint_rot, face.time, face.confidence)
+        if reading.face and now - self._reasons_at >= _REASONS_PERIOD:
+            self._reasons_at, self._reasons = now, contributions(reading)
+        return record(reading, self._reasons)
+
+
+def record(reading: Reading, reasons: tuple[tuple[str, float], ...] = ()) -> FaceReading:
+    """A reading for the panel."""
+    if not reading.face:
+        return FaceReading(note=NO_FACE)
+    units = tuple(unit for unit in listed(np.asarray(reading.sides)) if unit.letter)
+    return FaceReading(
+        label=reading.label,
+        distribution=tuple(zip(reading.table.labels, reading.distribution.tolist(), strict=True)),
+        affect=(reading.valence, reading.arousal),
+        units=units,
+        reasons=reasons,
+        gaze=f"{reading.looking} ({_degrees(*reading.gaze)})",
+        lids=reading.lids,
+        head=_degrees(*reading.head),
+        gesture=reading.gesture,
+        speech=reading.speech,
+        learning=reading.learning,
+    )
+
+
+def contributions(reading: Reading) -> tuple[tuple[str, float], ...]:
+    """The weights that add most to the score of the most probable label, largest first."""
+    row = reading.contributions()[reading.table.labels.index(reading.label)]
+    named = [*ARKIT_52, "at rest"]
+    order = sorted(range(len(named)), key=lambda column: -abs(float(row[column])))[:_REASONS]
+    return tuple((named[column], float(row[column])) for column in order if abs(row[column]) >= 0.005)
+
+
+def _face(source: AvatarPoseSource, pose: AvatarPose, state: State, now: float) -> Face | None:
+    """What drives now; None where a live source has no sample yet."""
+    if isinstance(source, MotionPoseSource):
+        motion, frame = source.motion, state.timeline.frame
+        confidence = 1.0 if motion.confidence is None else float(motion.confidence[frame])
+        rotations = motion.joint_rot[frame].numpy()
+        return Face(motion.names, motion.weights[frame].numpy(), rotations, source.times[frame], confidence)
+    if isinstance(source, LivePoseSource):
+        sample = pose.sample
+        if sample is None:
+            return None
+        return Face(sample.names, sample.weights, sample.joint_rot, sample.time, sample.confidence)
+    return _of_sliders(state.sliders, now)
+
+
+def _of_sliders(sliders: Sliders, now: float) -> Face:
+    rotations = np.zeros((len(JOINT_NAMES), 3), np.float32)
+    rotations[ROOT] = matrix_to_axis_angle(head_turn(sliders.head)[None])[0].numpy()
+    left, up = np.radians(sliders.gaze)
+    rotations[[LEFT_EYE, RIGHT_EYE], :2] = -up, left
+    weights = np.array([sliders.weights.get(name, 0.0) for name in ARKIT_52])
+    return Face(ARKIT_52, weights, rotations, now)
+
+
+def _reader_of(source: AvatarPoseSource) -> LiveReader | None:
+    """A reader with what is known of the resting face and of the head's mean pose; None for a motion it cannot read.
+
+    Sliders are at rest at 0. Those of a motion are taken from all of it, those of a live source are learned.
+    """
+    from avatar.readout.live import LiveReader  # loads scipy
+
+    if isinstance(source, LivePoseSource):
+        return LiveReader(table())
+    if isinstance(source, MotionPoseSource):
+        return _reader_of_motion(source.motion)
+    return LiveReader(table(), resting=np.zeros(len(ARKIT_52)), reference=np.eye(3))
+
+
+def _reader_of_motion(motion: Motion) -> LiveReader | None:
+    from avatar.readout.live import LiveReader
+    from avatar.readout.signals import mean_pose, resting_face, rotation_matrices
+
+    if not _has_arkit(motion.names, motion.space):
+        return None
+    frames = np.arange(0, len(motion), max(1, len(motion) // _MAX_REST_FRAMES))
+    if motion.confidence is not None:
+        seen = motion.confidence.numpy()[frames] > 0
+        frames = frames[seen]
+    if not len(frames):
+        return LiveReader(table(), resting=np.zeros(len(ARKIT_52)), reference=np.eye(3))
+    weights = arkit_weights(motion.weights.numpy()[frames], arkit_columns(motion.names))
+    pose = mean_pose(rotation_matrices(motion.joint_rot.numpy()[frames, ROOT]))
+    return LiveReader(table(), resting=resting_face(weights), reference=pose)
+
+
+def _space(source: AvatarPoseSource, pose: AvatarPose) -> str:
+    if isinstance(source, MotionPoseSource):
+        return source.motion.space
+    return pose.sample.space if pose.sample is not None else ARKIT
+
+
+def _has_arkit(names: Sequence[str], space: str) -> bool:
+    """Whether weights have ARKit's meaning."""
+    return space == ARKIT or len(set(names) & set(ARKIT_52)) >= _LEAST_NAMES
+
+
+def _degrees(*angles: float) -> str:
+    return f"{', '.join(f'{round(angle)}' for angle in angles)} deg"
