@@ -108,6 +108,15 @@ class WindowDriver:
         """Click a widget of a panel."""
         self.context.item_click(self._found(panel, label))
 
+    def drag(self, panel: str, label: str, right: float, down: float) -> None:
+        """Drag from the middle of a widget of a panel, pixels."""
+        self.context.mouse_move(self._found(panel, label))
+        self.context.mouse_drag_with_delta(imgui.ImVec2(right, down))
+
+    def double_click(self, panel: str, label: str) -> None:
+        """Double-click a widget of a panel."""
+        self.context.item_double_click(self._found(panel, label))
+
     def choose(self, panel: str, label: str, entry: str) -> None:
         """Choose an entry of a drop-down list."""
         self._found(panel, label)

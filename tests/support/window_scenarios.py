@@ -26,6 +26,7 @@ from avatar import cli
 from avatar.model.avatar_file import load_avatar
 from tests.support.edit_scenarios import layers, paint
 from tests.support.fake_live import LIVE, Smile
+from tests.support.reading_scenarios import affect, describe, reading, units
 from tests.support.window_driver import Scenario, WindowDriver, run_scenarios
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewKind
@@ -356,6 +357,7 @@ def scenarios(files: Files) -> dict[str, Scenario]:
     without_files = (
         load, yaw, field_of_view, resolution, background, kinds, splats, drag, pan, wheel, home, face,
         preset, search, source, missing_source, snapshot, saved_view, frames, paint, layers,
+        describe, affect, units, reading,
     )  # fmt: skip
     with_files = (drop_motion, drop_damaged, drop_avatar)
     found: dict[str, Scenario] = {scenario.__name__: scenario for scenario in without_files}

@@ -20,18 +20,45 @@ from avatar.mixing.presets import PRESETS
 from viewer.gui.panels import PANELS, Panel
 from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel
+from viewer.gui.panels.reading import reading_panel
 from viewer.gui.panels.shortcuts import SHORTCUTS
 from viewer.gui.panels.timeline import time_text, timeline_panel
 from viewer.gui.panels.view import view_panel
+from viewer.session.action_units import face_at, units_of
 from viewer.session.edits import Change, Edit, SelectSource, SetAppearance
 from viewer.session.mix import Mix
-from viewer.session.state import SLIDERS, TIMELINE, AvatarInfo, Sliders, SourceChoice, State, Status, Timeline
+from viewer.session.state import (
+    SLIDERS,
+    TIMELINE,
+    AvatarInfo,
+    FaceReading,
+    Panels,
+    Phrase,
+    Sliders,
+    SourceChoice,
+    State,
+    Status,
+    Timeline,
+)
 
 MODEL = ("expr_000", "jawOpen", "eyelidLeft", "eyelidRight")
 CHOICES = (SourceChoice(SLIDERS, "sliders"), SourceChoice(TIMELINE, "motion file"), SourceChoice("webcam", "camera 0"))
 REST = State(AvatarInfo("a.avatar", 9, 1, MODEL, ((-3.0, 3.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))), CHOICES)
 MOTION = Timeline("m.csv", (0.0, 0.04, 0.08, 0.12), 0.16, time=0.08, notes=("4 frames", "all can be shown"))
 LOOKS = replace(REST, mix=Mix(("plain", "beard"), (0.75, 0.25)))
+READ = FaceReading(
+    label="happiness",
+    distribution=(("happiness", 0.9), ("neutral", 0.1)),
+    affect=(0.6, 0.3),
+    units=tuple(unit for unit in units_of({"mouthSmileLeft": 0.7}) if unit.letter),
+    reasons=(("mouthSmileLeft", 0.41), ("at rest", -0.02)),
+    gaze="left (20, 0 deg)",
+    lids="blink",
+    head="3, -2, 0 deg",
+    gesture="nod",
+    speech=0.7,
+    learning=True,
+)
 POSED = Sliders({"jawOpen": 0.5}, {"expr_000": -1.0}, (10.0, 0.0, 0.0), (5.0, 5.0), (3.0, 0.0), search="")
 
 
@@ -53,6 +80,9 @@ STATES = {
     "motion of an inactive source": replace(REST, timeline=replace(MOTION, playing=True)),
     "live": live_state(),
     "several recordings": LOOKS,
+    "reading": replace(REST, reading=READ),
+    "no reading": replace(REST, reading=FaceReading(note="no face")),
+    "a text": replace(REST, panels=Panels(phrase=Phrase("hapy", "not known", failed=True))),
 }
 
 
@@ -129,7 +159,9 @@ def test_a_search_shows_matching_sliders_and_the_head_models(monkeypatch: pytest
 
     monkeypatch.setattr(imgui, "slider_float", slider)
     edits(face_panel, STATES["searching"])
-    assert shown == [*(f"##{name}" for name in ("jawForward", "jawLeft", "jawRight", "jawOpen")), "##jawOpen"]
+    arkit = ("jawForward", "jawLeft", "jawRight", "jawOpen")
+    units = ("AU26", "AU29", "AU30R", "AU30L")
+    assert shown == [f"##{name}" for name in (*arkit, *units, "jawOpen")]
 
 
 def test_the_face_is_copied_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,3 +269,101 @@ def test_without_recordings_there_are_no_sliders_of_them(monkeypatch: pytest.Mon
     monkeypatch.setattr(imgui, "slider_float", lambda name, *rest: (names.append(name), original(name, *rest))[1])
     assert edits(view_panel, REST) == [] and "size" in names
     assert not any("appearance" in name for name in names)
+
+
+def opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open every group of sliders."""
+    monkeypatch.setattr(imgui, "collapsing_header", lambda *_: True)
+
+
+def words(monkeypatch: pytest.MonkeyPatch, panel: Panel, state: State) -> list[str]:
+    """All texts of a panel."""
+    found: list[str] = []
+
+    def noted(kind: str) -> None:
+        original = getattr(imgui, kind)
+
+        def show(*given: Any) -> Any:
+            found.append(next(part for part in given[::-1] if isinstance(part, str)))
+            return original(*given)
+
+        monkeypatch.setattr(imgui, kind, show)
+
+    for kind in ("text", "text_colored", "text_disabled", "text_wrapped", "separator_text", "progress_bar"):
+        noted(kind)
+    edits(panel, state)
+    return found
+
+
+def test_open_groups_without_input_have_no_edits(monkeypatch: pytest.MonkeyPatch) -> None:
+    opens(monkeypatch)
+    assert [edits(face_panel, state) for state in STATES.values()] == [[]] * len(STATES)
+
+
+def test_a_slider_of_an_action_unit_sets_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    opens(monkeypatch)
+    drags(monkeypatch, "AU4L", 0.5)
+    expected = Sliders({"browDownLeft": 0.5, "browDownRight": 0.5})
+    assert edits(face_panel, REST) == [Change("sliders", expected)]
+
+
+def test_a_slider_of_an_action_unit_shows_what_is_read_with_its_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    opens(monkeypatch)
+    shown: dict[str, tuple[float, str]] = {}
+
+    def slider(text: str, before: float, low: float, high: float, form: str, *_: Any) -> tuple[bool, float]:
+        shown[text] = before, form
+        return False, before
+
+    monkeypatch.setattr(imgui, "slider_float", slider)
+    edits(face_panel, replace(REST, sliders=Sliders({"mouthSmileLeft": 0.7, "browInnerUp": 0.1})))
+    assert (shown["##AU12L"], shown["##AU12R"]) == ((0.7, "L %.2f D"), (0.0, "R %.2f"))
+    assert shown["##AU1"] == (0.1, "%.2f A")
+
+
+def test_the_slider_of_valence_sets_a_face_and_keeps_the_arousal(monkeypatch: pytest.MonkeyPatch) -> None:
+    opens(monkeypatch)
+    drags(monkeypatch, "valence", -0.5)
+    state = replace(REST, sliders=Sliders(face_at(0.3, 0.4), affect=(0.3, 0.4)))
+    assert edits(face_panel, state) == [Change("sliders", Sliders(face_at(-0.5, 0.4), affect=(-0.5, 0.4)))]
+
+
+def test_a_point_of_the_pad_is_no_longer_set_once_another_slider_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    opens(monkeypatch)
+    drags(monkeypatch, "arousal", 0.5)
+    state = replace(REST, sliders=Sliders({}, affect=(0.3, 0.4)))
+    assert edits(face_panel, state) == [Change("sliders", Sliders(face_at(0.0, 0.5), affect=(0.0, 0.5)))]
+
+
+@pytest.mark.parametrize(
+    ("text", "weights", "note"),
+    [
+        ("wink left", {"eyeBlinkLeft": 1.0}, "understood: wink left 1"),
+        ("hapy", POSED.weights, '"hapy": the word "hapy" is not known; did you mean happy or unhappy?'),
+    ],
+)
+def test_a_text_sets_the_face_on_enter(
+    monkeypatch: pytest.MonkeyPatch, text: str, weights: dict[str, float], note: str
+) -> None:
+    opens(monkeypatch)
+    original = imgui.input_text_with_hint
+
+    def entered(name: str, *rest: Any) -> tuple[bool, str]:
+        return (True, text) if name == "##describe" else original(name, *rest)
+
+    monkeypatch.setattr(imgui, "input_text_with_hint", entered)
+    found = {edit.part: edit.value for edit in edits(face_panel, STATES["posed"]) if isinstance(edit, Change)}
+    assert found["panels"] == Panels(phrase=Phrase(text, note, failed="not known" in note))
+    assert found.get("sliders", POSED) == replace(POSED, weights=weights)
+
+
+def test_the_reading_is_in_words_and_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = words(monkeypatch, reading_panel, STATES["reading"])
+    assert found[0] == "describes movements, not feelings"
+    assert {"reads as happiness", "90 %", "left (20, 0 deg)", "blink", "nod, 3, -2, 0 deg", "70 %"} <= set(found)
+    assert {"12 lip corner puller", "L 0.70 D", "R 0.00"} <= set(found)
+    assert "happiness, because of: mouthSmileLeft +0.41, at rest -0.02" in found
+
+
+def test_without_a_reading_the_panel_has_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words(monkeypatch, reading_panel, STATES["no reading"]) == ["describes movements, not feelings", "no face"]

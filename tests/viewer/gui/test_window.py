@@ -280,6 +280,49 @@ def test_a_check_box_hides_a_layer_until_undo(results: Results) -> None:
     assert result["same"] == 0
 
 
+def test_enter_sets_the_face_that_a_text_describes(results: Results) -> None:
+    result = results("describe")
+    assert result["weights"] == {"eyeBlinkLeft": 1.0} and result["change"] > 0.05
+    assert result["note"] == "understood: wink left 1"
+
+
+def test_the_error_of_a_text_is_below_it_and_the_face_stays(results: Results) -> None:
+    result = results("describe")
+    assert result["failed"] and "the word" in result["error note"]
+    assert result["after"] == result["weights"]
+
+
+def test_a_drag_on_the_pad_sets_the_face(results: Results) -> None:
+    result = results("affect")
+    assert result["dragged"][0] > 0.3 and result["dragged"][1] > 0.1
+    assert result["smile"] > 0.2 and result["change"] > 0.05
+
+
+def test_arrow_keys_move_the_point_of_the_pad(results: Results) -> None:
+    result = results("affect")
+    assert result["key"] == pytest.approx([result["dragged"][0] - 0.05, result["dragged"][1]], abs=0.002)
+
+
+def test_a_double_click_on_the_pad_restores_the_resting_face(results: Results) -> None:
+    result = results("affect")
+    assert result["weights"] == {} and result["reset"] == 0
+
+
+def test_a_slider_of_an_action_unit_moves_those_of_the_expressions(results: Results) -> None:
+    result = results("units")
+    assert result["weights"] == {"browDownLeft": 0.7, "browDownRight": 0.7} and result["change"] > 0.05
+
+
+def test_the_search_shows_matching_action_units_only(results: Results) -> None:
+    assert (results("units")["lowerer"], results("units")["puller"]) == (True, False)
+
+
+def test_the_reading_panel_is_hidden_initially_and_reads_only_while_it_is_visible(results: Results) -> None:
+    result = results("reading")
+    assert (result["before"], result["visible"], result["hidden"]) == (False, True, False)
+    assert (result["label"], result["kept"]) == ("surprise", "surprise")
+
+
 def test_the_window_closes_by_the_close_action(window: Path) -> None:
     assert (window / "results" / "closed").read_text() == "by action"
 

@@ -16,7 +16,7 @@ _PAIR_WIDTH = 8.0  # of the sliders of a row, in heights of the font
 
 def unit_sliders(sliders: Sliders, shown: Collection[str]) -> Sliders:
     """Sliders of the units `shown`, which show what is read from the weights, and add to them."""
-    width = min(_name_width(), imgui.get_content_region_avail().x - _PAIR_WIDTH * imgui.get_font_size())
+    width = min(names_width(), imgui.get_content_region_avail().x - _PAIR_WIDTH * imgui.get_font_size())
     for unit in units_of(sliders.weights):
         if unit.key in shown:
             sliders = _row(sliders, unit, width)
@@ -26,6 +26,12 @@ def unit_sliders(sliders: Sliders, shown: Collection[str]) -> Sliders:
 def unit_name(unit: UnitIntensity) -> str:
     """Number and name, as in the FACS."""
     return f"{unit.key.removeprefix('AU')} {unit.name}"
+
+
+def names_width() -> float:
+    """Pixels that the longest name of a unit takes."""
+    names = [f"{unit.key.removeprefix('AU')} {unit.name}" for unit in table().units]
+    return max(imgui.calc_text_size(name).x for name in names) + imgui.get_style().item_inner_spacing.x
 
 
 def _row(sliders: Sliders, unit: UnitIntensity, label_width: float) -> Sliders:
@@ -42,8 +48,3 @@ def _row(sliders: Sliders, unit: UnitIntensity, label_width: float) -> Sliders:
             weights = with_unit(sliders.weights, unit.key, side, after, sliders.mirrored)
             sliders = replace(sliders, weights=weights)
     return sliders
-
-
-def _name_width() -> float:
-    names = [f"{unit.key.removeprefix('AU')} {unit.name}" for unit in table().units]
-    return max(imgui.calc_text_size(name).x for name in names) + imgui.get_style().item_inner_spacing.x

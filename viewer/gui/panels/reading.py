@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from imgui_bundle import imgui
 
-from viewer.gui.panels.action_units import unit_name
+from viewer.gui.panels.action_units import names_width, unit_name
 from viewer.gui.panels.pad import READ, centered, draw_pad
 from viewer.session.action_units import table
 from viewer.session.edits import Edit
 from viewer.session.state import FaceReading, State, UnitIntensity
 
-_NAME_WIDTH, _LABEL_WIDTH = 9.5, 5.5  # of the text before a bar, in heights of the font
+_LABEL_WIDTH = 5.5  # of the text before a bar, in heights of the font
 _PAD_SIDE = 13.0
 _SPACING = 2.0  # pixels between rows: emotions and what precedes them fit into the panel's initial height
 #: Fills of bars, dark enough for the text on them.
@@ -91,7 +91,7 @@ def _plane(reading: FaceReading) -> None:
 def _unit(unit: UnitIntensity) -> None:
     """Bars of the right and the left side, with letters."""
     imgui.text(unit_name(unit))
-    imgui.same_line(_NAME_WIDTH * imgui.get_font_size())
+    imgui.same_line(imgui.get_style().window_padding.x + names_width())
     gap, sides = imgui.get_style().item_inner_spacing.x, unit.sides
     width = (imgui.get_content_region_avail().x - gap * (len(sides) - 1)) / len(sides)
     for index, (prefix, _, value) in enumerate(sides):
