@@ -1,4 +1,4 @@
-"""Screenshots of the window for the README: `python -m tests.support.screenshots demo/demo.avatar`.
+"""Screenshots of the window for README and documentation: `python -m tests.support.screenshots demo/demo.avatar`.
 
 The motion is the one that `headsplat demo` writes, puppet.csv. Needs a display of 1280x800 or more.
 """
@@ -20,6 +20,7 @@ from avatar.model.avatar_file import load_avatar
 from tests.support.window_driver import WindowDriver, run_scenarios
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewKind, ViewSettings
+from viewer.session.action_units import face_described
 from viewer.session.opening import open_any
 from viewer.session.session import Session
 from viewer.session.state import SLIDERS
@@ -28,6 +29,7 @@ from viewer.session.state import SLIDERS
 _WINDOW, _HEIGHT, _WIDTH = (1280, 760), 384, 320
 #: Degrees: the camera of the posed head, within the views of its training, and the head's yaw, pitch and roll.
 _SIDE, _HEAD = Orbit(yaw=-8.0, pitch=3.0), (6.0, -3.0, 3.0)
+_TEXT = "very happy and slightly surprised"
 _POSED = {"mouthSmileLeft": 0.85, "mouthSmileRight": 0.5, "browOuterUpLeft": 0.9, "jawOpen": 0.18, "eyeBlinkRight": 1.0}
 
 
@@ -37,6 +39,30 @@ def face(window: WindowDriver) -> Mapping[str, Any]:
     window.change("camera", orbit=_SIDE, height=720)
     window.change("sliders", weights=_POSED, head=_HEAD, gaze=(-8.0, 2.0))
     return _taken(window, "Face", "window")
+
+
+def emotion(window: WindowDriver) -> Mapping[str, Any]:
+    """A face by a text, the pad, and the sliders of action units that show it."""
+    window.session.select_source(SLIDERS)
+    window.change("camera", orbit=_SIDE, height=720)
+    window.settle()
+    window.click("Face/sliders", "###emotion")
+    window.set("Face/sliders", "##describe", _TEXT)
+    window.click("Face/sliders", "###head, gaze, jaw joint")
+    window.click("Face/sliders", "###action units")
+    return _taken(window, "Face", "emotion")
+
+
+def reading(window: WindowDriver) -> Mapping[str, Any]:
+    """The reading panel beside the sliders of action units."""
+    window.session.select_source(SLIDERS)
+    window.change("camera", orbit=_SIDE, height=720)
+    window.settle()
+    window.click("Face/sliders", "###emotion")
+    window.change("sliders", weights=face_described("extremely surprised and slightly afraid")[0], gaze=(18.0, 0.0))
+    window.context.window_focus("//Reading")
+    window.until(lambda: window.state.reading.label == "surprise", 5)
+    return _taken(window, "Reading", "reading")
 
 
 def views(window: WindowDriver, out: Path) -> Mapping[str, Any]:
@@ -78,14 +104,20 @@ def main() -> None:
     session = Session(avatar, arguments.avatar.name)
     session.show(open_any(arguments.avatar.parent / "puppet.csv", avatar))
     arguments.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        scenarios = {"window": face, "views": partial(views, out=arguments.output)}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        scenarios = {
+            "window": face,
+            "views": partial(views, out=arguments.output),
+            "emotion": emotion,
+            "reading": reading,
+        }
         run_scenarios(session, scenarios, folder, _WINDOW)
         for path in folder.glob("*.json"):
             if error := json.loads(path.read_text())["error"]:
                 raise SystemExit(error)
-        _write(arguments.output / "window.jpg", cv2.imread(str(folder / "window.png")))
+        for name, image in (("window", "window"), ("window-emotion", "emotion"), ("window-reading", "reading")):
+            _write(arguments.output / f"{name}.jpg", cv2.imread(str(folder / f"{image}.png")))
 
 
 if __name__ == "__main__":
