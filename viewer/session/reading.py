@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from avatar.driving.live import AvatarPose
 from avatar.export.posed import head_turn
+from avatar.facs.emotions import chosen_labels
 from avatar.facs.units import arkit_columns, arkit_weights
 from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.arkit import ARKIT_52
@@ -30,6 +33,8 @@ Floats = NDArray[np.floating]
 _PERIOD, _REASONS_PERIOD = 0.1, 0.2
 _JUMP = 0.5  # seconds of a motion from one reading to the next, beyond which the timeline has jumped
 _REASONS = 5  # contributions that are listed
+#: Seconds over which the numbers of a live source are averaged: a tracker's noise would move them too fast to read.
+_AVERAGED = 0.15
 _MAX_REST_FRAMES = 3000  # of a motion, from which its resting face is learned
 _LEAST_NAMES = len(ARKIT_52) // 2  # ARKit's names in a space of another name
 NO_WEIGHTS = "no ARKit weights: this source has expressions of another head model, which action units are not read from"
@@ -50,13 +55,17 @@ class Face:
 class FaceReader:
     """Reads the face of the active source while it is `wanted`."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: Executor | None = None) -> None:
+        """Args: worker: thread that loads libraries, which takes a second; None: the first reading waits for them."""
         self.wanted = False  # whether the panel is visible
+        self._worker = worker
+        self._loading: Future[object] | None = None
         self._source: AvatarPoseSource | None = None
         self._reader: LiveReader | None = None
         self._read_at = self._reasons_at = -math.inf  # seconds
         self._time = -math.inf  # of the last face
         self._reasons: tuple[tuple[str, float], ...] = ()
+        self._averaged: Reading | None = None
 
     def restart(self) -> None:
         """Learn the resting face again."""
@@ -64,12 +73,12 @@ class FaceReader:
 
     def read(self, source: AvatarPoseSource, pose: AvatarPose, state: State, now: float) -> FaceReading | None:
         """The reading of the active source's pose; None where there is no newer one."""
-        if not self.wanted or not (pose.fresh or now - self._read_at >= _PERIOD):
+        if not self.wanted or not (pose.fresh or now - self._read_at >= _PERIOD) or not self._is_loaded():
             return None
         self._read_at = now
         if source is not self._source:
             self._source, self._reader, self._time = source, _reader_of(source), -math.inf
-            self._reasons_at, self._reasons = -math.inf, ()
+            self._reasons_at, self._reasons, self._averaged = -math.inf, (), None
         face = _face(source, pose, state, now)
         if face is None:
             return FaceReading(note=NO_FACE)
@@ -79,11 +88,38 @@ class FaceReader:
             return None  # a motion that is paused
         if not 0 <= face.time - self._time <= _JUMP:
             self._reader.read(face.names, face.weights, face.joint_rot, face.time, confidence=0.0)  # forget the past
-        self._time = face.time
+            self._averaged = None
+        elapsed, self._time = face.time - self._time, face.time
         reading = self._reader.read(face.names, face.weights, face.joint_rot, face.time, face.confidence)
+        if isinstance(source, LivePoseSource):
+            reading = self._averaged = averaged(self._averaged, reading, elapsed)
         if reading.face and now - self._reasons_at >= _REASONS_PERIOD:
             self._reasons_at, self._reasons = now, contributions(reading)
         return record(reading, self._reasons)
+
+    def _is_loaded(self) -> bool:
+        if self._worker is None:
+            return True
+        if self._loading is None:
+            self._loading = self._worker.submit(import_module, "avatar.readout.live")
+        return self._loading.done()
+
+
+def averaged(before: Reading | None, reading: Reading, elapsed: float) -> Reading:
+    """Intensities, probabilities, valence and arousal averaged with those before, `elapsed` seconds ago."""
+    if before is None or not (before.face and reading.face):
+        return reading
+    part = 1 - math.exp(-elapsed / _AVERAGED)
+    distribution = before.distribution + part * (reading.distribution - before.distribution)
+    return replace(
+        reading,
+        weights=before.weights + part * (reading.weights - before.weights),
+        sides=before.sides + part * (reading.sides - before.sides),
+        distribution=distribution,
+        label=reading.table.labels[int(chosen_labels(distribution[None])[0])],
+        valence=before.valence + part * (reading.valence - before.valence),
+        arousal=before.arousal + part * (reading.arousal - before.arousal),
+    )
 
 
 def record(reading: Reading, reasons: tuple[tuple[str, float], ...] = ()) -> FaceReading:
@@ -107,7 +143,7 @@ def record(reading: Reading, reasons: tuple[tuple[str, float], ...] = ()) -> Fac
 
 
 def contributions(reading: Reading) -> tuple[tuple[str, float], ...]:
-    """The weights that add most to the score of the most probable label, largest first."""
+    """The weights that add most to the score of the leading label, largest first."""
     row = reading.contributions()[reading.table.labels.index(reading.label)]
     named = [*ARKIT_52, "at rest"]
     order = sorted(range(len(named)), key=lambda column: -abs(float(row[column])))[:_REASONS]
@@ -146,10 +182,11 @@ def _reader_of(source: AvatarPoseSource) -> LiveReader | None:
     from avatar.readout.live import LiveReader  # loads scipy
 
     if isinstance(source, LivePoseSource):
-        return LiveReader(table())
+        # Landmarks of a camera show less than the depth sensor of a phone, which sends to a port.
+        return LiveReader(table(), tracked="port" not in source.stats().get("input", {}))
     if isinstance(source, MotionPoseSource):
         return _reader_of_motion(source.motion)
-    return LiveReader(table(), resting=np.zeros(len(ARKIT_52)), reference=np.eye(3))
+    return _without_learning()
 
 
 def _reader_of_motion(motion: Motion) -> LiveReader | None:
@@ -163,10 +200,16 @@ def _reader_of_motion(motion: Motion) -> LiveReader | None:
         seen = motion.confidence.numpy()[frames] > 0
         frames = frames[seen]
     if not len(frames):
-        return LiveReader(table(), resting=np.zeros(len(ARKIT_52)), reference=np.eye(3))
+        return _without_learning()
     weights = arkit_weights(motion.weights.numpy()[frames], arkit_columns(motion.names))
     pose = mean_pose(rotation_matrices(motion.joint_rot.numpy()[frames, ROOT]))
-    return LiveReader(table(), resting=resting_face(weights), reference=pose)
+    return LiveReader(table(), resting=resting_face(weights), tracked=False, reference=pose)
+
+
+def _without_learning() -> LiveReader:
+    from avatar.readout.live import LiveReader
+
+    return LiveReader(table(), resting=np.zeros(len(ARKIT_52)), tracked=False, reference=np.eye(3))
 
 
 def _space(source: AvatarPoseSource, pose: AvatarPose) -> str:

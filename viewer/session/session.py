@@ -78,7 +78,7 @@ class Session:
         self._opener = FileOpener(self._worker)
         self.sources = SourceSelector(avatar, live, self._worker, clock)
         self.viewport, self.preview = Viewport(avatar, device), DriverPreview()
-        self.counters, self.reader = Counters(clock), FaceReader()
+        self.counters, self.reader = Counters(clock), FaceReader(self._worker)
         self.training: TrainingView | None = None  # of a training whose avatar is shown
         self.closing = False
         self._advanced_at = self._status_at = -math.inf  # seconds

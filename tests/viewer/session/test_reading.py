@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from dataclasses import replace
 from functools import cache
 from typing import Any, cast
@@ -79,9 +81,9 @@ def source_of(given: Motion) -> MotionPoseSource:
 def play(given: Motion, reader: FaceReader | None = None) -> list[FaceReading]:
     """Every frame's reading."""
     reader, source, found = reader or wanted(), source_of(given), []
-    for frame, time in enumerate(source.times):
-        timeline = Timeline("m", source.times, source.times[-1] + 1 / RATE, time)
-        reading = reader.read(source, AvatarPose(params().params, fresh=True), state(timeline=timeline), 10 + time)
+    for frame, at in enumerate(source.times):
+        timeline = Timeline("m", source.times, source.times[-1] + 1 / RATE, at)
+        reading = reader.read(source, AvatarPose(params().params, fresh=True), state(timeline=timeline), 10 + at)
         assert reading is not None, frame
         found.append(reading)
     return found
@@ -91,17 +93,26 @@ def row(**weights: float) -> np.ndarray:
     return np.array([weights.get(name, 0.0) for name in ARKIT_52], np.float32)
 
 
-def live(*samples: Sample | None) -> list[FaceReading | None]:
-    """The readings of a live source's samples."""
-    source, reader = LivePoseSource(cast(LivePipeline, None)), wanted()
-    times = [0.1 * k for k in range(len(samples))]
+class Input:
+    """What readings use of a live pipeline."""
+
+    def __init__(self, **stats: object) -> None:
+        self._stats = stats
+
+    def stats(self) -> dict[str, object]:
+        return {"input": self._stats}
+
+
+def live(*samples: Sample | None, **stats: object) -> list[FaceReading | None]:
+    """The readings of a live source's samples; a camera's without `port` in `stats`."""
+    source, reader = LivePoseSource(cast(LivePipeline, Input(**stats))), wanted()
     poses = [AvatarPose(params().params, fresh=True, sample=sample) for sample in samples]
-    return [reader.read(source, pose, state(), time) for pose, time in zip(poses, times, strict=True)]
+    return [reader.read(source, pose, state(), 0.1 * k) for k, pose in enumerate(poses)]
 
 
-def sample(time: float, confidence: float = 1.0, names: tuple[str, ...] = ARKIT_52, space: str = ARKIT) -> Sample:
+def sample(at: float, confidence: float = 1.0, **weights: float) -> Sample:
     zeros = np.zeros((len(JOINT_NAMES), 3), np.float32)
-    return Sample(time, names, space, np.zeros(len(names), np.float32), zeros, zeros[0], confidence)
+    return Sample(at, ARKIT_52, ARKIT, row(**weights), zeros, zeros[0], confidence)
 
 
 @pytest.mark.parametrize("name", ["surprise", "sadness", "anger", "disgust", "contempt", "fear", "happiness"])
@@ -173,8 +184,8 @@ def test_a_frame_without_a_face_is_none_and_not_neutral() -> None:
 
 
 def test_a_jump_of_the_timeline_forgets_the_speech_before() -> None:
-    time = np.arange(120) / RATE
-    speech = np.outer(0.15 + 0.15 * np.sin(2 * np.pi * 4 * time), row(jawOpen=1.0))
+    seconds = np.arange(120) / RATE
+    speech = np.outer(0.15 + 0.15 * np.sin(2 * np.pi * 4 * seconds), row(jawOpen=1.0))
     reader, given = wanted(), motion(speech)
     assert play(given, reader)[-1].speech > 0.5
     assert play(given, reader)[0].speech == 0
@@ -212,19 +223,36 @@ def test_a_live_source_without_a_face_says_so() -> None:
 
 
 def test_a_live_source_of_another_head_model_has_no_weights() -> None:
-    (found,) = live(sample(0.0, names=("expr0", "expr1"), space="flame"))
+    (found,) = live(replace(sample(0.0), names=("expr0", "expr1"), space="flame", weights=np.zeros(2, np.float32)))
     assert found == FaceReading(note=NO_WEIGHTS)
 
 
+@pytest.mark.parametrize(("stats", "keys"), [({}, []), ({"port": 11111}, ["AU5", "AU7"])])
+def test_lids_that_rise_and_tighten_at_once_are_noise_of_a_camera_only(stats: dict[str, int], keys: list[str]) -> None:
+    lids = dict.fromkeys(("eyeWideLeft", "eyeWideRight", "eyeSquintLeft", "eyeSquintRight"), 0.5)
+    (found,) = live(sample(0.0, **lids), **stats)
+    assert found is not None and [unit.key for unit in found.units] == keys
+
+
+def test_the_numbers_of_a_live_source_follow_within_half_a_second() -> None:
+    smile = {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9}
+    samples = [sample(0.0), *(sample(0.04 * k, **smile) for k in range(1, 14))]
+    found = [reading.affect[0] for reading in live(*samples) if reading is not None]
+    assert found[0] == pytest.approx(0, abs=1e-9) and all(after > before for before, after in itertools.pairwise(found))
+    assert found[1] < 0.4 * found[-1] and found[-1] > 0.6
+
+
 def test_a_session_reads_its_sliders_once_the_panel_is_visible() -> None:
-    session = Session(avatar(), "a.avatar", clock=lambda: 100.0)
+    session = Session(avatar(), "a.avatar", clock=time.monotonic)
     session.apply([Change("camera", replace(session.state.camera, height=32, width=32))])
     session.apply([Change("sliders", Sliders(face_described("extremely surprised")[0]))])
     session.advance()
     assert session.state.reading == FaceReading()
-    session.reader.wanted = True
-    session.advance()
+    session.reader.wanted, end = True, time.monotonic() + 20
+    while not session.state.reading.label and time.monotonic() < end:
+        session.advance()
     assert session.state.reading.label == "surprise"
+    session.close()
 
 
 def test_a_calibration_learns_the_resting_face_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Time that the reader of live frames takes, and the reading of an hour.
 
     python -m tests.bench.bench_reading
+    python -m tests.bench.bench_reading_panel [MOTION] [--frames 3000]
 
 Frames are random walks of all weights. Printed are milliseconds of processor time a frame (median, 99th percentile,
 largest), with and without contributions, and seconds and peak memory of an hour at 60 frames per second.
