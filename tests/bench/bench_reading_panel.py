@@ -5,6 +5,9 @@
 
 Frames are random walks of all weights. Printed are milliseconds of processor time a frame (median, 99th percentile,
 largest), with and without contributions, and seconds and peak memory of an hour at 60 frames per second.
+Without a motion it reads random weights that change in every frame. "read" is what the session computes for the panel,
+with the list of contributions twice a second and where the label changes (with random weights in most frames); "panel"
+are the calls that draw it, without the graphics card.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating]
 
 #: Seconds between two readings of a face that does not change, and between two lists of contributions.
-_PERIOD, _REASONS_PERIOD = 0.1, 0.2
+_PERIOD, _REASONS_PERIOD = 0.1, 0.5
 _JUMP = 0.5  # seconds of a motion from one reading to the next, beyond which the timeline has jumped
 _REASONS = 5  # contributions that are listed
 #: Seconds over which the numbers of a live source are averaged: a tracker's noise would move them too fast to read.
@@ -65,6 +65,7 @@ class FaceReader:
         self._read_at = self._reasons_at = -math.inf  # seconds
         self._time = -math.inf  # of the last face
         self._reasons: tuple[tuple[str, float], ...] = ()
+        self._reasons_of = ""  # label
         self._averaged: Reading | None = None
 
     def restart(self) -> None:
@@ -93,8 +94,8 @@ class FaceReader:
         reading = self._reader.read(face.names, face.weights, face.joint_rot, face.time, face.confidence)
         if isinstance(source, LivePoseSource):
             reading = self._averaged = averaged(self._averaged, reading, elapsed)
-        if reading.face and now - self._reasons_at >= _REASONS_PERIOD:
-            self._reasons_at, self._reasons = now, contributions(reading)
+        if reading.face and (now - self._reasons_at >= _REASONS_PERIOD or reading.label != self._reasons_of):
+            self._reasons_at, self._reasons_of, self._reasons = now, reading.label, contributions(reading)
         return record(reading, self._reasons)
 
     def _is_loaded(self) -> bool:

@@ -150,6 +150,13 @@ def test_the_reasons_are_weights_that_lead_to_the_label() -> None:
     assert all(part > 0 for _, part in reading.reasons)
 
 
+def test_the_reasons_change_with_the_label() -> None:
+    readings = play(motion(np.array([row(), row(), row(mouthSmileLeft=0.9, mouthSmileRight=0.9)])))
+    assert [reading.label for reading in readings] == ["neutral", "neutral", "happiness"]
+    assert {name for name, _ in readings[1].reasons} == {"at rest"}
+    assert {name for name, _ in readings[2].reasons} == {"mouthSmileLeft", "mouthSmileRight"}
+
+
 def test_nothing_is_read_while_the_panel_is_hidden() -> None:
     assert FaceReader().read(by_hand(), AvatarPose(params().params, fresh=True), state(), 0.0) is None
 
