@@ -1,4 +1,4 @@
-"""`headsplat motion`: show, convert or make the motion of a face."""
+"""`headsplat motion`: show, convert, make, mix or read the motion of a face."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, OptionalPath, Out, parse_gain
 from avatar.cli.motion_mix import MotionMix
-from avatar.cli.motion_speak import MotionSpeak
 from avatar.cli.motion_report import MotionReport
+from avatar.cli.motion_speak import MotionSpeak
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.jsonable import counted
@@ -115,7 +115,7 @@ class MotionConvert:
 
 @dataclass(frozen=True)
 class MotionCommand:
-    """Show, convert or make the motion of a face."""
+    """Show, convert, make, mix or read the motion of a face."""
 
     action: OmitArgPrefixes[
         Annotated[MotionInfo, subcommand("info", prefix_name=False)]

@@ -16,8 +16,6 @@ from viewer.gui.panels.widgets import label, select_button, slider
 from viewer.session.action_units import matching_units, units_of
 from viewer.session.edits import Change, Edit
 from viewer.session.expressions import as_text, at_rest, groups, matching, rows, with_weight
-from viewer.session.state import SLIDERS, Sliders, State
-from viewer.session.expressions import PRESETS, as_text, at_rest, groups, matching, rows, with_weight
 from viewer.session.state import SLIDERS, Phrase, Sliders, State
 
 _LABEL_WIDTH = 8.2  # of the text before a slider, in heights of the font
