@@ -184,9 +184,9 @@ class RenderCommand:
         check_name(self.out)
         parse_frames(self.frames)
         self.motion_options.check()
+        backend_of(self.image.rasterizer).check()
         self._check_motion()
         request = parse_camera(self.image.camera)
-        backend_of(self.image.rasterizer).check()
         output = self._output(self._settings(None), None)
         output.writers(0)
         return request, output

@@ -23,6 +23,7 @@ from imgui_bundle import imgui
 from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
 from avatar import cli
+from avatar.mixing.presets import PRESETS
 from avatar.model.avatar_file import load_avatar
 from tests.support.edit_scenarios import layers, paint
 from tests.support.fake_live import LIVE, Smile
@@ -31,7 +32,6 @@ from tests.support.window_driver import Scenario, WindowDriver, run_scenarios
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewKind
 from viewer.session.edits import Change, SelectSource
-from viewer.session.expressions import PRESETS
 from viewer.session.pose_sources import SliderPoseSource
 from viewer.session.session import Session
 from viewer.session.state import TIMELINE, Sliders
