@@ -21,12 +21,12 @@ from avatar.common.files import shown
 from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.spoken import drive_spoken
-from avatar.mixing.sources import is_made
 from avatar.model.avatar import Avatar
 from avatar.model.light.relight import Relighting, relit
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
+from avatar.motion.made import is_made
 from avatar.refine.corrected_pose import corrected_params
 from avatar.refine.measured_torso import measured_torso_motion
 from avatar.rendering.camera_file import camera_at_times, read_camera_file

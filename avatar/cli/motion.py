@@ -52,10 +52,11 @@ class MotionInfo:
         found = MotionSummary.of(source.motion, str(self.file))
         report = None
         if self.avatar is not None:
-            from avatar.driving.driver import DriveOptions, drive
+            from avatar.driving.driver import DriveOptions
+            from avatar.driving.spoken import drive_file
             from avatar.model.avatar_file import load_avatar
 
-            report = drive(load_avatar(self.avatar), source.motion, DriveOptions(motion_head=source.head)).report
+            report = drive_file(load_avatar(self.avatar), source.motion, DriveOptions(motion_head=source.head)).report
         if self.json:
             content = found.to_dict() | ({} if report is None else {"drive": report.to_dict()})
             print(json.dumps(content, indent=1, allow_nan=False))

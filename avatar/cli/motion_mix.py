@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from avatar.cli.arguments import SEED, Between, OptionalFloat, OptionalInt, OptionalPath, Out, parse_gain
+from avatar.cli.motion_options import made_notes
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.frame_rate import MAX_FPS
@@ -72,16 +73,13 @@ class MotionMix:
 
     def _mix(self, spec: StackSpec) -> int:
         from avatar.cli.mix_sources import loaders
-        from avatar.mixing.sources import MADE
         from avatar.mixing.stack import mix_of_file
         from avatar.motion import write_motion
 
         mixed = mix_of_file(spec, self.base, loaders())
         missing = write_motion(self.out, mixed.motion)
-        for note in (*mixed.report.notes, *missing):
+        for note in (*mixed.report.notes, *missing, *made_notes(self.out)):
             say(note)
-        if not self.out.name.lower().endswith(".npz"):
-            say(f"{MADE}; render this file with --neutral zero")
         show(mixed.report.to_text())
         print(f"{self.out}: {counted(len(mixed.motion), 'frame')}, {mixed.report.fps:g} fps")
         return 0

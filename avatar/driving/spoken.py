@@ -1,4 +1,4 @@
-"""Driving by speech: zero weights are the avatar at rest, and closed lips stay closed on the avatar."""
+"""Driving by made motions, such as speech: zero weights are the avatar at rest, and its lips close where theirs do."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from avatar.driving.driver import DriveOptions, Driver, DriveResult
+from avatar.driving.driver import DriveOptions, Driver, DriveResult, drive
 from avatar.driving.report import DriveReport
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.motion.lip_gap import LipGap
+from avatar.motion.made import is_made
 from avatar.types import Motion
 
 #: Gaps of the motion in meters up to which the avatar has the same gap, and from which on its own is not changed: lips
@@ -66,8 +67,13 @@ class LipContact:
         return expression
 
 
+def drive_file(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> DriveResult:
+    """Retarget the motion of a file to `avatar`: a made one by `drive_spoken`, a recorded one by `drive`."""
+    return (drive_spoken if is_made(motion) else drive)(avatar, motion, options)
+
+
 def drive_spoken(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> DriveResult:
-    """Retarget the motion of a speaking face (`avatar.speech.speak`), which has no recorded person, to `avatar`.
+    """Retarget a motion that was made, not recorded, such as that of a speaking face, to `avatar`.
 
     Its zero weights are the avatar's neutral expression with closed lips; with `options.neutral` "as-is" they are zero.
     Its head rotates and moves about the avatar's mean pose.

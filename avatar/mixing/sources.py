@@ -19,6 +19,7 @@ from avatar.mixing.regions import NAMES
 from avatar.mixing.stack_file import MAX_BYTES, Kind, LayerSpec
 from avatar.model.neutral import resting_expression
 from avatar.motion.edit import head_rotation
+from avatar.motion.made import is_made
 from avatar.types import JOINT_NAMES, NECK, ROOT, Motion
 
 SOUND_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma")
@@ -27,8 +28,6 @@ FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 _FILE_SUFFIXES = (
     *PHOTO_SUFFIXES, *SOUND_SUFFIXES, *FILM_SUFFIXES, ".toml", ".csv", ".json", ".npz", ".npy", ".frame", ".capture",
 )  # fmt: skip
-#: The note of a motion whose zero weights are the resting face.
-MADE = "made of layers: zero weights are the resting face"
 #: Millimeters by which the lips of a recorded motion may be pressed.
 PRESSED_MM = 1.0
 #: Fewer frames do not determine a resting face, as in `driving.driver`.
@@ -127,16 +126,11 @@ def load_source(layer: LayerSpec, kind: Kind, path: Path, loaders: Loaders, seed
     return framed(layer, Source(kind, _from_rest(loaders.motion(path, layer.head, layer.fps), layer), True))
 
 
-def is_made(motion: Motion) -> bool:
-    """Whether zero weights of a motion are the resting face: it was made of layers, not recorded."""
-    return MADE in motion.notes
-
-
 def _from_rest(motion: Motion, layer: LayerSpec) -> Motion:
     """The motion with the recorded person's resting face and mean head pose at zero, full expressions at 1.
 
-    The driver does the same when it calibrates. Gaze has no resting face. What has too few frames, or was made of
-    layers, stays as it is.
+    The driver does the same when it calibrates. Gaze has no resting face. What has too few frames, or was made, not
+    recorded, stays as it is.
     """
     known = motion if motion.confidence is None else motion[motion.confidence > 0]
     if layer.neutral == "as-is" or is_made(motion) or len(known) < MIN_RESTING_FRAMES:

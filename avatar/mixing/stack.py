@@ -21,9 +21,10 @@ from avatar.mixing.layer import Canvas, Layer, combine
 from avatar.mixing.mouth import mouth_model
 from avatar.mixing.regions import EYELIDS, NAMES, REGIONS, Mask
 from avatar.mixing.report import LayerReport, MixReport
-from avatar.mixing.sources import MADE, PRESSED_MM, Loaders, Source, framed, kind_of, load_source
+from avatar.mixing.sources import PRESSED_MM, Loaders, Source, framed, kind_of, load_source
 from avatar.mixing.stack_file import MAX_BYTES, LayerSpec, StackSpec, read_stack, stack_of
 from avatar.motion.edit import even_times
+from avatar.motion.made import MADE, as_made
 from avatar.types import JOINT_NAMES, Motion
 
 #: Frames per second where no layer is a motion.
@@ -112,7 +113,7 @@ def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix
             pressed = np.minimum(pressed, np.where(spoken, gap.clip(-PRESSED_MM, 0), 0))
     motion, closures = _finished(spec, layers, canvas, times, (closed, pressed))
     report = MixReport(tuple(reports), len(times), fps, closures if speakers else None, tuple(dict.fromkeys(notes)))
-    return Mix(replace(motion, notes=(*report.notes, MADE)), report)
+    return Mix(as_made(motion, report.notes), report)
 
 
 def _finished(

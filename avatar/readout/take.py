@@ -15,6 +15,7 @@ from avatar.facs.emotions import EmotionReader, chosen_labels
 from avatar.facs.table import FacsTable
 from avatar.facs.units import UnitReader, arkit_columns, arkit_weights
 from avatar.head.arkit import ARKIT_52
+from avatar.motion.made import is_made
 from avatar.readout.events import Event, emotion_events, gesture_events, lid_events, unit_events
 from avatar.readout.signals import (
     MIN_RESTING_FRAMES,
@@ -153,6 +154,8 @@ def read_take(
     notes = list(motion.notes)
     if known < len(ARKIT_52):
         notes.append(f"{len(ARKIT_52) - known} of ARKit's 52 expressions are not in this motion and count as 0")
+    if is_made(motion):
+        options = replace(options, resting=False)
     time = motion.time.numpy().astype(np.float64)
     joint_rot = motion.joint_rot.numpy()
     face = np.ones(len(time), bool) if motion.confidence is None else motion.confidence.numpy() > 0

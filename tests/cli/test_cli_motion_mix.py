@@ -16,9 +16,9 @@ from avatar import cli
 from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.mixing.mouth import mouth_model
-from avatar.mixing.sources import is_made
 from avatar.model.avatar_file import save_avatar
 from avatar.motion import read_motion, write_motion
+from avatar.motion.made import is_made
 from avatar.types import Motion
 from tests.avatar.driving.puppet import puppet
 from tests.avatar.mixing.made_up import column, padded, talking

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -153,6 +154,22 @@ def test_the_film_is_as_long_as_the_sound(me: Path, sound: Path, tmp_path: Path)
     assert len(times) == 36 and len(samples) / rate == pytest.approx(1.5, abs=0.03)
     report = json.loads((tmp_path / "film.mp4.report.json").read_text())
     assert report["motion"] == "speech.wav" and report["frame_rate"] == 24
+
+
+def test_a_written_motion_renders_as_the_sound_does(
+    me: Path, sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ("--size", "48", "--frames", "16:24")
+    assert run("render", me, "--speak", sound, "-o", tmp_path / "spoken", *parts) == 0
+    for name, options in (("take.motion.npz", ()), ("take.json", ("--neutral", "zero"))):
+        assert run("motion", "speak", sound, "-o", tmp_path / name, "--fps", "30") == 0
+        assert ("--neutral zero" in capsys.readouterr().err) == bool(options)
+        assert (
+            run("render", me, "--motion", tmp_path / name, "-o", tmp_path / name.split(".")[1], *parts, *options) == 0
+        )
+        for path in (tmp_path / "spoken").glob("*.png"):
+            written = cv2.imread(str(tmp_path / name.split(".")[1] / path.name))
+            assert cv2.absdiff(written, cv2.imread(str(path))).max() <= 1
 
 
 def test_images_have_no_sound(me: Path, sound: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from avatar.facs.units import arkit_columns, arkit_weights
 from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.files.names import ARKIT
+from avatar.motion.made import is_made
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
 from viewer.session.action_units import listed, table
 from viewer.session.pose_sources import AvatarPoseSource, LivePoseSource, MotionPoseSource
@@ -204,7 +205,8 @@ def _reader_of_motion(motion: Motion) -> LiveReader | None:
         return _without_learning()
     weights = arkit_weights(motion.weights.numpy()[frames], arkit_columns(motion.names))
     pose = mean_pose(rotation_matrices(motion.joint_rot.numpy()[frames, ROOT]))
-    return LiveReader(table(), resting=resting_face(weights), tracked=False, reference=pose)
+    resting = np.zeros(len(ARKIT_52)) if is_made(motion) else resting_face(weights)
+    return LiveReader(table(), resting=resting, tracked=False, reference=pose)
 
 
 def _without_learning() -> LiveReader:

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from avatar.driving.driver import DriveOptions, drive
-from avatar.driving.spoken import LipContact, drive_spoken
+from avatar.driving.spoken import LipContact, drive_file, drive_spoken
 from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.motion.lip_gap import LipGap
+from avatar.motion.made import as_made
 from avatar.speech.phones import BILABIALS
 from avatar.speech.speaking import SpeakOptions, speak
 from avatar.types import HeadParams
@@ -74,6 +75,12 @@ def test_the_head_turns_about_the_mean_pose_of_the_avatar(tiny_avatar: Avatar) -
     params = drive_spoken(tiny_avatar, still).params
     assert (params.joint_rot[:, 0] - params.joint_rot[0, 0]).abs().max() < 1e-5
     assert drive_spoken(tiny_avatar, MOTION).params.joint_rot[:, 0].std(0).max() > 0.005
+
+
+def test_a_made_motion_of_a_file_is_driven_as_speech_and_a_recorded_one_is_not(grimace: Avatar) -> None:
+    assert MOTION.notes == ()
+    for motion, way in ((as_made(MOTION), drive_spoken), (MOTION, drive)):
+        assert torch.equal(drive_file(grimace, motion).params.expression, way(grimace, MOTION).params.expression)
 
 
 def test_a_head_without_the_motions_names_has_no_contact(tiny_avatar: Avatar) -> None:

@@ -11,7 +11,8 @@ import torch
 from avatar.head.arkit import ARKIT_52
 from avatar.mixing.presets import preset_named
 from avatar.mixing.regions import NAMES
-from avatar.mixing.sources import MADE, Loaders
+from avatar.mixing.sources import Loaders
+from avatar.motion.made import MADE
 from avatar.types import ROOT, Motion
 
 

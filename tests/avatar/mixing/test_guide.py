@@ -12,8 +12,8 @@ from avatar.mixing.closures import ClosureOptions
 from avatar.mixing.envelope import Pulse
 from avatar.mixing.keyframes import is_keyframes, read_keyframes
 from avatar.mixing.regions import GROUPS, REGIONS
-from avatar.mixing.sources import MADE
 from avatar.mixing.stack_file import LAYER_KEYS, StackSpec, read_stack
+from avatar.motion.made import MADE
 
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs" / "guides" / "mixing.md").read_text(encoding="utf-8")

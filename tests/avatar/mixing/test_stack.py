@@ -20,9 +20,9 @@ from avatar.mixing.envelope import Pulse
 from avatar.mixing.lag_smoothing import BoundedLag
 from avatar.mixing.mouth import Opening, mouth_model
 from avatar.mixing.regions import NAMES, REGIONS, selected
-from avatar.mixing.sources import is_made
 from avatar.mixing.stack import Mix, mix, mix_file
 from avatar.mixing.stack_file import LayerSpec, StackSpec
+from avatar.motion.made import is_made
 from avatar.types import LEFT_EYE, ROOT, Motion
 from tests.avatar.mixing.made_up import column, loaders, motion_of, padded, talking
 
