@@ -13,6 +13,7 @@ from avatar.facs.emotions import EmotionReader, chosen_labels
 from avatar.facs.table import FacsTable
 from avatar.facs.units import UnitReader, arkit_columns, arkit_weights
 from avatar.head.arkit import ARKIT_52
+from avatar.readout.correction import corrected
 from avatar.readout.events import BLINK_SECONDS, gesture_events
 from avatar.readout.signals import (
     MIN_RESTING_FRAMES,
@@ -24,7 +25,6 @@ from avatar.readout.signals import (
     mean_pose,
     resting_face,
     rotation_matrices,
-    without_opposed,
     without_resting,
 )
 from avatar.types import ROOT
@@ -132,7 +132,7 @@ class LiveReader:
         raw = arkit_weights(np.asarray(weights, np.float64)[None], self._columns)
         self._learn(raw[0], rotation)
         net = without_resting(raw, self._rest)
-        net = without_opposed(net) if self.tracked else net
+        net = corrected(net) if self.tracked else net
         sides = self._units.sides(net)
         head = head_angles(rotation, self._pose)[0]
         self._follow(time, float(self._units.gap(raw)[0]), head)

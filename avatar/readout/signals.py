@@ -37,8 +37,6 @@ for _name, _yaw, _pitch in (
     ("eyeLookDownLeft", 0, -EYE_DOWN), ("eyeLookDownRight", 0, -EYE_DOWN),
 ):  # fmt: skip
     _GAZE[ARKIT_52.index(_name)] = _yaw / 2, _pitch / 2
-_WIDE = [ARKIT_52.index(f"eyeWide{side}") for side in ("Left", "Right")]
-_SQUINT = [ARKIT_52.index(f"eyeSquint{side}") for side in ("Left", "Right")]
 _EYES = np.array([name.startswith("eyeLook") for name in ARKIT_52])
 
 
@@ -97,19 +95,6 @@ def resting_face(weights: ArrayLike) -> Floats:
 def without_resting(weights: ArrayLike, rest: Floats) -> Floats:
     """Weights [T,52] above those of the resting face [52], scaled so that 1 stays 1."""
     return np.asarray(np.clip((np.asarray(weights, np.float64) - rest) / (1 - rest), 0, 1))
-
-
-def without_opposed(weights: Floats) -> Floats:
-    """Tracked weights [T,52] in which upper lids that rise and lids that tighten no longer appear at once.
-
-    Landmarks show the opening of the eye, which eyeWide increases and eyeSquint reduces; a tracker of landmarks finds
-    only their difference. What both have in common is removed.
-    """
-    out = np.array(weights, np.float64)
-    common = np.minimum(out[:, _WIDE], out[:, _SQUINT])
-    out[:, _WIDE] -= common
-    out[:, _SQUINT] -= common
-    return out
 
 
 def own_range(weights: ArrayLike) -> Floats:

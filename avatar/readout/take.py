@@ -16,6 +16,7 @@ from avatar.facs.table import FacsTable
 from avatar.facs.units import UnitReader, arkit_columns, arkit_weights
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.made import is_made
+from avatar.readout.correction import corrected
 from avatar.readout.events import Event, emotion_events, gesture_events, lid_events, unit_events
 from avatar.readout.signals import (
     MIN_RESTING_FRAMES,
@@ -28,7 +29,6 @@ from avatar.readout.signals import (
     resting_face,
     rotation_matrices,
     sound_speech,
-    without_opposed,
     without_resting,
 )
 from avatar.types import ROOT, Motion
@@ -49,7 +49,7 @@ class ReadOptions:
 
     resting: bool = True  # remove the resting face of the person, learned from the take
     own_range: bool = False  # scale every weight by how far it goes in the take
-    tracked: bool = False  # the weights are of a tracker of landmarks: see `without_opposed`
+    tracked: bool = False  # the weights are of a tracker of landmarks: they are corrected
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ class _Frames:
         rest = resting_face(self.raw[self.face]) if self.options.resting else none
         for part in _parts(len(weights)):
             net = without_resting(self.raw[part], rest)
-            weights[part] = without_opposed(net) if self.options.tracked else net
+            weights[part] = corrected(net) if self.options.tracked else net
         reach = own_range(weights[self.face]) if self.options.own_range else none + 1
         for part in _parts(len(weights)):
             weights[part] = np.minimum(weights[part] / reach, 1)

@@ -12,7 +12,7 @@ import torch
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.made import as_made
-from avatar.readout.signals import gaze_angles, gaze_words, head_angles, own_range, rotation_matrices, without_opposed
+from avatar.readout.signals import gaze_angles, gaze_words, head_angles, own_range, rotation_matrices
 from avatar.readout.take import Loudness, ReadOptions, Take, read_take
 from avatar.types import ROOT, Motion
 from tests.avatar.readout.acted import FPS, TABLE, Acted
@@ -184,13 +184,6 @@ def test_the_own_range_makes_people_comparable() -> None:
         assert take.reach[ARKIT_52.index("mouthSmileLeft")] == pytest.approx(strength, abs=0.01)
     assert peaks == pytest.approx([1, 1])
     assert (own_range(np.zeros((0, 52))) == 1).all()
-
-
-def test_opposed_lids_of_a_tracker_are_netted() -> None:
-    weights = np.zeros((1, 52))
-    wide, squint = ARKIT_52.index("eyeWideLeft"), ARKIT_52.index("eyeSquintLeft")
-    weights[0, [wide, squint]] = 0.9, 0.6
-    assert without_opposed(weights)[0, [wide, squint]].tolist() == pytest.approx([0.3, 0])
 
 
 def test_gaze_and_head_angles_have_the_stated_signs() -> None:

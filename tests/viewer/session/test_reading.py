@@ -18,6 +18,7 @@ from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.motion.files.names import ARKIT
 from avatar.motion.made import as_made
+from avatar.readout.correction import corrected
 from avatar.types import JOINT_NAMES, ROOT, Motion
 from tests.avatar.driving.puppet import puppet
 from viewer.session.action_units import face_at, face_described
@@ -236,11 +237,14 @@ def test_a_live_source_of_another_head_model_has_no_weights() -> None:
     assert found == FaceReading(note=NO_WEIGHTS)
 
 
-@pytest.mark.parametrize(("stats", "keys"), [({}, []), ({"port": 11111}, ["AU5", "AU7"])])
-def test_lids_that_rise_and_tighten_at_once_are_noise_of_a_camera_only(stats: dict[str, int], keys: list[str]) -> None:
-    lids = dict.fromkeys(("eyeWideLeft", "eyeWideRight", "eyeSquintLeft", "eyeSquintRight"), 0.5)
-    (found,) = live(sample(0.0, **lids), **stats)
-    assert found is not None and [unit.key for unit in found.units] == keys
+@pytest.mark.parametrize("stats", [{}, {"port": 11111}])
+def test_weights_of_a_camera_are_corrected_and_those_of_a_phone_are_not(stats: dict[str, int]) -> None:
+    smile = row(mouthSmileLeft=0.4, mouthSmileRight=0.4)
+    (found,) = live(sample(0.0, mouthSmileLeft=0.4, mouthSmileRight=0.4), **stats)
+    wanted = smile if stats else corrected(smile[None])[0]
+    (amount,) = (unit.left for unit in found.units if unit.key == "AU12") if found else (None,)
+    assert amount == pytest.approx(wanted[ARKIT_52.index("mouthSmileLeft")], abs=1e-4)
+    assert (amount == pytest.approx(0.4, abs=1e-4)) == bool(stats)
 
 
 def test_the_numbers_of_a_live_source_follow_within_half_a_second() -> None:

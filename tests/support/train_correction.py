@@ -1,0 +1,157 @@
+"""Learn the correction of the landmark tracker.
+
+    python -m tests.support.train_correction -o avatar/readout/correction.csv
+
+Random synthetic people show action units, mixtures of them, emotions, and speech with a turning head; `headsplat
+capture` tracks them, and what it finds is compared with what was shown. Takes two to four minutes per person on one
+core; videos and captures stay in the work folder and are reused. The people are others than in `bench_action_units`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.data.capture_head import head_of
+from avatar.facs.emotions import EmotionReader
+from avatar.facs.table import FacsTable
+from avatar.facs.units import UnitReader, arkit_columns, arkit_weights
+from avatar.head.arkit import ARKIT_52
+from avatar.motion.from_capture import motion_of
+from avatar.readout.correction import KEPT, MIRROR
+from avatar.readout.signals import resting_face, without_resting
+from capture.options import CaptureOptions
+from capture.pipeline import run_capture
+from capture.synthetic.options import SyntheticOptions
+from capture.synthetic.scripts import SCRIPTS, Script
+from capture.synthetic.truth import SyntheticTruth
+from capture.synthetic.video import make_video
+
+Floats = NDArray[np.float64]
+
+#: First seeds of the people who show action units, and of those who speak.
+UNITS_FROM, SPEECH_FROM = 101, 201
+RIDGE = 5.0  # on the squared coefficients; the errors of the frames are summed
+SPEECH_WEIGHT = 2.0  # of a frame of people who speak
+SHOWN, ABSENT = 0.3, 0.05  # weights of an expression from which on it is shown, and below which it is not there
+QUIET, QUIET_PART = 0.2, 0.98  # results are scaled up as long as this part of the frames without it stays below
+MAX_SCALE = 4.0
+
+_SHOWN_UNITS = (
+    "AU1", "AU2", "AU4", "AU5", "AU6", "AU7", "AU9", "AU10", "AU12", "AU14", "AU15", "AU16", "AU17", "AU18", "AU20",
+    "AU22", "AU24", "AU26", "AU28", "AU34", "AU43",
+)  # fmt: skip
+_ALONE = (*_SHOWN_UNITS, "AU23", "AU29", "AU30")
+_REST, _FACE, _END = 2.0, 0.7, 0.5  # seconds
+_EMOTIONS, _MIXTURES = 14, 12
+_RATE = 15.0
+
+
+def unit_script(seed: int, table: FacsTable) -> tuple[Script, float]:
+    """Units alone, emotions and mixtures in random order and intensity, and the seconds that this takes."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for key in _ALONE:
+        sides = np.zeros((len(table.units), 2))
+        sides[table.keys.index(key)] = rng.uniform(0.35, 1)
+        rows.append(sides)
+    for _ in range(_EMOTIONS):
+        emotion = table.emotions[rng.integers(len(table.emotions))]
+        rows.append(EmotionReader(table).face(emotion.name, rng.uniform(0.4, 1)))
+    for _ in range(_MIXTURES):
+        sides = np.zeros((len(table.units), 2))
+        for key in rng.choice(_SHOWN_UNITS, rng.integers(2, 4), replace=False):
+            sides[table.keys.index(key)] = rng.uniform(0.3, 1)
+        rows.append(sides)
+    order = list(range(len(rows)))
+    rng.shuffle(order)
+    weights = UnitReader(table).weights(np.stack(rows)[order])
+    seconds = _REST + _FACE * len(rows) + _END
+    faces = tuple(
+        ((_REST + _FACE * k) / seconds, (_REST + _FACE * (k + 0.85)) / seconds, 1.0, face)
+        for k, face in enumerate(
+            {name: float(value) for name, value in zip(ARKIT_52, row, strict=True) if value} for row in weights
+        )
+    )
+    turns = [(at, rng.uniform(-12, 12), rng.uniform(-8, 8), rng.uniform(-5, 5)) for at in (0.25, 0.6)]
+    return Script(np.array([(0, 0, 0, 0), *turns, (1, 0, 0, 0)], np.float64), faces, ((0.0, 1.0),)), seconds
+
+
+def filmed(seed: int, work: Path, table: FacsTable) -> tuple[Path, Path]:
+    """Video and capture folder of one person; made where they are not in `work`."""
+    video, folder = work / f"p{seed}.mp4", work / f"p{seed}.capture"
+    if not (folder / METADATA_FILE).is_file():
+        if seed < SPEECH_FROM:
+            SCRIPTS["units"], seconds = unit_script(seed, table)
+            scene = {"performance": "units", "frames": round(seconds * _RATE), "fps": _RATE}
+        else:
+            scene = {"performance": ("demo", "talk")[seed % 2], "frames": 240, "fps": 12.0, "yaw": 20.0}
+        options = SyntheticOptions(seed=seed, person="random", width=320, height=400, handheld=0.5, **scene)
+        make_video(video, options, save_truth=True)
+        run_capture(video, folder, CaptureOptions(max_frames=5000))
+    return video, folder
+
+
+def found_and_shown(video: Path, folder: Path) -> tuple[Floats, Floats]:
+    """Weights [T,52] that the tracker found above the resting face, and those that were shown."""
+    capture = Capture.load(folder)
+    motion = motion_of(capture, head_of(capture))
+    found = arkit_weights(motion.weights.numpy(), arkit_columns(motion.names))
+    face = np.ones(len(found), bool) if motion.confidence is None else motion.confidence.numpy() > 0
+    truth = SyntheticTruth.load(video.with_name(f"{video.name}.truth.npz"))
+    shown = arkit_weights(truth.expression, arkit_columns(truth.expression_names))
+    rows = np.abs(truth.time[None] - motion.time.numpy()[:, None]).argmin(1)
+    return without_resting(found, resting_face(found[face]))[face], shown[rows][face]
+
+
+def fit(found: Floats, shown: Floats, importance: Floats) -> Floats:
+    """The correction [52,52] of frames found [T,52] and shown [T,52] with an importance [T] each.
+
+    It maps means of both sides.
+    """
+    found, shown = (found + found[:, MIRROR]) / 2, (shown + shown[:, MIRROR]) / 2
+    matrix = (found * importance[:, None]).T @ found + RIDGE * np.eye(len(ARKIT_52))
+    right, result = (found * importance[:, None]).T @ shown, np.zeros_like(matrix)
+    for column, truth in enumerate(shown.T):
+        there, absent = truth > SHOWN, truth < ABSENT
+        if KEPT[column] or not there.any():
+            continue
+        result[:, column] = np.linalg.solve(matrix, right[:, column])
+        row = np.clip(found @ result[:, column], 0, 1)
+        missing = (truth[there] @ truth[there]) / max(float(truth[there] @ row[there]), 1e-6)
+        allowed = QUIET / max(float(np.quantile(row[absent], QUIET_PART)), 1e-6) if absent.any() else MAX_SCALE
+        result[:, column] *= np.clip(min(missing, allowed), 1, MAX_SCALE)
+    return np.asarray(result)
+
+
+def write(path: Path, result: Floats) -> None:
+    """Write a correction as the table that `avatar.readout.correction` reads."""
+    lines = ["tracked," + ",".join(ARKIT_52)]
+    for name, row in zip(ARKIT_52, result, strict=True):
+        lines.append(f"{name}," + ",".join(f"{value:.4f}" for value in row))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--people", type=int, nargs=2, default=(9, 9), metavar=("UNITS", "SPEECH"))
+    parser.add_argument("--work", type=Path, default=Path("bench"))
+    args = parser.parse_args(arguments)
+    args.work.mkdir(parents=True, exist_ok=True)
+    table, parts = FacsTable.load(), []
+    for first, count in zip((UNITS_FROM, SPEECH_FROM), args.people, strict=True):
+        for seed in range(first, first + count):
+            found, shown = found_and_shown(*filmed(seed, args.work, table))
+            parts.append((found, shown, np.full(len(found), SPEECH_WEIGHT if first == SPEECH_FROM else 1.0)))
+            print(f"person {seed}: {len(found)} frames", flush=True)
+    write(args.out, fit(*(np.concatenate(column) for column in zip(*parts, strict=True))))
+
+
+if __name__ == "__main__":
+    main()
