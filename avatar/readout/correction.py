@@ -27,7 +27,7 @@ KEPT = np.array([name.startswith(("eyeLook", "eyeBlink")) for name in ARKIT_52])
 #: The same expression of the other side; the expression itself where it has no side.
 MIRROR = [ARKIT_52.index(re.sub("Left$|Right$", lambda side: _OTHER[side[0]], name)) for name in ARKIT_52]
 #: Weight below which the tracker's difference between the sides is noise.
-_EVEN = 0.05
+_EVEN = 0.1
 
 
 @cache
