@@ -44,4 +44,4 @@ def made_notes(path: Path) -> tuple[str, ...]:
     """What to tell about a made motion written to `path`, in a format that cannot say that it was made."""
     from avatar.motion.made import MADE
 
-    return () if path.name.lower().endswith(".npz") else (f"{MADE}; render this file with --neutral zero",)
+    return () if path.name.lower().endswith(".npz") else (f"{path}: {MADE}; render it with --neutral zero",)
