@@ -115,7 +115,7 @@ def test_smoothing_keeps_the_range(files: Path) -> None:
 def test_a_csv_says_how_to_render_it(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = files / "mixed.csv"
     assert cli.main(["motion", "mix", str(files / "take.motion.npz"), "-o", str(out)]) == 0
-    assert "zero weights are the resting face; render this file with --neutral zero" in capsys.readouterr().err
+    assert "zero weights are the resting face; render it with --neutral zero" in capsys.readouterr().err
     assert len(read_motion(out)) == 121
 
 
