@@ -29,6 +29,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="Ray has been tried on Linux only"),
 ]
 COMMAND = [sys.executable, "-m", "avatar.cli"]
+#: Ray names a process that renders so.
+WORK = "ray::pieces/"
 _SETTINGS = "steps = 40\nsize = 64\ngaussians = 1500\nlayer = false\n"
 
 
@@ -144,9 +146,9 @@ def test_a_kill_loses_only_what_was_running(studio: Path, tmp_path: Path, target
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: (out / "render").is_dir() and any((out / "render").glob("[!.]*/fleet.json")))
-        tree = process_tree(process.pid)
-        workers = [number for number, name in tree.items() if name.startswith("ray::pieces/")]
-        os.kill(process.pid if target == "driver" else workers[0], signal.SIGKILL)
+        tree = tree_at_work(process.pid)
+        worker = next(number for number, name in tree.items() if name.startswith(WORK))
+        os.kill(process.pid if target == "driver" else worker, signal.SIGKILL)
         code = process.wait(120)
     finally:
         process.kill()
@@ -206,6 +208,18 @@ with RayCluster(str(os.getcwd()), "x", cores=1):
     addresses = set(done.stdout.split())
     assert addresses
     assert addresses <= {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+def tree_at_work(number: int) -> dict[int, str]:
+    """The processes below a driver while one of them does a job: between two jobs none bears the name of one."""
+    found: list[dict[int, str]] = []
+
+    def at_work() -> bool:
+        found.append(process_tree(number))
+        return any(name.startswith(WORK) for name in found[-1].values())
+
+    wait_until(at_work)
+    return found[-1]
 
 
 def wait_until(condition: object, seconds: float = 90.0) -> None:
