@@ -198,6 +198,20 @@ class DriveResult:
     report: DriveReport
 
 
+def with_faces(motion: Motion) -> tuple[Motion, Tensor]:
+    """The motion with frames without a face interpolated from their neighbors, and the mask [T] of those with one.
+
+    Raises:
+        HeadsplatError: it has no frames or no face.
+    """
+    if not len(motion):
+        raise HeadsplatError("the motion has no frames; give another file")
+    has_face = torch.ones(len(motion), dtype=torch.bool) if motion.confidence is None else motion.confidence > 0
+    if not has_face.any():
+        raise HeadsplatError("the motion shows no face in any frame (confidence 0 throughout); give another recording")
+    return interpolate_lost_frames(motion), has_face
+
+
 def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> DriveResult:
     """Retarget `motion` to `avatar`, frame by frame; frames without a face are interpolated from their neighbors.
 
@@ -210,12 +224,7 @@ def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -
         HeadsplatError: the motion has no frames or no face, or none of its expressions is of `options.motion_head`.
     """
     options = options or DriveOptions()
-    if not len(motion):
-        raise HeadsplatError("the motion has no frames; give another file")
-    has_face = torch.ones(len(motion), dtype=torch.bool) if motion.confidence is None else motion.confidence > 0
-    if not has_face.any():
-        raise HeadsplatError("the motion shows no face in any frame (confidence 0 throughout); give another recording")
-    full = interpolate_lost_frames(motion)
+    full, has_face = with_faces(motion)
     known = full[has_face]
     driver = Driver.of(avatar, motion.names, motion.space, options)
     driver = driver.calibrated(known.weights, known.joint_rot, known.translation)

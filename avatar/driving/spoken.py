@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from avatar.driving.driver import DriveOptions, Driver, DriveResult, drive
+from avatar.driving.driver import DriveOptions, Driver, DriveResult, drive, with_faces
 from avatar.driving.report import DriveReport
 from avatar.head import load_head
 from avatar.head.model import HeadModel
@@ -82,8 +82,12 @@ def drive_spoken(avatar: Avatar, motion: Motion, options: DriveOptions | None = 
         avatar: the avatar to drive.
         motion: T frames in ARKit's expressions.
         options: None for the defaults.
+
+    Raises:
+        HeadsplatError: the motion has no frames or no face.
     """
     options = options or DriveOptions()
+    motion, _ = with_faces(motion)
     driver = Driver.of(avatar, motion.names, motion.space, options)
     if driver.lip_closure is not None:
         resting = driver.lip_closure.close(avatar.neutral, avatar.neutral[None])

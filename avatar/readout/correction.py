@@ -9,7 +9,6 @@ sides; each result is then divided between the sides as the tracker found them, 
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 
@@ -17,15 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from avatar.head.arkit import ARKIT_52
+from avatar.readout.signals import MIRROR
 
-_OTHER = {"Left": "Right", "Right": "Left"}
 FILE = Path(__file__).with_name("correction.csv")
 #: Gaze and closed lids are measured by themselves: they stay as they are.
 KEPT = np.array([name.startswith(("eyeLook", "eyeBlink")) for name in ARKIT_52])
 
 
-#: The same expression of the other side; the expression itself where it has no side.
-MIRROR = [ARKIT_52.index(re.sub("Left$|Right$", lambda side: _OTHER[side[0]], name)) for name in ARKIT_52]
 #: Weight below which the tracker's difference between the sides is noise.
 _EVEN = 0.1
 

@@ -5,6 +5,7 @@ Angles are degrees; positive are yaw to the left of the person, pitch up, roll t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,6 +38,11 @@ for _name, _yaw, _pitch in (
     ("eyeLookDownLeft", 0, -EYE_DOWN), ("eyeLookDownRight", 0, -EYE_DOWN),
 ):  # fmt: skip
     _GAZE[ARKIT_52.index(_name)] = _yaw / 2, _pitch / 2
+_OTHER = {"Left": "Right", "Right": "Left"}
+#: Column of the same expression on the other side; its own where an expression has no side.
+MIRROR = np.array([ARKIT_52.index(re.sub("Left$|Right$", lambda side: _OTHER[side[0]], name)) for name in ARKIT_52])
+#: Turns of jaw and mouth, of which one may go farther than the other.
+_TURNED = np.array([name in ("jawLeft", "jawRight", "mouthLeft", "mouthRight") for name in ARKIT_52])
 _EYES = np.array([name.startswith("eyeLook") for name in ARKIT_52])
 
 
@@ -103,16 +109,8 @@ def own_range(weights: ArrayLike) -> Floats:
     Left and right of an expression have the larger of both.
     """
     reached = np.quantile(np.asarray(weights), 0.99, axis=0) if np.size(weights) else np.zeros(len(ARKIT_52))
-    other = [ARKIT_52.index(_mirrored(name)) for name in ARKIT_52]
-    reached = np.maximum(reached, reached[other])
+    reached = np.where(_TURNED, reached, np.maximum(reached, reached[MIRROR]))
     return np.asarray(np.where((reached < LEAST_RANGE) | _EYES, 1.0, reached))
-
-
-def _mirrored(name: str) -> str:
-    for side, other in (("Left", "Right"), ("Right", "Left")):
-        if name.endswith(side) and name.removesuffix(side) not in ("jaw", "mouth"):
-            return name.removesuffix(side) + other
-    return name
 
 
 def frame_rate(time: Sequence[float] | Floats) -> float:

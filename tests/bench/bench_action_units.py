@@ -19,27 +19,18 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import head_of
 from avatar.facs.emotions import EmotionReader
 from avatar.facs.table import FacsTable
-from avatar.facs.units import UnitReader
-from avatar.head.arkit import ARKIT_52
 from avatar.motion.from_capture import motion_of
 from avatar.readout.take import ReadOptions, Take, read_take
-from capture.options import CaptureOptions
-from capture.pipeline import run_capture
-from capture.synthetic.options import SyntheticOptions
-from capture.synthetic.scripts import SCRIPTS, Script
-from capture.synthetic.video import make_video
+from capture.synthetic.scripts import Script
+from tests.support.acted_units import UNITS, expressions_of, filmed, intensities
 
 TABLE = FacsTable.load()
-UNITS = (
-    "AU1", "AU2", "AU4", "AU5", "AU6", "AU7", "AU9", "AU10", "AU12", "AU14", "AU15", "AU16", "AU17", "AU18", "AU20",
-    "AU22", "AU24", "AU26", "AU28", "AU34", "AU43",
-)  # fmt: skip
 INTENSITY = 0.85
-FPS, SIZE = 20.0, (320, 400)
+FPS = 20.0
 REST, UNIT, EMOTION, END = 2.5, 0.8, 1.0, 0.7  # seconds of each part; the gap to the next one is a fifth of it
 SECONDS = REST + UNIT * len(UNITS) + EMOTION * len(TABLE.emotions) + END
 
@@ -55,13 +46,9 @@ def spans() -> list[tuple[str, float, float]]:
 
 def weights_of(name: str) -> dict[str, float]:
     """Expression weights of a unit or an emotion at INTENSITY."""
-    sides = np.zeros((1, len(TABLE.units), 2))
     if name in TABLE.keys:
-        sides[0, TABLE.keys.index(name)] = INTENSITY
-    else:
-        sides[0] = EmotionReader(TABLE).face(name, INTENSITY)
-    weights = UnitReader(TABLE).weights(sides)[0]
-    return {known: float(weight) for known, weight in zip(ARKIT_52, weights, strict=True) if weight}
+        return expressions_of(intensities(TABLE, **{name: INTENSITY}), TABLE)
+    return expressions_of(EmotionReader(TABLE).face(name, INTENSITY), TABLE)
 
 
 def script() -> Script:
@@ -73,19 +60,7 @@ def script() -> Script:
 
 def captured(seed: int, work: Path) -> Capture:
     """The capture of one person, from `work` if it is there."""
-    SCRIPTS["units"] = script()
-    folder, video = work / f"units{seed}.capture", work / f"units{seed}.mp4"
-    if (folder / METADATA_FILE).is_file():
-        return Capture.load(folder)
-    work.mkdir(parents=True, exist_ok=True)
-    width, height = SIZE
-    options = SyntheticOptions(
-        seed=seed, person="random", width=width, height=height, frames=round(SECONDS * FPS), fps=FPS,
-        performance="units", handheld=0.5,
-    )  # fmt: skip
-    if not video.is_file():
-        make_video(video, options, save_truth=True)
-    return run_capture(video, folder, CaptureOptions(max_frames=5000))
+    return filmed(work / f"units{seed}", seed, script(), frames=round(SECONDS * FPS), fps=FPS)
 
 
 @dataclass(frozen=True, eq=False)

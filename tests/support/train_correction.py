@@ -16,21 +16,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import head_of
 from avatar.facs.emotions import EmotionReader
 from avatar.facs.table import FacsTable
-from avatar.facs.units import UnitReader, arkit_columns, arkit_weights
+from avatar.facs.units import arkit_columns, arkit_weights
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.from_capture import motion_of
-from avatar.readout.correction import KEPT, MIRROR
-from avatar.readout.signals import resting_face, without_resting
-from capture.options import CaptureOptions
-from capture.pipeline import run_capture
-from capture.synthetic.options import SyntheticOptions
-from capture.synthetic.scripts import SCRIPTS, Script
+from avatar.readout.correction import KEPT
+from avatar.readout.signals import MIRROR, resting_face, without_resting
+from capture.synthetic.scripts import Script
 from capture.synthetic.truth import SyntheticTruth
-from capture.synthetic.video import make_video
+from tests.support.acted_units import UNITS, expressions_of, filmed, intensities
 
 Floats = NDArray[np.float64]
 
@@ -42,11 +39,7 @@ SHOWN, ABSENT = 0.3, 0.05  # weights of an expression from which on it is shown,
 QUIET, QUIET_PART = 0.2, 0.98  # results are scaled up as long as this part of the frames without it stays below
 MAX_SCALE = 4.0
 
-_SHOWN_UNITS = (
-    "AU1", "AU2", "AU4", "AU5", "AU6", "AU7", "AU9", "AU10", "AU12", "AU14", "AU15", "AU16", "AU17", "AU18", "AU20",
-    "AU22", "AU24", "AU26", "AU28", "AU34", "AU43",
-)  # fmt: skip
-_ALONE = (*_SHOWN_UNITS, "AU23", "AU29", "AU30")
+_ALONE = (*UNITS, "AU23", "AU29", "AU30")
 _REST, _FACE, _END = 2.0, 0.7, 0.5  # seconds
 _EMOTIONS, _MIXTURES = 14, 12
 _RATE = 15.0
@@ -55,55 +48,38 @@ _RATE = 15.0
 def unit_script(seed: int, table: FacsTable) -> tuple[Script, float]:
     """Units alone, emotions and mixtures in random order and intensity, and the seconds that this takes."""
     rng = np.random.default_rng(seed)
-    rows = []
-    for key in _ALONE:
-        sides = np.zeros((len(table.units), 2))
-        sides[table.keys.index(key)] = rng.uniform(0.35, 1)
-        rows.append(sides)
+    rows = [intensities(table, **{key: rng.uniform(0.35, 1)}) for key in _ALONE]
     for _ in range(_EMOTIONS):
         emotion = table.emotions[rng.integers(len(table.emotions))]
         rows.append(EmotionReader(table).face(emotion.name, rng.uniform(0.4, 1)))
     for _ in range(_MIXTURES):
-        sides = np.zeros((len(table.units), 2))
-        for key in rng.choice(_SHOWN_UNITS, rng.integers(2, 4), replace=False):
-            sides[table.keys.index(key)] = rng.uniform(0.3, 1)
-        rows.append(sides)
-    order = list(range(len(rows)))
-    rng.shuffle(order)
-    weights = UnitReader(table).weights(np.stack(rows)[order])
+        keys = rng.choice(UNITS, rng.integers(2, 4), replace=False).tolist()
+        rows.append(intensities(table, **{key: rng.uniform(0.3, 1) for key in keys}))
+    rng.shuffle(rows)
     seconds = _REST + _FACE * len(rows) + _END
     faces = tuple(
-        ((_REST + _FACE * k) / seconds, (_REST + _FACE * (k + 0.85)) / seconds, 1.0, face)
-        for k, face in enumerate(
-            {name: float(value) for name, value in zip(ARKIT_52, row, strict=True) if value} for row in weights
-        )
+        ((_REST + _FACE * k) / seconds, (_REST + _FACE * (k + 0.85)) / seconds, 1.0, expressions_of(row, table))
+        for k, row in enumerate(rows)
     )
     turns = [(at, rng.uniform(-12, 12), rng.uniform(-8, 8), rng.uniform(-5, 5)) for at in (0.25, 0.6)]
     return Script(np.array([(0, 0, 0, 0), *turns, (1, 0, 0, 0)], np.float64), faces, ((0.0, 1.0),)), seconds
 
 
-def filmed(seed: int, work: Path, table: FacsTable) -> tuple[Path, Path]:
-    """Video and capture folder of one person; made where they are not in `work`."""
-    video, folder = work / f"p{seed}.mp4", work / f"p{seed}.capture"
-    if not (folder / METADATA_FILE).is_file():
-        if seed < SPEECH_FROM:
-            SCRIPTS["units"], seconds = unit_script(seed, table)
-            scene = {"performance": "units", "frames": round(seconds * _RATE), "fps": _RATE}
-        else:
-            scene = {"performance": ("demo", "talk")[seed % 2], "frames": 240, "fps": 12.0, "yaw": 20.0}
-        options = SyntheticOptions(seed=seed, person="random", width=320, height=400, handheld=0.5, **scene)
-        make_video(video, options, save_truth=True)
-        run_capture(video, folder, CaptureOptions(max_frames=5000))
-    return video, folder
+def shown_by(seed: int, work: Path, table: FacsTable) -> Capture:
+    """The capture of one person who shows action units or speaks; made where it is not in `work`."""
+    stem = work / f"p{seed}"
+    if seed < SPEECH_FROM:
+        script, seconds = unit_script(seed, table)
+        return filmed(stem, seed, script, frames=round(seconds * _RATE), fps=_RATE)
+    return filmed(stem, seed, None, performance=("demo", "talk")[seed % 2], frames=240, fps=12.0, yaw=20.0)
 
 
-def found_and_shown(video: Path, folder: Path) -> tuple[Floats, Floats]:
+def found_and_shown(capture: Capture) -> tuple[Floats, Floats]:
     """Weights [T,52] that the tracker found above the resting face, and those that were shown."""
-    capture = Capture.load(folder)
     motion = motion_of(capture, head_of(capture))
     found = arkit_weights(motion.weights.numpy(), arkit_columns(motion.names))
     face = np.ones(len(found), bool) if motion.confidence is None else motion.confidence.numpy() > 0
-    truth = SyntheticTruth.load(video.with_name(f"{video.name}.truth.npz"))
+    truth = SyntheticTruth.load(capture.root.with_suffix(".mp4.truth.npz"))
     shown = arkit_weights(truth.expression, arkit_columns(truth.expression_names))
     rows = np.abs(truth.time[None] - motion.time.numpy()[:, None]).argmin(1)
     return without_resting(found, resting_face(found[face]))[face], shown[rows][face]
@@ -143,11 +119,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--people", type=int, nargs=2, default=(9, 9), metavar=("UNITS", "SPEECH"))
     parser.add_argument("--work", type=Path, default=Path("bench"))
     args = parser.parse_args(arguments)
-    args.work.mkdir(parents=True, exist_ok=True)
     table, parts = FacsTable.load(), []
     for first, count in zip((UNITS_FROM, SPEECH_FROM), args.people, strict=True):
         for seed in range(first, first + count):
-            found, shown = found_and_shown(*filmed(seed, args.work, table))
+            found, shown = found_and_shown(shown_by(seed, args.work, table))
             parts.append((found, shown, np.full(len(found), SPEECH_WEIGHT if first == SPEECH_FROM else 1.0)))
             print(f"person {seed}: {len(found)} frames", flush=True)
     write(args.out, fit(*(np.concatenate(column) for column in zip(*parts, strict=True))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from avatar.driving.driver import DriveOptions, drive
 from avatar.driving.spoken import LipContact, drive_file, drive_spoken
+from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
@@ -81,6 +83,20 @@ def test_a_made_motion_of_a_file_is_driven_as_speech_and_a_recorded_one_is_not(g
     assert MOTION.notes == ()
     for motion, way in ((as_made(MOTION), drive_spoken), (MOTION, drive)):
         assert torch.equal(drive_file(grimace, motion).params.expression, way(grimace, MOTION).params.expression)
+
+
+def test_a_made_motion_without_a_face_is_refused_and_lost_frames_are_interpolated(grimace: Avatar) -> None:
+    seen, weights = torch.ones(len(MOTION)), MOTION.weights.clone()
+    seen[10], weights[10] = 0, 1
+    full = weights.clone()
+    full[10] = (full[9] + full[11]) / 2
+    found, wanted = (
+        drive_spoken(grimace, motion).params.expression
+        for motion in (replace(MOTION, weights=weights, confidence=seen), replace(MOTION, weights=full))
+    )
+    assert torch.allclose(found, wanted, atol=1e-5)
+    with pytest.raises(HeadsplatError, match="shows no face in any frame"):
+        drive_file(grimace, as_made(replace(MOTION, confidence=0 * seen)))
 
 
 def test_a_head_without_the_motions_names_has_no_contact(tiny_avatar: Avatar) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from avatar.head.arkit import ARKIT_52
 from avatar.readout import correction
-from avatar.readout.correction import KEPT, MIRROR, corrected
+from avatar.readout.correction import KEPT, corrected
+from avatar.readout.signals import MIRROR
 from tests.support.train_correction import fit, write
 
 
