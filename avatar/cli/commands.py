@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Protocol
 
 import tyro
 
 from avatar.cli.arguments import check_numbers, readable_width
-from avatar.cli.bench import BenchCommand
-from avatar.cli.blend import BlendCommand
-from avatar.cli.capture import CaptureCommand
-from avatar.cli.convert import ConvertCommand
-from avatar.cli.demo import DemoCommand
-from avatar.cli.doctor import DoctorCommand
-from avatar.cli.edit import EditCommand
-from avatar.cli.evaluate import EvalCommand
-from avatar.cli.export import ExportCommand
-from avatar.cli.fleet import FleetCommand
-from avatar.cli.head import HeadCommand
-from avatar.cli.info import InfoCommand
-from avatar.cli.join import JoinCommand
-from avatar.cli.live import LiveCommand
-from avatar.cli.motion import MotionCommand
-from avatar.cli.render import RenderCommand
-from avatar.cli.synth import SynthCommand
-from avatar.cli.train import TrainCommand
-from avatar.cli.view import ViewCommand
 
-COMMANDS = {
-    "demo": DemoCommand,
-    "capture": CaptureCommand,
-    "convert": ConvertCommand,
-    "train": TrainCommand,
-    "eval": EvalCommand,
-    "render": RenderCommand,
-    "blend": BlendCommand,
-    "edit": EditCommand,
-    "live": LiveCommand,
-    "view": ViewCommand,
-    "motion": MotionCommand,
-    "join": JoinCommand,
-    "export": ExportCommand,
-    "fleet": FleetCommand,
-    "info": InfoCommand,
-    "head": HeadCommand,
-    "synth": SynthCommand,
-    "doctor": DoctorCommand,
-    "bench": BenchCommand,
-}
 _DESCRIPTION = (
     "Real-time 3D Gaussian-splatting head avatars from a phone video, on any machine. "
     "`headsplat demo` runs the whole pipeline; `headsplat COMMAND --help` explains one command. "
@@ -63,12 +25,75 @@ class Command(Protocol):
         ...
 
 
+class _Commands(Mapping[str, type[Command]]):
+    """The class of each subcommand; its module in `avatar.cli` is imported when it is looked up."""
+
+    _classes: Mapping[str, tuple[str, str]] = {
+        "demo": ("demo", "DemoCommand"),
+        "capture": ("capture", "CaptureCommand"),
+        "convert": ("convert", "ConvertCommand"),
+        "train": ("train", "TrainCommand"),
+        "eval": ("evaluate", "EvalCommand"),
+        "render": ("render", "RenderCommand"),
+        "blend": ("blend", "BlendCommand"),
+        "edit": ("edit", "EditCommand"),
+        "live": ("live", "LiveCommand"),
+        "view": ("view", "ViewCommand"),
+        "motion": ("motion", "MotionCommand"),
+        "join": ("join", "JoinCommand"),
+        "export": ("export", "ExportCommand"),
+        "fleet": ("fleet", "FleetCommand"),
+        "info": ("info", "InfoCommand"),
+        "head": ("head", "HeadCommand"),
+        "synth": ("synth", "SynthCommand"),
+        "doctor": ("doctor", "DoctorCommand"),
+        "bench": ("bench", "BenchCommand"),
+    }
+
+    def __getitem__(self, name: str) -> type[Command]:
+        module, kind = self._classes[name]
+        found: type[Command] = getattr(importlib.import_module(f"avatar.cli.{module}"), kind)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+
+COMMANDS = _Commands()
+
+
 def parse(arguments: list[str]) -> Command:
     """The command of the command line `arguments`; raises SystemExit after a help text or a usage error.
 
     Raises:
         HeadsplatError: a number is outside its range.
     """
+    command = _parse_one(arguments)
+    if command is None:
+        command = _parse_all(arguments)
+    check_numbers(command)
+    return command
+
+
+def _parse_one(arguments: list[str]) -> Command | None:
+    """The command, with only its own module imported; None after wrong usage. Raises SystemExit after a help text."""
+    name, *own = arguments or [""]
+    if name not in COMMANDS:
+        return None
+    helps = not {"-h", "--help"}.isdisjoint(own)
+    try:
+        return _parsed(COMMANDS[name], own, f"headsplat {name}", quiet=not helps)
+    except SystemExit:
+        if helps:
+            raise
+        return None
+
+
+def _parse_all(arguments: list[str]) -> Command:
+    """The command by the parser of all commands, whose hints on wrong usage name the options of the others too."""
     subcommands = tuple(
         Annotated[command, tyro.conf.subcommand(name, prefix_name=False)]  # type: ignore[valid-type]
         for name, command in COMMANDS.items()
@@ -76,13 +101,20 @@ def parse(arguments: list[str]) -> Command:
     union = subcommands[0]
     for subcommand in subcommands[1:]:
         union = union | subcommand  # type: ignore[assignment]
+    return _parsed(union, arguments, "headsplat", _DESCRIPTION)
+
+
+def _parsed(
+    kind: object, arguments: list[str], prog: str, description: str | None = None, quiet: bool = False
+) -> Command:
+    """The command of `kind` (a class, or a union of subcommands); raises SystemExit without a message where `quiet`."""
     with readable_width():
         command: Command = tyro.cli(  # type: ignore[call-overload]
-            union,
-            prog="headsplat",
-            description=_DESCRIPTION,
+            kind,
+            prog=prog,
+            description=description,
             args=arguments,
             config=(tyro.conf.FlagCreatePairsOff,),
+            console_outputs=not quiet,
         )
-    check_numbers(command)
     return command
