@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -175,3 +176,20 @@ def test_a_public_function_is_not_hidden_by_a_module() -> None:
     assert not [
         name for name in names if (ROOT / "avatar" / f"{name}.py").exists() or (ROOT / "avatar" / name).is_dir()
     ]
+
+
+@pytest.mark.parametrize("package", ["avatar.head", "avatar.motion", "capture", "capture.report"])
+def test_every_public_name_that_loads_on_first_use_resolves_and_no_module_hides_it(package: str) -> None:
+    code = (
+        f"import {package} as package\nfor name in package.__all__:\n    assert getattr(package, name).__name__ == name"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert found.returncode == 0, found.stderr
+    folder = ROOT / package.replace(".", "/")
+    names = importlib.import_module(package).__all__
+    assert not [name for name in names if (folder / f"{name}.py").exists() or (folder / name).is_dir()]
+
+
+def test_an_unknown_name_of_such_a_package_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"module 'avatar\.motion' has no attribute 'read_motions'"):
+        importlib.import_module("avatar.motion").read_motions  # noqa: B018

@@ -13,9 +13,9 @@ from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.motion.bridge import Bridge
 from avatar.motion.bridge_fit import fit_bridge
+from avatar.motion.conversion_error import round_trip
 from avatar.motion.correspondence import Correspondence
 from avatar.motion.expression_space import ExpressionSpace, other_side
-from avatar.motion.round_trip import round_trip
 from avatar.types import JAW, JOINT_NAMES, NECK, Motion
 
 from .made_up import LIDS, arkit_head, flame_head, mirrored_turns, mixed_names, mixing, turned
