@@ -56,7 +56,7 @@ def _mixed(path: Path, avatar: Avatar, weights: Mapping[str, float]) -> Avatar:
 
 def appearance_of(header: Mapping[str, Any], capture: Capture) -> str | None:
     """The name of the recording of the avatar with this header that is `capture`; None if none is."""
-    from avatar.model.appearance_file import recordings_of
+    from avatar.model.avatar_header import recordings_of
 
     for entry in recordings_of(header):
         if entry.fingerprint == capture.fingerprint:

@@ -7,11 +7,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from avatar.errors import HeadsplatError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: Limits of a file: bytes, and lists or objects within each other.
 MAX_BYTES, MAX_DEPTH = 64 << 20, 32
@@ -152,6 +153,8 @@ class JsonValue:
 
     def matrix(self, rows: int, columns: int) -> np.ndarray:
         """Finite numbers [rows,columns] float64 of nested lists."""
+        import numpy as np
+
         lists = self.value if isinstance(self.value, list) else []
         fits = len(lists) == rows and all(isinstance(row, list) and len(row) == columns for row in lists)
         if not fits or not all(type(cell) in (int, float) for row in lists for cell in row):
@@ -166,6 +169,8 @@ class JsonValue:
 
     def rigid_transform(self) -> np.ndarray:
         """A rigid transform [4,4] float64 of nested lists [4][4] or [3][4]; the nearest rotation is taken."""
+        import numpy as np
+
         last = [[0.0, 0.0, 0.0, 1.0]]
         padded = self.value + last if isinstance(self.value, list) and len(self.value) == 3 else self.value
         matrix = JsonValue(padded, self.where, self.remedy).matrix(4, 4)

@@ -13,7 +13,8 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.model.appearance import MOST, RecordingEntry, unique_names
+from avatar.model.appearance import unique_names
+from avatar.model.avatar_header import MOST, RecordingEntry
 from avatar.types import Camera
 
 #: Seconds between two recordings on the common time axis.

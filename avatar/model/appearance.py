@@ -5,30 +5,21 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from avatar.errors import HeadsplatError
+from avatar.model.avatar_header import RecordingEntry
 
 #: An `avatar.model.avatar.Avatar`, which imports this module.
 A = TypeVar("A", bound=nn.Module)
 
 #: Parameters of the Gaussians that an appearance changes, and their number of channels.
 CHANGED = {"colors": 3, "logit_opacities": 1, "offsets": 3}
-#: An avatar has at most so many appearances, and each weight of a mix is at most so large.
-MOST, MAX_WEIGHT = 8, 1.0
-
-
-@dataclass(frozen=True)
-class RecordingEntry:
-    """One recording of an avatar with appearances, as the header of its file names it."""
-
-    name: str
-    fingerprint: str  # of its capture
-    consent: str = ""  # its note about the consent
+#: Each weight of a mix is at most so large.
+MAX_WEIGHT = 1.0
 
 
 class Appearances(nn.Module):

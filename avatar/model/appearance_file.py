@@ -8,15 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from avatar.common.json_values import is_unicode
-from avatar.model.appearance import CHANGED, MOST, Appearances, RecordingEntry
+from avatar.model.appearance import CHANGED, Appearances
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_checks import checksum
+from avatar.model.avatar_header import APPEARANCE, ENTRY, recordings_of
 
-#: Prefix of the tensors; programs without appearances ignore them and show the first recording.
-APPEARANCE = "appearance."
-ENTRY = "appearances"
-_MAX_TEXT = 10_000
 #: Largest offset of each parameter: display sRGB, logit, meters.
 _LIMITS = {"colors": 100.0, "logit_opacities": 100.0, "offsets": 10.0}
 
@@ -40,28 +36,6 @@ def appearance_entry(avatar: Avatar) -> dict[str, Any]:
         for entry in avatar.appearance.recordings
     ]
     return {ENTRY: {"recordings": recordings, "tensors_sha256": checksum(appearance_tensors(avatar), APPEARANCE)}}
-
-
-def recordings_of(header: Mapping[str, Any]) -> tuple[RecordingEntry, ...]:
-    """The recordings that the header of a file names; none without appearances.
-
-    Raises:
-        ValueError: the entry is not one.
-    """
-    if ENTRY not in header:
-        return ()
-    entry = header[ENTRY]
-    found = entry.get("recordings") if isinstance(entry, dict) else None
-    if not isinstance(found, list) or not 2 <= len(found) <= MOST:
-        raise ValueError(f"its header has no entry '{ENTRY}.recordings' or a wrong one")
-    for each in found:
-        texts = [each.get(key) for key in ("name", "fingerprint", "consent")] if isinstance(each, dict) else [None]
-        if not all(isinstance(text, str) and is_unicode(text) and len(text) <= _MAX_TEXT for text in texts):
-            raise ValueError(f"its header has no entry '{ENTRY}.recordings' or a wrong one")
-    names = [each["name"] for each in found]
-    if len(set(names)) < len(names) or not all(names):
-        raise ValueError(f"its header has a wrong entry '{ENTRY}.recordings': names must differ")
-    return tuple(RecordingEntry(each["name"], each["fingerprint"], each["consent"]) for each in found)
 
 
 def check_appearance(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

@@ -1,27 +1,18 @@
-"""Checks of the content of an .avatar file: header, shapes, dtypes, indices and values of all tensors, checksum."""
+"""Checks of the tensors of an .avatar file: shapes, dtypes, indices, values, checksum."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from avatar.common.json_values import is_unicode, levels
 from avatar.types import JOINT_NAMES, check_shape
 
+from .avatar_header import LIGHT, PERSON, PREFIXES, StoredTensor, check_entry, stored_checksum
 from .blendshapes import CHANNELS
 
-#: Prefixes of the tensors that belong to the format; the checksum covers them, all others are ignored.
-PREFIXES = ("avatar.", "head.", "region.", "layer.")
-#: Prefix of the tensors for driving by the capture that the avatar was trained on; programs without it ignore them.
-PERSON = "person."
-#: Prefix of the tensors for the light of the clip and for other lights; programs without it show the colors as stored.
-LIGHT = "light."
-#: Prefix of the tensors of wrinkles; programs without it ignore them.
-WRINKLES = "wrinkles."
 #: The dtypes of the format by their names in safetensors.
 DTYPES = {
     "F32": torch.float32,
@@ -32,9 +23,6 @@ DTYPES = {
 }
 _DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
-_MAX_DEPTH = 20  # of the header's JSON
-_MAX_NAMES, _MAX_NAME = 10_000, 200  # expressions, characters
-_MAX_SIDE = 1 << 16  # pixels of an image
 _METERS = 100.0  # no point of a head is farther from its origin
 _SUM_TOLERANCE = 1e-2
 
@@ -140,71 +128,15 @@ NEW_IN = {
 
 
 def checksum(tensors: Mapping[str, Tensor], prefixes: str | tuple[str, ...] = PREFIXES) -> str:
-    """SHA-256 (hex) of names, dtypes, shapes and bytes of the tensors with one of `prefixes`, sorted by name."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        if name.startswith(prefixes):
-            value = tensors[name]
-            shape = ",".join(str(size) for size in value.shape)
-            digest.update(f"{name} {_DTYPE_NAMES.get(value.dtype)} {shape}\n".encode())
-            digest.update(value.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def check_header(header: Mapping[str, Any], newest: int) -> None:
-    """Raise ValueError unless every entry of a header up to version `newest` has its type and a meaningful value."""
-    if sum(1 for _ in levels(header)) > _MAX_DEPTH:
-        raise ValueError(f"its header is nested deeper than {_MAX_DEPTH} levels")
-    _check(type(header.get("version")) is int and 1 <= header["version"] <= newest, "version")
-    names = header.get("expression_names", ())
-    _check(_is_texts(names) and len(set(names)) == len(names) <= _MAX_NAMES, "expression_names")
-    _check_head(_object(header, "head"))
-    blendshapes = _object(header, "blendshapes")
-    _check(blendshapes.get("mode") in tuple(_MIXING), "blendshapes.mode")
-    _check(type(blendshapes.get("count", 0)) is int, "blendshapes.count")
-    if header["version"] >= 5:
-        _check(blendshapes["mode"] == "reduced", "blendshapes.mode")
-    seconds = _object(header, "training").get("seconds_training", 0.0)
-    _check(_is_number(seconds, 1e9), "training.seconds_training")
-    _check(header.get("joints", list(JOINT_NAMES)) == list(JOINT_NAMES), "joints")
-    _check(type(header.get("gaussians", 0)) is int, "gaussians")
-    for key in ("axes", "units", "consent", "tensors_sha256"):
-        _check(isinstance(header.get(key, ""), str), key)
-    size = _object(header, "settings", {}).get("size", 256)
-    _check(type(size) is int and 1 <= size <= _MAX_SIDE, "settings.size")
-    for key, value in _object(header, "track", {}).items():
-        _check(isinstance(value, str), f"track.{key}")
-    if "capture" in header:
-        _check_capture(_object(header, "capture"))
-    for entry in ("person", "light"):
-        for key, value in _object(header, entry, {}).items():
-            _check(isinstance(value, str), f"{entry}.{key}")
-
-
-def _check_head(head: Mapping[str, Any]) -> None:
-    _check(_is_text(head.get("name")), "head.name")
-    _check(_is_text(head.get("licence")), "head.licence")
-    _check(_is_texts(head.get("capabilities")), "head.capabilities")
-    parents = head.get("parents")
-    is_tree = isinstance(parents, list) and len(parents) == len(JOINT_NAMES)
-    for joint, parent in enumerate(parents if isinstance(parents, list) and is_tree else ()):
-        is_tree = is_tree and type(parent) is int and (parent == -1 if joint == 0 else 0 <= parent < joint)
-    _check(is_tree, "head.parents")
-
-
-def _check_capture(capture: Mapping[str, Any]) -> None:
-    for key in ("name", "fingerprint"):
-        _check(isinstance(capture.get(key, ""), str), f"capture.{key}")
-    for key in ("width", "height"):
-        _check(type(capture.get(key)) is int and 1 <= capture[key] <= _MAX_SIDE, f"capture.{key}")
-    camera = _object(capture, "camera", where="capture.")
-    for key, size in (("K", 3), ("world_to_cam", 4)):
-        rows = camera.get(key)
-        is_matrix = isinstance(rows, list) and len(rows) == size
-        for row in rows if isinstance(rows, list) else ():
-            is_matrix = is_matrix and isinstance(row, list) and len(row) == size
-            is_matrix = is_matrix and all(_is_number(value, 1e6) for value in row)
-        _check(is_matrix, f"capture.camera.{key}")
+    """The checksum (`stored_checksum`) of tensors with one of `prefixes`."""
+    chosen = {name: value.contiguous() for name, value in tensors.items() if name.startswith(prefixes)}
+    return stored_checksum(
+        {
+            name: StoredTensor(str(_DTYPE_NAMES.get(value.dtype)), tuple(value.shape), value.numpy().data)
+            for name, value in chosen.items()
+        },
+        prefixes,
+    )
 
 
 def check_tensors(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
@@ -258,7 +190,7 @@ def check_person(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> No
             raise ValueError(f"{name}: a tensor that this format does not have")
     if person is None:
         return
-    _check("capture" in person, "person.capture")
+    check_entry("capture" in person, "person.capture")
     for name, values in layout.items():
         if name not in tensors:
             raise ValueError(f"{name}: this tensor is missing")
@@ -338,28 +270,3 @@ def _check_relations(tensors: Mapping[str, Tensor]) -> None:
         raise ValueError("avatar.rig.torso.mean_rotation: expected a rotation")
     if not bool((tensors["avatar.blendshapes.low"] <= tensors["avatar.blendshapes.high"]).all()):
         raise ValueError("avatar.blendshapes.low: above avatar.blendshapes.high")
-
-
-def _check(fits: bool, key: str) -> None:
-    if not fits:
-        raise ValueError(f"its header has no entry {key!r} or a wrong one")
-
-
-def _object(
-    parent: Mapping[str, Any], key: str, default: Mapping[str, Any] | None = None, where: str = ""
-) -> Mapping[str, Any]:
-    value = parent.get(key, default)
-    _check(isinstance(value, dict), where + key)
-    return value if isinstance(value, dict) else {}
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and is_unicode(value)
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(_is_text(each) and 0 < len(each) <= _MAX_NAME for each in value)
-
-
-def _is_number(value: object, limit: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= limit  # False for NaN

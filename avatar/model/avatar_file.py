@@ -8,37 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, deserialize
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from avatar import ops
-from avatar.common.files import atomic_path, os_error_sentence
-from avatar.common.printable import single_line
-from avatar.errors import HeadsplatError
+from avatar.common.files import atomic_path
 from avatar.head.model import HeadModel
-from avatar.model.appearance_file import (
+from avatar.model.appearance_file import appearance_entry, appearance_tensors, check_appearance, restore_appearance
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_checks import DTYPES, check_light, check_person, check_tensors, checksum
+from avatar.model.avatar_header import (
     APPEARANCE,
     ENTRY,
-    appearance_entry,
-    appearance_tensors,
-    check_appearance,
-    recordings_of,
-    restore_appearance,
-)
-from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import (
-    DTYPES,
     LIGHT,
-    PERSON,
-    PREFIXES,
+    MAGIC,
+    VERSION,
     WRINKLES,
-    check_header,
-    check_light,
-    check_person,
-    check_tensors,
-    checksum,
+    StoredTensor,
+    damaged,
+    read_stored,
 )
+from avatar.model.avatar_header import read_header as read_header
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.light.light_file import light_entry, light_tensors, restore_light
 from avatar.model.mesh_layer import MeshLayer, has_parts
@@ -51,10 +42,6 @@ from avatar.model.wrinkles_file import restore_wrinkles, wrinkle_entry, wrinkle_
 from avatar.ops.devices import chosen_device
 from avatar.types import JOINT_NAMES, check_shape
 
-MAGIC = "headsplat-avatar"
-#: 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices; 3: `sampling`;
-#: 4: `rig.stretch`, and `layer` in avatars with one.
-VERSION = 5
 #: That of avatars without a network for the weights of blendshapes, which earlier versions of headsplat can read.
 _WITHOUT_NETWORK = 4
 CONSENT = "Avatars are of people: use this one only as the person it shows has agreed to."
@@ -65,8 +52,6 @@ HEAD_TENSORS = (
     "lbs_weights", "landmark_faces", "landmark_bary", "uv", "uv_faces", "colors",
 )  # fmt: skip
 HALF = {"head.exprdirs", "head.curvedirs", "head.posedirs", "layer.texels"}
-_MAX_BYTES = 4 << 30  # of a file
-_MAX_VERSION = 1000  # a larger number is damage, not a version
 NARROW = {"head.faces", "head.uv_faces", "head.landmark_faces", "avatar.rig.triangles"}
 
 
@@ -122,15 +107,6 @@ def describe(avatar: Avatar) -> dict[str, Any]:
     }
 
 
-def read_header(path: str | Path) -> dict[str, Any]:
-    """The header of an avatar file, whose checksum is compared.
-
-    Raises:
-        HeadsplatError: no file, not an avatar, damaged, or of a newer version.
-    """
-    return _read(Path(path))[0]
-
-
 def load_avatar(path: str | Path, device: str | torch.device = "cpu") -> Avatar:
     """Read an avatar file.
 
@@ -155,7 +131,8 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
     Raises:
         HeadsplatError: no file, not an avatar, damaged, or of a newer version.
     """
-    header, tensors = _read(Path(path))
+    header, stored = read_stored(Path(path))
+    tensors = {name: _tensor(value) for name, value in stored.items()}
     with ops.one_thread():
         try:
             check_tensors(tensors, header)
@@ -163,74 +140,25 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
             check_light(tensors, header)
             check_appearance(tensors, header)
         except ValueError as error:
-            raise _damaged(Path(path), str(error)) from error
+            raise damaged(Path(path), str(error)) from error
         avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
         try:
             _add_layer(avatar, tensors, header.get("layer_skin") is True)
             restore_wrinkles(avatar, header, tensors)
         except ValueError as error:
-            raise _damaged(Path(path), str(error)) from error
+            raise damaged(Path(path), str(error)) from error
     restore_person(avatar, header, tensors)
     restore_light(avatar, tensors)
     restore_appearance(avatar, header, tensors)
     return header, avatar
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The checked header of an avatar file and the tensors of the format, as stored."""
-    content = _content(path)
-    try:
-        stored = deserialize(content)
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-        header = json.loads(metadata.get("headsplat", "null"))
-    except (SafetensorError, ValueError, RecursionError) as error:
-        raise HeadsplatError(f"{path}: not an avatar file, or a damaged one; train or copy it again") from error
-    if not isinstance(header, dict) or header.get("magic") != MAGIC:
-        raise HeadsplatError(f"{path}: a safetensors file, but not a headsplat avatar; give an .avatar file")
-    version = header.get("version")
-    if type(version) is int and VERSION < version <= _MAX_VERSION:
-        raise HeadsplatError(
-            f"{path}: avatar version {version}, this headsplat reads up to {VERSION}; update headsplat"
-        )
-    try:
-        check_header(header, VERSION)
-        recordings_of(header)
-        known = (*PREFIXES, PERSON, LIGHT, APPEARANCE, WRINKLES)
-        tensors = {name: _tensor(name, entry) for name, entry in stored if name.startswith(known)}
-        if "tensors_sha256" in header and header["tensors_sha256"] != checksum(tensors):
-            raise ValueError("its tensors do not match their checksum")
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
-    return header, tensors
-
-
-def _content(path: Path) -> bytes:
-    """The bytes of an avatar file. Not a memory map: the process would die if the file became shorter."""
-    if not path.is_file():
-        raise HeadsplatError(f"{path}: no such avatar file; train one with `headsplat train VIDEO -o {path}`")
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise _damaged(path, f"it is larger than {_MAX_BYTES >> 30} GiB")
-        return path.read_bytes()
-    except OSError as error:
-        raise HeadsplatError(os_error_sentence(error, path)) from error
-
-
-def _tensor(name: str, entry: Mapping[str, Any]) -> Tensor:
-    """One tensor from `safetensors.deserialize`, in the memory that this function allocated."""
-    dtype, shape = DTYPES.get(entry["dtype"]), entry["shape"]
-    if dtype is None:
-        raise ValueError(f"{name}: the dtype {entry['dtype']}")
-    if not len(entry["data"]):
-        if max(shape) >= 1 << 31:
-            raise ValueError(f"{name}: the shape {shape}")
-        return torch.empty(shape, dtype=dtype)
-    return torch.frombuffer(entry["data"], dtype=dtype).reshape(shape)
-
-
-def _damaged(path: Path, reason: str) -> HeadsplatError:
-    return HeadsplatError(f"{path}: damaged avatar file ({single_line(reason)[:300]}); train or copy it again")
+def _tensor(value: StoredTensor) -> Tensor:
+    """A stored tensor, in the memory that it was read to."""
+    dtype = DTYPES[value.dtype]
+    if not len(value.data):
+        return torch.empty(value.shape, dtype=dtype)
+    return torch.frombuffer(value.data, dtype=dtype).reshape(value.shape)
 
 
 def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar:

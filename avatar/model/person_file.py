@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import PERSON, checksum
+from avatar.model.avatar_checks import checksum
+from avatar.model.avatar_header import PERSON
 from avatar.model.pose_corrector import PoseCorrector
 from avatar.model.torso_regression import TorsoRegression
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import WRINKLES, checksum
+from avatar.model.avatar_checks import checksum
+from avatar.model.avatar_header import WRINKLES
 from avatar.model.wrinkles import CHANNELS, FEATURES, Wrinkles
 from avatar.types import check_shape
 

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import LIGHT, checksum
+from avatar.model.avatar_checks import checksum
+from avatar.model.avatar_header import LIGHT
 from avatar.model.light.head_light import HeadLight
 
 
