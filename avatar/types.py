@@ -4,20 +4,25 @@ World: meters, right-handed, y up, the face looks along +z.
 Camera: OpenCV axes, x right, y down, z forward; pixel centers at +0.5.
 Colors are display sRGB in 0..1 (float) or 0..255 (uint8).
 Letters in shapes: B batch, T frames, N Gaussians, V vertices, S identity, E expressions, J joints, D SH bases.
+
+PyTorch is imported only where tensors are made: readers of motions and captures start without it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
 
 JOINT_NAMES = ("root", "neck", "jaw", "left_eye", "right_eye")
 ROOT, NECK, JAW, LEFT_EYE, RIGHT_EYE = range(5)
 
 #: world_to_cam of a camera at the world's origin that looks along -z, y up: the monocular default.
-FACING_CAMERA = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
+FACING_CAMERA = ((1.0, 0.0, 0.0, 0.0), (0.0, -1.0, 0.0, 0.0), (0.0, 0.0, -1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
 def check_shape(name: str, value: Tensor, expected: tuple[int | str, ...]) -> None:
@@ -61,8 +66,10 @@ class Camera:
     @staticmethod
     def facing(focal: float, width: int, height: int) -> Camera:
         """Camera [1] at the origin looking along -z with its principal point at the image center; focal in pixels."""
+        import torch
+
         K = torch.tensor([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
-        return Camera(K[None], FACING_CAMERA[None].clone(), width, height)
+        return Camera(K[None], torch.tensor([FACING_CAMERA]), width, height)
 
     def repeated(self, batch: int) -> Camera:
         """This single camera repeated along the batch axis, `batch` times."""
@@ -102,6 +109,8 @@ class Camera:
 
     def resized(self, width: int, height: int) -> Camera:
         """The same view at another image size (the image borders coincide)."""
+        import torch
+
         scale = torch.tensor([width / self.width, height / self.height, 1.0], dtype=self.K.dtype)
         return replace(self, K=self.K * scale.to(self.K.device)[:, None], width=width, height=height)
 
@@ -235,6 +244,11 @@ class RenderOutput:
     depth: Tensor | None  # [B,H,W] meters along the camera axis, alpha-weighted mean, 0 where no Gaussian contributes
 
 
+def mean_rate(time: Tensor | NDArray[np.float64]) -> float:
+    """Mean frame rate in frames per second of frames at `time` [T] seconds; 30 for one frame."""
+    return (len(time) - 1) / float(time[-1] - time[0]) if len(time) > 1 else 30.0
+
+
 @dataclass(frozen=True)
 class Motion:
     """T frames of named expression weights and head poses, independent of the file, protocol or tracker they came from.
@@ -274,4 +288,4 @@ class Motion:
     @property
     def rate(self) -> float:
         """Mean frame rate in frames per second; 30 for a motion of one frame."""
-        return (len(self) - 1) / float(self.time[-1] - self.time[0]) if len(self) > 1 else 30.0
+        return mean_rate(self.time)

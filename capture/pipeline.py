@@ -364,7 +364,7 @@ def camera_metadata(person: Person, stretch: np.ndarray, center: np.ndarray) -> 
     return {
         "name": "0",
         "K": [[focal_x, 0.0, float(center[0])], [0.0, focal_y, float(center[1])], [0.0, 0.0, 1.0]],
-        "world_to_cam": FACING_CAMERA.tolist(),
+        "world_to_cam": [list(row) for row in FACING_CAMERA],
         "axes": "world: meters, y up, face statistics along +z; camera: OpenCV, x right, y down, z forward, "
         "pixel centers at +0.5",
         "focal_px": camera.focal,

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING
 
 from avatar.cli.arguments import EMBEDDED
 from avatar.cli.progress import say
+from avatar.data.capture_metadata import METADATA_FILE
 
 if TYPE_CHECKING:
     from avatar.driving.motion_source import MotionSource
     from avatar.mixing.sources import Loaders
     from avatar.types import Motion
+
+
+def is_expression_file(path: Path) -> bool:
+    """Whether `path` is read as an expression file: neither a capture folder nor a TOML file of layers or keyframes."""
+    return not (path / METADATA_FILE).is_file() and (path.suffix.lower() != ".toml" or path.is_dir())
 
 
 def load_source(path: Path, head: str | None = None, fps: float | None = None) -> MotionSource:

@@ -21,7 +21,9 @@ from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
+    from avatar.driving.report import DriveReport
     from avatar.head import HeadModel
+    from avatar.motion.arrays import MotionArrays
     from avatar.types import Motion
 
 Input = Annotated[Positional[Path], arg(metavar="FILE|CAPTURE")]
@@ -45,18 +47,10 @@ class MotionInfo:
 
     def run(self) -> int:
         """Print the summary; returns the exit code."""
-        from avatar.cli.mix_sources import load_source
         from avatar.motion.summary import MotionSummary
 
-        source = load_source(self.file, self.motion_head, self.motion_fps)
-        found = MotionSummary.of(source.motion, str(self.file))
-        report = None
-        if self.avatar is not None:
-            from avatar.driving.driver import DriveOptions
-            from avatar.driving.spoken import drive_file
-            from avatar.model.avatar_file import load_avatar
-
-            report = drive_file(load_avatar(self.avatar), source.motion, DriveOptions(motion_head=source.head)).report
+        motion, report = self._motion()
+        found = MotionSummary.of(motion, str(self.file))
         if self.json:
             content = found.to_dict() | ({} if report is None else {"drive": report.to_dict()})
             print(json.dumps(content, indent=1, allow_nan=False))
@@ -65,6 +59,24 @@ class MotionInfo:
         if report is not None:
             show(f"\non {self.avatar}: {dataclasses.replace(report, notes=()).to_text()}")  # the summary has the notes
         return 0
+
+    def _motion(self) -> tuple[Motion | MotionArrays, DriveReport | None]:
+        """The motion, and how it is retargeted to --avatar; an expression file alone is read without PyTorch."""
+        from avatar.cli.mix_sources import is_expression_file, load_source
+
+        if self.avatar is None and self.motion_head is None and is_expression_file(self.file):
+            from avatar.motion.files import read_arrays
+
+            return read_arrays(self.file, self.motion_fps), None
+        source = load_source(self.file, self.motion_head, self.motion_fps)
+        if self.avatar is None:
+            return source.motion, None
+        from avatar.driving.driver import DriveOptions
+        from avatar.driving.spoken import drive_file
+        from avatar.model.avatar_file import load_avatar
+
+        driven = drive_file(load_avatar(self.avatar), source.motion, DriveOptions(motion_head=source.head))
+        return source.motion, driven.report
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from avatar.driving.retargeting import ExpressionRetargeter
 from avatar.driving.trained_range import PoseTarget, TrainedRange
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import mean_rotation
-from avatar.head.model import HeadModel, is_mode
+from avatar.head.arkit import is_mode
+from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.neutral import resting_expression
 from avatar.motion.edit import head_rotation, interpolate_lost_frames

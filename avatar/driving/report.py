@@ -14,7 +14,7 @@ from avatar.common.printable import single_line
 from avatar.driving.retargeting import ExpressionRetargeter
 from avatar.driving.trained_range import TrainedRange, pivot_position
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.head.model import is_mode
+from avatar.head.arkit import is_mode
 from avatar.types import ROOT, HeadParams, Motion
 
 #: Changes below these are not visible: weights, degrees, centimeters.

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
-from avatar.head.model import HeadModel, is_mode
+from avatar.head.arkit import is_mode
+from avatar.head.model import HeadModel
 from avatar.motion import Bridge, load_bridge
 from avatar.motion.bridge import LOST_BELOW
 from avatar.motion.bridge_fit import Controls

@@ -20,7 +20,8 @@ from torch import Tensor
 from avatar.driving.lid_closure import LidClosure
 from avatar.driving.vergence import Vergence
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.head.model import HeadModel, is_mode
+from avatar.head.arkit import is_mode
+from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.mesh_layer import has_mouth

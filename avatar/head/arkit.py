@@ -1,4 +1,8 @@
-"""The names of ARKit's expressions."""
+"""The names of expressions: ARKit's, and those of numbered components of a basis."""
+
+from __future__ import annotations
+
+import re
 
 _EYE = ("eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide")
 
@@ -14,3 +18,9 @@ ARKIT_52 = (
     "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "noseSneerLeft",
     "noseSneerRight", "tongueOut",
 )  # fmt: skip
+_MODE = re.compile(r"[a-z]+_?\d+")
+
+
+def is_mode(name: str) -> bool:
+    """Whether an expression is a numbered component of a basis (expr7): it has no meaning alone and may be negative."""
+    return _MODE.fullmatch(name) is not None

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
+from avatar.motion.arrays import gaps_between
 from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 
 #: Groups of names for `gain`, by prefix; the joints of eyes, jaw and head belong to their groups.
@@ -29,8 +30,6 @@ _FULL_WIDTH, _CUTOFF = 2.3548, 3.0
 _MIN_WINDOW = 1e-6
 #: Seconds: times closer than this are equal up to rounding.
 _SAME_TIME = 1e-6
-#: A step is a gap if it is longer than this many median steps and than this many seconds.
-GAP_STEPS, GAP_SECONDS = 2.5, 0.1
 #: Upper limit of the frames on one side that a window covers: the work is their number times that of all frames.
 _MAX_NEIGHBORS = 2000
 #: Upper limit of the frames of a resampled motion, against a mistyped rate.
@@ -237,23 +236,8 @@ def head_rotation(joint_rot: Tensor) -> Tensor:
 
 
 def gaps(motion: Motion, start: float = 0.0, end: float = float("inf")) -> list[tuple[float, float]]:
-    """Find gaps between frames.
-
-    Args:
-        motion: the motion.
-        start: gaps that end before are omitted, seconds after the first frame.
-        end: gaps that start at or after are omitted, seconds after the first frame.
-
-    Returns:
-        Start in seconds after the first frame and duration in seconds of each gap, in order.
-    """
-    times = motion.time.numpy()
-    if len(times) < 3:
-        return []
-    steps = np.diff(times)
-    long = steps > max(GAP_STEPS * float(np.median(steps)), GAP_SECONDS)
-    found = [(float(times[row] - times[0]), float(steps[row])) for row in np.flatnonzero(long)]
-    return [(begin, length) for begin, length in found if begin < end and begin + length > start]
+    """The gaps between frames of `motion`; see `gaps_between`."""
+    return gaps_between(motion.time.numpy(), start, end)
 
 
 def _has_face(motion: Motion) -> Tensor:

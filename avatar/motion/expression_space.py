@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.head.model import HeadModel, is_mode
+from avatar.head.arkit import is_mode
+from avatar.head.model import HeadModel
 from avatar.types import JAW, JOINT_NAMES
 
 from .correspondence import Correspondence, landmark_columns, mirrored

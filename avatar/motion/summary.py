@@ -7,13 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from avatar.common.jsonable import counted, to_jsonable
 from avatar.common.printable import single_line
-from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
-from avatar.head.model import is_mode
-from avatar.motion.edit import gaps, head_rotation
+from avatar.geometry.numpy_rotations import mean_quat, quat_multiply, quat_to_rotvec
+from avatar.head.arkit import is_mode
+from avatar.motion.arrays import MotionArrays, gaps_between, head_quat
 from avatar.types import Motion
 
 #: An expression whose absolute weight never exceeds this is unused.
@@ -53,25 +53,24 @@ class MotionSummary:
     notes: tuple[str, ...]
 
     @staticmethod
-    def of(motion: Motion, source: str) -> MotionSummary:
+    def of(motion: Motion | MotionArrays, source: str) -> MotionSummary:
         """Statistics of `motion`; `source` is the name to print, such as its file."""
-        rotation = head_rotation(motion.joint_rot.double())
-        angles = matrix_to_axis_angle(rotation @ mean_rotation(rotation).T).rad2deg()
-        pitch, yaw, roll = (angles.amax(0) - angles.amin(0)).tolist()
-        travel = motion.translation.amax(0) - motion.translation.amin(0)
-        weights = motion.weights.double()
-        least, most, activity = weights.amin(0), weights.amax(0), weights.std(0, correction=0)
-        uses = torch.stack([torch.maximum(-least, most), least, most, activity], 1).tolist()
+        rotation = head_quat(np.asarray(motion.joint_rot, np.float64))
+        from_mean = quat_multiply(rotation, mean_quat(rotation) * (1, -1, -1, -1))
+        pitch, yaw, roll = np.ptp(np.degrees(quat_to_rotvec(from_mean)), axis=0).tolist()
+        weights, time = np.asarray(motion.weights, np.float64), np.asarray(motion.time)
+        least, most, activity = weights.min(0), weights.max(0), weights.std(0)
+        uses = np.stack([np.maximum(-least, most), least, most, activity], 1).tolist()
         return MotionSummary(
             source=source,
             space=motion.space,
             frames=len(motion),
-            seconds=float(motion.time[-1] - motion.time[0]),
+            seconds=float(time[-1] - time[0]),
             rate=motion.rate,
-            gaps=tuple(gaps(motion)),
-            without_face=0 if motion.confidence is None else int((motion.confidence <= 0).sum()),
+            gaps=tuple(gaps_between(time)),
+            without_face=0 if motion.confidence is None else int((np.asarray(motion.confidence) <= 0).sum()),
             head_degrees={"yaw": yaw, "pitch": pitch, "roll": roll},
-            travel_cm=100 * float(travel.max()),
+            travel_cm=100 * float(np.ptp(np.asarray(motion.translation), axis=0).max()),
             names=tuple(ExpressionUse(name, *row) for name, row in zip(motion.names, uses, strict=True)),
             notes=motion.notes,
         )
@@ -94,7 +93,7 @@ class MotionSummary:
             *self._problems(),
             *self.notes,
         ]
-        used = sorted((use for use in self.names if use.peak > _IDLE), key=lambda use: -use.activity)
+        used = sorted((use for use in self.names if use.peak > _IDLE), key=lambda use: -round(use.activity, 6))
         idle = [use.name for use in self.names if use.peak <= _IDLE]
         if used:
             listed = used[:_LISTED_MODES] if is_mode(used[0].name) else used

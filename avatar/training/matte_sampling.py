@@ -29,7 +29,7 @@ MAX_MOTION = 0.0015
 
 def extreme_frames(frames: TrainingFrames) -> list[int]:
     """Up to five frames: nearest to the mean pose, extremes of yaw and of pitch, as seen by the cameras; no repeats."""
-    view = FACING_CAMERA.double() @ frames.camera.world_to_cam.double()
+    view = torch.tensor(FACING_CAMERA, dtype=torch.float64) @ frames.camera.world_to_cam.double()
     rotation = view[:, :3, :3] @ frames.rotation.double()
     turned = (rotation @ mean_rotation(rotation).T).numpy()
     place = ((view[:, :3, :3] @ frames.translation.double()[..., None])[..., 0] + view[:, :3, 3]).numpy()

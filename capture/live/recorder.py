@@ -165,7 +165,7 @@ class MotionRecorder:
         results: dict[Path, tuple[str, ...] | HeadsplatError] = {}
         kept = f"; what was recorded is in {self._file.path}"
         try:
-            motion: Motion = read_journal(self._file.path)
+            motion: Motion = read_journal(self._file.path).to_motion()
         except (HeadsplatError, OSError) as error:
             return {path: HeadsplatError(f"{path}: not written ({error}){kept}") for path in self.paths}
         self._count, self._last = len(motion), self._first + float(motion.time[-1])  # fewer after a failure

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.data.capture_folder import Capture
-from avatar.head.model import is_mode
+from avatar.head.arkit import is_mode
 from capture.report.face_pixels import PixelStatistics
 from capture.report.geometry import TrackedGeometry
 from capture.tracker.indices import (

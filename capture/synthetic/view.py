@@ -51,7 +51,8 @@ def make_views(options: SyntheticOptions) -> tuple[View, ...]:
     """The phone at the origin of the world, or `options.cameras` static cameras on an arc around the head."""
     width, height = options.width, options.height
     if options.cameras == 1:
-        return (View(_intrinsics(options.focal * width, width / 2, height / 2), FACING_CAMERA.numpy(), width, height),)
+        facing = np.array(FACING_CAMERA, np.float32)
+        return (View(_intrinsics(options.focal * width, width / 2, height / 2), facing, width, height),)
     rng = np.random.default_rng((options.seed, options.cameras))
     return tuple(_camera_on_arc(options, yaw, rng) for yaw in np.linspace(-options.arc, options.arc, options.cameras))
 

@@ -24,7 +24,8 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
+
+from avatar.geometry.numpy_rotations import quat_multiply, quat_to_rotvec, rotvec_to_quat
 
 Floats = NDArray[np.floating]
 
@@ -35,11 +36,15 @@ EYE_SIGNS = np.array([1.0, -1.0, 1.0])
 
 def angles_to_rotvec(yaw_pitch_roll: Floats, signs: Floats) -> Floats:
     """Axis-angle [T,3] from the file's yaw, pitch, roll [T,3], radians."""
-    return Rotation.from_euler("XYZ", yaw_pitch_roll[:, [1, 0, 2]] * signs).as_rotvec()
+    about_axes = np.moveaxis((yaw_pitch_roll[:, [1, 0, 2]] * signs)[..., None] * np.eye(3), 1, 0)
+    x, y, z = rotvec_to_quat(about_axes)
+    return quat_to_rotvec(quat_multiply(quat_multiply(x, y), z))
 
 
 def rotvec_to_angles(rotvec: Floats, signs: Floats) -> Floats:
     """The file's yaw, pitch, roll [T,3] from axis-angle [T,3], radians."""
+    from scipy.spatial.transform import Rotation  # slow to import, and reading needs none of it
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # gimbal lock at a yaw of 90 degrees: any split of pitch and roll is right
         x_y_z = Rotation.from_rotvec(rotvec).as_euler("XYZ")

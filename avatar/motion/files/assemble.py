@@ -1,4 +1,4 @@
-"""Frames of a file, in any order, to a Motion."""
+"""Frames of a file, in any order, to a motion."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
-from avatar.types import JOINT_NAMES, Motion
+from avatar.motion.arrays import MotionArrays
+from avatar.types import JOINT_NAMES
 
 from .text import check_frames
 
@@ -35,7 +35,7 @@ class Rows:
     has_face: NDArray[np.bool_] | None = None  # [T] whether the tracker found a face; None: in all
 
 
-def to_motion(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: bool = False) -> Motion:
+def to_arrays(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: bool = False) -> MotionArrays:
     """Build a motion with increasing times; a frame without a face repeats the last one with a face.
 
     Args:
@@ -61,18 +61,18 @@ def to_motion(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: b
     source, confidence = order, None
     if rows.has_face is not None and not rows.has_face.all():
         has_face = rows.has_face[order]
-        source, confidence = order[_last_with_face(path, has_face, notes)], torch.from_numpy(has_face).float()
+        source, confidence = order[_last_with_face(path, has_face, notes)], has_face.astype(np.float32)
     joints = np.zeros((len(order), len(JOINT_NAMES), 3), np.float32)
     for joint, rotvec in rows.joint_rot.items():
         joints[:, joint] = rotvec[source]
     translation = np.zeros((len(order), 3)) if rows.translation is None else rows.translation[source]
-    return Motion(
-        time=torch.from_numpy(np.asarray(time, np.float64)),
+    return MotionArrays(
+        time=np.asarray(time, np.float64),
         names=rows.names,
-        weights=torch.from_numpy(np.asarray(rows.weights[source], np.float32)),
+        weights=np.asarray(rows.weights[source], np.float32),
         space=space,
-        joint_rot=torch.from_numpy(joints),
-        translation=torch.from_numpy(np.asarray(translation, np.float32)),
+        joint_rot=joints,
+        translation=np.asarray(translation, np.float32),
         confidence=confidence,
         notes=tuple(notes),
     )

@@ -9,9 +9,9 @@ import numpy as np
 
 from avatar.common.frame_rate import MAX_FPS
 from avatar.errors import HeadsplatError
-from avatar.types import Motion
+from avatar.motion.arrays import MotionArrays
 
-from .assemble import Rows, frame_times, note_unused_fps, to_motion
+from .assemble import Rows, frame_times, note_unused_fps, to_arrays
 from .named_json import names_of
 from .names import ARKIT, arkit_columns
 from .text import Table, check_frames, number, numbers
@@ -25,7 +25,7 @@ def is_audio2face(header: tuple[str, ...]) -> bool:
     return any(name.lower().startswith(_PREFIX) for name in header)
 
 
-def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> Motion:
+def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> MotionArrays:
     """Read a CSV file.
 
     Args:
@@ -56,7 +56,7 @@ def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> M
         note_unused_fps(fps, notes)
         times = np.array(time)
     weights = np.array(values, np.float32).reshape(len(values), len(columns))
-    return to_motion(path, Rows(times, tuple(name for _, name in columns), weights), ARKIT, notes)
+    return to_arrays(path, Rows(times, tuple(name for _, name in columns), weights), ARKIT, notes)
 
 
 def is_audio2face_json(content: Any) -> bool:
@@ -64,7 +64,7 @@ def is_audio2face_json(content: Any) -> bool:
     return isinstance(content, dict) and "facsNames" in content and "weightMat" in content
 
 
-def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> Motion:
+def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> MotionArrays:
     """Read a JSON file.
 
     Args:
@@ -93,7 +93,7 @@ def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> 
     for k, row in enumerate(table):
         weights[k] = np.array(numbers(row, len(names), f"{path}: weightMat[{k}]"), np.float32)[picked]
     rows = Rows(_times(path, content.get("exportFps"), len(table), fps, notes), tuple(n for _, n in columns), weights)
-    return to_motion(path, rows, ARKIT, notes)
+    return to_arrays(path, rows, ARKIT, notes)
 
 
 def _times(path: Path, rate: Any, count: int, fps: float | None, notes: list[str]) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
-from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
+from avatar.motion.arrays import MotionArrays
+from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
-from .assemble import Rows, to_motion
+from .assemble import Rows, to_arrays
 from .names import FLAME, listed
 from .text import LARGEST, MAX_VALUES
 
@@ -48,7 +49,7 @@ def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
     return flat
 
 
-def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version: str, notes: list[str]) -> Motion:
+def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version: str, notes: list[str]) -> MotionArrays:
     """Build a motion from FLAME parameters.
 
     Args:
@@ -79,7 +80,7 @@ def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version:
     standard = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation")
     if absent := [name for name in standard if name not in parts]:
         notes.append(f"the file has no {listed(absent)}: set to 0")
-    return to_motion(path, Rows(time, names, expression, joints, parts.get("translation")), FLAME, notes)
+    return to_arrays(path, Rows(time, names, expression, joints, parts.get("translation")), FLAME, notes)
 
 
 def note_ignored(keys: list[str], notes: list[str]) -> None:

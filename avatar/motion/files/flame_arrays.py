@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from avatar.common.npz import DamagedNpz, read_npy
 from avatar.errors import HeadsplatError
-from avatar.types import Motion
+from avatar.motion.arrays import MotionArrays
 
 from .assemble import frame_times
 from .flame import flame_motion, rows_of
@@ -24,7 +24,7 @@ _LAST, _FIRST = re.compile(rf"(?:(.*)[_.\- ])?{_WORD}", re.I), re.compile(rf"{_W
 _VERSION = "FLAME 2020, as most arrays of this kind"
 
 
-def read_pair(path: Path, fps: float | None = None) -> Motion:
+def read_pair(path: Path, fps: float | None = None) -> MotionArrays:
     """Expressions and poses, given the path of either.
 
     Raises:

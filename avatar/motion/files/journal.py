@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
-from avatar.types import JOINT_NAMES, Motion
+from avatar.motion.arrays import MotionArrays
+from avatar.types import JOINT_NAMES
 
 from .stored import AXES, UNITS
 from .text import LARGEST
@@ -61,7 +61,7 @@ def is_journal(start: bytes) -> bool:
     return start.startswith(MAGIC.encode())
 
 
-def read_journal(path: Path) -> Motion:
+def read_journal(path: Path) -> MotionArrays:
     """Read the samples so far; an incomplete last line is left out. Frames without a face repeat the last one with one.
 
     Raises:
@@ -78,21 +78,19 @@ def read_journal(path: Path) -> Motion:
     return _motion(names, space, table)
 
 
-def _motion(names: tuple[str, ...], space: str, table: NDArray[np.float64]) -> Motion:
+def _motion(names: tuple[str, ...], space: str, table: NDArray[np.float64]) -> MotionArrays:
     """The motion of a table [T,2+E+18] with at least one face."""
     count, tracked = len(table), table[:, 1] > 0
     held = np.maximum.accumulate(np.where(tracked, np.arange(count), int(np.argmax(tracked))))
-    values = torch.from_numpy(table[held, 2:].astype(np.float32))
-    weights, joint_rot, translation = values.split([len(names), 3 * len(JOINT_NAMES), 3], 1)
-    confidence = None if (table[:, 1] == 1).all() else torch.from_numpy(table[:, 1].astype(np.float32))
-    return Motion(
-        time=torch.from_numpy(table[:, 0] - table[0, 0]),
+    values, poses = table[held, 2:].astype(np.float32), len(names) + 3 * len(JOINT_NAMES)
+    return MotionArrays(
+        time=table[:, 0] - table[0, 0],
         names=names,
-        weights=weights.contiguous(),
+        weights=np.ascontiguousarray(values[:, : len(names)]),
         space=space,
-        joint_rot=joint_rot.reshape(count, len(JOINT_NAMES), 3).contiguous(),
-        translation=translation.contiguous(),
-        confidence=confidence,
+        joint_rot=values[:, len(names) : poses].reshape(count, len(JOINT_NAMES), 3),
+        translation=np.ascontiguousarray(values[:, poses:]),
+        confidence=None if (table[:, 1] == 1).all() else table[:, 1].astype(np.float32),
     )
 
 

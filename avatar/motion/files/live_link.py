@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
-from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
+from avatar.motion.arrays import MotionArrays
+from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec
-from .assemble import Rows, note_unused_fps, to_motion, unwrapped
+from .assemble import Rows, note_unused_fps, to_arrays, unwrapped
 from .gaze import LOOKS, total_rotations
 from .names import ARKIT, arkit_columns
 from .text import Table, read_table
@@ -64,7 +65,7 @@ class _Columns:
         return _Columns(places[TIMECODE.lower()], places.get(COUNT.lower()), weights, angles)
 
 
-def read_live_link(path: Path, fps: float | None = None, table: Table | None = None) -> Motion:
+def read_live_link(path: Path, fps: float | None = None, table: Table | None = None) -> MotionArrays:
     """Read a take of Live Link Face; its first row is at time 0.
 
     Args:
@@ -105,7 +106,7 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
     start = int(np.argmin(rows.time)) if len(rows.time) else 0
     if rows.time[start : start + 1].any():
         notes.append(f"the take starts at timecode {codes[start]}; its times are relative to that")
-    return to_motion(path, rows, ARKIT, notes, rebase=True)
+    return to_arrays(path, rows, ARKIT, notes, rebase=True)
 
 
 def _set_rotations(rows: Rows, columns: _Columns, angles: Floats, notes: list[str]) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from avatar.common.files import atomic_path
 from avatar.errors import HeadsplatError
+from avatar.geometry.numpy_rotations import quat_to_rotvec
 from avatar.head.arkit import ARKIT_52
-from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
+from avatar.motion.arrays import head_quat
+from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, Motion
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, rotvec_to_angles
 from .gaze import joints_to_weights, total_rotations
@@ -40,8 +41,7 @@ def write_live_link(path: Path, motion: Motion) -> list[str]:
         if name in names:
             table[:, column] = weights[:, names.index(name)]
     total = total_rotations(names, weights, joints)
-    skull = Rotation.from_rotvec(joints[:, ROOT]) * Rotation.from_rotvec(joints[:, NECK])
-    angles = [rotvec_to_angles(skull.as_rotvec(), HEAD_SIGNS)]
+    angles = [rotvec_to_angles(quat_to_rotvec(head_quat(joints)), HEAD_SIGNS)]
     angles += [rotvec_to_angles(total[:, eye], EYE_SIGNS) for eye in (LEFT_EYE, RIGHT_EYE)]
     whole = np.concatenate([table, *angles], 1)
     faces = np.ones(len(motion), bool) if motion.confidence is None else motion.confidence.numpy() > 0

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from avatar.errors import HeadsplatError
+from avatar.motion.arrays import MotionArrays
 from avatar.motion.files.metrical_frame import RATE, load_frame
-from avatar.types import Motion
 
 from .assemble import frame_times
 from .flame import flame_motion, note_ignored, rows_of
@@ -43,7 +43,7 @@ def _number(path: Path, otherwise: int) -> int:
     return int(found[0]) if found else otherwise
 
 
-def read_metrical(where: Path, files: list[tuple[int, Path]], fps: float | None = None) -> Motion:
+def read_metrical(where: Path, files: list[tuple[int, Path]], fps: float | None = None) -> MotionArrays:
     """Read the head's motion relative to a fixed camera.
 
     Args:

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from avatar.common.files import atomic_path
 from avatar.errors import HeadsplatError
-from avatar.types import NECK, ROOT, Motion
+from avatar.geometry.numpy_rotations import quat_to_rotvec
+from avatar.motion.arrays import MotionArrays, head_quat
+from avatar.types import ROOT, Motion
 
-from .assemble import Rows, frame_times, note_unused_fps, to_motion
+from .assemble import Rows, frame_times, note_unused_fps, to_arrays
 from .live_link_write import lost_pose, with_gaze
 from .names import ARKIT, FLAME, arkit_columns
 from .text import check_frames, check_names, number, numbers
@@ -30,7 +31,7 @@ def is_named_json(content: Any) -> bool:
     return isinstance(content, dict) and "names" in content and "frames" in content
 
 
-def read_named_json(path: Path, content: Any, fps: float | None = None) -> Motion:
+def read_named_json(path: Path, content: Any, fps: float | None = None) -> MotionArrays:
     """Read named weights.
 
     Args:
@@ -60,7 +61,7 @@ def read_named_json(path: Path, content: Any, fps: float | None = None) -> Motio
     rotvec = _rotations(path, frames, notes)
     if rotvec is not None:
         rows.joint_rot[ROOT] = rotvec
-    return to_motion(path, rows, space, notes)
+    return to_arrays(path, rows, space, notes)
 
 
 def names_of(value: Any, where: str) -> list[str]:
@@ -113,7 +114,7 @@ def write_named_json(path: Path, motion: Motion) -> list[str]:
     """Write an "arkit52" motion; returns a message for each loss."""
     names, weights, joints = with_gaze(motion)
     weights = weights.astype(np.float32)
-    skull = (Rotation.from_rotvec(joints[:, ROOT]) * Rotation.from_rotvec(joints[:, NECK])).as_rotvec()
+    skull = quat_to_rotvec(head_quat(joints))
     head = json.dumps({"names": list(names), "rotation": ROTATION})
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         stream.write(f'{head[:-1]}, "frames": [\n')

@@ -7,13 +7,13 @@ from pathlib import Path
 from avatar.common.files import os_error_sentence
 from avatar.common.frame_rate import check_fps
 from avatar.errors import HeadsplatError
+from avatar.motion.arrays import MotionArrays
 from avatar.types import Motion
 
 from .audio2face import is_audio2face, is_audio2face_json, read_audio2face_csv, read_audio2face_json
 from .flame_arrays import pairs_in, read_pair
 from .journal import is_journal, read_journal
 from .live_link import is_live_link, read_live_link
-from .metrical import FOLDER, frames_of, read_metrical
 from .named_json import is_named_json, read_named_json
 from .names import listed
 from .stored import HEADER, read_stored
@@ -41,7 +41,11 @@ def read_motion(path: str | Path, *, fps: float | None = None) -> Motion:
     Raises:
         HeadsplatError: not recognized or malformed; the message names the file and the line or key.
     """
-    path = Path(path)
+    return read_arrays(Path(path), fps).to_motion()
+
+
+def read_arrays(path: Path, fps: float | None = None) -> MotionArrays:
+    """What `read_motion` reads, without PyTorch."""
     check_fps(fps)
     try:
         if path.is_dir():
@@ -53,10 +57,12 @@ def read_motion(path: str | Path, *, fps: float | None = None) -> Motion:
         raise HeadsplatError(os_error_sentence(error, path)) from error
 
 
-def _read_file(path: Path, fps: float | None) -> Motion:
+def _read_file(path: Path, fps: float | None) -> MotionArrays:
     with path.open("rb") as stream:
         start = stream.read(4096)
     if path.suffix.lower() == ".frame":
+        from .metrical import read_metrical  # needs PyTorch and SciPy, as in `_read_folder`
+
         return read_metrical(path, [(0, path)], fps)
     if start.startswith(b"PK"):
         return _read_archive(path, fps)
@@ -71,7 +77,7 @@ def _read_file(path: Path, fps: float | None) -> Motion:
     return _read_csv(path, fps)
 
 
-def _read_archive(path: Path, fps: float | None) -> Motion:
+def _read_archive(path: Path, fps: float | None) -> MotionArrays:
     archive = opened(path)
     if HEADER in archive.names:
         return read_stored(path, archive)
@@ -80,7 +86,7 @@ def _read_archive(path: Path, fps: float | None) -> Motion:
     raise HeadsplatError(f"{path}: its arrays ({listed(sorted(archive.names))}) are not a motion; expected {_KNOWN}")
 
 
-def _read_json(path: Path, fps: float | None) -> Motion:
+def _read_json(path: Path, fps: float | None) -> MotionArrays:
     content = read_json(path)
     if is_named_json(content):
         return read_named_json(path, content, fps)
@@ -90,7 +96,7 @@ def _read_json(path: Path, fps: float | None) -> Motion:
     raise HeadsplatError(f"{path}: JSON without `names` and `frames` (found {keys}); expected {_KNOWN}")
 
 
-def _read_csv(path: Path, fps: float | None) -> Motion:
+def _read_csv(path: Path, fps: float | None) -> MotionArrays:
     table = read_table(path)
     if is_audio2face(table.header):
         return read_audio2face_csv(path, table, fps)
@@ -100,7 +106,9 @@ def _read_csv(path: Path, fps: float | None) -> Motion:
     raise HeadsplatError(f"{path}: line 1: no column Timecode or blendShapes.<Name> (found {found}); expected {_KNOWN}")
 
 
-def _read_folder(folder: Path, fps: float | None) -> Motion:
+def _read_folder(folder: Path, fps: float | None) -> MotionArrays:
+    from .metrical import FOLDER, frames_of, read_metrical
+
     for candidate in (folder, folder / VHAP_FOLDER):
         if numbered(candidate):
             return read_folder(candidate, fps)

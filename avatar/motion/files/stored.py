@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from avatar.common.files import atomic_path
 from avatar.common.jsonable import shortened
 from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
+from avatar.motion.arrays import MotionArrays
 from avatar.types import JOINT_NAMES, Motion
 
 from .text import LARGEST, MAX_VALUES, check_frames
@@ -52,7 +52,7 @@ def write_stored(path: Path, motion: Motion) -> list[str]:
     return []
 
 
-def read_stored(path: Path, archive: Npz) -> Motion:
+def read_stored(path: Path, archive: Npz) -> MotionArrays:
     """Read a motion from a .motion.npz.
 
     Raises:
@@ -69,12 +69,12 @@ def read_stored(path: Path, archive: Npz) -> Motion:
         raise HeadsplatError(f"{path}: time: expected at least one frame and times that increase; {_REMEDY}")
     confidence = _array(path, archive, "confidence", (frames,)) if "confidence" in archive.names else None
     shapes = {"weights": (frames, len(names)), "joint_rot": (frames, len(JOINT_NAMES), 3), "translation": (frames, 3)}
-    found = {name: torch.from_numpy(_array(path, archive, name, shape)).float() for name, shape in shapes.items()}
-    return Motion(
-        time=torch.from_numpy(time),
+    found = {name: _array(path, archive, name, shape).astype(np.float32) for name, shape in shapes.items()}
+    return MotionArrays(
+        time=time,
         names=names,
         space=_text(path, header, "space"),
-        confidence=None if confidence is None else torch.from_numpy(confidence).float(),
+        confidence=None if confidence is None else confidence.astype(np.float32),
         notes=_texts(path, header, "notes"),
         **found,
     )

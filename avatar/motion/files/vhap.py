@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
-from avatar.types import Motion
+from avatar.motion.arrays import MotionArrays
 
 from .assemble import frame_times
 from .flame import flame_motion, note_ignored, rows_of
@@ -30,7 +30,7 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.stem[:12]), path) for path in files)
 
 
-def read_stacked(path: Path, archive: Npz, fps: float | None = None) -> Motion:
+def read_stacked(path: Path, archive: Npz, fps: float | None = None) -> MotionArrays:
     """Read all frames of one flame_param.npz.
 
     Raises:
@@ -47,7 +47,7 @@ def read_stacked(path: Path, archive: Npz, fps: float | None = None) -> Motion:
     return flame_motion(path, frame_times(range(frames), fps, notes), parts, _VERSION, notes)
 
 
-def read_folder(folder: Path, fps: float | None = None) -> Motion:
+def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
     """Read the frames of a flame_param folder at the times of their numbers.
 
     Raises:

@@ -34,7 +34,7 @@ def test_an_opengl_pose_becomes_an_opencv_camera(tmp_path: Path) -> None:
     path = write(tmp_path, {**SIZE, "fl_x": 150.0, "frames": [{"transform_matrix": at(0)}]})
     camera = camera_at_times(read_camera_file(path), np.arange(5) / 25)
     assert len(camera) == 1
-    assert torch.equal(camera.world_to_cam[0], FACING_CAMERA)
+    assert torch.equal(camera.world_to_cam[0], torch.tensor(FACING_CAMERA))
     assert camera.K[0].tolist() == [[150, 0, 100], [0, 150, 50], [0, 0, 1]]
 
 
@@ -45,7 +45,7 @@ def test_an_angle_of_view_gives_the_focal_length(tmp_path: Path) -> None:
 
 def test_a_single_camera_is_read_from_k_and_world_to_cam(tmp_path: Path) -> None:
     K = [[90, 0, 64], [0, 90, 48], [0, 0, 1]]
-    path = write(tmp_path, {"K": K, "world_to_cam": FACING_CAMERA.tolist()})
+    path = write(tmp_path, {"K": K, "world_to_cam": FACING_CAMERA})
     camera = read_camera_file(path)
     assert camera.size == (128, 96)
     assert camera.K[0].tolist() == K
