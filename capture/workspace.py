@@ -16,7 +16,6 @@ from zipfile import BadZipFile
 import numpy as np
 
 from avatar.common.files import shown
-from avatar.common.image_io import encode_png
 from avatar.common.temporaries import create_file
 from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, METADATA_FILE, TRACK_FILE
 from avatar.errors import HeadsplatError
@@ -148,6 +147,8 @@ class Workspace:
 
     def write_image(self, folder: str, name: str, image: np.ndarray) -> None:
         """Store RGB [H,W,3] or gray [H,W] uint8 as PNG in frames/ or mattes/."""
+        from avatar.common.image_io import encode_png
+
         encoded = encode_png(image[..., ::-1] if image.ndim == 3 else image, _PNG_LEVEL)
         with explained(self.root):
             write_atomically(self.root / folder / name, encoded)

@@ -84,8 +84,7 @@ def as_text(properties: dict[str, Any], indent: str = "") -> str:
 
 
 def _avatar(path: Path) -> dict[str, Any]:
-    from avatar.model.appearance_file import recordings_of
-    from avatar.model.avatar_file import read_header
+    from avatar.model.avatar_header import read_header, recordings_of
 
     header = read_header(path)
     properties = {"file": str(path), "kind": "avatar", "bytes": path.stat().st_size, **header}

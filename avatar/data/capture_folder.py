@@ -7,6 +7,8 @@ cameras a time step has several images (rows), which share the head parameters.
 Version 1 had one camera and none of `camera`, `time_step`, `exposure`, `weight`; version 2 had no `principal_point`.
 Both are read with the defaults of these arrays, as is a folder of any version without `torso_motion`,
 `torso_confidence` and `head_outline`.
+
+OpenCV and PyTorch are imported where images are read and tensors are made: metadata and track need neither.
 """
 
 from __future__ import annotations
@@ -16,19 +18,19 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-import torch
 
-from avatar.common.image_io import read_image
 from avatar.common.links import check_within
 from avatar.common.npz import DamagedNpz
 from avatar.data.capture_metadata import MAGIC, METADATA_FILE, REMEDY, VERSION, read_metadata
 from avatar.data.track_arrays import FIXED_AXES, TRACK_ARRAYS, check_arrays, check_centers, check_track, read_arrays
 from avatar.errors import HeadsplatError
 from avatar.types import Camera, HeadParams
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["MAGIC", "METADATA_FILE", "TRACK_ARRAYS", "VERSION", "Capture", "frame_name", "track_defaults"]
 
@@ -106,6 +108,8 @@ class Capture:
 
         None is the first camera [1] with the typical principal point of its training images.
         """
+        import torch
+
         which = [0] if indices is None else self.track["camera"][np.asarray(indices, dtype=np.int64)].tolist()
         metadata = self.metadata
 
@@ -123,6 +127,8 @@ class Capture:
 
     def params(self, indices: Sequence[int] | np.ndarray) -> HeadParams:
         """Tracked head parameters of the frames `indices`."""
+        import torch
+
         rows = np.asarray(indices, dtype=np.int64)
 
         def tensor(name: str) -> torch.Tensor:
@@ -133,6 +139,8 @@ class Capture:
 
     def images(self, indices: Sequence[int] | np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Frames [n,H,W,3] uint8 sRGB and mattes [n,H,W] uint8, area-averaged to a longer side of `size`."""
+        import cv2
+
         width, height = self.size_at(size)
         rgb = np.empty((len(indices), height, width, 3), np.uint8)
         alpha = np.empty((len(indices), height, width), np.uint8)
@@ -161,6 +169,8 @@ class Capture:
         Raises:
             HeadsplatError: it is missing, damaged, of another size than the capture's, or a link out of the capture.
         """
+        from avatar.common.image_io import read_image
+
         path = self.image_path(folder, row)
         image = read_image(path, mode)
         if image is None:
@@ -206,4 +216,6 @@ def _with_defaults(track: dict[str, np.ndarray], metadata: Mapping[str, Any]) ->
 def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if (image.shape[1], image.shape[0]) == size:
         return image
+    import cv2
+
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from avatar.common.files import atomic_path
 from avatar.common.links import check_within
@@ -23,11 +23,14 @@ from avatar.data.track_arrays import (
     check_arrays,
     read_arrays,
 )
-from avatar.data.training_frames import HeadStates
 from avatar.errors import HeadsplatError
-from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.head.model import HeadModel
 from avatar.types import NECK, ROOT, HeadParams
+
+if TYPE_CHECKING:
+    import torch
+
+    from avatar.data.training_frames import HeadStates
+    from avatar.head.model import HeadModel
 
 FILE = "refined.npz"
 VERSION = 1
@@ -68,6 +71,8 @@ class RefinedTrack:
             flagged: [S] bool, failed refinements.
             head: the baked head.
         """
+        from avatar.geometry.rotations import matrix_to_axis_angle
+
         count = len(capture)
         arrays = {name: capture.track[name].astype(np.float64) for name in ("expression", "joint_rot", "translation")}
         torso_rot, torso_translation = np.full((count, 3), np.nan), np.full((count, 3), np.nan)
@@ -98,6 +103,7 @@ class RefinedTrack:
 
     def params(self, capture: Capture) -> HeadParams:
         """Refined head parameters of all images, in place of those of `capture.params`."""
+        import torch
 
         def tensor(values: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.ascontiguousarray(values, np.float32))
@@ -113,6 +119,11 @@ class RefinedTrack:
             indices: [n] int, images.
             head: the baked head.
         """
+        import torch
+
+        from avatar.data.training_frames import HeadStates
+        from avatar.geometry.rotations import axis_angle_to_matrix
+
         rows = indices[np.unique(capture.track["time_step"][indices], return_index=True)[1]]
 
         def tensor(values: np.ndarray) -> torch.Tensor:

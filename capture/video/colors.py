@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import av
-import cv2
 import numpy as np
 
 #: Transfer characteristics of HDR video (ITU-T H.273): 16 is PQ (SMPTE ST 2084), 18 is HLG (ARIB STD-B67).
@@ -33,6 +32,8 @@ def hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
 
     HLG and PQ curves are those of ITU-R BT.2100; diffuse white (203 cd/m2, ITU-R BT.2408) maps to sRGB 0.9.
     """
+    import cv2  # only videos in HDR need it
+
     codes = rgb if rgb.dtype == np.uint8 else rgb >> (16 - _HDR_BITS)
     linear = cv2.transform(hdr_curve(transfer, 8 if rgb.dtype == np.uint8 else _HDR_BITS)[codes], BT2020_TO_BT709)
     index = cv2.sqrt(np.clip(linear, 0, _HDR_BRIGHTEST)) * (_HDR_STEPS / _HDR_BRIGHTEST**0.5)

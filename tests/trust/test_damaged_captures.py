@@ -32,8 +32,9 @@ from avatar.refine.track import RefinedTrack
 from capture.layouts import read_layout
 from capture.layouts.views import read_images, read_mask
 from capture.layouts.write import write_layout
-from capture.report.files import read_report, write_report
+from capture.report.files import write_report
 from capture.report.geometry import TrackedGeometry
+from capture.report.stored import read_report
 from capture.report.summary import report_on
 from tests.support.damage import DAMAGE, damaged, outcome, paths
 from tests.support.tiny import side_camera, tiny_capture

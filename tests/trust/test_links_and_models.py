@@ -23,7 +23,7 @@ from capture.layouts.views import read_images, read_mask
 from capture.layouts.write import write_layout
 from capture.networks import models
 from capture.networks.models import MODEL_SHA256, TASK, WHEEL, model_path
-from capture.report.files import read_report
+from capture.report.stored import read_report
 from tests.support.face_models import make_wheel
 
 LINK = "a symbolic link to .*, outside of .*; replace it by a copy or remove it"
