@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +14,7 @@ from avatar import ops
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.types import JOINT_NAMES, NECK, ROOT, HeadParams, check_shape
 
-_MODE = re.compile(r"[a-z]+_?\d+")
-
-
-def is_mode(name: str) -> bool:
-    """Whether an expression is a numbered component of a basis (expr7): it has no meaning alone and may be negative."""
-    return _MODE.fullmatch(name) is not None
+from .arkit import is_mode
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +106,14 @@ class HeadModel:
         driven = ops.batch_invariant_matmul(params.expression, self.joint_dirs.flatten(0, 1).T)
         return axis_angle_to_matrix(params.joint_rot + driven.unflatten(1, self.joint_dirs.shape[:2]))
 
-    def canonical_vertices(self, identity: Tensor, expression: Tensor) -> Tensor:
-        """Rest-pose vertices [B,V,3] of identity [S] and expressions [B,E], no joint rotated."""
-        moved = expression @ self.exprdirs.flatten(0, 1).T
+    def canonical_vertices(self, identity: Tensor, expression: Tensor, rows: slice | Tensor = slice(None)) -> Tensor:
+        """Rest-pose vertices [B,V,3] of identity [S] and expressions [B,E], no joint rotated: the vertices `rows`."""
+        moved = expression @ self.exprdirs[rows].flatten(0, 1).T
         if self.curvedirs.shape[2]:
             weight = expression[:, self.curve_columns].clamp(0, 1)
-            moved = moved + (4 * weight * (1 - weight)) @ self.curvedirs.reshape(-1, self.curvedirs.shape[2]).T
-        return self.identity_vertices(identity) + moved.reshape(len(expression), *self.v_template.shape)
+            moved = moved + (4 * weight * (1 - weight)) @ self.curvedirs[rows].reshape(-1, self.curvedirs.shape[2]).T
+        neutral = self.identity_vertices(identity)[rows]
+        return neutral + moved.reshape(len(expression), *neutral.shape)
 
     def forward_kinematics(self, identity: Tensor, local: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
         """Transform rest pose -> world of each joint.
@@ -149,24 +144,29 @@ class HeadModel:
         """Transform rest pose -> world of each joint: rotations [B,J,3,3], translations [B,J,3], `x -> R x + t`."""
         return self.forward_kinematics(params.identity, self.joint_rotations(params), params.translation)
 
-    def vertices(self, params: HeadParams) -> Tensor:
-        """Posed vertices [B,V,3] in the world: identity, expression, pose correctives, linear blend skinning."""
-        rest = self.canonical_vertices(params.identity, params.expression)
+    def vertices(self, params: HeadParams, rows: slice | Tensor = slice(None)) -> Tensor:
+        """Posed vertices [B,V,3] in the world: identity, expression, pose correctives, linear blend skinning.
+
+        Args:
+            params: B frames.
+            rows: [K] int, the vertices to compute, [B,K,3].
+        """
+        rest = self.canonical_vertices(params.identity, params.expression, rows)
         local = self.joint_rotations(params)
         if self.posedirs.shape[2]:
             eye = torch.eye(3, dtype=rest.dtype, device=rest.device)
             feature = (local[:, 1:] - eye).flatten(1)
-            rest = rest + (feature @ self.posedirs.reshape(-1, self.posedirs.shape[2]).T).reshape(rest.shape)
+            rest = rest + (feature @ self.posedirs[rows].reshape(-1, self.posedirs.shape[2]).T).reshape(rest.shape)
         rotations, offsets = self.forward_kinematics(params.identity, local, params.translation)
         by_joint = rest @ rotations.flatten(1, 2).transpose(1, 2) + offsets.flatten(1)[:, None]
-        return (by_joint.unflatten(2, (-1, 3)) * self.lbs_weights[:, :, None]).sum(2)
+        return (by_joint.unflatten(2, (-1, 3)) * self.lbs_weights[rows, :, None]).sum(2)
 
-    def expression_motion(self) -> Tensor:
-        """Vertex displacements [V,3,E] (meters) of the mean person for each expression alone at weight 1."""
+    def expression_motion(self, rows: slice | Tensor = slice(None)) -> Tensor:
+        """Displacements [V,3,E] (meters) of the vertices `rows` of the mean person for each expression at weight 1."""
         params = self.neutral_params(len(self.expression_names))
         params.expression.fill_diagonal_(1)
         identity = params.identity
-        return (self.vertices(params) - self.identity_vertices(identity)).permute(1, 2, 0).contiguous()
+        return (self.vertices(params, rows) - self.identity_vertices(identity)[rows]).permute(1, 2, 0).contiguous()
 
     def skull_vertices(self, params: HeadParams) -> Tensor:
         """Vertices [B,V,3] in the skull frame: jaw and eyes rotated, root and neck at rest."""

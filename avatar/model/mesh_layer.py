@@ -11,7 +11,6 @@ from enum import IntEnum
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from avatar import ops
@@ -224,7 +223,7 @@ def _mirrored_vertices(head: HeadModel) -> np.ndarray:
         return alias
     points = head.v_template.numpy()
     centered = [points[rows] - points[rows].mean(0) for rows in (left, right)]
-    _, nearest = cKDTree(centered[0]).query(centered[1] * [-1, 1, 1])
+    nearest = np.array([((centered[0] - point) ** 2).sum(1).argmin() for point in centered[1] * [-1, 1, 1]])
     if len(np.unique(nearest)) == len(left):
         alias[right] = left[nearest]
     return alias

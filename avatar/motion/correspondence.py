@@ -8,8 +8,6 @@ from functools import cached_property, lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.spatial import cKDTree
 
 from avatar.geometry.similarity import fit_similarity
 from avatar.head import load_head
@@ -21,8 +19,8 @@ Ints = NDArray[np.int64]
 LANDMARKS, FACE_POINTS = 478, 468
 _IRIS_MIRROR = (473, 476, 475, 474, 477, 468, 471, 470, 469, 472)
 _FLIP = np.array([-1.0, 1, 1])
-#: upper and lower lid landmarks of the right eye between which the aperture is measured
-_LID_PAIRS = ((159, 145), (158, 153), (160, 144))
+#: upper and lower lid landmarks of the right and of the left eye between which the aperture is measured
+LID_PAIRS = (((159, 145), (158, 153), (160, 144)), ((386, 374), (385, 380), (387, 373)))
 #: the right half of the edges of lips and lids, which have a higher weight
 _LIPS = (
     61, 185, 40, 39, 37, 0, 76, 184, 74, 73, 72, 11, 62, 183, 42, 41, 38, 12, 78, 191, 80, 81, 82, 13,
@@ -37,6 +35,8 @@ _NEIGHBORS = 24
 @lru_cache(maxsize=1)
 def landmark_mirror() -> Ints:
     """Index [478] of each landmark's mirror image, from the symmetric landmarks of the embedded head."""
+    from scipy.optimize import linear_sum_assignment  # slow to import; most motions are driven by name and need no map
+
     points = neutral_landmarks(load_head("embedded"))[:FACE_POINTS]
     distance = np.linalg.norm((points * _FLIP)[:, None] - points[None], axis=2)
     mirror = linear_sum_assignment(distance)[1]
@@ -80,6 +80,8 @@ class Correspondence:
 
     @cached_property
     def _neighbors(self) -> Ints:
+        from scipy.spatial import cKDTree
+
         return cKDTree(self.target).query(self.target, _NEIGHBORS)[1]
 
     @cached_property
@@ -127,10 +129,9 @@ class Correspondence:
 
 def closures(neutral: Floats, fields: Floats) -> Floats:
     """Fraction [2,N] of each eye's aperture that displacements [478,3,N] close, right then left; 1 is shut."""
-    mirror = landmark_mirror()
     result = []
-    for side in (np.arange(len(mirror)), mirror):
-        upper, lower = (side[[pair[k] for pair in _LID_PAIRS]] for k in (0, 1))
+    for pairs in LID_PAIRS:
+        upper, lower = np.array(pairs).T
         opening = (neutral[upper] - neutral[lower]).mean(0)
         gap = np.linalg.norm(opening)
         result.append(-np.einsum("c,cn->n", opening / gap**2, (fields[upper] - fields[lower]).mean(0)))

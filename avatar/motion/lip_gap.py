@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avatar.head.model import HeadModel, is_mode
-from avatar.motion.correspondence import LANDMARKS, landmark_columns, neutral_landmarks
+from avatar.head.arkit import is_mode
+from avatar.head.model import HeadModel
+from avatar.motion.correspondence import LANDMARKS, neutral_landmarks
 
 #: landmarks of the inner edges of the upper and the lower lip, three pairs around the center
 _PAIRS = ((13, 82, 312), (14, 87, 317))
@@ -27,12 +28,14 @@ class LipGap:
         if len(head.landmark_faces) != LANDMARKS:
             return None
         upper, lower = (list(edge) for edge in _PAIRS)
-        fields = landmark_columns(head, head.expression_motion())[:, 1]
         points = neutral_landmarks(head)[:, 1]
-        named = [not is_mode(name) for name in head.expression_names]
-        opening = (fields[upper] - fields[lower]).mean(0) * named
+        corners = head.faces[head.landmark_faces[upper + lower]]
+        moved = head.expression_motion(corners.flatten())[:, 1].unflatten(0, corners.shape)
+        edges = torch.einsum("lk,lke->le", head.landmark_bary[upper + lower].double(), moved.double())
+        opening = (edges[: len(upper)] - edges[len(upper) :]).mean(0)
+        opening[[is_mode(name) for name in head.expression_names]] = 0
         like = head.v_template
-        return LipGap(like.new_tensor((points[upper] - points[lower]).mean()), torch.from_numpy(opening).to(like))
+        return LipGap(like.new_tensor((points[upper] - points[lower]).mean()), opening.to(like))
 
     def __call__(self, weights: Tensor) -> Tensor:
         """The gap [...] in meters for weights [...,E] of the head's expressions."""

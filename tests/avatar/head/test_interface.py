@@ -171,3 +171,15 @@ def test_identity_modes_contain_no_rigid_motion_or_scaling_of_the_face(head: Hea
 def test_no_frames_give_no_vertices() -> None:
     head = load_head()
     assert head.vertices(head.neutral_params(0)).shape == (0, *head.v_template.shape)
+
+
+@pytest.mark.parametrize("source", ["embedded", "embedded-half"])
+def test_some_vertices_are_those_of_all(source: str) -> None:
+    head, random = load_head(source), torch.Generator().manual_seed(2)
+    params = head.neutral_params(3)
+    params.identity[:] = torch.randn(len(params.identity), generator=random)
+    params.expression[:] = torch.rand(params.expression.shape, generator=random)
+    params.joint_rot[:] = 0.3 * torch.randn(params.joint_rot.shape, generator=random)
+    rows = torch.randint(len(head.v_template), (40,), generator=random)
+    assert torch.allclose(head.vertices(params, rows), head.vertices(params)[:, rows], atol=1e-6)
+    assert torch.allclose(head.expression_motion(rows), head.expression_motion()[rows], atol=1e-6)
