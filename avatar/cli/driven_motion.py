@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.spoken import drive_spoken
 from avatar.model.avatar import Avatar
-from avatar.model.light.relight import Relighting, relit
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
@@ -35,6 +34,9 @@ from avatar.rendering.cameras import moving_camera, subject_of
 from avatar.rendering.settings import RenderSettings
 from avatar.types import Camera, HeadParams, Motion
 from avatar.video.offline_render import RenderColumn
+
+if TYPE_CHECKING:
+    from avatar.model.light.relight import Relighting
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,11 @@ class DrivenAvatar:
 
     def relit(self, relighting: Relighting | None) -> DrivenAvatar:
         """This avatar in another light; None: itself."""
-        return self if relighting is None else replace(self, avatar=relit(self.avatar, relighting))
+        if relighting is None:
+            return self
+        from avatar.model.light.relight import relit
+
+        return replace(self, avatar=relit(self.avatar, relighting))
 
     def column(self, request: CameraRequest, settings: RenderSettings) -> RenderColumn:
         """This avatar with the requested camera."""

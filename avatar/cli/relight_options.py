@@ -45,6 +45,8 @@ class RelightOptions:
     @property
     def path(self) -> str | None:
         """The file of an environment map; None for a preset."""
+        if self.relight is None:
+            return None
         from avatar.model.light.lights import PRESETS
 
         return None if self.relight in PRESETS else self.relight

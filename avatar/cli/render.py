@@ -24,6 +24,7 @@ from avatar.cli.arguments import (
     requested_device,
 )
 from avatar.cli.exit_codes import DONE, INTERRUPTED
+from avatar.cli.imports import uncollected
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.outputs import Output, is_report, reserved
 from avatar.cli.progress import say, show, stage
@@ -187,6 +188,9 @@ class RenderCommand:
         backend_of(self.image.rasterizer).check()
         self._check_motion()
         request = parse_camera(self.image.camera)
+        with uncollected():
+            import avatar.cli.driven_motion
+            import avatar.cli.frame_output  # noqa: F401
         output = self._output(self._settings(None), None)
         output.writers(0)
         return request, output
@@ -204,10 +208,8 @@ class RenderCommand:
             raise HeadsplatError(f"{self.motion}: no such capture or motion file; check the path")
 
     def _outputs(self, output: FrameOutput) -> Iterator[Output]:
-        from avatar.video.metadata import is_rendered
-
         for path in output.outputs.values():
-            yield Output(path, ours=None if path == self.out else is_rendered)
+            yield Output(path, ours=None if path == self.out else _is_rendered)
         yield Output(self._report_path, ours=lambda path: is_report(path, "headsplat", "avatars"))
 
     def _settings(self, first: DrivenAvatar | None) -> RenderSettings:
@@ -255,6 +257,12 @@ class RenderCommand:
             seconds_drawing=seconds,
             finished=done == len(chosen),
         )
+
+
+def _is_rendered(path: Path) -> bool:
+    from avatar.video.metadata import is_rendered
+
+    return is_rendered(path)
 
 
 def _log_memory(columns: list[RenderColumn], settings: RenderSettings) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from avatar.errors import HeadsplatError
 
-from .embedded import embedded_head
 from .model import HeadModel
 
 if TYPE_CHECKING:
@@ -44,6 +43,8 @@ def load_head(
         HeadsplatError: there is no such head, or the file is not a head model.
     """
     if is_built_in(source):
+        from .embedded import embedded_head  # with SciPy's sparse matrices: an avatar's own head needs neither
+
         return embedded_head(half=source == EMBEDDED_HALF)
     path = Path(source)
     main_file = _main_file(path)

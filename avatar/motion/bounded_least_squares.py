@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +30,8 @@ class BoxConstrainedSolver:
 
     def __call__(self, targets: Floats) -> Floats:
         """Solutions [T,N] for right-hand sides `targets` [T,N], exactly within the bounds."""
+        from scipy.linalg import cho_solve  # slow to import, as below: not every motion is fitted
+
         solution = np.zeros_like(targets)
         if len(self._bounded_ids):
             inner_targets = targets[:, self._bounded_ids]
@@ -58,10 +59,14 @@ class BoxConstrainedSolver:
 
     @cached_property
     def _factor(self) -> tuple[Floats, bool]:
+        from scipy.linalg import cho_factor
+
         return cho_factor(self.hessian[np.ix_(self._free_ids, self._free_ids)])
 
     @cached_property
     def _coupling(self) -> Floats:
+        from scipy.linalg import cho_solve
+
         return np.asarray(cho_solve(self._factor, self._cross.T))
 
     @cached_property

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation, Slerp
 
 from avatar.common.jsonable import shortened
 from avatar.errors import HeadsplatError
@@ -133,6 +132,8 @@ def _matrix(value: Any, shape: tuple[int, int], where: str) -> np.ndarray:
 
 def _rigid_matrix(value: Any, where: str) -> np.ndarray:
     """A rigid transform [4,4], with the rotation part projected to the nearest rotation: exporters round numbers."""
+    from scipy.spatial.transform import Rotation  # slow to import; only camera files need it
+
     matrix = _matrix(value, (4, 4), where)
     rotation = matrix[:3, :3]
     error = float(np.abs(rotation.T @ rotation - np.eye(3)).max())
@@ -177,6 +178,7 @@ def _interpolate(path: CameraPath, key_times: np.ndarray, times: np.ndarray) -> 
     Returns:
         K [T,3,3] and world_to_cam [T,4,4].
     """
+    from scipy.spatial.transform import Rotation, Slerp
 
     def linear(values: np.ndarray) -> np.ndarray:
         flat = values.reshape(len(values), -1)

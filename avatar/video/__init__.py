@@ -10,12 +10,10 @@ import numpy as np
 
 from avatar.errors import HeadsplatError
 from avatar.rendering.passes import COLOR_PASSES, PASSES, Pass
-from avatar.video.audio import check_audio
 from avatar.video.clock import exact_rate
 from avatar.video.codecs import KEYFRAME_INTERVAL, Encoding, choose_codec
 from avatar.video.conversions import DEPTH_RANGE, for_video
 from avatar.video.sequence import FRAME_FILES, SequenceSink, image_name
-from avatar.video.video_file import VideoSink
 from avatar.video.writer import Writer
 
 __all__ = [
@@ -65,8 +63,7 @@ def open_output(
             stream.
         ValueError: `rate` or `first_frame` is out of range.
     """
-    path, fraction = Path(path), exact_rate(rate)
-    encoding = Encoding() if encoding is None else encoding
+    path, fraction, encoding = Path(path), exact_rate(rate), encoding or Encoding()
     alpha = alpha and pass_name in COLOR_PASSES
     if first_frame < 0:
         raise ValueError(f"first_frame: expected 0 or more, got {first_frame}")
@@ -74,10 +71,14 @@ def open_output(
     if audio is not None:
         if codec.audio_encoder is None:
             raise HeadsplatError(f"{path}: a folder of images cannot store audio; give a name in .mp4, .mov or .webm")
+        from avatar.video.audio import check_audio
+
         check_audio(Path(audio))
     if not codec.suffix:
         images = SequenceSink(path, pass_name, codec.name, encoding.half, first_frame)
         return Writer(images, pass_name, alpha, complete_only)
+    from avatar.video.video_file import VideoSink  # with FFmpeg's libraries, which a folder of PNG files does not need
+
     sink = VideoSink(
         path,
         fraction,

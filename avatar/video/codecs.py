@@ -6,12 +6,14 @@ import platform
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-
-import av
+from typing import TYPE_CHECKING
 
 from avatar.errors import HeadsplatError
 from avatar.rendering.passes import PASSES, Pass
 from avatar.video.clock import TICKS, WEBM_TICKS, Clock
+
+if TYPE_CHECKING:
+    import av
 
 #: Frames after which the encoder is restarted, counted from frame 0 of the full video. A segment that starts at a
 #: multiple equals that part of the full video bit for bit. Each restart begins with a keyframe, which adds 2 % size.
@@ -168,6 +170,8 @@ class EncoderSettings:
 
     def apply(self, context: av.VideoCodecContext) -> None:
         """Configure `context`, which must not be open yet."""
+        import av
+
         context.width, context.height, context.pix_fmt = self.width, self.height, self.pixels
         context.time_base, context.framerate = self.tick, self.rate
         # Matrix, primaries, transfer and range (ITU-T H.273): BT.709 in 16..235, or RGB in 0..255 with sRGB's transfer.
@@ -181,6 +185,8 @@ class EncoderSettings:
 
     def new_encoder(self) -> av.VideoCodecContext:
         """A new encoder."""
+        import av
+
         context = av.CodecContext.create(self.encoder, "w")
         assert isinstance(context, av.VideoCodecContext)
         self.apply(context)

@@ -6,8 +6,8 @@ import contextlib
 import shutil
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 
 from avatar.common.files import put_in_place
@@ -15,6 +15,9 @@ from avatar.common.image_io import encode_png
 from avatar.common.temporaries import remove_orphans, temporary_path
 from avatar.rendering.passes import Pass
 from avatar.video.conversions import for_exr, for_png
+
+if TYPE_CHECKING:
+    import av
 
 #: Patterns of the images in such a folder.
 FRAME_FILES = ("[0-9]*.png", "[0-9]*.exr")
@@ -47,6 +50,7 @@ class SequenceSink:
         self._convert = for_exr(name) if codec == "exr" else for_png(name)
         self._exr_options = {"format": "half" if half and name != "depth" else "float", "compression": "zip16"}
         self._encoder: av.VideoCodecContext | None = None
+        self.errors = _errors(codec)
 
     def open(self) -> None:
         """Make the temporary folder."""
@@ -70,6 +74,8 @@ class SequenceSink:
             shutil.rmtree(self._temporary)
 
     def _exr(self, image: np.ndarray) -> bytes:
+        import av
+
         pixels = _EXR_FORMATS[image.shape[2] if image.ndim == 3 else 0]
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image, np.float32), format=pixels)
         if self._encoder is None:
@@ -80,6 +86,15 @@ class SequenceSink:
             context.thread_count = 1  # with more threads the encoder returns packets of earlier frames
             self._encoder = context
         return b"".join(bytes(packet) for packet in self._encoder.encode(frame))
+
+
+def _errors(codec: str) -> tuple[type[Exception], ...]:
+    """What writing a file of `codec` may raise; FFmpeg's libraries take long to import, and PNG files need none."""
+    if codec != "exr":
+        return (OSError,)
+    import av
+
+    return OSError, av.error.FFmpegError
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -24,6 +24,8 @@ _NOMINAL = Fraction(30)
 class VideoSink:
     """Writes the frames of one pass to a video file, with the audio of another file."""
 
+    errors: tuple[type[Exception], ...] = (OSError, av.error.FFmpegError)
+
     def __init__(
         self,
         path: Path,
@@ -91,7 +93,7 @@ class VideoSink:
         if self._audio_track is not None:
             self._audio_track.close()
         if self._container is not None:
-            with contextlib.suppress(OSError, av.error.FFmpegError):
+            with contextlib.suppress(*self.errors):
                 self._container.close()
             self._container = None
             if self._encoding.fragmented:

@@ -8,16 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-import av
-import cv2
 import numpy as np
 
 from avatar.common.files import write_error
 from avatar.errors import HeadsplatError
 from avatar.rendering.passes import Pass, check_image
 
-#: Errors of the system, ffmpeg or OpenCV that mean that the output cannot be written.
-_WRITE_ERRORS = (OSError, av.error.FFmpegError, cv2.error)
 _MAX_QUEUED = 8  # frames between renderer and encoder
 _MAX_QUEUED_BYTES = 1 << 28
 _POLL_INTERVAL = 0.1  # seconds between checks that the thread has ended, in case a signal interrupted the wait
@@ -27,6 +23,7 @@ class Sink(Protocol):
     """The output of a writer: a video file or a folder, with a temporary name until it is finished."""
 
     path: Path
+    errors: tuple[type[Exception], ...]  # of the system or FFmpeg, which mean that the output cannot be written
 
     def open(self) -> None:
         """Create the temporary file or folder; raises OSError."""
@@ -97,7 +94,7 @@ class Writer:
     def __enter__(self) -> Writer:
         try:
             self._sink.open()
-        except _WRITE_ERRORS as error:
+        except self._sink.errors as error:
             self._sink.discard()
             raise write_error(self.path, error) from error
         self._thread.start()
@@ -194,7 +191,7 @@ class Writer:
             raise HeadsplatError(f"{self.path}: no frames to write; check the range of frames")
 
     def _raise_failure(self) -> None:
-        if isinstance(self._failure, _WRITE_ERRORS):
+        if isinstance(self._failure, self._sink.errors):
             raise write_error(self.path, self._failure) from self._failure
         if self._failure is not None:
             raise self._failure
