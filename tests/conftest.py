@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from avatar.data.capture_folder import Capture
-from avatar.model.avatar import Avatar
 from tests.support import schedule
-from tests.support.tiny import tiny_capture
 
 if TYPE_CHECKING:
+    from avatar.data.capture_folder import Capture
+    from avatar.model.avatar import Avatar
     from tests.support.pretended import Device
 
 
@@ -41,6 +40,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Capture:
     """A capture of 24 frames at 64 pixels with exact tracking, every fifth frame held out. Read only."""
+    from tests.support.tiny import tiny_capture
+
     return tiny_capture(tmp_path_factory.mktemp("tiny") / "capture")
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 import avatar
+from tests.support.import_graph import PACKAGES, ROOT, imports_of
 
-ROOT = Path(__file__).parents[1]
-OURS = ("avatar", "capture", "viewer", "cuda_ext")
 #: Optional packages that no module may need at import time.
 OPTIONAL = (
     "smplx",
@@ -42,49 +39,10 @@ WINDOW_MODULES = (
 )
 
 
-@cache
-def imports_of(path: Path, root: Path = ROOT) -> tuple[tuple[str, int, bool], ...]:
-    """(absolute module, line, whether inside a function or for type checkers only) of every import in the file."""
-    return tuple(_imports(path, root))
-
-
-def _imports(path: Path, root: Path) -> Iterator[tuple[str, int, bool]]:
-    package = path.relative_to(root).parts[:-1]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    lazy = {
-        id(inner)
-        for outer in ast.walk(tree)
-        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_for_types(outer)
-        for inner in ast.walk(outer)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, node.lineno, id(node) in lazy
-        elif isinstance(node, ast.ImportFrom):
-            above = list(package[: len(package) - node.level + 1]) if node.level else []
-            base = ".".join(above + ([node.module] if node.module else []))
-            for alias in node.names:
-                yield f"{base}.{alias.name}", node.lineno, id(node) in lazy
-        elif isinstance(node, ast.Call) and _is_import_call(node):
-            argument = node.args[0] if node.args else None
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                yield argument.value, node.lineno, id(node) in lazy
-
-
-def _is_for_types(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-
-
-def _is_import_call(node: ast.Call) -> bool:
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return name in ("import_module", "__import__")
-
-
 def violation(module: str, imported: str, lazy: bool) -> str | None:
     """Why `module` may not import `imported`, or None; both dotted, `module` with its package."""
     layer, target = module.split(".")[0], imported.split(".")[0]
-    if target not in OURS or target == layer:
+    if target not in PACKAGES or target == layer:
         return None
     if layer == "cuda_ext":
         return "cuda_ext imports nothing of ours"
@@ -101,7 +59,7 @@ def violation(module: str, imported: str, lazy: bool) -> str | None:
 
 def imports() -> Iterator[tuple[str, str, str, bool]]:
     """(path below the root, "path:line", absolute module, whether lazy) of every import of our packages."""
-    for path in sorted(path for package in OURS for path in (ROOT / package).rglob("*.py")):
+    for path in sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         below = path.relative_to(ROOT).as_posix()
         for imported, line, lazy in imports_of(path):
             yield below, f"{below}:{line}", imported, lazy

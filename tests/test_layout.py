@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_imports import ROOT, imports_of
+from tests.support.import_graph import PACKAGES, ROOT, import_graph, modules
 
-PACKAGES = ("avatar", "capture", "viewer", "cuda_ext")
 #: Packages of `avatar`, lowest first: each imports only from those before it. The package itself has the public names.
 LAYERS = (
     "errors", "types", "common", "geometry", "reference", "ops", "head", "model", "data", "motion", "facs", "speech",
@@ -22,30 +21,9 @@ MAX_MODULES, MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 3, 400, 40, 12
 
 
 @cache
-def modules() -> dict[str, Path]:
-    """Dotted name -> file of every module of our packages."""
-    files = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-    return {
-        path.relative_to(ROOT).as_posix().removesuffix(".py").removesuffix("/__init__").replace("/", "."): path
-        for path in files
-    }
-
-
-def module_of(name: str, known: dict[str, Path]) -> str:
-    """The module that an imported dotted `name` is or belongs to; empty where it is none of ours."""
-    while name and name not in known:
-        name = name.rpartition(".")[0]
-    return name
-
-
-@cache
 def imported() -> dict[str, frozenset[str]]:
     """Module -> modules of ours that it imports, lazily or not."""
-    known = modules()
-    return {
-        module: frozenset(module_of(name, known) for name, _, _ in imports_of(path)) - {module, ""}
-        for module, path in known.items()
-    }
+    return import_graph(modules())
 
 
 def package_of(module: str) -> str:
