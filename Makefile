@@ -13,6 +13,7 @@ STAMP := $(VENV)/.installed
 DEMO_DIR ?= demo
 # One process for each core; more than eight only repeat what each prepares for itself.
 PARALLEL ?= --numprocesses auto --maxprocesses 8
+PYTEST = $(PY) -m pytest $(PARALLEL) $(if $(CHANGED),--changed $(CHANGED))
 # Empty, Python keeps the bytecode that it compiles: the tests start it dozens of times.
 export PYTHONDONTWRITEBYTECODE :=
 DOCS_STAMP := $(VENV)/.docs
@@ -41,10 +42,11 @@ SOURCES := pyproject.toml $(wildcard requirements/*.lock) $(shell find cuda_ext 
 NATIVE := $(shell find cuda_ext tests -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' \) -print 2>/dev/null)
 
-.PHONY: help demo docs test test-simd lint sanitize attack gpu-check lock format clean
+.PHONY: help demo docs test test-unit test-system test-simd lint sanitize attack gpu-check lock format clean
 help:
 	@echo "make demo    set up if needed, then run the whole path on a synthetic clip (results in $(DEMO_DIR)/)"
-	@echo "make test    set up if needed, then lint, type-check and test"
+	@echo "make test    set up if needed, then lint, type-check and run the unit tests; CHANGED=main: those that a change reaches"
+	@echo "make test-system  the tests of tests/system: hostile inputs, kills, browser, window, whole trainings and films"
 	@echo "make test-simd  the tests under every SIMD path of NumPy, BLAS, PyTorch and the kernels (hours)"
 	@echo "make lint    ruff, clang-format and mypy only"
 	@echo "make docs    build the documentation into site/; needs neither the kernels nor, once installed, a network"
@@ -64,8 +66,15 @@ lint: $(STAMP)
 	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 	$(PY) -m mypy
 
-test: lint
-	$(PY) -m pytest $(PARALLEL) $(PYTEST_ARGS)
+# Style and types are checked beside the tests. CHANGED=main: only what the change since that branch can reach.
+test: $(STAMP)
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going lint test-unit
+
+test-unit: $(STAMP)
+	$(PYTEST) --gate unit --ignore=tests/system $(PYTEST_ARGS)
+
+test-system: $(STAMP)
+	$(PYTEST) --gate system -o testpaths=tests/system $(PYTEST_ARGS)
 
 test-simd: $(STAMP)
 	$(PY) -m tests.support.simd $(PARALLEL) $(PYTEST_ARGS)
@@ -74,7 +83,7 @@ sanitize: $(STAMP)
 	$(PY) -m tests.support.sanitize $(PYTEST_ARGS)
 
 attack: $(STAMP)
-	$(PY) -m tests.trust.attack $(ATTACK_ARGS)
+	$(PY) -m tests.system.trust.attack $(ATTACK_ARGS)
 
 # Uses the environment that is there, and builds by itself: machines with a GPU often have no network.
 gpu-check:

@@ -17,13 +17,41 @@ if TYPE_CHECKING:
     from tests.support.pretended import Device
 
 
+#: Test files that `--changed` chose; without it, none are stored.
+REACHED = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--gate", choices=sorted(schedule.BUDGETS), help="fail a run that takes longer than this gate may")
+    parser.addoption("--changed", metavar="REVISION", help="run only what the change since a revision can reach")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # A shell starts background jobs with Ctrl-C ignored, and Python then keeps it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    meter = schedule.Meter()
+    config.pluginmanager.register(meter)
     if hasattr(config, "workerinput"):
         schedule.share_cores()
-    else:
-        config.pluginmanager.register(schedule.Budget())
+        return
+    config.pluginmanager.register(schedule.Budget(config.getoption("--gate"), meter))
+    if revision := config.getoption("--changed"):
+        from tests.support.changed import changed_since, reached
+
+        config.stash[REACHED] = reached(changed_since(revision))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["reached"] = node.config.stash.get(REACHED, None)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    given = getattr(config, "workerinput", {}).get("reached")
+    files = config.stash.get(REACHED, given)
+    if files is None or not collection_path.name.startswith("test_"):
+        return None
+    return collection_path.relative_to(config.rootpath).as_posix() not in files or None
 
 
 @pytest.hookimpl(trylast=True)

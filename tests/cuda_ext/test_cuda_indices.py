@@ -8,7 +8,7 @@ import torch
 from avatar.ops.cuda import CudaKernels
 from tests.avatar.ops.test_strain import points, single
 from tests.support.emulated import CannotBuild, load_emulated
-from tests.trust.test_changed_index_tensors import BAD, COUNT, SIZE, bind_inputs
+from tests.system.trust.test_changed_index_tensors import BAD, COUNT, SIZE, bind_inputs
 
 
 @pytest.fixture

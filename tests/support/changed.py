@@ -1,7 +1,7 @@
 """The test files that a change can reach, by the import graph: `make test CHANGED=main`.
 
-`python -m tests.support.changed REVISION [FOLDER]` prints them, a file a line, those below FOLDER only. The change is what
-differs from the common ancestor with the revision, uncommitted and new files included. A test is reached by
+The change is what differs from the common ancestor with a revision, uncommitted and new files included. A test is
+reached by
 
 - a module that it imports, directly or through others, lazily or not, or that a string names (a process it starts);
 - `conftest.py` of its folder and of those above; what a fixture imports counts where its name is a parameter;
@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import ast
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
+
+import pytest
 
 from tests.support.import_graph import PACKAGES, ROOT, imports_of, module_of, modules
 
@@ -166,13 +167,10 @@ def changed_since(revision: str) -> list[str]:
     def git(*arguments: str) -> list[str]:
         done = subprocess.run(("git", *arguments), cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
-            sys.exit(f"CHANGED={revision}: {done.stderr.strip()}; give a branch or a commit of this repository")
+            raise pytest.UsageError(
+                f"--changed {revision}: {done.stderr.strip()}; give a branch or a commit of this repository"
+            )
         return done.stdout.splitlines()
 
     (ancestor,) = git("merge-base", revision, "HEAD")
     return [*git("diff", "--name-only", ancestor), *git("ls-files", "--others", "--exclude-standard")]
-
-
-if __name__ == "__main__":
-    below = sys.argv[2] if len(sys.argv) > 2 else ""
-    print(*(path for path in reached(changed_since(sys.argv[1])) if path.startswith(below)), sep="\n")

@@ -1,22 +1,30 @@
-"""How the suite is spread over processes, and the time that it may take.
+"""How the suite is spread over processes, and the processor time that each of its two gates may take.
 
-`make test` runs pytest-xdist. All tests of a file run in one process, so that fixtures of a module are made once; files
-with tests marked `slow` come first, so that no process ends long after the others. Each process calculates with its
-share of the processor's cores.
+`make test` runs everything outside `tests/system`, `make test-system` that folder; both run pytest-xdist. All tests of
+a file run in one process, so that fixtures of a module are made once; files with tests marked `slow` come first, so
+that no process ends long after the others. Each process calculates with its share of the processor's cores.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-#: Seconds that the whole suite may take on two cores that do nothing else.
-BUDGET = 420
+#: Seconds of processor time that the tests of each gate may take, on the machine of `REFERENCE_SECONDS`.
+BUDGETS = {"unit": 560, "system": 780}
+#: A run fails that takes so many times its budget.
+TOLERANCE = 1.25
+#: Processor time of `calibrate` beside tests on two cores (AMD EPYC with AVX2); the budgets grow with it.
+REFERENCE_SECONDS = 0.055
 #: Folders whose files share what takes seconds to make, a training or the CUDA emulator: they stay in one process too.
 TOGETHER = ("tests/avatar/refine/", "tests/cuda_ext/")
+#: Files are listed from so many seconds of processor time on.
+_LISTED = 5.0
 
 
 def share_cores() -> None:
@@ -58,12 +66,95 @@ def make_scheduler(config: pytest.Config, log: Any) -> Any:
     return ByGroup(config, log)
 
 
-class Budget:
-    """Plugin that ends the report with the time the run took, as a part of what the whole suite may take."""
+def processor_seconds() -> float:
+    """Processor time of this process and of those that it started and that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def calibrate() -> float:
+    """Processor time of a fixed calculation: how slow this machine is at present, with what else runs on it."""
+    start, total = time.process_time(), 0
+    for number in range(1_000_000):
+        total += number * number % 7
+    return time.process_time() - start
+
+
+class Meter:
+    """Plugin of each process that runs tests: measures the processor time of every test and of the whole process."""
 
     def __init__(self) -> None:
-        self.start = time.monotonic()
+        self.speeds = [calibrate()]
+        self.start = 0.0
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Iterator[None]:
+        self.start = processor_seconds()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Iterator[None]:
+        report: Any = yield
+        if call.when == "teardown":
+            report.user_properties.append(("processor_seconds", processor_seconds() - self.start))
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.speeds.append(calibrate())
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output["processor_seconds"], output["speeds"] = processor_seconds(), self.speeds
+
+
+class Budget:
+    """Plugin that ends the report with the processor time of the run, and fails a run that takes far more than it may.
+
+    Args:
+        gate: the budget's name; None: the time is only reported.
+        meter: that of this process, if it runs the tests itself.
+    """
+
+    def __init__(self, gate: str | None, meter: Meter) -> None:
+        self.gate, self.meter, self.start = gate, meter, time.monotonic()
+        self.seconds, self.speeds = 0.0, list(meter.speeds)
+        self.files: Counter[str] = Counter()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        output = getattr(node, "workeroutput", {})
+        self.seconds += output.get("processor_seconds", 0.0)
+        self.speeds += output.get("speeds", [])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "teardown":
+            seconds = dict(report.user_properties).get("processor_seconds", 0.0)
+            self.files[report.nodeid.partition("::")[0]] += float(str(seconds))
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds that the run may take on this machine; None without a gate."""
+        if self.gate is None:
+            return None
+        slowness = sum(self.speeds) / len(self.speeds) / REFERENCE_SECONDS
+        return BUDGETS[self.gate] * TOLERANCE * max(1.0, slowness)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if hasattr(session.config, "workerinput"):
+            return
+        # The children of this process include its workers only after they have ended: their own figures come instead.
+        own = os.times()
+        self.seconds = self.seconds + own.user + own.system if self.seconds else processor_seconds()
+        if self.limit is not None and self.seconds > self.limit and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        seconds = time.monotonic() - self.start
-        terminalreporter.write_line(f"time: {seconds:.0f} s; all tests may take {BUDGET} s on two idle cores")
+        for file, seconds in self.files.most_common():
+            if seconds >= _LISTED:
+                terminalreporter.write_line(f"{seconds:6.1f} s of processor time: {file}")
+        wall = time.monotonic() - self.start
+        text = f"processor time: {self.seconds:.0f} s in {wall:.0f} s"
+        if self.limit is not None:
+            text += f"; the gate {self.gate!r} fails beyond {self.limit:.0f} s on this machine"
+            text = f"BUDGET EXCEEDED, {text}" if self.seconds > self.limit else text
+        terminalreporter.write_line(text)

@@ -1,6 +1,6 @@
 """Scenarios of the window's tests: `python -m tests.support.window_scenarios AVATAR MOTION OTHER DAMAGED OUT`.
 
-One window runs them all, since opening it takes longer than any of them; tests/viewer/gui/test_window.py checks the
+One window runs them all, since opening it takes longer than any of them; tests/system/window/test_window.py checks the
 results.
 """
 

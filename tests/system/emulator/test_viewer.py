@@ -1,0 +1,67 @@
+"""The window on a device: every kind of image as on the CPU, with few copies and waits, on the pretended GPU."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.data.capture_folder import Capture
+from avatar.model.avatar import Avatar
+from avatar.model.measured_torso import MeasuredTorso
+from tests.support.pretended import GPU, HOST, Device
+from tests.system.emulator.test_video import avatar, small
+from viewer.render.renderer import Renderer
+from viewer.render.view_settings import ViewKind, ViewSettings
+from viewer.session.session import Session
+
+__all__ = ["avatar", "small"]
+
+SIZE, ROW = 48, 5
+#: A frame waits for its image and for the number of tile intersections; its pose, camera and background are sent.
+WAITS, UPLOADS = 2, 12
+
+
+def close(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two images differ by a level at most in all but a thousandth of their values."""
+    return bool(np.quantile(np.abs(one.astype(int) - other), 0.999) <= 1)
+
+
+@pytest.mark.parametrize("kind", ["rgb", "alpha", "depth", "mesh", "binding"])
+def test_a_device_renders_the_windows_images(gpu: Device, avatar: Avatar, small: Capture, kind: ViewKind) -> None:
+    on_cpu, on_gpu = Renderer(avatar), Renderer(avatar, device=GPU)
+    assert on_gpu.avatar is avatar and avatar.offsets.device == HOST
+    params, camera = small.params([ROW]), on_cpu.front(SIZE, SIZE)
+    view = ViewSettings(kind=kind, count=200, mesh_overlay=0.3 if kind == "rgb" else 0.0)
+    torso = MeasuredTorso(torch.full((1, 3), 0.01), 1.0)
+    assert close(on_gpu.render(params, camera, view), on_cpu.render(params, camera, view))
+    assert close(on_gpu.render(params, camera, view, torso), on_cpu.render(params, camera, view, torso))
+
+
+def test_a_frame_of_the_window_waits_and_copies_no_more_than_its_budget(
+    gpu: Device, avatar: Avatar, small: Capture
+) -> None:
+    renderer, params = Renderer(avatar, device=GPU), small.params(range(4))
+    camera = renderer.front(SIZE, SIZE)
+    renderer.render(params[0], camera, ViewSettings())
+    gpu.clear_counts()
+    renderer.render(params[1], camera, ViewSettings())
+    assert gpu.waits.total() <= WAITS, gpu.waits
+    assert gpu.uploads.total() <= UPLOADS, gpu.uploads
+
+
+def test_a_session_renders_on_a_device_and_drives_on_the_cpu(gpu: Device, avatar: Avatar) -> None:
+    sessions = [Session(avatar, "me.avatar", device=device) for device in (None, GPU)]
+    images = []
+    for session in sessions:
+        session.state = replace(session.state, camera=replace(session.state.camera, width=SIZE, height=SIZE))
+        assert session.advance() and not session.advance()
+        session.show_avatar(avatar, "again.avatar")
+        assert session.advance()
+        assert session.viewport.image is not None
+        images.append(session.viewport.image.copy())
+        session.close()
+    assert close(*images)
+    assert avatar.offsets.device == HOST
