@@ -62,29 +62,34 @@ HEADSPLAT_FN void bound_triangle(int width, int height, Real near_z, const Real*
   t.x1 = in_front ? width - 1 : -1;
   t.y1 = height - 1;
   if (in_front < 3) return;
-  t.x0 = clamp_to_int(std::floor(low[0] - 0.5 - kSlack), 0, width);
-  t.y0 = clamp_to_int(std::floor(low[1] - 0.5 - kSlack), 0, height);
-  t.x1 = clamp_to_int(std::ceil(high[0] - 0.5 + kSlack), -1, width - 1);
-  t.y1 = clamp_to_int(std::ceil(high[1] - 0.5 + kSlack), -1, height - 1);
+  t.x0 = clamp_to_int(std::ceil(low[0] - 0.5 - kSlack), 0, width);
+  t.y0 = clamp_to_int(std::ceil(low[1] - 0.5 - kSlack), 0, height);
+  t.x1 = clamp_to_int(std::floor(high[0] - 0.5 + kSlack), -1, width - 1);
+  t.y1 = clamp_to_int(std::floor(high[1] - 0.5 + kSlack), -1, height - 1);
+  if (t.y1 < t.y0) t.x1 = t.x0 - 1;
 }
 
-// `inverse` is the inverse of the intrinsics `K`.
+// `inverse` is the inverse of the intrinsics `K`. Most triangles of a fine mesh contain no pixel center: they get no
+// edge functions.
 template <class Real>
 HEADSPLAT_FN ScreenTriangle setup_triangle(int width, int height, Real near_z, const Real* vertices,
                                            const int64_t* face, const Real* K, const double* inverse) {
   ScreenTriangle t{};
-  t.x1 = -1;
   double corner[3][3], edge[3][3];
   for (int k = 0; k < 3; ++k)
     for (int axis = 0; axis < 3; ++axis) corner[k][axis] = vertices[3 * face[k] + axis];
+  bound_triangle(width, height, near_z, K, corner, t);
+  if (t.x1 < t.x0) return t;
   for (int k = 0; k < 3; ++k) cross_double(corner[(k + 1) % 3], corner[(k + 2) % 3], edge[k]);
   const double volume = corner[0][0] * edge[0][0] + corner[0][1] * edge[0][1] + corner[0][2] * edge[0][2];
-  if (volume == 0.0 || !std::isfinite(volume)) return t;
+  if (volume == 0.0 || !std::isfinite(volume)) {
+    t.x1 = t.x0 - 1;
+    return t;
+  }
   for (int k = 0; k < 3; ++k)
     for (int axis = 0; axis < 3; ++axis)
       t.edges[k][axis] =
           (edge[k][0] * inverse[axis] + edge[k][1] * inverse[3 + axis] + edge[k][2] * inverse[6 + axis]) / volume;
-  bound_triangle(width, height, near_z, K, corner, t);
   return t;
 }
 

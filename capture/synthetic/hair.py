@@ -15,6 +15,7 @@ from capture.synthetic.appearance import Appearance
 from capture.synthetic.lighting import Lighting, Shadows
 from capture.synthetic.noise import NoiseField
 from capture.synthetic.person import Person, vertex_normals
+from capture.synthetic.products import product
 from capture.synthetic.skin import UPPER_LIDS
 
 Array = NDArray[np.floating]
@@ -81,11 +82,11 @@ class HairSystem:
             shadows: of this frame.
             eye: position [3] of the camera, meters.
         """
-        to_middle = (self._scalp.points[:, POINTS // 2] * np.float32(0.01)) @ skull[0].T + skull[1] - eye
-        normals = self._scalp.normals @ skull[0].T
+        to_middle = product(self._scalp.points[:, POINTS // 2] * np.float32(0.01), skull[0].T) + skull[1] - eye
+        normals = product(self._scalp.normals, skull[0].T)
         # Cull hair behind the head.
         visible = (normals * to_middle).sum(1) < 0.25 * np.linalg.norm(to_middle, axis=1)
-        scalp = (self._scalp.points[visible] * np.float32(0.01)) @ skull[0].T + skull[1]
+        scalp = product(self._scalp.points[visible] * np.float32(0.01), skull[0].T) + skull[1]
         points = np.concatenate([scalp, self._small_points(head, skull[0], closed)])
         normals = np.concatenate([normals[visible], self._small.normals @ skull[0].T])
         widths = np.concatenate([self._scalp.widths[visible], self._small.widths]) * self._thickness
@@ -173,11 +174,11 @@ def _lit(
         direction = lighting.directions[light]
         depth = shadows.depth_behind(points.reshape(-1, 3), light).reshape(points.shape[:2])
         transmittance = np.exp(np.clip(depth - np.float32(0.001), 0, 0.05) * np.float32(-1 / 0.006))
-        cosine = tangents @ direction
+        cosine = product(tangents, direction)
         sine = np.sqrt(np.clip(1 - cosine * cosine, 0, 1))
-        facing = np.clip((normals @ direction + np.float32(0.5)) / np.float32(1.5), 0, 1)[:, None]
+        facing = np.clip((product(normals, direction) + np.float32(0.5)) / np.float32(1.5), 0, 1)[:, None]
         # Tangent . half vector, the half vector's length from |l + v|^2 = 2 + 2 l.v
-        length = np.sqrt(2 + 2 * (view @ direction) + np.float32(1e-6))
+        length = np.sqrt(2 + 2 * product(view, direction) + np.float32(1e-6))
         tilt = (cosine + along_view) / length + np.float32(0.10)
         base = np.clip(1 - tilt * tilt, 0, 1) ** 8
         highlight = gloss * (2.4 * base**6 + 0.35 * base) * facing

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from avatar import ops
+from capture.synthetic.products import product
 from capture.synthetic.rooms import ALBEDO, ROOMS, AreaLight, fan
 
 Array = NDArray[np.floating]
@@ -33,9 +34,11 @@ class Shadows:
 
     def to_light(self, points: Array, pick: slice = slice(None)) -> Array:
         """Points [N,3] in the axes of the lights' cameras [L,N,3] meters."""
-        local = (points - self._center) @ self._frames[pick].transpose(0, 2, 1)
+        frames = self._frames[pick]
+        local = product(points - self._center, frames.transpose(2, 0, 1).reshape(3, -1))
+        local = np.ascontiguousarray(local.reshape(len(points), len(frames), 3).transpose(1, 0, 2))
         local[..., 2] += _FAR
-        return np.ascontiguousarray(local, dtype=np.float32)
+        return local
 
     def depth_behind(self, points: Array, light: int) -> Array:
         """Depth [N] meters of `points` [N,3] behind the first occluder towards `light`; negative if unoccluded."""
@@ -108,12 +111,12 @@ class Lighting:
         """Light [N,3] that surfaces with `normals` [N,3] receive, the terminator softened by `wrap` [3]."""
         if self.unlit:
             return np.ones_like(normals)
-        cosine = normals @ self.directions.T
+        cosine = product(normals, self.directions.T)
         total = np.empty_like(normals)
         for channel in range(3):
             soft = np.clip((cosine + wrap[channel]) / (1 + wrap[channel]), 0, None)
             soft *= visible.T
-            total[:, channel] = soft @ self.colors[:, channel]
+            total[:, channel] = product(soft, self.colors[:, channel])
         return total
 
 

@@ -10,6 +10,7 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.types import HeadParams
 from capture.synthetic.appearance import Appearance
+from capture.synthetic.products import product
 
 Array = NDArray[np.floating]
 
@@ -75,12 +76,12 @@ class Person:
             offsets: [J,3] meters.
         """
         curved = np.clip(expression[self._curved], 0, 1)
-        moved = self._basis @ expression + self._curves @ (4 * curved * (1 - curved))
+        moved = product(self._basis, expression) + product(self._curves, 4 * curved * (1 - curved))
         rest = self._rest_meters + moved.reshape(-1, 3)
         posed = np.zeros_like(rest)
         for joint, weight in enumerate(self._weights.T):
             moved = np.flatnonzero(weight)
-            posed[moved] += weight[moved, None] * (rest[moved] @ rotations[joint].T + offsets[joint])
+            posed[moved] += weight[moved, None] * (product(rest[moved], rotations[joint].T) + offsets[joint])
         return posed
 
     def _mask(self, *names: str) -> NDArray[np.bool_]:

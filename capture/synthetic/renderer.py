@@ -19,6 +19,7 @@ from capture.synthetic.glasses import Glasses
 from capture.synthetic.hair import HairSystem, Ribbons
 from capture.synthetic.lighting import Lighting, Shadows
 from capture.synthetic.person import Person, vertex_normals
+from capture.synthetic.products import product
 from capture.synthetic.skin import SkinPainter, Texels
 from capture.synthetic.texels import TexelGrid
 from capture.synthetic.view import View
@@ -172,9 +173,9 @@ class Renderer:
         pixels = _interpolated(lit, self._faces[face], bary)
         rows = self._grid.rows(face, bary)
         texel = self._table[rows]
-        bump = texel[:, 5:8] @ pose.rotations[NECK].T
+        bump = product(texel[:, 5:8], pose.rotations[NECK].T)
         normal = pixels[:, 3:6] + bump
-        shade = 1 + bump @ self._lighting.key
+        shade = 1 + product(bump, self._lighting.key)
         for weights, lines in zip(self._line_weights, self._lines, strict=True):
             strength = float(pose.expression @ weights)
             if self._compression is not None:
@@ -186,7 +187,7 @@ class Renderer:
         for column, table in zip((3, 4), self._lighting.highlights(axes), strict=True):
             strength = texel[:, column] * shadow
             shiny = np.flatnonzero(strength > 0.01)
-            rgb[shiny] += _lookup(table, normal[shiny] @ axes.T) * strength[shiny, None]
+            rgb[shiny] += _lookup(table, product(normal[shiny], axes.T)) * strength[shiny, None]
         return rgb
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from avatar.types import FACING_CAMERA
 from capture.synthetic.options import SyntheticOptions
+from capture.synthetic.products import product
 
 Array = NDArray[np.floating]
 
@@ -29,7 +30,7 @@ class View:
 
     def to_camera(self, points: Array) -> Array:
         """World points [...,3] in the camera's axes, meters."""
-        return points @ self.world_to_cam[:3, :3].T + self.world_to_cam[:3, 3]
+        return product(points, self.world_to_cam[:3, :3].T) + self.world_to_cam[:3, 3]
 
     def project(self, points: Array) -> Array:
         """Pixels [...,2] of world points [...,3]."""

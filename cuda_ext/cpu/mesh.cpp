@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <memory>
@@ -15,24 +16,51 @@
 namespace headsplat {
 namespace {
 
-// Every band reads the whole triangle list: few bands, but enough to balance the threads.
+// Every band reads the rows of all triangles: few bands, but enough to balance the threads.
 constexpr int kMinBandRows = 8, kBands = 12;
+
+// Boxes at least this wide are narrowed in each row.
+constexpr int kWideBox = 4;
+
+// First and last row of a triangle; the last comes before the first when it has no pixel.
+struct RowRange {
+  int first, last;
+};
 
 // Triangles and output buffers of one image.
 struct MeshTarget {
   const MeshShape& shape;
   const std::vector<ScreenTriangle>& triangles;
+  const std::vector<RowRange>& rows;
   int32_t* face;
   Scalar* bary;
   Scalar* depth;
 };
+
+// Narrows the columns `first` to `last` to those between the zeros of the edge functions, whose values at the left
+// border of the row are `start`: of a thin triangle that lies diagonally, most of the box is outside.
+void narrow(const ScreenTriangle& t, const double start[3], int& first, int& last) {
+  constexpr double kSlack = 1e-3;  // pixels: rounding moves the zeros less
+  const int low = first, high = last;
+  for (int k = 0; k < 3; ++k) {
+    const double slope = t.edges[k][0];
+    if (slope == 0.0) continue;
+    const double zero = -start[k] / slope - 0.5;
+    if (slope > 0.0)
+      first = std::max(first, shared::clamp_to_int(std::ceil(zero - kSlack), low, high + 1));
+    else
+      last = std::min(last, shared::clamp_to_int(std::floor(zero + kSlack), low - 1, high));
+  }
+}
 
 void rasterize_row(const MeshTarget& target, int index, int y, double* nearest_depth) {
   const ScreenTriangle& t = target.triangles[index];
   const size_t row = static_cast<size_t>(y) * target.shape.width;
   double start[3];
   for (int k = 0; k < 3; ++k) start[k] = t.edges[k][1] * (y + 0.5) + t.edges[k][2];
-  for (int x = t.x0; x <= t.x1; ++x) {
+  int left = t.x0, right = t.x1;
+  if (right - left >= kWideBox) narrow(t, start, left, right);
+  for (int x = left; x <= right; ++x) {
     const double at = x + 0.5;
     const double a = t.edges[0][0] * at + start[0], b = t.edges[1][0] * at + start[1],
                  c = t.edges[2][0] * at + start[2];
@@ -60,11 +88,11 @@ void rasterize_band(const MeshTarget& target, int first, int last) {
   }
   std::unique_ptr<double[]> nearest_depth(new double[pixels]);
   for (size_t k = 0; k < pixels; ++k) nearest_depth[k] = std::numeric_limits<double>::infinity();
-  const int count = static_cast<int>(target.triangles.size());
+  const int count = target.shape.faces;
   for (int index = 0; index < count; ++index) {
-    const ScreenTriangle& t = target.triangles[index];
-    if (t.x1 < t.x0 || t.y0 >= last || t.y1 < first) continue;
-    const int low = t.y0 > first ? t.y0 : first, high = t.y1 < last ? t.y1 : last - 1;
+    const RowRange range = target.rows[index];
+    if (range.first >= last || range.last < first) continue;
+    const int low = std::max(range.first, first), high = std::min(range.last, last - 1);
     for (int y = low; y <= high; ++y)
       rasterize_row(target, index, y, nearest_depth.get() + static_cast<size_t>(y - first) * width);
   }
@@ -75,6 +103,7 @@ void rasterize_band(const MeshTarget& target, int first, int last) {
 bool rasterize_mesh(const MeshShape& shape, const Scalar* vertices, const int64_t* faces, const Scalar* intrinsics,
                     const MeshOutputs& out) {
   std::vector<ScreenTriangle> triangles(shape.faces);
+  std::vector<RowRange> row_ranges(shape.faces);
   std::atomic<bool> inside{true};
   const size_t pixels = static_cast<size_t>(shape.width) * shape.height;
   for (int b = 0; b < shape.batch; ++b) {
@@ -85,15 +114,18 @@ bool rasterize_mesh(const MeshShape& shape, const Scalar* vertices, const int64_
     parallel_ranges(shape.faces, 1024, [&](int begin, int end) {
       for (int f = begin; f < end; ++f) {
         int64_t face[3];
-        if (shared::read_triangle(faces + 3 * static_cast<size_t>(f), shape.vertices, face))
-          triangles[f] =
-              shared::setup_triangle(shape.width, shape.height, shape.near_z, image_vertices, face, K, inverse);
-        else
+        if (!shared::read_triangle(faces + 3 * static_cast<size_t>(f), shape.vertices, face)) {
           inside = false;
+          continue;
+        }
+        const ScreenTriangle& t = triangles[f] =
+            shared::setup_triangle(shape.width, shape.height, shape.near_z, image_vertices, face, K, inverse);
+        row_ranges[f] = t.x1 < t.x0 ? RowRange{0, -1} : RowRange{t.y0, t.y1};
       }
     });
     if (!inside) return false;
-    const MeshTarget target{shape, triangles, out.face + b * pixels, out.bary + 3 * b * pixels, out.depth + b * pixels};
+    const MeshTarget target{
+        shape, triangles, row_ranges, out.face + b * pixels, out.bary + 3 * b * pixels, out.depth + b * pixels};
     const int rows = std::max(kMinBandRows, (shape.height + kBands - 1) / kBands);
     parallel_ranges(shape.height, rows, [&](int first, int last) { rasterize_band(target, first, last); });
   }
