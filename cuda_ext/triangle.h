@@ -35,9 +35,19 @@ HEADSPLAT_FN void invert(const Real* m, double* out) {
     for (int c = 0; c < 3; ++c) out[3 * r + c] = columns[c][r] / det;
 }
 
-HEADSPLAT_FN int clamp_to_int(double value, int lowest, int highest) {
+// The floor and the ceiling of a value, clamped; without the library's functions, which are calls on old processors.
+HEADSPLAT_FN int clamped_floor(double value, int lowest, int highest) {
   if (!(value > lowest)) return lowest;
-  return value < highest ? static_cast<int>(value) : highest;
+  if (value >= highest) return highest;
+  const int whole = static_cast<int>(value);
+  return whole - (whole > value);
+}
+
+HEADSPLAT_FN int clamped_ceil(double value, int lowest, int highest) {
+  if (!(value > lowest)) return lowest;
+  if (value >= highest) return highest;
+  const int whole = static_cast<int>(value);
+  return whole + (whole < value);
 }
 
 // Bounding box of the pixels whose centers may lie in the triangle; the whole image when it crosses the near plane.
@@ -51,9 +61,9 @@ HEADSPLAT_FN void bound_triangle(int width, int height, Real near_z, const Real*
     const double* v = corner[k];
     if (!(v[2] > near_z)) continue;
     ++in_front;
-    const double weight = K[6] * v[0] + K[7] * v[1] + K[8] * v[2];
+    const double scale = 1.0 / (K[6] * v[0] + K[7] * v[1] + K[8] * v[2]);
     for (int axis = 0; axis < 2; ++axis) {
-      const double at = (K[3 * axis] * v[0] + K[3 * axis + 1] * v[1] + K[3 * axis + 2] * v[2]) / weight;
+      const double at = (K[3 * axis] * v[0] + K[3 * axis + 1] * v[1] + K[3 * axis + 2] * v[2]) * scale;
       low[axis] = at < low[axis] ? at : low[axis];
       high[axis] = at > high[axis] ? at : high[axis];
     }
@@ -62,10 +72,10 @@ HEADSPLAT_FN void bound_triangle(int width, int height, Real near_z, const Real*
   t.x1 = in_front ? width - 1 : -1;
   t.y1 = height - 1;
   if (in_front < 3) return;
-  t.x0 = clamp_to_int(std::ceil(low[0] - 0.5 - kSlack), 0, width);
-  t.y0 = clamp_to_int(std::ceil(low[1] - 0.5 - kSlack), 0, height);
-  t.x1 = clamp_to_int(std::floor(high[0] - 0.5 + kSlack), -1, width - 1);
-  t.y1 = clamp_to_int(std::floor(high[1] - 0.5 + kSlack), -1, height - 1);
+  t.x0 = clamped_ceil(low[0] - 0.5 - kSlack, 0, width);
+  t.y0 = clamped_ceil(low[1] - 0.5 - kSlack, 0, height);
+  t.x1 = clamped_floor(high[0] - 0.5 + kSlack, -1, width - 1);
+  t.y1 = clamped_floor(high[1] - 0.5 + kSlack, -1, height - 1);
   if (t.y1 < t.y0) t.x1 = t.x0 - 1;
 }
 

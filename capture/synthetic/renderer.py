@@ -155,10 +155,11 @@ class Renderer:
         rgb = np.zeros((len(face), 3), np.float32)
         count = len(self._faces)
         rows, copies, sources = _shading_rows(face, self._first_cloth, count, view.width * _SUPERSAMPLE)
-        rgb[rows] = self._shade_surface(pose, lit, face[rows], bary[rows], view.axes)
-        rgb[copies] = rgb[sources]
+        # `take` copies whole rows, five times as fast as an index in brackets.
+        rgb[rows] = self._shade_surface(pose, lit, face.take(rows), bary.take(rows, 0), view.axes)
+        rgb[copies] = rgb.take(sources, 0)
         rows = np.flatnonzero(face >= count)
-        rgb[rows] = _interpolated(strands.colors, strands.faces[face[rows] - count], bary[rows])
+        rgb[rows] = _interpolated(strands.colors, strands.faces.take(face.take(rows) - count, 0), bary.take(rows, 0))
         return rgb
 
     def _lit_surface(self, surface: Array, shadows: Shadows) -> Array:
@@ -170,24 +171,24 @@ class Renderer:
         return np.concatenate([light, normals, visible[:5].mean(0)[:, None]], 1)
 
     def _shade_surface(self, pose: Pose, lit: Array, face: FaceIndex, bary: Array, axes: Array) -> Array:
-        pixels = _interpolated(lit, self._faces[face], bary)
+        pixels = _interpolated(lit, self._faces.take(face, 0), bary)
         rows = self._grid.rows(face, bary)
-        texel = self._table[rows]
+        texel = self._table.take(rows, 0)
         bump = product(texel[:, 5:8], pose.rotations[NECK].T)
         normal = pixels[:, 3:6] + bump
         shade = 1 + product(bump, self._lighting.key)
         for weights, lines in zip(self._line_weights, self._lines, strict=True):
             strength = float(pose.expression @ weights)
             if self._compression is not None:
-                shade *= 1 - pixels[:, 7] * lines[rows]
+                shade *= 1 - pixels[:, 7] * lines.take(rows)
             elif strength > 0.02:
-                shade *= 1 - strength * lines[rows]
+                shade *= 1 - strength * lines.take(rows)
         rgb = texel[:, :3] * pixels[:, :3] * shade[:, None]
         shadow = 0.12 + 0.88 * pixels[:, 6]
         for column, table in zip((3, 4), self._lighting.highlights(axes), strict=True):
             strength = texel[:, column] * shadow
             shiny = np.flatnonzero(strength > 0.01)
-            rgb[shiny] += _lookup(table, product(normal[shiny], axes.T)) * strength[shiny, None]
+            rgb[shiny] += _lookup(table, product(normal.take(shiny, 0), axes.T)) * strength[shiny, None]
         return rgb
 
 
@@ -232,10 +233,10 @@ def _shading_rows(face: FaceIndex, cloth: int, count: int, row_length: int) -> t
 
 def _interpolated(values: Array, corners: Index, bary: Array) -> Array:
     """Vertex `values` [V,C] at pixels [P,C] of triangles `corners` [P,3]."""
-    total = values[corners[:, 0]] * bary[:, :1]
-    total += values[corners[:, 1]] * bary[:, 1:2]
-    total += values[corners[:, 2]] * bary[:, 2:3]
-    return total
+    weighted = torch.nn.functional.embedding_bag(
+        torch.from_numpy(corners), torch.from_numpy(values), per_sample_weights=torch.from_numpy(bary), mode="sum"
+    )
+    return weighted.numpy()
 
 
 def _lookup(table: Array, normals: Array) -> Array:
@@ -244,7 +245,7 @@ def _lookup(table: Array, normals: Array) -> Array:
     length = np.sqrt((normals * normals).sum(1))
     cell = ((normals[:, :2] / length[:, None]) * (size / 2 - 1) + size / 2).astype(np.int64)
     np.clip(cell, 0, size - 1, out=cell)
-    return table.reshape(-1, 3)[cell[:, 1] * size + cell[:, 0]]
+    return table.reshape(-1, 3).take(cell[:, 1] * size + cell[:, 0], 0)
 
 
 def _downsampled(rgb: Array, inside: NDArray[np.bool_], width: int, height: int) -> Image:

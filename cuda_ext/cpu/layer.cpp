@@ -104,8 +104,8 @@ bool LayerImage::set_region(const LayerShape& shape, const double low[2], const 
   const int border = 2 + static_cast<int>(weights_.size() / 2), size[2] = {shape.width, shape.height};
   int first[2], last[2];
   for (int axis = 0; axis < 2; ++axis) {
-    first[axis] = shared::clamp_to_int(std::floor(low[axis]) - border, -kLayerMargin, size[axis]);
-    last[axis] = shared::clamp_to_int(std::ceil(high[axis]) + border, 0, size[axis] + kLayerMargin);
+    first[axis] = shared::clamped_floor(low[axis] - border, -kLayerMargin, size[axis]);
+    last[axis] = shared::clamped_ceil(high[axis] + border, 0, size[axis] + kLayerMargin);
     if (first[axis] >= size[axis] || last[axis] <= 0) return false;
   }
   region_ = {first[0], first[1], last[0] - first[0], last[1] - first[1]};

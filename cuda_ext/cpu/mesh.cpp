@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <memory>
@@ -47,9 +46,9 @@ void narrow(const ScreenTriangle& t, const double start[3], int& first, int& las
     if (slope == 0.0) continue;
     const double zero = -start[k] / slope - 0.5;
     if (slope > 0.0)
-      first = std::max(first, shared::clamp_to_int(std::ceil(zero - kSlack), low, high + 1));
+      first = std::max(first, shared::clamped_ceil(zero - kSlack, low, high + 1));
     else
-      last = std::min(last, shared::clamp_to_int(std::floor(zero + kSlack), low - 1, high));
+      last = std::min(last, shared::clamped_floor(zero + kSlack, low - 1, high));
   }
 }
 
