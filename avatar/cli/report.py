@@ -76,6 +76,11 @@ class DemoReport:
             f"rendered at {self.evaluation.metadata.frames_per_second:.0f} fps on this machine."
         )
 
+    @property
+    def timing(self) -> str:
+        """The seconds of each stage."""
+        return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Headings and rows of the main figures."""
         rows = self.evaluation.rows
@@ -102,7 +107,7 @@ def as_markdown(report: DemoReport) -> str:
     lines = ["# headsplat demo", "", report.headline, "", f"![video, avatar, blendshapes off]({COMPARISON})", ""]
     lines += ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
     lines += ["| " + " | ".join(row) + " |" for row in body]
-    lines += ["", f"![unrecorded poses]({PUPPET})", "", "Seconds by stage: " + _timing(report) + ".", ""]
+    lines += ["", f"![unrecorded poses]({PUPPET})", "", "Seconds by stage: " + report.timing + ".", ""]
     lines += ["Files: " + ", ".join(f"`{name}`" for name in report.files) + ".", "", CAVEAT, ""]
     lines += ["Next, with a video of your own face:", "", f"    {NEXT}", ""]
     return "\n".join(lines)
@@ -126,7 +131,7 @@ def as_html(report: DemoReport, folder: Path) -> str:
 <table><tr>{head}</tr>{rows}</table>
 <p class="note">Mean over {report.held_out} held-out frames over white, in the tracker's poses; higher is better.</p>
 <h2>Unrecorded poses</h2>{puppet}
-<h2>Time by stage</h2><div class="bar">{_bar(report)}</div><p class="note">{_timing(report)}.</p>
+<h2>Time by stage</h2><div class="bar">{_bar(report)}</div><p class="note">{report.timing}.</p>
 <h2>Next</h2><p>Train on half a minute of video of your own face, turning and talking:</p><p><code>{NEXT}</code></p>
 <p class="note">{CAVEAT} headsplat {__version__}; train only on someone who has agreed.</p></html>
 """
@@ -136,10 +141,6 @@ def _figure(name: str, value: float | None) -> str:
     if value is None or value != value:
         return "-"
     return f"{value:.3f}" if name == "ssim" else f"{value:.1f}"
-
-
-def _timing(report: DemoReport) -> str:
-    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items())
 
 
 def _bar(report: DemoReport) -> str:

@@ -56,6 +56,8 @@ class SynthCommand:
     """focal length of the phone relative to the image width; that of calibrated cameras is scaled by the same factor"""
     noise: Annotated[float, Between(0, 1)] = 0.009
     """sensor noise, standard deviation at mid-gray, 0..1"""
+    crf: Annotated[int, Between(0, 51)] = 18
+    """quality of the phone's video (H.264): smaller is better and larger on disk"""
     exposure_drift: Annotated[float, Between(0, 0.9)] = 0.04
     """largest relative change of the exposure"""
     handheld: Annotated[float, Between(0, 10)] = 1.0

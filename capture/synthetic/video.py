@@ -32,6 +32,10 @@ Array = NDArray[np.floating]
 #: Called with (frames done, total frames).
 Progress = Callable[[int, int], None]
 
+#: The video of the default options, in the package because drawing it takes longer than tracking the face in it.
+#: `make demo-clip` draws it again.
+DEMO_CLIP = Path(__file__).with_name("demo_clip.mp4")
+
 _POSITION = np.array([0.0, 0.008, -0.42], np.float32)  # meters, the point between the eyes relative to the phone
 _DEFAULT_WIDTH = 540
 _WORKERS = 2
