@@ -1,5 +1,6 @@
 # Two commands set everything up on a fresh machine: `make demo` and `make test`.
 # Both create .venv and install headsplat into it once; after that they start at once and need no network.
+# `make demo` installs what runs, `make test` adds the tools of the tests and style checks.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,6 +11,7 @@ BIN := $(VENV)/bin
 endif
 PY := $(BIN)/python
 STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.dev
 DEMO_DIR ?= demo
 # One process for each core; more than eight only repeat what each prepares for itself.
 PARALLEL ?= --numprocesses auto --maxprocesses 8
@@ -17,10 +19,10 @@ PYTEST = $(PY) -m pytest $(PARALLEL) $(if $(CHANGED),--changed $(CHANGED))
 # Empty, Python keeps the bytecode that it compiles: the tests start it dozens of times.
 export PYTHONDONTWRITEBYTECODE :=
 DOCS_STAMP := $(VENV)/.docs
-# Prints the extra `docs` of pyproject.toml, one requirement a line; pip brings a TOML reader for Python 3.10.
-DOCS_REQUIREMENTS := import importlib, sys; \
+# Prints an extra of pyproject.toml, one requirement a line; pip brings a TOML reader for Python 3.10.
+EXTRA := import importlib, sys; \
 	toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "pip._vendor.tomli"); \
-	extras = toml.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["docs"], sep="\n")
+	extras = toml.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras[sys.argv[1]], sep="\n")
 
 # Plain `pip install torch` takes the index's newest build; pin it, and without an NVIDIA driver prefer the small CPU build.
 TORCH ?= torch==2.13.0
@@ -36,8 +38,11 @@ endif
 LOCK ?= $(if $(filter file,$(origin TORCH)),requirements)
 UV := uv==0.13.9
 
+# Python compiles the modules that are imported as they are imported, which are a small part of these packages.
+FAST := --quiet --no-compile
+
 # Only what is compiled or declared triggers a new install; the Python code is installed in place.
-SOURCES := pyproject.toml $(wildcard requirements/*.lock) $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -type f \
+SOURCES := pyproject.toml $(wildcard requirements/packages.lock requirements/torch*.lock) $(shell find cuda_ext -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' -o -name '*.cmake' -o -name CMakeLists.txt \) -print 2>/dev/null)
 NATIVE := $(shell find cuda_ext tests -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' \) -print 2>/dev/null)
@@ -66,29 +71,29 @@ demo-clip: $(STAMP)
 	$(BIN)/headsplat synth -o build/demo_clip --crf 27 --overwrite
 	cp build/demo_clip/video.mp4 capture/synthetic/demo_clip.mp4
 
-lint: $(STAMP)
+lint: $(DEV_STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 	$(PY) -m mypy
 
 # Style and types are checked beside the tests. CHANGED=main: only what the change since that branch can reach.
-test: $(STAMP)
+test: $(DEV_STAMP)
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going lint test-unit
 
-test-unit: $(STAMP)
+test-unit: $(DEV_STAMP)
 	$(PYTEST) --gate unit --ignore=tests/system $(PYTEST_ARGS)
 
-test-system: $(STAMP)
+test-system: $(DEV_STAMP)
 	$(PYTEST) --gate system -o testpaths=tests/system $(PYTEST_ARGS)
 
-test-simd: $(STAMP)
+test-simd: $(DEV_STAMP)
 	$(PY) -m tests.support.simd $(PARALLEL) $(PYTEST_ARGS)
 
-sanitize: $(STAMP)
+sanitize: $(DEV_STAMP)
 	$(PY) -m tests.support.sanitize $(PYTEST_ARGS)
 
-attack: $(STAMP)
+attack: $(DEV_STAMP)
 	$(PY) -m tests.system.trust.attack $(ATTACK_ARGS)
 
 # Uses the environment that is there, and builds by itself: machines with a GPU often have no network.
@@ -101,11 +106,11 @@ docs: $(DOCS_STAMP)
 	@echo "built: open site/index.html"
 
 $(DOCS_STAMP): $(VENV)/.created pyproject.toml
-	$(PY) -c '$(DOCS_REQUIREMENTS)' > $@.txt
+	$(PY) -c '$(EXTRA)' docs > $@.txt
 	$(PY) -m pip install --quiet --requirement $@.txt
 	@touch $@
 
-format: $(STAMP)
+format: $(DEV_STAMP)
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 	$(BIN)/clang-format -i $(NATIVE)
@@ -118,15 +123,24 @@ $(VENV)/.created:
 	@touch $@
 
 $(STAMP): $(VENV)/.created $(SOURCES)
-	@echo "installing what headsplat needs and compiling its kernels into $(VENV): a few minutes, once"
+	@echo "installing what headsplat needs and compiling its kernels into $(VENV): two minutes, once"
 ifneq ($(LOCK),)
-	$(PY) -m pip install --quiet --no-deps --require-hashes $(TORCH_INDEX) --requirement $(LOCK)/$(TORCH_LOCK)
-	$(PY) -m pip install --quiet --no-deps --require-hashes --requirement $(LOCK)/packages.lock
+	$(PY) -m pip install $(FAST) --no-deps --require-hashes $(TORCH_INDEX) --requirement $(LOCK)/$(TORCH_LOCK)
+	$(PY) -m pip install $(FAST) --no-deps --require-hashes --requirement $(LOCK)/packages.lock
 	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 else
 	$(PY) -m pip install --quiet --no-deps $(TORCH_INDEX) "$(TORCH)"
 	$(PY) -m pip install --quiet "scikit-build-core>=0.10" "nanobind>=2.4" "cmake>=3.20" ninja
-	$(PY) -m pip install --quiet --no-build-isolation --editable ".[dev]"
+	$(PY) -m pip install --quiet --no-build-isolation --editable .
+endif
+	@touch $@
+
+$(DEV_STAMP): $(STAMP) $(wildcard requirements/dev.lock)
+ifneq ($(LOCK),)
+	$(PY) -m pip install $(FAST) --no-deps --require-hashes --requirement $(LOCK)/dev.lock
+else
+	$(PY) -c '$(EXTRA)' dev > $@.txt
+	$(PY) -m pip install --quiet --requirement $@.txt
 endif
 	@touch $@
 

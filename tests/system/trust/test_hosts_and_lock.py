@@ -90,25 +90,23 @@ def entries(path: Path) -> Iterator[tuple[Requirement, list[str]]]:
         yield Requirement(requirement), [option.removeprefix("--hash=sha256:") for option in options]
 
 
-LOCKS = {path.stem: list(entries(path)) for path in (lock.PACKAGES, lock.TORCH, lock.TORCH_CPU)}
+LOCKS = {path.stem: list(entries(path)) for path in (lock.PACKAGES, lock.DEV, lock.TORCH, lock.TORCH_CPU)}
 
 
-def required() -> list[Requirement]:
-    """What pyproject.toml needs to run, to build and to develop."""
+def required(develop: bool) -> list[Requirement]:
+    """What pyproject.toml needs to run and to build, and with `develop` to test it."""
     project = toml_reader.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    texts = [
-        *project["project"]["dependencies"],
-        *project["project"]["optional-dependencies"]["dev"],
-        *project["build-system"]["requires"],
-    ]
+    texts = [*project["project"]["dependencies"], *project["build-system"]["requires"], *lock.BUILD]
+    texts += project["project"]["optional-dependencies"]["dev"] if develop else []
     return [Requirement(text) for text in texts]
 
 
-def locked(name: str, environment: dict[str, str]) -> list[Version]:
+def locked(name: str, environment: dict[str, str], develop: bool = True) -> list[Version]:
     """The locked versions of a package in an environment; of PyTorch both builds, without their labels."""
     return [
         Version(Version(str(requirement.specifier).removeprefix("==")).public)
-        for group in LOCKS.values()
+        for file, group in LOCKS.items()
+        if develop or file != lock.DEV.stem
         for requirement, _ in group
         if canonicalize_name(requirement.name) == canonicalize_name(name)
         and (requirement.marker is None or requirement.marker.evaluate({**environment}))
@@ -123,17 +121,19 @@ def test_every_package_is_exact_and_has_hashes() -> None:
             assert digests and all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in digests), requirement
 
 
+@pytest.mark.parametrize("develop", [True, False], ids=["develop", "run"])
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda e: f"{e['sys_platform']}-{e['python_version']}")
-def test_the_lock_satisfies_the_ranges_of_the_project(environment: dict[str, str]) -> None:
-    for requirement in required():
+def test_the_lock_satisfies_the_ranges_of_the_project(environment: dict[str, str], develop: bool) -> None:
+    for requirement in required(develop):
         if requirement.marker is None or requirement.marker.evaluate({**environment}):
-            versions = locked(requirement.name, environment)
+            versions = locked(requirement.name, environment, develop)
             assert len(set(versions)) == 1, f"{requirement}: {versions}"
             assert requirement.specifier.contains(versions[0]), f"{requirement}: {versions[0]} is locked"
 
 
-def test_what_the_packages_need_themselves_is_locked_too() -> None:
-    names = {canonicalize_name(requirement.name) for group in LOCKS.values() for requirement, _ in group}
+@pytest.mark.parametrize("files", [("packages", "torch"), ("packages", "dev", "torch", "torch-cpu")], ids="+".join)
+def test_what_the_packages_need_themselves_is_locked_too(files: tuple[str, ...]) -> None:
+    names = {canonicalize_name(requirement.name) for file in files for requirement, _ in LOCKS[file]}
     missing = set()
     for name in names:
         try:
@@ -150,23 +150,35 @@ def test_torch_is_the_version_of_the_makefile_in_both_builds() -> None:
     (pinned,) = re.findall(r"^TORCH \?= (\S+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     torch = {name: str(r) for name in ("torch", "torch-cpu") for r, _ in LOCKS[name] if r.name == "torch"}
     assert torch == {"torch": pinned, "torch-cpu": f"{pinned}+cpu"}
-    assert "torch" not in {requirement.name for requirement, _ in LOCKS["packages"]}
+    assert "torch" not in {requirement.name for file in ("packages", "dev") for requirement, _ in LOCKS[file]}
+
+
+def test_the_tools_of_tests_and_style_are_not_among_the_packages() -> None:
+    packages, dev = ({requirement.name for requirement, _ in LOCKS[file]} for file in ("packages", "dev"))
+    assert {"pytest", "mypy", "ruff", "ray"} <= dev
+    assert not packages & dev
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make on this machine")
 @pytest.mark.parametrize("locked_install", [True, False])
-def test_make_installs_nothing_without_its_hash_unless_told_to(tmp_path: Path, locked_install: bool) -> None:
+@pytest.mark.parametrize("target, files", [("installed", ["torch", "packages"]), ("dev", ["torch", "packages", "dev"])])
+def test_make_installs_nothing_without_its_hash_unless_told_to(
+    tmp_path: Path, target: str, files: list[str], locked_install: bool
+) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "TORCH", "LOCK")}
-    arguments = [f"VENV={tmp_path}", *([] if locked_install else ["LOCK="]), f"{tmp_path}/.installed"]
+    arguments = [f"VENV={tmp_path}", *([] if locked_install else ["LOCK="]), f"{tmp_path}/.{target}"]
     shown = subprocess.run(
         ["make", "-n", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     ).stdout
     installs = [line for line in shown.splitlines() if "pip install" in line]
-    assert len(installs) == 3
+    assert len(installs) == (len(files) + 1 if locked_install else {"installed": 3, "dev": 4}[target])
     hashed = [line for line in installs if "--require-hashes" in line and re.search(r"requirements/\S+\.lock$", line)]
     if locked_install:
-        assert hashed == installs[:2]
-        assert "--no-deps" in installs[2] and "--no-build-isolation" in installs[2] and installs[2].endswith(" .")
+        (headsplat,) = [line for line in installs if line not in hashed]
+        found = [re.sub(r".*/([a-z]+)(-cpu)?\.lock$", r"\1", line) for line in hashed]
+        assert found == files
+        assert all("--no-deps" in line for line in hashed)
+        assert "--no-deps" in headsplat and "--no-build-isolation" in headsplat and headsplat.endswith(" .")
     else:
         assert hashed == []
 
@@ -178,6 +190,14 @@ def test_cuda_libraries_are_parted_from_the_packages() -> None:
     assert lock.split(resolved) == (
         "nvidia-cublas==2 ; x \\\n    --hash=sha256:bb\ntorch==3\ntriton==4\n",
         "av==1 \\\n    --hash=sha256:aa\ntqdm==5\n",
+    )
+
+
+def test_what_runs_is_parted_from_what_develops() -> None:
+    resolved = "av==1 ; x \\\n    --hash=sha256:aa\nav==2 \\\n    --hash=sha256:bb\nmypy==3 \\\n    --hash=sha256:cc\n"
+    assert lock.parted(resolved, {"av"}) == (
+        "av==1 ; x \\\n    --hash=sha256:aa\nav==2 \\\n    --hash=sha256:bb\n",
+        "mypy==3 \\\n    --hash=sha256:cc\n",
     )
 
 
