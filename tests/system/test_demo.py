@@ -1,39 +1,55 @@
-"""`headsplat demo` with a tiny capture in place of the synthetic video: its files and its report."""
+"""`headsplat demo` with a tiny capture in place of that of its video: its files, its report and what it prints."""
 
 from __future__ import annotations
 
+import io
 import re
+from contextlib import redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import pytest
 
 import avatar.cli.capture
 import capture.synthetic.video
 from avatar import cli
+from avatar.cli.capture import CaptureRequest
 from avatar.data.capture_folder import Capture
-from avatar.video import write_video
+from capture.synthetic import SyntheticOptions
+from capture.synthetic.video import DEMO_CLIP
 from tests.support.tiny import tiny_capture
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A finished demo."""
+
+    folder: Path
+    request: CaptureRequest  # for the capture of its video
+    said: str  # stderr
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished demo."""
-    folder = tmp_path_factory.mktemp("demo") / "out"
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder, requests, said = tmp_path_factory.mktemp("demo") / "out", [], io.StringIO()
 
-    def make_video(path: Path, options: Any, progress: Any) -> None:
-        write_video(path, np.zeros((4, 64, 64, 3), np.uint8), 30.0)
-
-    def make_capture(request: Any, overwrite: bool) -> Capture:
+    def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
+        requests.append(request)
         return tiny_capture(request.out, frames=24)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(capture.synthetic.video, "make_video", make_video)
         patch.setattr(avatar.cli.capture, "make_capture", make_capture)
-        assert cli.main(["demo", "-o", str(folder), "--seconds", "1", "--size", "64"]) == 0
-    return folder
+        with redirect_stderr(said):
+            assert cli.main(["demo", "-o", str(folder), "--seconds", "1", "--size", "64"]) == 0
+    return Finished(folder, requests[0], said.getvalue())
+
+
+@pytest.fixture
+def demo(finished: Finished) -> Path:
+    """The folder of a finished demo."""
+    return finished.folder
 
 
 def test_demo_writes_avatar_videos_figures_and_report(demo: Path) -> None:
@@ -50,6 +66,30 @@ def test_demo_writes_avatar_videos_figures_and_report(demo: Path) -> None:
         ".headsplat",
     }
     assert {path.name for path in demo.iterdir()} == expected
+
+
+def test_the_video_is_that_of_the_package_and_its_person_is_synthetic(finished: Finished) -> None:
+    assert (finished.folder / "phone.mp4").read_bytes() == DEMO_CLIP.read_bytes()
+    assert finished.request.source == (finished.folder / "phone.mp4",)
+    assert finished.request.consent == "a synthetic person"
+
+
+def test_another_number_of_frames_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped after the video: the capture that follows is interrupted."""
+
+    def interrupted(*_: Any) -> Capture:
+        raise KeyboardInterrupt
+
+    drawn: list[SyntheticOptions] = []
+    monkeypatch.setattr(capture.synthetic.video, "make_video", lambda path, options, progress: drawn.append(options))
+    monkeypatch.setattr(avatar.cli.capture, "make_capture", interrupted)
+    cli.main(["demo", "-o", str(tmp_path / "d"), "--frames", "41"])
+    assert drawn == [SyntheticOptions(frames=41)]
+
+
+def test_every_stage_says_what_it_does_and_how_long_it_takes(finished: Finished) -> None:
+    stages = re.findall(r"^(\d)/5 \S.*: about \d+ s$", finished.said, re.MULTILINE)
+    assert stages == ["1", "2", "3", "4", "5"]
 
 
 def test_the_motion_of_the_puppet_is_a_live_link_file_that_drives_the_avatar(demo: Path, tmp_path: Path) -> None:
