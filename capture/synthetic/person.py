@@ -76,8 +76,8 @@ class Person:
             offsets: [J,3] meters.
         """
         curved = np.clip(expression[self._curved], 0, 1)
-        moved = product(self._basis, expression) + product(self._curves, 4 * curved * (1 - curved))
-        rest = self._rest_meters + moved.reshape(-1, 3)
+        offset = product(self._basis, expression) + product(self._curves, 4 * curved * (1 - curved))
+        rest = self._rest_meters + offset.reshape(-1, 3)
         posed = np.zeros_like(rest)
         for joint, weight in enumerate(self._weights.T):
             moved = np.flatnonzero(weight)
