@@ -62,7 +62,13 @@ def test_wheel_holds_the_packages_the_presets_and_the_licenses_and_nothing_else(
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
     assert {"avatar", "capture", "viewer", "cuda_ext"} == {name for name in top if not name.endswith(".dist-info")}
-    assert {"avatar/configs/fast.toml", "viewer/web/src/page.html", "viewer/web/src/worker.js"} <= set(names)
+    files = {
+        "avatar/configs/fast.toml",
+        "capture/synthetic/demo_clip.mp4",
+        "viewer/web/src/page.html",
+        "viewer/web/src/worker.js",
+    }
+    assert files <= set(names)
     assert {f"{package}/py.typed" for package in ("avatar", "capture", "viewer", "cuda_ext")} <= set(names)
     for license in ("LICENSE", "NOTICE"):
         assert any(name.endswith(f".dist-info/licenses/{license}") for name in names)
