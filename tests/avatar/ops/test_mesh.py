@@ -35,6 +35,29 @@ def test_native_mesh_matches_reference_also_across_the_near_plane() -> None:
     torch.testing.assert_close(found[1][same].double(), expected[1][same], rtol=1e-5, atol=1e-6)
 
 
+def test_thin_diagonal_triangles_and_those_smaller_than_a_pixel_cover_the_pixels_of_the_reference() -> None:
+    source = torch.Generator().manual_seed(5)
+    start = (torch.rand(250, 1, 3, generator=source) - 0.5) * torch.tensor([1.0, 0.8, 0.4]) + torch.tensor([0, 0, 1.0])
+    length = torch.cat([torch.full((50,), 0.6), torch.full((200,), 0.02)])[:, None]  # meters; a pixel has 0.025
+    along = torch.nn.functional.normalize(torch.randn(250, 3, generator=source), dim=1) * length
+    across = torch.randn(250, 3, generator=source) * 0.012
+    vertices = torch.cat([start, start + along[:, None], start + across[:, None]], 1).reshape(1, -1, 3)
+    faces = torch.arange(750).reshape(-1, 3)
+    face, _, depth = ops.mesh(vertices, faces, intrinsics(), 41, 33)
+    expected, _, deep = reference.mesh(vertices.double(), faces, intrinsics().double(), 41, 33)
+    assert len(face[face < 50].unique()) > 30 and len(face[face >= 50].unique()) > 20
+    assert (face == expected).all()
+    torch.testing.assert_close(depth.double(), deep, rtol=1e-5, atol=1e-6)
+
+
+def test_a_triangle_with_its_corners_at_pixel_centers_covers_them() -> None:
+    K = torch.tensor([[[32.0, 0.0, 16.0], [0.0, 32.0, 16.0], [0.0, 0.0, 1.0]]])
+    corners = torch.tensor([[2.5, 2.5], [10.5, 2.5], [2.5, 10.5]])
+    vertices = torch.cat([(corners - 16) / 32, torch.ones(3, 1)], 1)[None]
+    face, _, _ = ops.mesh(vertices, torch.tensor([[0, 1, 2]]), K, 32, 32)
+    assert torch.nonzero(face[0] == 0).tolist() == [[y, x] for y in range(2, 11) for x in range(2, 13 - y)]
+
+
 def test_barycentrics_are_perspective_correct_and_consistent_with_depth() -> None:
     vertices = torch.tensor([[[-1.0, -1.0, 1.0], [1.0, -1.0, 2.0], [0.0, 2.0, 4.0]]])
     faces = torch.tensor([[0, 1, 2]])
