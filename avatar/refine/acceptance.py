@@ -16,6 +16,7 @@ from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
 from avatar.head.regions import torso_weight, vertex_mask
 from avatar.model.avatar import Avatar
+from avatar.refine.chunks import solve_chunks
 from avatar.refine.controls import Controls
 from avatar.rendering.render import render
 
@@ -51,8 +52,9 @@ def accepted(
     Returns:
         States [S], and a mask [S] of those that are not `refined`.
     """
-    base, before = _base(avatar, frames, start, refined, tolerance)
-    after = region_scores(avatar, frames, start, replace(refined, torso=base.torso), torch.arange(len(start)))
+    judge = RegionJudge(avatar, frames, start)
+    base, before = _base(judge, start, refined, tolerance)
+    after = judge.scores(replace(refined, torso=base.torso), torch.arange(len(start)))
     left = torch.from_numpy(np.flatnonzero(~allowed(before, after, tolerance)))
     changed = torch.zeros(len(start), dtype=torch.bool)
     if base.torso is not None and refined.torso is not None:
@@ -63,7 +65,7 @@ def accepted(
         return result, changed.to(result.rotation.device)
     candidates = [*_partly(avatar.head, start, refined), *others, halfway(avatar.head, start, refined)]
     candidates = [replace(states, torso=base.torso) for states in candidates]
-    scores = np.stack([region_scores(avatar, frames, start, states, left) for states in candidates])
+    scores = np.stack([judge.scores(states, left) for states in candidates])
     gains = np.nansum(scores - before[left.numpy()], -1)
     gains[~allowed(before[left.numpy()], scores, tolerance)] = -np.inf
     chosen = np.where(gains.max(0) > 0, gains.argmax(0), len(candidates))
@@ -73,17 +75,17 @@ def accepted(
 
 
 def _base(
-    avatar: Avatar, frames: TrainingFrames, start: HeadStates, refined: HeadStates, tolerance: float
+    judge: RegionJudge, start: HeadStates, refined: HeadStates, tolerance: float
 ) -> tuple[HeadStates, np.ndarray]:
     """The initial heads [S] with the refined torsos that make no region worse, and their scores [S,R]."""
     every = torch.arange(len(start))
-    scores = region_scores(avatar, frames, start, start, every)
+    scores = judge.scores(start, every)
     if refined.torso is None:
         return start, scores
     moved = replace(start, torso=refined.torso)
-    found = region_scores(avatar, frames, start, moved, every)
+    found = judge.scores(moved, every)
     worse = ~allowed(scores, found, tolerance)
-    base = _replaced(moved, _with_torso(avatar, start), torch.from_numpy(np.flatnonzero(worse)))
+    base = _replaced(moved, _with_torso(judge.avatar, start), torch.from_numpy(np.flatnonzero(worse)))
     return base, np.where(worse[:, None], scores, found)
 
 
@@ -92,42 +94,57 @@ def allowed(before: np.ndarray, after: np.ndarray, tolerance: float) -> np.ndarr
     return np.asarray(~(after < before - tolerance).any(-1))
 
 
-@torch.no_grad()
-def region_scores(
-    avatar: Avatar, frames: TrainingFrames, start: HeadStates, states: HeadStates, rows: Tensor
-) -> np.ndarray:
-    """PSNR [r,R] of REGIONS in dB, mean over the images of a state; nan where a region has no pixels.
+class RegionJudge:
+    """Scores states by the regions of the head in the images; the regions are computed once."""
 
-    Args:
-        avatar: the avatar.
-        frames: images and cameras; their states are not used.
-        start: [S] states that outline the regions: the same pixels whatever is compared.
-        states: [S] to render.
-        rows: [r] int on the host, the states that are scored.
-    """
-    place = torch.full((len(states),), -1, dtype=torch.int64)
-    place[rows] = torch.arange(len(rows))
-    steps = frames.step.cpu()
-    images = torch.nonzero(place[steps] >= 0)[:, 0]
-    found: list[list[list[float]]] = [[] for _ in rows]
-    for begin in range(0, len(images), _CHUNK):
-        chosen = images[begin : begin + _CHUNK]
-        shown = states[steps[chosen].to(states.rotation.device)]
-        gaussians = avatar.assemble(
-            shown.vertices,
-            avatar.blendshapes.weights(shown.features),
-            shown.rotation,
-            shown.translation,
-            shown.torso,
-        )
-        rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).cpu().numpy()
-        masks = region_masks(avatar.head, frames, start, chosen)
-        for image, index in enumerate(chosen.tolist()):
-            truth = over_white(frames.rgb[index].cpu().numpy(), frames.alpha[index].cpu().numpy())
-            error = np.square(rendered[image] - truth).mean(-1)
-            found[int(place[steps[index]])].append([_psnr(error, mask) for mask in masks[image]])
-    nothing = [[float("nan")] * len(REGIONS)]
-    return np.array([np.mean(values or nothing, axis=0) for values in found]).reshape(len(rows), len(REGIONS))
+    def __init__(self, avatar: Avatar, frames: TrainingFrames, start: HeadStates) -> None:
+        """
+        Args:
+            avatar: the avatar; it is not changed.
+            frames: images and cameras; their states are not used.
+            start: [S] states that outline the regions: the same pixels whatever is compared.
+        """
+        self.avatar, self.frames, self.start = avatar, frames, start
+        self._steps = frames.step.cpu()
+        self._packed: dict[int, np.ndarray] = {}  # image -> bits of its masks: an eighth of their memory
+
+    def scores(self, states: HeadStates, rows: Tensor) -> np.ndarray:
+        """PSNR [r,R] of REGIONS in dB, mean over the images of a state; nan where a region has no pixels.
+
+        Args:
+            states: [S] to render.
+            rows: [r] int on the host, the states that are scored.
+        """
+        size = max(1, _CHUNK * len(self.start) // max(len(self._steps), 1))
+        parts = solve_chunks(lambda part: self._scores(states, rows[part]), len(rows), size, torch.device("cpu"))
+        return np.concatenate(parts)
+
+    @torch.no_grad()
+    def _scores(self, states: HeadStates, rows: Tensor) -> np.ndarray:
+        avatar, frames = self.avatar, self.frames
+        found: dict[int, list[list[float]]] = {row: [] for row in rows.tolist()}
+        images = torch.nonzero(torch.isin(self._steps, rows))[:, 0]
+        for begin in range(0, len(images), _CHUNK):
+            chosen = images[begin : begin + _CHUNK]
+            shown = states[self._steps[chosen].to(states.rotation.device)]
+            weights = avatar.blendshapes.weights(shown.features)
+            gaussians = avatar.assemble(shown.vertices, weights, shown.rotation, shown.translation, shown.torso)
+            rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).cpu().numpy()
+            for color, index in zip(rendered, chosen.tolist(), strict=True):
+                truth = over_white(frames.rgb[index].cpu().numpy(), frames.alpha[index].cpu().numpy())
+                error = np.square(color - truth).mean(-1)
+                found[int(self._steps[index])].append([_psnr(error, mask) for mask in self._masks(index)])
+        nothing = [[float("nan")] * len(REGIONS)]
+        return np.array([np.mean(values or nothing, axis=0) for values in found.values()]).reshape(-1, len(REGIONS))
+
+    def _masks(self, image: int) -> np.ndarray:
+        """Masks [R,H,W] of REGIONS in an image."""
+        camera = self.frames.camera
+        if image not in self._packed:
+            (masks,) = region_masks(self.avatar.head, self.frames, self.start, torch.tensor([image]))
+            self._packed[image] = np.packbits(np.stack(masks).reshape(len(masks), -1), axis=1)
+        bits = np.unpackbits(self._packed[image], axis=1, count=camera.height * camera.width)
+        return bits.reshape(len(REGIONS), camera.height, camera.width).view(bool)
 
 
 def region_masks(head: HeadModel, frames: TrainingFrames, states: HeadStates, images: Tensor) -> list[list[np.ndarray]]:

@@ -19,6 +19,7 @@ from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
 from avatar.reference.motion import geman_mcclure, image_gradients
+from avatar.refine.chunks import solve_chunks
 from avatar.refine.controls import Controls
 from avatar.refine.crops import face_crop
 from avatar.refine.layer_flow import layer_flow
@@ -58,14 +59,13 @@ def refine_expressions(
         options: weights and limits.
         progress: called with (states done, S).
     """
-    parts = []
-    size = targets.chunk_size(len(states))
-    for start in range(0, len(states), size):
-        end = min(start + size, len(states))
-        chosen = torch.arange(start, end, device=states.rotation.device)
-        parts.append(_Chunk(avatar, targets, states, chosen, controls, options).solve())
-        if progress:
-            progress(end, len(states))
+    parts = solve_chunks(
+        lambda rows: _Chunk(avatar, targets, states, rows, controls, options).solve(),
+        len(states),
+        targets.chunk_size(len(states)),
+        states.rotation.device,
+        progress,
+    )
     values, information, before, after = (torch.cat([part[k] for part in parts]) for k in range(4))
     return ExpressionFit(values, information, (float(before.mean()), float(after.mean())))
 

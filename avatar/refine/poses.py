@@ -13,6 +13,7 @@ from avatar.data.training_frames import HeadStates
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.model.avatar import Avatar
 from avatar.model.rig import TRAVEL_UNIT
+from avatar.refine.chunks import solve_chunks
 from avatar.refine.crops import face_crop
 from avatar.refine.options import RefineOptions
 from avatar.refine.sums import add_by_row
@@ -107,14 +108,13 @@ def refine_poses(
         progress: called with (states done, S).
         face_weight: weight of a pixel of the crop round eyes and mouth, beside that of a pixel of the whole image.
     """
-    fits = []
-    size = targets.chunk_size(len(states))
-    for start in range(0, max(1, len(states)), size):
-        end = min(start + size, len(states))
-        chosen = torch.arange(start, end, device=states.rotation.device)
-        fits.append(_Chunk(avatar, targets, states, chosen, options, face_weight).solve())
-        if progress:
-            progress(end, len(states))
+    fits = solve_chunks(
+        lambda rows: _Chunk(avatar, targets, states, rows, options, face_weight).solve(),
+        len(states),
+        targets.chunk_size(len(states)),
+        states.rotation.device,
+        progress,
+    )
     poses = Poses(torch.cat([fit.poses.rotation for fit in fits]), torch.cat([fit.poses.translation for fit in fits]))
     information, cost, before = (
         torch.cat([getattr(fit, name) for fit in fits]) for name in ("information", "cost", "cost_before")

@@ -16,12 +16,12 @@ from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
 from avatar.model.poser import Poses
+from avatar.ops.ordered_map import ordered_map
 from avatar.rendering.animator import Animator
 from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, PosedFrame, RenderedPasses, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.settings import RenderSettings
 from avatar.types import Camera, HeadParams
-from avatar.video.ordered_map import ordered_map
 
 #: Every pass of a frame, all columns side by side, and whether anything is visible in each column.
 _Frame: TypeAlias = tuple[dict[str, np.ndarray], list[bool]]

@@ -9,7 +9,7 @@ import torch
 
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.evaluation.frame_rendering import render_avatar_frame
-from avatar.refine.acceptance import REGIONS, accepted, allowed, halfway, region_masks, region_scores
+from avatar.refine.acceptance import REGIONS, RegionJudge, accepted, allowed, halfway, region_masks
 from avatar.refine.clip import refine_clip
 from avatar.refine.options import RefineOptions
 from tests.avatar.refine.conftest import SIZE, Trained
@@ -50,7 +50,7 @@ def test_a_wrong_mouth_lowers_the_score_of_the_mouth(trained: Trained) -> None:
     few = first(trained.frames, 3)
     rows = torch.arange(3)
     true, moved = (
-        region_scores(trained.avatar, few, few.states, states, rows)
+        RegionJudge(trained.avatar, few, few.states).scores(states, rows)
         for states in (few.states, with_mouth_open(trained, few.states))
     )
     assert (moved[:, MOUTH] < true[:, MOUTH] - 1).all()
@@ -58,8 +58,8 @@ def test_a_wrong_mouth_lowers_the_score_of_the_mouth(trained: Trained) -> None:
 
 def test_a_state_has_the_same_scores_in_any_company(trained: Trained) -> None:
     few = first(trained.frames, 11)
-    every = region_scores(trained.avatar, few, few.states, few.states, torch.arange(11))
-    some = region_scores(trained.avatar, few, few.states, few.states, torch.tensor([9, 2]))
+    every = RegionJudge(trained.avatar, few, few.states).scores(few.states, torch.arange(11))
+    some = RegionJudge(trained.avatar, few, few.states).scores(few.states, torch.tensor([9, 2]))
     assert np.array_equal(some, every[[9, 2]])
 
 
@@ -129,7 +129,7 @@ def test_refinement_leaves_no_region_of_a_frame_worse(trained: Trained) -> None:
     options = RefineOptions(size=SIZE, expression_size=SIZE, accept_loss=0.2)
     found = refine_clip(trained.avatar, bad, options)
     rows = torch.arange(4)
-    before = region_scores(trained.avatar, bad, bad.states, bad.states, rows)
-    after = region_scores(trained.avatar, bad, bad.states, found.states, rows)
+    before = RegionJudge(trained.avatar, bad, bad.states).scores(bad.states, rows)
+    after = RegionJudge(trained.avatar, bad, bad.states).scores(found.states, rows)
     assert (after > before - 0.4).all()  # the torso and the head may each lose 0.2
     assert np.nanmean(after - before) > 1

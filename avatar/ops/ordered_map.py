@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -16,7 +16,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ordered_map(make: Callable[[], Callable[[Item], Result]], items: Iterable[Item], threads: int) -> Iterator[Result]:
+def ordered_map(
+    make: Callable[[], Callable[[Item], Result]], items: Iterable[Item], threads: int
+) -> Generator[Result, None, None]:
     """Apply a function to items in several threads and yield the results in the order of the items.
 
     One frame for each thread uses all cores. With one frame at a time the threads of the kernels would wait for each

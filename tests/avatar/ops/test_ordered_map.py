@@ -1,4 +1,4 @@
-"""`avatar.video.ordered_map`: order, exceptions and thread settings of a parallel map."""
+"""`avatar.ops.ordered_map`: order, exceptions and thread settings of a parallel map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 import cuda_ext
 from avatar import ops
-from avatar.video.ordered_map import ordered_map
+from avatar.ops.ordered_map import ordered_map
 
 
 @contextmanager
