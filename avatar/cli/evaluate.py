@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.appearance import AppearanceName, appearance_of, read_in_appearance
 from avatar.cli.arguments import SIDE, Device, OptionalInt, OptionalPath, requested_device
+from avatar.cli.lpips_network import checked_network, named_file
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show, stage
 from avatar.common.files import atomic_folder, atomic_path, shown
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from avatar.refine.track import RefinedTrack
     from avatar.speech.phones import Speech
 
-LPIPS_NETWORKS = ("alex", "vgg", "squeeze")  # as in avatar.evaluation.lpips, whose import loads torch
 DEFAULT_SIZE = 256  # pixels, for avatars whose header has no settings
 
 
@@ -49,8 +49,11 @@ class EvalCommand:
     """folder for prediction, truth and matte of every held-out frame, as PNG"""
     size: Annotated[OptionalInt, SIDE] = None
     """longer side of the compared images in pixels; default: that of the training"""
-    lpips: Annotated[str | None, arg(metavar="alex|vgg|squeeze|FILE")] = None
-    """an LPIPS network of the package lpips (alex, vgg or squeeze), or an ONNX file with two inputs"""
+    full: bool = False
+    """add the baselines: no blendshapes, a static face, the textured mesh; and the columns at twice the size"""
+    lpips: Annotated[str, arg(metavar="auto|none|alex|vgg|squeeze|FILE")] = "auto"
+    """auto: the LPIPS network on this machine, if there is one; a network of the package lpips (alex, vgg or squeeze),
+    or an ONNX file with two inputs"""
     appearance: AppearanceName = None
     """of an avatar of several recordings: the look of one of them, or a mix; default: that of this capture"""
     refine: bool = True
@@ -72,13 +75,9 @@ class EvalCommand:
     def run(self) -> int:
         """Evaluate, write and print the report; returns the exit code."""
         with reserved(
-            self._outputs(), (self.avatar, self.capture, self._lpips_file, self.sound), overwrite=self.overwrite
+            self._outputs(), (self.avatar, self.capture, named_file(self.lpips), self.sound), overwrite=self.overwrite
         ):
             return self._evaluate()
-
-    @property
-    def _lpips_file(self) -> Path | None:
-        return None if self.lpips is None or self.lpips in LPIPS_NETWORKS else Path(self.lpips)
 
     def _outputs(self) -> Iterator[Output]:
         if self.json is not None:
@@ -89,10 +88,7 @@ class EvalCommand:
             yield Output(self.save_images, "--save-images", folder=True)
 
     def _evaluate(self) -> int:
-        if self.lpips is not None:
-            from avatar.evaluation.lpips import load_lpips
-
-            load_lpips(self.lpips)  # what is wrong with it fails before the work
+        network = checked_network(self.lpips)  # what is wrong with it fails before the work
         backend_of(self.rasterizer).check()
         device = requested_device(self.device)
         from avatar.data.capture_folder import Capture
@@ -102,7 +98,8 @@ class EvalCommand:
             self.avatar,
             capture,
             size=self.size,
-            lpips=self.lpips,
+            lpips=network,
+            full=self.full,
             save_images=self.save_images,
             rasterizer=self.rasterizer,
             refine=self.refine,
@@ -125,6 +122,7 @@ def evaluate_file(
     *,
     size: int | None = None,
     lpips: str | Path | None = None,
+    full: bool = False,
     save_images: Path | None = None,
     rasterizer: Rasterizer = "native",
     refine: bool = True,
@@ -140,6 +138,7 @@ def evaluate_file(
         capture: the capture on which it was trained.
         size: longer side of the compared images, pixels; None: that of the training.
         lpips: an LPIPS network of the package `lpips`, or an ONNX file.
+        full: whether to add the baselines and the columns `_2x`.
         save_images: folder for predictions, truths and mattes.
         rasterizer: rasterizer that renders the avatar.
         refine: whether to add the row "refined".
@@ -164,6 +163,7 @@ def evaluate_file(
             capture,
             size=size or trained_size,
             lpips=lpips,
+            full=full,
             save_images=folder,
             asset_bytes=path.stat().st_size,
             rasterizer=rasterizer,

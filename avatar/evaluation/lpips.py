@@ -68,7 +68,7 @@ def _onnx_network(path: Path) -> LpipsNetwork:
     except ImportError as error:
         raise HeadsplatError("LPIPS needs onnxruntime; install it with `pip install onnxruntime`") from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
+    options.intra_op_num_threads = 1  # several images are scored at the same time
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:

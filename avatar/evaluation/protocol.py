@@ -51,6 +51,7 @@ def evaluate(
     track: RefinedTrack | None = None,
     trained_size: int | None = None,
     landmarker: Landmarker | None = None,
+    full: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Score `avatar` on the held-out frames of `capture`.
@@ -73,6 +74,7 @@ def evaluate(
         trained_size: longer side of the images on which it was trained; None: `size`.
         landmarker: finds the face in rendered and true frames; None: no columns of landmark distances, and no
             response to a driven blink and jaw.
+        full: add the rows of the baselines ("blendshapes off", "static head", "textured mesh") and the columns `_2x`.
         progress: called with (row, done, total).
 
     Raises:
@@ -84,13 +86,16 @@ def evaluate(
     frames = _Frames.load(avatar, capture, size, track)
     network = load_lpips(lpips) if lpips else None
     scorer = Scorer(avatar.head, capture, network, progress, LandmarkDistance.of(landmarker))
-    double = DoubleSize(avatar, capture, trained_size or size, rasterizer)
-    rows, found = {"driven": _score_test(scorer, double, frames, save_images)}, None
+    double = DoubleSize(avatar, capture, trained_size or size, rasterizer) if full else None
+    subject = _Subject(avatar, rasterizer, double)
+    rows, found = {"driven": _score_test(scorer, subject, frames, save_images)}, None
     if refine is not None:
         found = _refine(avatar, frames.test, refine, trained_size, progress)
         refined = replace(frames, test=replace(frames.test, states=found.states))
-        rows["refined"] = _score_test(scorer, double, refined, save_images, "refined")
-    rows |= _score_others(scorer, double, frames)
+        rows["refined"] = _score_test(scorer, subject, refined, save_images, "refined")
+    rows["train"] = subject.score(scorer, "train", frames.train, frames.train_rows)
+    if full:
+        rows |= _score_baselines(scorer, subject, frames)
     metadata = EvaluationMetadata(
         **_about(avatar, capture, frames, trained_size or size, landmarker),
         rasterizer=rasterizer,
@@ -142,26 +147,38 @@ def _check(avatar: Avatar, capture: Capture, rasterizer: Rasterizer) -> None:
     check_in_front(capture, avatar.head, params)
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """The avatar that is scored."""
+
+    avatar: Avatar
+    rasterizer: Rasterizer
+    double: DoubleSize | None  # for the columns `_2x`
+
+    def score(
+        self, scorer: Scorer, row: str, frames: TrainingFrames, rows: np.ndarray, folder: Path | None = None
+    ) -> dict[str, float]:
+        """The row of `frames`, which are the `rows` of the capture; images are saved in `folder`."""
+        renderer = partial(render_avatar_frame, self.avatar, rasterizer=self.rasterizer)
+        values = scorer.score(row, renderer, frames, rows, folder)
+        return values if self.double is None else values | self.double.measure(frames, rows)
+
+
 def _score_test(
-    scorer: Scorer, double: DoubleSize, frames: _Frames, save_images: Path | None, row: str = "driven"
+    scorer: Scorer, subject: _Subject, frames: _Frames, save_images: Path | None, row: str = "driven"
 ) -> dict[str, float]:
     """Score the avatar on the held-out frames and save the images, in the folder `tracked` or `refined`."""
-    renderer = partial(render_avatar_frame, double.avatar, rasterizer=double.rasterizer)
     folder = save_images and save_images / ("tracked" if row == "driven" else row)
-    values = scorer.score(row, renderer, frames.test, frames.test_rows, folder)
-    return values | double.measure(frames.test, frames.test_rows)
+    return subject.score(scorer, row, frames.test, frames.test_rows, folder)
 
 
-def _score_others(scorer: Scorer, double: DoubleSize, frames: _Frames) -> dict[str, dict[str, float]]:
-    """Rows of the training frames and of the baselines."""
-    avatar = double.avatar
-    renderer = partial(render_avatar_frame, avatar, rasterizer=double.rasterizer)
-    static = partial(renderer, static=mean_expression(avatar, double.capture))
+def _score_baselines(scorer: Scorer, subject: _Subject, frames: _Frames) -> dict[str, dict[str, float]]:
+    """Rows of the baselines, on the held-out frames."""
+    avatar, test, rows = subject.avatar, frames.test, frames.test_rows
+    renderer = partial(render_avatar_frame, avatar, rasterizer=subject.rasterizer)
+    static = partial(renderer, static=mean_expression(avatar, scorer.capture))
     mesh = TexturedMesh(avatar.head, frames.train)
-    test, rows = frames.test, frames.test_rows
-    train = scorer.score("train", renderer, frames.train, frames.train_rows)
     return {
-        "train": train | double.measure(frames.train, frames.train_rows),
         "blendshapes off": scorer.score("blendshapes off", partial(renderer, blend=False), test, rows),
         "static head": scorer.score("static head", static, test, rows),
         "textured mesh": scorer.score("textured mesh", mesh.render_frame, test, rows),

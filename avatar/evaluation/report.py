@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from avatar.evaluation.response import Response
 from avatar.evaluation.speaking_frames import LipSync
+
+#: Row -> its name in the Markdown table, and what it measures.
+ROWS = {
+    "driven": (
+        "held-out frames, driven by the tracker",
+        "frames that training did not use; nothing was fitted to their pixels",
+    ),
+    "refined": (
+        "held-out frames, fitted poses",
+        "poses and expressions fitted to their own pixels, the avatar frozen: what it can show, no score of driving",
+    ),
+    "train": ("training frames", "a sample, in the poses of the training: what the avatar has learned by heart"),
+    "blendshapes off": ("baseline: no blendshapes", "held-out frames of the avatar without its learned blendshapes"),
+    "static head": ("baseline: static face", "held-out frames of the avatar with the mean expression"),
+    "textured mesh": ("baseline: textured mesh", "held-out frames of the tracked mesh with a mean texture"),
+}
+#: Columns of the Markdown table without the baselines, beside LPIPS, and their headings.
+HEADINGS = {
+    "psnr": "PSNR dB",
+    "psnr_head": "head dB",
+    "psnr_mouth": "mouth dB",
+    "psnr_eyes": "eyes dB",
+    "psnr_hair": "hair dB",
+    "ssim": "SSIM",
+    "landmarks": "landmarks %",
+}
+LPIPS_REMEDY = (
+    "put an ONNX network, lpips_NAME.onnx, into the folder of the face models (`headsplat doctor` prints it), or "
+    "`pip install 'headsplat[lpips]'` and give --lpips alex once"
+)
 
 
 @dataclass(frozen=True)
@@ -49,33 +79,51 @@ class Report:
         return json.dumps(finite({**self.rows, **asdict(self.metadata)}), indent=2, allow_nan=False)
 
     def to_markdown(self) -> str:
-        """The table, and the metadata in one line."""
-        columns = list(dict.fromkeys(name for row in self.rows.values() for name in row))
-        lines = ["| row | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        """The table, an explanation of its rows, and the metadata in one line.
+
+        Without the baselines it has the columns that a reader needs first; the JSON report has all.
+        """
+        full = "static head" in self.rows
+        names = list(dict.fromkeys(name for row in self.rows.values() for name in row))
+        columns = names if full else [name for name in names if name in HEADINGS or name.startswith("lpips_")]
+        lines = ["| | " + " | ".join(map(heading, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
         for name, row in self.rows.items():
             cells = [_cell(row.get(column)) for column in columns]
-            lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        about = self.metadata
+            lines.append(f"| {ROWS.get(name, (name, ''))[0]} | " + " | ".join(cells) + " |")
         lines.append("")
-        if "refined" in self.rows:
-            lines.append(
-                "driven: held-out frames in the tracker's poses; refined: poses and expressions fitted to their own "
-                "pixels, the avatar frozen."
-            )
-        lines.append(f"Columns _2x: at twice the trained size, {2 * about.trained_size} pixels.")
-        if "landmarks" not in columns:
-            lines.append(f"Distances of landmarks: {about.landmarks}.")
+        lines += [f"- {ROWS[name][0]} (`{name}`): {ROWS[name][1]}." for name in self.rows if name in ROWS]
+        return "\n".join([*lines, "", *self._notes(names, full)])
+
+    def _notes(self, names: list[str], full: bool) -> Iterator[str]:
+        """Lines below the table about its columns and what was evaluated."""
+        about = self.metadata
+        yield "PSNR, SSIM: more is better. LPIPS, distances of landmarks (% of that between the eyes): less is better."
+        if full:
+            yield f"Columns _2x: at twice the trained size, {2 * about.trained_size} pixels."
+        else:
+            yield "`--full` adds three baselines that the avatar must beat, and all columns."
+        if about.lpips_network is None:
+            yield f"LPIPS: not measured; {LPIPS_REMEDY}."
+        if "landmarks" not in names:
+            yield f"Distances of landmarks: {about.landmarks}."
         if about.response:
-            lines.append(about.response.to_text())
+            yield about.response.to_text()
         if about.lip_sync:
-            lines.append(about.lip_sync.to_text())
-        lines.append(
+            yield about.lip_sync.to_text()
+        yield (
             f"{about.test_frames} held-out frames, {about.width}x{about.height}, matted over white; "
             f"{about.gaussians} Gaussians, {about.bytes / 1e6:.1f} MB, {about.frames_per_second:.0f} fps "
             f"from expression weights to pixels, tracker reprojection {100 * about.reprojection:.2f} % of the "
             f"inter-ocular distance, peak memory {about.peak_memory_mb:.0f} MB."
         )
-        return "\n".join(lines)
+
+
+def heading(column: str) -> str:
+    """The heading of a column in the Markdown table."""
+    if column.startswith("lpips_"):
+        region, network = ("face ", column[11:]) if column.startswith("lpips_face_") else ("", column[6:])
+        return f"LPIPS {region}({network})"
+    return HEADINGS.get(column, column)
 
 
 def finite(value: Any) -> Any:

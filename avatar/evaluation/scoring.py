@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from avatar import ops
 from avatar.common.image_io import write_image
 from avatar.data.capture_folder import Capture
 from avatar.data.image_regions import head_box, inner_face, region_masks
@@ -17,11 +21,24 @@ from avatar.evaluation.frame_rendering import head_pixels, head_vertices
 from avatar.evaluation.landmarks import MOST_FRAMES, LandmarkDistance
 from avatar.evaluation.lpips import LpipsNetwork
 from avatar.head.model import HeadModel
+from avatar.ops.ordered_map import ordered_map
 
+#: Frames that are rendered and scored at the same time, at most.
+MOST_THREADS = 8
 REGIONS = ("mouth", "eyes", "hair")
 
 #: Renders the image `index` of some frames: color [H,W,3] in 0..1 over white, and alpha [H,W].
 FrameRenderer = Callable[[TrainingFrames, int], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One frame with its metrics."""
+
+    predicted: np.ndarray  # [H,W,3] in 0..1, over white
+    truth: np.ndarray  # [H,W,3] in 0..1, over white
+    matte: np.ndarray  # [H,W,1] in 0..1
+    values: dict[str, float]
 
 
 class Scorer:
@@ -67,30 +84,37 @@ class Scorer:
         columns: dict[str, list[float]] = {}
         flicker, change = metrics.Flicker(), metrics.TemporalDifference()
         measured = set(evenly(len(indices), MOST_FRAMES).tolist()) if self.landmarks else set()
-        for index, source in enumerate(indices):
-            matte = frames.alpha[index].cpu().numpy()[..., None].astype(np.float32) / 255
-            truth = over_white(frames.rgb[index].cpu().numpy(), frames.alpha[index].cpu().numpy())
-            predicted, alpha = renderer(frames, index)
-            values = self._frame(predicted, truth, frames, index, int(source))
-            on_black = predicted - (1 - alpha)[..., None]
-            values["psnr_black"] = metrics.psnr(on_black, truth - (1 - matte))
-            if index in measured:
-                values |= self._landmark_distances(predicted, truth, int(source))
-            for name, value in values.items():
-                columns.setdefault(name, []).append(value)
-            flicker.add(predicted, truth)
-            change.add(predicted, truth)
-            if save_images is not None:
-                number = int(self.capture.track["frame_number"][source])
-                save_frame(save_images, number, predicted, truth, matte)
-            if self.progress:
-                self.progress(row, index + 1, len(indices))
+        threads = min(ops.kernel_threads(), MOST_THREADS) if frames.rgb.device.type == "cpu" else 1
+        judge = partial(self._judge, renderer, frames)
+        with contextlib.closing(ordered_map(lambda: judge, enumerate(indices.tolist()), threads)) as judged:
+            for index, (image, source) in enumerate(zip(judged, indices.tolist(), strict=True)):
+                if index in measured:  # in this thread: the network holds its buffers
+                    image.values.update(self._landmark_distances(image.predicted, image.truth, source))
+                for name, value in image.values.items():
+                    columns.setdefault(name, []).append(value)
+                flicker.add(image.predicted, image.truth)
+                change.add(image.predicted, image.truth)
+                if save_images is not None:
+                    number = int(self.capture.track["frame_number"][source])
+                    save_frame(save_images, number, image.predicted, image.truth, image.matte)
+                if self.progress:
+                    self.progress(row, index + 1, len(indices))
         result = {name: float(np.nanmean(values)) for name, values in columns.items() if np.isfinite(values).any()}
         steps = np.diff(self.capture.track["frame_number"][indices])
         if len(steps) and (steps == steps[0]).all() and steps[0] <= 2:
             result["flicker"] = flicker.value
             result["psnr_temporal"] = change.value
         return result
+
+    def _judge(self, renderer: FrameRenderer, frames: TrainingFrames, chosen: tuple[int, int]) -> _Judged:
+        """Render and score one frame: its index in `frames` and its row in the capture."""
+        index, source = chosen
+        matte = frames.alpha[index].cpu().numpy()[..., None].astype(np.float32) / 255
+        truth = over_white(frames.rgb[index].cpu().numpy(), frames.alpha[index].cpu().numpy())
+        predicted, alpha = renderer(frames, index)
+        values = self._frame(predicted, truth, frames, index, source)
+        values["psnr_black"] = metrics.psnr(predicted - (1 - alpha)[..., None], truth - (1 - matte))
+        return _Judged(predicted, truth, matte, values)
 
     def _frame(
         self,

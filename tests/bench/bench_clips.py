@@ -69,6 +69,7 @@ def run(capture: Capture, config: TrainConfig, lpips: str | None) -> dict[str, d
         refine=config.refine,
         track=result.refined_track,
         landmarker=landmarker(),
+        full=True,
     )
     poses = replace(config.refine, expressions=False)
     report.rows["refined poses"] = evaluate(avatar, capture, size=config.size, lpips=lpips, refine=poses).rows[

@@ -61,7 +61,7 @@ def test_no_refine_names_the_landmarks_track_and_keeps_the_setting(folder: Path)
 def test_eval_on_a_device_prints_the_table_of_the_cpu(
     gpu: Device, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shared = ["eval", str(folder / "unrefined.avatar"), str(folder / "tiny"), "--no-refine", "--no-landmarks"]
+    shared = ["eval", str(folder / "unrefined.avatar"), str(folder / "tiny"), "--full", "--no-refine", "--no-landmarks"]
     found = {}
     for device in ("cpu", "cuda:0"):
         path = tmp_path / f"{device[:3]}.json"
@@ -79,7 +79,7 @@ def test_eval_adds_the_refined_row_and_images(folder: Path, tmp_path: Path, caps
     images = tmp_path / "images"
     arguments = ["eval", folder / "refined.avatar", folder / "tiny", "--save-images", images]
     assert cli.main([str(argument) for argument in arguments]) == 0
-    assert "| refined |" in capsys.readouterr().out
+    assert "| held-out frames, fitted poses |" in capsys.readouterr().out
     assert sorted(path.name for path in images.iterdir() if path.is_dir()) == ["refined", "tracked"]
 
 
@@ -89,7 +89,7 @@ def test_eval_without_refinement_has_neither_row_nor_images(
     images = tmp_path / "images"
     arguments = ["eval", folder / "refined.avatar", folder / "tiny", "--no-refine", "--save-images", images]
     assert cli.main([str(argument) for argument in arguments]) == 0
-    assert "| refined |" not in capsys.readouterr().out
+    assert "held-out frames, fitted poses" not in capsys.readouterr().out
     assert [path.name for path in images.iterdir() if path.is_dir()] == ["tracked"]
 
 

@@ -344,9 +344,9 @@ def test_eval_writes_table_figures_and_images(
     capture: Capture, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outputs = ["--json", tmp_path / "e.json", "--markdown", tmp_path / "e.md", "--save-images", tmp_path / "images"]
-    assert cli.main([str(argument) for argument in ["eval", trained, capture.root, *outputs]]) == 0
+    assert cli.main([str(argument) for argument in ["eval", trained, capture.root, "--full", *outputs]]) == 0
     printed = capsys.readouterr().out
-    assert "| driven |" in printed and "| static head |" in printed
+    assert "| held-out frames, driven by the tracker |" in printed and "| baseline: static face |" in printed
     figures = json.loads((tmp_path / "e.json").read_text())
     assert figures["width"] == 48
     assert figures["driven"]["psnr"] > 10

@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train = ["train", str(folder / "phone.mp4"), "-o", str(folder / "me.avatar"), "--test-every", str(EVERY)]
     assert cli.main([*train, "--size", "128", "--max-seconds", "12"]) == 0
     avatar, capture = str(folder / "me.avatar"), str(folder / "me.capture")
-    assert cli.main(["eval", avatar, capture, "--json", str(folder / "eval.json")]) == 0
+    assert cli.main(["eval", avatar, capture, "--full", "--json", str(folder / "eval.json")]) == 0
     assert cli.main(["render", avatar, "--motion", capture, "-o", str(folder / "me.mp4")]) == 0
     return folder
 

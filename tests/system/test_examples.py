@@ -144,7 +144,7 @@ def test_example_1_trains_an_avatar_and_scores_it(
     monkeypatch.setattr(capture, "run_capture", lambda video, out, options: tiny)
     run(1, "selfie.mp4", "-o", "new.avatar", "--size", SIZE, "--steps", 20, "--gaussians", 500)
     assert len(avatar.load_avatar("new.avatar")) > 300
-    assert "| driven |" in capsys.readouterr().out
+    assert "| held-out frames, driven by the tracker |" in capsys.readouterr().out
 
 
 def test_example_2_writes_an_image_for_each_frame(run: Run) -> None:

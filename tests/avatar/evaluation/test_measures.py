@@ -124,7 +124,7 @@ def test_frames_are_spread_evenly() -> None:
 
 
 def test_the_report_has_the_measures_of_landmarks_and_of_twice_the_size(tiny: Capture, tiny_avatar: Avatar) -> None:
-    report = evaluate(tiny_avatar, tiny, size=32, landmarker=Landmarker(lambda image, start: start))
+    report = evaluate(tiny_avatar, tiny, size=32, landmarker=Landmarker(lambda image, start: start), full=True)
     columns = {"landmarks", "landmarks_mouth", "landmarks_eyes", "landmarks_lost", "needles_2x", "sharpness_2x"}
     columns |= {"psnr_head_2x", "psnr_head_bicubic", "detail_2x"}
     for row in ("driven", "train"):
@@ -134,7 +134,7 @@ def test_the_report_has_the_measures_of_landmarks_and_of_twice_the_size(tiny: Ca
 
 
 def test_a_capture_stored_at_the_trained_size_has_no_truth_at_twice_that(tiny: Capture, tiny_avatar: Avatar) -> None:
-    row = evaluate(tiny_avatar, tiny, size=64).rows["driven"]
+    row = evaluate(tiny_avatar, tiny, size=64, full=True).rows["driven"]
     assert "sharpness_2x" in row and "psnr_head_2x" not in row
 
 

@@ -75,12 +75,42 @@ def test_an_empty_region_gives_nan_and_images_that_are_not_finite_are_refused() 
 def test_the_report_has_every_row_and_figure_of_the_protocol(
     tiny: Capture, tiny_avatar: Avatar, tmp_path: Path
 ) -> None:
-    report = evaluate(tiny_avatar, tiny, size=64, save_images=tmp_path, asset_bytes=1234)
+    report = evaluate(tiny_avatar, tiny, size=64, save_images=tmp_path, asset_bytes=1234, full=True)
     data = json.loads(report.to_json())
     for row in ("driven", "train", "blendshapes off", "static head", "textured mesh"):
         assert {"psnr", "psnr_head", "ssim", "psnr_mouth", "psnr_eyes"} <= set(data[row]), row
     assert data["gaussians"] == len(tiny_avatar) and data["bytes"] == 1234
-    assert "seconds" in data and "| driven |" in report.to_markdown()
+    assert "seconds" in data and "| held-out frames, driven by the tracker |" in report.to_markdown()
+
+
+def test_without_full_there_are_no_baselines_and_the_same_figures(tiny: Capture, tiny_avatar: Avatar) -> None:
+    few, full = (evaluate(tiny_avatar, tiny, size=64, full=full) for full in (False, True))
+    assert set(few.rows) == {"driven", "train"}
+    for name, row in few.rows.items():
+        assert row == {column: full.rows[name][column] for column in row}
+        assert {column for column in full.rows[name] if column not in row} <= {
+            "needles_2x", "sharpness_2x", "psnr_head_2x", "psnr_head_bicubic", "detail_2x",
+        }  # fmt: skip
+
+
+def test_the_table_names_its_rows_in_words_and_says_how_to_get_lpips(tiny: Capture, tiny_avatar: Avatar) -> None:
+    text = evaluate(tiny_avatar, tiny, size=64).to_markdown()
+    head, _, driven, train = text.splitlines()[:4]
+    assert head.startswith("| | PSNR dB | head dB | ") and len(head) < 120
+    assert driven.startswith("| held-out frames, driven by the tracker | ") and train.startswith("| training frames | ")
+    assert "- training frames (`train`): a sample, in the poses of the training" in text
+    assert "LPIPS: not measured; put an ONNX network, lpips_NAME.onnx, into the folder of the face models" in text
+    assert "`--full` adds three baselines" in text
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_figures_do_not_depend_on_the_number_of_threads(
+    tiny: Capture, tiny_avatar: Avatar, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    monkeypatch.setattr("avatar.ops.kernel_threads", lambda: threads)
+    report = evaluate(tiny_avatar, badly_tracked(tiny, 4), size=64, refine=REFINE)
+    monkeypatch.undo()
+    assert report.rows == evaluate(tiny_avatar, badly_tracked(tiny, 4), size=64, refine=REFINE).rows
 
 
 def test_saved_images_give_the_reported_psnr(tiny: Capture, tiny_avatar: Avatar, tmp_path: Path) -> None:
@@ -156,7 +186,7 @@ def test_refined_and_tracked_images_have_the_same_names(tiny: Capture, refined: 
 
 def test_the_report_explains_the_refined_row(tiny: Capture, refined: tuple[Report, Path]) -> None:
     text, figures = refined[0].to_markdown(), json.loads(refined[0].to_json())["refinement"]
-    assert "| refined |" in text and "fitted to their own pixels, the avatar frozen" in text
+    assert "| held-out frames, fitted poses |" in text and "fitted to their own pixels, the avatar frozen" in text
     assert figures["frames"] == len(tiny.test_indices)
 
 

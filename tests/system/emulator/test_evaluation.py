@@ -42,7 +42,7 @@ def as_tracked(image: np.ndarray, start: np.ndarray) -> np.ndarray:
 def report_of(avatar: Avatar, capture: Capture, trained: TrainResult, folder: Path) -> Report:
     return evaluate(
         avatar, capture, size=32, refine=RefineOptions(), track=trained.refined_track, save_images=folder,
-        landmarker=Landmarker(as_tracked),
+        landmarker=Landmarker(as_tracked), full=True,
     )  # fmt: skip
 
 
