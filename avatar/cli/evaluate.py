@@ -155,17 +155,15 @@ def evaluate_file(
 
     header, avatar, trained, capture = _of_capture(path, capture, appearance)
     trained_size = header.get("settings", {}).get("size", DEFAULT_SIZE)
-    images = nullcontext() if save_images is None else atomic_folder(save_images)
-    found = landmarker() if landmarks else None
-    with stage("evaluation") as update, images as folder:
+    size, found = size or trained_size, landmarker() if landmarks else None
+    with stage("evaluation") as update, nullcontext() if save_images is None else atomic_folder(save_images) as folder:
         report = evaluate(
             avatar if device is None else avatar.to(device),
             capture,
-            size=size or trained_size,
+            size=size,
             lpips=lpips,
             full=full,
             save_images=folder,
-            asset_bytes=path.stat().st_size,
             rasterizer=rasterizer,
             refine=refine_options(header) if refine else None,
             trained_size=trained_size,
@@ -173,9 +171,10 @@ def evaluate_file(
             landmarker=found,
             progress=lambda row, done, total: update(done / total, row),
         )
+    report = replace(report, metadata=replace(report.metadata, bytes=path.stat().st_size))
     if speech is None:
         return report
-    return _with_lip_sync(report, avatar, capture, speech, found, size or trained_size, rasterizer)
+    return _with_lip_sync(report, avatar, capture, speech, found, size, rasterizer)
 
 
 def _with_lip_sync(

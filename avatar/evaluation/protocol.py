@@ -45,7 +45,6 @@ def evaluate(
     size: int,
     lpips: str | Path | None = None,
     save_images: Path | None = None,
-    asset_bytes: int = 0,
     rasterizer: Rasterizer = "native",
     refine: RefineOptions | None = None,
     track: RefinedTrack | None = None,
@@ -67,7 +66,6 @@ def evaluate(
         size: longer side of the images, pixels.
         lpips: "alex", "vgg" or "squeeze" of the package `lpips`, or an ONNX network with two inputs; None: no LPIPS.
         save_images: folder for `tracked/` and `refined/{pred,truth,matte}_NNNNN.png` of each held-out frame.
-        asset_bytes: size of the avatar file, for the report.
         rasterizer: rasterizer that renders the avatar.
         refine: options of the refinement of held-out frames; None: no row "refined".
         track: the refined track on which the avatar was trained; None: it was trained on the tracker's poses.
@@ -81,28 +79,25 @@ def evaluate(
         HeadsplatError: the capture has no held-out frames, its expressions are not those of the avatar's head, or
             `rasterizer` is not available.
     """
-    _check(avatar, capture, rasterizer)
     started = time.perf_counter()
+    _check(avatar, capture, rasterizer)
     frames = _Frames.load(avatar, capture, size, track)
     network = load_lpips(lpips) if lpips else None
     scorer = Scorer(avatar.head, capture, network, progress, LandmarkDistance.of(landmarker))
-    double = DoubleSize(avatar, capture, trained_size or size, rasterizer) if full else None
-    subject = _Subject(avatar, rasterizer, double)
-    rows, found = {"driven": _score_test(scorer, subject, frames, save_images)}, None
-    if refine is not None:
-        found = _refine(avatar, frames.test, refine, trained_size, progress)
+    subject = _Subject.of(avatar, capture, rasterizer, (trained_size or size) if full else None)
+    rows = {"driven": _score_test(scorer, subject, frames, save_images)}
+    found = None if refine is None else _refine(avatar, frames.test, refine, trained_size, progress)
+    if found is not None:
         refined = replace(frames, test=replace(frames.test, states=found.states))
         rows["refined"] = _score_test(scorer, subject, refined, save_images, "refined")
     rows["train"] = subject.score(scorer, "train", frames.train, frames.train_rows)
-    if full:
-        rows |= _score_baselines(scorer, subject, frames)
+    rows |= _score_baselines(scorer, subject, frames) if full else {}
     metadata = EvaluationMetadata(
         **_about(avatar, capture, frames, trained_size or size, landmarker),
         rasterizer=rasterizer,
         poses=_pose_sources(avatar, refined=refine is not None, trained_on_refined=track is not None),
         refinement=found.to_dict() if found else None,
         response=measure_response(avatar, landmarker),
-        bytes=asset_bytes,
         frames_per_second=frames_per_second(avatar, capture, size, rasterizer),
         seconds=_seconds(avatar, capture, started),
         peak_memory_mb=peak_memory_mb(),
@@ -154,6 +149,12 @@ class _Subject:
     avatar: Avatar
     rasterizer: Rasterizer
     double: DoubleSize | None  # for the columns `_2x`
+
+    @staticmethod
+    def of(avatar: Avatar, capture: Capture, rasterizer: Rasterizer, doubled: int | None) -> _Subject:
+        """The avatar with the columns at twice the longer side `doubled` in pixels; None: without them."""
+        double = None if doubled is None else DoubleSize(avatar, capture, doubled, rasterizer)
+        return _Subject(avatar, rasterizer, double)
 
     def score(
         self, scorer: Scorer, row: str, frames: TrainingFrames, rows: np.ndarray, folder: Path | None = None

@@ -55,7 +55,6 @@ class EvaluationMetadata:
     refinement: Mapping[str, Any] | None  # figures of the refinement of held-out frames
     split: Mapping[str, Any]  # of the capture
     gaussians: int
-    bytes: int  # of the avatar file
     frames_per_second: float  # from expression weights to pixels
     reprojection: float  # median over held-out frames, fraction of the inter-ocular distance
     seconds: Mapping[str, Any]  # of capture, training and evaluation
@@ -64,6 +63,7 @@ class EvaluationMetadata:
     landmarks: str  # how many frames of a row the distances of landmarks are from, or why there are none
     response: Response | None  # openings of eyes and mouth driven from the front
     trained_size: int  # longer side on which the avatar was trained, pixels; the columns `_2x` are at twice that
+    bytes: int = 0  # of the avatar file, where it was read from one
     lip_sync: LipSync | None = None  # with the sound of the video, where there is one
 
 
@@ -86,7 +86,7 @@ class Report:
         full = "static head" in self.rows
         names = list(dict.fromkeys(name for row in self.rows.values() for name in row))
         columns = names if full else [name for name in names if name in HEADINGS or name.startswith("lpips_")]
-        lines = ["| | " + " | ".join(map(heading, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
+        lines = ["| row | " + " | ".join(map(heading, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
         for name, row in self.rows.items():
             cells = [_cell(row.get(column)) for column in columns]
             lines.append(f"| {ROWS.get(name, (name, ''))[0]} | " + " | ".join(cells) + " |")

@@ -77,10 +77,11 @@ def render_frames(
     order = range(len(columns[0])) if frames is None else frames
     threads = render_threads(columns, settings)
     seen = [not order] * len(columns)
-    if _on_cpu(columns):
-        rendered = ordered_map(lambda: _FrameWorker(columns, settings).render, order, threads)
-    else:
-        rendered = _one_ahead(_FrameWorker(columns, settings).start, order)
+    rendered = (
+        ordered_map(lambda: _FrameWorker(columns, settings).render, order, threads)
+        if _on_cpu(columns)
+        else _one_ahead(_FrameWorker(columns, settings).start, order)
+    )
     for images, visible in rendered:
         seen = [before or now for before, now in zip(seen, visible, strict=True)]
         yield images

@@ -348,7 +348,7 @@ def test_eval_writes_table_figures_and_images(
     printed = capsys.readouterr().out
     assert "| held-out frames, driven by the tracker |" in printed and "| baseline: static face |" in printed
     figures = json.loads((tmp_path / "e.json").read_text())
-    assert figures["width"] == 48
+    assert figures["width"] == 48 and figures["bytes"] == trained.stat().st_size
     assert figures["driven"]["psnr"] > 10
     assert (tmp_path / "e.md").read_text().startswith("| row |")
     assert len(list((tmp_path / "images" / "tracked").glob("pred_*.png"))) == 4
