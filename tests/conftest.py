@@ -76,13 +76,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 @pytest.fixture(scope="session")
 def tiny_avatar(tiny: Capture) -> Avatar:
     """An avatar trained on `tiny` for a moment. Read only."""
-    from avatar.head import load_head
     from avatar.training.config import TrainConfig
-    from avatar.training.fit import fit
+    from tests.support.made import made_avatar
 
-    return fit(tiny, load_head(), TrainConfig(size=64, steps=80, gaussians=1500, layer=False)).avatar.requires_grad_(
-        False
-    )
+    return made_avatar("tiny_avatar", tiny, TrainConfig(size=64, steps=80, gaussians=1500, layer=False))
 
 
 @pytest.fixture

@@ -57,7 +57,8 @@ def _needs(module: str) -> frozenset[str]:
     if module.startswith("tests."):
         names |= {word for word in words(path) if "." in word and word in known()}
         names |= set(_conftests(module))
-    return _with_packages(names) - {module} | (_used_fixtures(module) if module.startswith("tests.") else set())
+    fixtures = _automatic(module) if module.endswith(".conftest") else _used_fixtures(module)
+    return _with_packages(names) - {module} | (fixtures if module.startswith("tests.") else frozenset())
 
 
 def _needs_of_fixture(module: str, name: str) -> frozenset[str]:
@@ -80,6 +81,16 @@ def _fixtures(module: str) -> dict[str, range]:
         return {}
     functions = (node for node in tree(known()[module]).body if isinstance(node, ast.FunctionDef))
     return {node.name: range(node.lineno, (node.end_lineno or node.lineno) + 1) for node in functions}
+
+
+def _automatic(module: str) -> frozenset[str]:
+    """Fixtures of a conftest that every test around it uses."""
+    functions = (node for node in tree(known()[module]).body if isinstance(node, ast.FunctionDef))
+    return frozenset(
+        f"{module}::{node.name}"
+        for node in functions
+        if any("autouse" in ast.dump(each) for each in node.decorator_list)
+    )
 
 
 def _used_fixtures(module: str, lines: range | None = None) -> frozenset[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 
 from avatar.cli.command_line import run
 from avatar.errors import HeadsplatError
-from avatar.head import load_head
 from avatar.head.hair_regions import BROWS, brow_distance, hair_cover
 from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
@@ -24,7 +24,7 @@ from avatar.model.human_colors import DARKEST, LIGHTEST
 from avatar.model.mesh_layer import EYES
 from avatar.model.prior import from_log, to_log
 from avatar.training.config import TrainConfig
-from avatar.training.fit import fit
+from tests.support.made import made_avatar
 from tests.support.tiny import tiny_capture
 
 SKIN, HAIR, CLOTH = (0.72, 0.55, 0.46), (0.22, 0.16, 0.12), (0.15, 0.25, 0.60)
@@ -52,8 +52,8 @@ def _areas(places: Places) -> dict[str, np.ndarray]:
 def person(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Avatar:
     """An avatar with dark hair and brows, bare skin and a blue shirt, trained for a moment and painted. Read only."""
     settings = TrainConfig(size=64, steps=60, gaussians=3000, skin=request.param)
-    avatar = fit(tiny_capture(tmp_path_factory.mktemp("edit") / "1", seed=1), load_head(), settings).avatar
-    avatar.requires_grad_(False)
+    capture = tiny_capture(tmp_path_factory.mktemp("edit") / "1", seed=1)
+    avatar = made_avatar(f"edit_{'skin' if request.param else 'gaussians'}", capture, settings)
     places = places_of(avatar)
     areas, rng = _areas(places), np.random.default_rng(4)
     colors = np.tile(SKIN, (len(places.points), 1))
@@ -72,9 +72,15 @@ def person(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return avatar
 
 
+@lru_cache(maxsize=2)
+def _places(avatar: Avatar) -> Places:
+    """The places of an avatar that stays as it is."""
+    return places_of(avatar)
+
+
 def _resting(avatar: Avatar) -> np.ndarray:
     """Colors of the places, logarithms."""
-    return places_of(avatar).colors
+    return _places(avatar).colors
 
 
 def _changed(before: Avatar, after: Avatar) -> np.ndarray:
@@ -89,7 +95,7 @@ def _changed(before: Avatar, after: Avatar) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["hair", "brows", "skin", "beard"])
 def test_an_attribute_changes_its_region_only(person: Avatar, name: str) -> None:
-    changed, areas = _changed(person, edited(person, ATTRIBUTES[name])), _areas(places_of(person))
+    changed, areas = _changed(person, edited(person, ATTRIBUTES[name])), _areas(_places(person))
     others = {
         "hair": areas["face"] | areas["cloth"],
         "brows": areas["hair"] | areas["cloth"],
@@ -97,7 +103,7 @@ def test_an_attribute_changes_its_region_only(person: Avatar, name: str) -> None
         "beard": areas["hair"] | areas["cloth"] | areas["brows"],
     }[name]
     own = {"hair": areas["hair"], "brows": areas["brows"], "skin": areas["face"]}
-    places = places_of(person)
+    places = _places(person)
     inside = places.region["inside"] > 0.5
     assert not changed[others & ~inside].any()
     assert not changed[inside].any()
@@ -155,7 +161,7 @@ def _mean(avatar: Avatar, mask: np.ndarray, area: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("color", ["210,170,110", "20,18,16", "150,60,30"])
 def test_the_mean_of_the_hair_is_the_color_as_it_is_seen(person: Avatar, color: str) -> None:
-    places = places_of(person)
+    places = _places(person)
     hair = Regions(places).hair() > 0.999
     target = to_log(np.array([int(part) for part in color.split(",")]) / 255)
     found = _mean(edited(person, Edit(hair=color)), hair, places.area)
@@ -163,7 +169,7 @@ def test_the_mean_of_the_hair_is_the_color_as_it_is_seen(person: Avatar, color: 
 
 
 def test_darker_hair_keeps_the_differences_within_it(person: Avatar) -> None:
-    hair = Regions(places_of(person)).hair() > 0.999
+    hair = Regions(_places(person)).hair() > 0.999
     before, after = (_resting(each)[hair] for each in (person, edited(person, Edit(hair="48,34,26"))))
     np.testing.assert_allclose(after - after.mean(0), before - before.mean(0), atol=2e-3)
 
@@ -184,13 +190,13 @@ def test_lighter_skin_undoes_darker_skin(person: Avatar) -> None:
 
 
 def test_darker_skin_moves_by_the_part_of_the_range(person: Avatar) -> None:
-    bare = Regions(places_of(person)).skin() > 0.999
+    bare = Regions(_places(person)).skin() > 0.999
     change = (_resting(edited(person, Edit(skin=0.25))) - _resting(person))[bare]
     np.testing.assert_allclose(change.mean(0), 0.25 * (np.log(DARKEST) - np.log(LIGHTEST)), atol=0.02)
 
 
 def test_skin_ends_at_the_lightest_and_the_darkest(person: Avatar) -> None:
-    bare = Regions(places_of(person)).skin() > 0.999
+    bare = Regions(_places(person)).skin() > 0.999
     light, dark = (from_log(_resting(edited(person, Edit(skin=step)))[bare]).mean() for step in (-1, 1))
     assert light < 0.97
     assert dark > 0.05
@@ -208,7 +214,7 @@ def test_the_amount_is_a_part_of_the_way(person: Avatar) -> None:
 def test_expressions_change_the_new_color_as_the_old_one(person: Avatar) -> None:
     gain = 0.3 * (np.log(DARKEST) - np.log(LIGHTEST))
     after, count = edited(person, Edit(skin=0.3)), person.blendshapes.count
-    full = torch.from_numpy(Regions(places_of(person)).skin()[:count] > 0.9999)
+    full = torch.from_numpy(Regions(_places(person)).skin()[:count] > 0.9999)
 
     def shown(avatar: Avatar) -> np.ndarray:
         features = avatar.blendshapes.mean + 0.5 * avatar.blendshapes.spread
@@ -221,14 +227,14 @@ def test_expressions_change_the_new_color_as_the_old_one(person: Avatar) -> None
 
 def test_a_shirt_of_the_color_of_the_hair_is_no_hair(person: Avatar) -> None:
     dark = copy.deepcopy(person)
-    cloth = torch.from_numpy(_areas(places_of(person))["cloth"][: len(person)])
+    cloth = torch.from_numpy(_areas(_places(person))["cloth"][: len(person)])
     dark.colors[cloth] = torch.tensor(HAIR)
     changed = torch.from_numpy(_changed(dark, edited(dark, Edit(hair="blond")))[: len(dark)])
     assert cloth.any() and not changed[cloth].any()
 
 
 def test_a_beard_grows_on_the_chin_in_the_color_of_the_hair(person: Avatar) -> None:
-    places = places_of(person)
+    places = _places(person)
     marks = places.landmarks
     chin = np.linalg.norm(places.surface - marks[152], axis=1) < 1.0
     chin &= (places.torso < 0.1) & (places.region["inside"] < 0.5)

@@ -10,19 +10,18 @@ import torch
 from torch import Tensor
 
 from avatar.data.capture_folder import Capture
-from avatar.head import load_head
 from avatar.model.avatar import Avatar
 from avatar.model.light.head_light import GAMMA
 from avatar.model.light.lights import Light
 from avatar.model.light.relight import Relighting, relit
 from avatar.rendering.animator import Animator
 from avatar.training.config import TrainConfig
-from avatar.training.fit import fit
 from avatar.types import Camera
 from capture.synthetic.exact_capture import write_exact_capture
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.rooms import room_coefficients
 from capture.synthetic.video import SyntheticScene
+from tests.support.made import made_avatar
 
 SIZE, FRAMES = 96, 20
 EXACT = {"width": SIZE, "height": SIZE, "frames": FRAMES, "noise": 0.0, "exposure_drift": 0.0, "handheld": 0.0}
@@ -39,7 +38,7 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 def trained(filmed: Capture) -> Avatar:
     """An avatar of that person with the light of the clip. Read only."""
     config = TrainConfig(size=SIZE, steps=150, gaussians=2000, light=True, refine_at=1.0)
-    return fit(filmed, load_head(), config).avatar.requires_grad_(False)
+    return made_avatar("relight", filmed, config)
 
 
 @pytest.fixture(scope="module")
