@@ -25,15 +25,17 @@ def checked_network(network: str) -> str | Path | None:
         network: AUTO, NONE, a network of the package `lpips`, or an ONNX file.
 
     Raises:
-        HeadsplatError: the named network cannot be loaded; of AUTO that is reported, and there is no LPIPS.
+        HeadsplatError: the named network cannot be loaded. With AUTO that, or a missing folder of models, is reported,
+            and there is no LPIPS.
     """
-    chosen = _installed() if network == AUTO else named_file(network) or network
-    if chosen is None or chosen == NONE:
+    if network == NONE:
         return None
     from avatar.evaluation.lpips import load_lpips
 
     try:
-        load_lpips(chosen)
+        chosen = _installed() if network == AUTO else named_file(network) or network
+        if chosen is not None:
+            load_lpips(chosen)
     except HeadsplatError as error:
         if network != AUTO:
             raise

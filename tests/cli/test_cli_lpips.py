@@ -45,6 +45,15 @@ def test_a_found_network_that_cannot_be_read_is_reported_and_left_out(
     assert "LPIPS is not measured: " in capsys.readouterr().err
 
 
+def test_a_missing_folder_of_models_is_reported_and_there_is_no_lpips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("HEADSPLAT_MODELS", str(tmp_path / "missing"))
+    assert checked_network("auto") is None
+    assert "missing: no such folder; create it or unset the variable" in capsys.readouterr().err
+
+
 def test_a_named_network_that_cannot_be_read_is_an_error(models: Path) -> None:
     with pytest.raises(HeadsplatError, match="no such file; give an LPIPS network"):
         checked_network(str(models / "lpips_x.onnx"))
