@@ -116,7 +116,8 @@ class RegionJudge:
             rows: [r] int on the host, the states that are scored.
         """
         size = max(1, _CHUNK * len(self.start) // max(len(self._steps), 1))
-        parts = solve_chunks(lambda part: self._scores(states, rows[part]), len(rows), size, torch.device("cpu"))
+        device = states.rotation.device
+        parts = solve_chunks(lambda part: self._scores(states, rows[part.cpu()]), len(rows), size, device)
         return np.concatenate(parts)
 
     @torch.no_grad()
