@@ -21,7 +21,7 @@ ROWS = {
         "held-out frames, fitted poses",
         "poses and expressions fitted to their own pixels, the avatar frozen: what it can show, no score of driving",
     ),
-    "train": ("training frames", "a sample, in the poses of the training: what the avatar has learned by heart"),
+    "train": ("training frames", "a sample, in the poses of the training: how well it shows what it was trained on"),
     "blendshapes off": ("baseline: no blendshapes", "held-out frames of the avatar without its learned blendshapes"),
     "static head": ("baseline: static face", "held-out frames of the avatar with the mean expression"),
     "textured mesh": ("baseline: textured mesh", "held-out frames of the tracked mesh with a mean texture"),
