@@ -12,7 +12,7 @@ from pathlib import Path
 from avatar import __version__
 from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.interrupt import cause, exit_code, interrupts_raise
-from avatar.cli.progress import say
+from avatar.cli.progress import Display, choose_display, say
 from avatar.common.files import os_error_sentence, write_error
 from avatar.common.printable import single_line
 from avatar.common.streams import GuardedStream, guarded_streams
@@ -41,9 +41,9 @@ def run(argv: Sequence[str] | None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
     with guarded_streams() as stdout:
         try:
+            arguments = _with_display([argument for argument in arguments if argument != "--debug"])
             with interrupts_raise(process=argv is None):
                 code, has_file = _run(arguments, debug)
         except KeyboardInterrupt:
@@ -55,6 +55,29 @@ def run(argv: Sequence[str] | None) -> int:
         if code == DONE and not has_file and (lost := _unprinted(stdout)) is not None:
             return _fail(lost, debug, FAILED)
         return code
+
+
+def _with_display(arguments: list[str]) -> list[str]:
+    """Choose the display of progress; returns the arguments without the options of it.
+
+    Raises:
+        HeadsplatError: an unknown display.
+    """
+    display: Display = "quiet" if "--quiet" in arguments else "auto"
+    rest = [argument for argument in arguments if argument != "--quiet"]
+    for index, argument in enumerate(rest):
+        name, _, value = argument.partition("=")
+        if name == "--progress":
+            count = 1 if value else 2
+            value = value or " ".join(rest[index + 1 : index + 2])
+            if value != "json":
+                raise HeadsplatError(f"--progress {value}".strip() + ": the only form is json; write --progress json")
+            if display == "auto":
+                display = "json"
+            rest = rest[:index] + rest[index + count :]
+            break
+    choose_display(display)
+    return rest
 
 
 def _run(arguments: list[str], debug: bool) -> tuple[int, bool]:

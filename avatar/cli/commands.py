@@ -13,7 +13,8 @@ from avatar.cli.arguments import check_numbers, readable_width
 _DESCRIPTION = (
     "Real-time 3D Gaussian-splatting head avatars from a phone video, on any machine. "
     "`headsplat demo` runs the whole pipeline; `headsplat COMMAND --help` explains one command. "
-    "All commands: --debug prints the traceback of a failure, --version the version."
+    "All commands: --debug prints the traceback of a failure, --version the version; --quiet shows no progress, "
+    "--progress json writes it to stderr as one JSON object a line."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sys
 import time
@@ -9,7 +10,7 @@ from collections import deque
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from avatar.cli.progress import PLAIN_INTERVAL, say
+from avatar.cli.progress import PLAIN_INTERVAL, Update, display_of_process, say, stage
 from avatar.common.jsonable import counted
 from avatar.common.printable import single_line
 
@@ -34,10 +35,14 @@ class FleetDisplay:
         self._started: dict[str, float] = {}
         self._recent: deque[str] = deque(maxlen=_RECENT)
         self._live: Any = None
+        self._stage = contextlib.ExitStack()
+        self._update: Update | None = None  # of a stage that stands for table and lines: JSON, or nothing
         self.runner: Runner | None = None
 
     def __enter__(self) -> FleetDisplay:
-        if sys.stderr.isatty():
+        if display_of_process() != "auto":
+            self._update = self._stage.enter_context(stage(self._title))
+        elif sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live
 
@@ -50,6 +55,7 @@ class FleetDisplay:
     ) -> None:
         if self._live is not None:
             self._live.__exit__(kind, error, trace)
+        self._stage.__exit__(kind, error, trace)
 
     def show(self, event: Event) -> None:
         """Show what has happened."""
@@ -57,7 +63,7 @@ class FleetDisplay:
             self._started[event.job] = time.monotonic()
         elif event.job:
             self._started.pop(event.job, None)
-        if (line := _line(event)) is not None:
+        if (line := _line(event)) is not None and (self._update is None or event.kind != "done"):
             if self._live is None:
                 say(line)
             else:
@@ -66,18 +72,22 @@ class FleetDisplay:
 
     def _refresh(self) -> None:
         now = time.monotonic()
-        if self._live is not None:
+        if self._update is not None:
+            self._update(self._done() / max(1, self._total), self._status(now))
+        elif self._live is not None:
             self._live.update(self._table(now))
         elif now - self._said >= 3 * PLAIN_INTERVAL:
             self._said = now
             say(self._status(now))
 
+    def _done(self) -> int:
+        return 0 if self.runner is None else len(self.runner.finished) + len(self.runner.skipped)
+
     def _status(self, now: float) -> str:
         runner = self.runner
         if runner is None:
             return self._title
-        done = len(runner.finished) + len(runner.skipped)
-        parts = [f"{self._title}: {done} of {counted(self._total, 'row')}"]
+        parts = [f"{self._title}: {self._done()} of {counted(self._total, 'row')}"]
         if runner.failed:
             parts.append(f"{len(runner.failed)} failed")
         parts.append(f"{counted(len(self._started), 'job')} running or queued")

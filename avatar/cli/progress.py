@@ -1,28 +1,110 @@
-"""Progress of a command on stderr: a bar on a terminal, otherwise a line at intervals."""
+"""Progress of a command on stderr: a line on a terminal, otherwise a line at intervals, or JSON; in one model of time.
+
+`choose_display` sets the display of the process: the options `--quiet` and `--progress json` of all commands.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
 
-from avatar.common.printable import printable
+from avatar.common.printable import printable, single_line
+from avatar.common.time_left import TimeLeft
 
 #: Called with the finished fraction 0..1 and a short text.
 Update = Callable[[float, str], None]
+#: "auto": a line on a terminal that changes, otherwise lines at intervals.
+Display = Literal["auto", "json", "quiet"]
 
 PLAIN_INTERVAL = 10.0  # seconds between two lines of one stage
+JSON_INTERVAL = 1.0  # seconds between two JSON objects
+BAR_INTERVAL = 0.25  # seconds between two changes of the line on a terminal
+
+_display: Display = "auto"
+
+
+def choose_display(display: Display) -> None:
+    """Set how this process shows progress."""
+    global _display
+    _display = display
+
+
+def display_of_process() -> Display:
+    """How this process shows progress."""
+    return _display
 
 
 def say(text: str) -> None:
     """Print a message to stderr; stdout is for results. Control characters are escaped: text of files may have some."""
-    print(printable(text), file=sys.stderr, flush=True)
+    print(f"{printable(text)}\n", end="", file=sys.stderr, flush=True)  # one write: two threads may print
 
 
 def show(text: str) -> None:
     """Print a result, or a part of it, to stdout; control characters are escaped as by `say`."""
     print(printable(text), flush=True)
+
+
+@dataclass(frozen=True)
+class State:
+    """Progress of a stage at one time, with the names of the JSON objects."""
+
+    stage: str
+    fraction: float  # 0..1
+    seconds_left: float | None  # None: not known yet
+    text: str
+    busy: bool  # other work on the machine slows this one
+
+    def to_text(self) -> str:
+        """What follows the fraction: the time left, the text, and why it takes longer."""
+        left = "" if self.seconds_left is None else f"{self.seconds_left:.0f} s left"
+        return ", ".join(
+            part for part in (left, single_line(self.text), "the machine is busy" if self.busy else "") if part
+        )
+
+
+class Stage:
+    """The progress of one stage, shown at intervals by a thread of its own, whether or not there is any."""
+
+    def __init__(self, title: str, display: Callable[[State], None], interval: float) -> None:
+        """`display` shows a state; `interval` seconds lie between two calls, which come from the thread."""
+        self._title, self._display, self._interval = title, display, interval
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._model = TimeLeft(time.monotonic())
+        self._fraction, self._text = 0.0, ""
+
+    def update(self, fraction: float, text: str = "") -> None:
+        """The finished `fraction` 0..1, and what is being done."""
+        with self._lock:
+            self._fraction, self._text = fraction, text
+            self._model.report(time.monotonic(), fraction)
+
+    def state(self) -> State:
+        """The present state."""
+        with self._lock:
+            found = self._model.estimate(time.monotonic(), time.process_time())
+            left = None if found.seconds_left is None else round(found.seconds_left, 1)
+            return State(self._title, round(self._fraction, 4), left, self._text, found.busy)
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show the states in the block."""
+        thread = threading.Thread(target=self._show_states, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _show_states(self) -> None:
+        while not self._ended.wait(self._interval):
+            self._display(self.state())
 
 
 @contextlib.contextmanager
@@ -32,41 +114,60 @@ def stage(title: str) -> Iterator[Update]:
     Prints the duration when the block ends without an exception.
     """
     start = time.monotonic()
-    with _bar(title) if sys.stderr.isatty() else _lines(title) as update:
-        yield update
-    say(f"{title}: done in {time.monotonic() - start:.1f} s")
+    if _display == "quiet":
+        yield lambda fraction, text="": None
+    elif _display == "json":
+        with _json_lines(title) as update:
+            yield update
+    else:
+        with _bar(title) if sys.stderr.isatty() else _lines(title) as update:
+            yield update
+        say(f"{title}: done in {time.monotonic() - start:.1f} s")
 
 
 @contextlib.contextmanager
 def _bar(title: str) -> Iterator[Update]:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=1.0, text="")
 
-        def update(fraction: float, text: str = "") -> None:
-            progress.update(task, completed=fraction, text=text)
+        def display(state: State) -> None:
+            progress.update(task, completed=state.fraction, text=state.to_text())
 
-        yield update
+        shown = Stage(title, display, BAR_INTERVAL)
+        with shown.shown():
+            yield shown.update
 
 
 @contextlib.contextmanager
 def _lines(title: str) -> Iterator[Update]:
-    last = time.monotonic()
+    def display(state: State) -> None:
+        text = state.to_text()
+        say(f"{title}: {state.fraction:4.0%}{', ' + text if text else ''}")
 
-    def update(fraction: float, text: str = "") -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= PLAIN_INTERVAL:
-            last = now
-            say(f"{title}: {fraction:4.0%}{', ' + text if text else ''}")
+    shown = Stage(title, display, PLAIN_INTERVAL)
+    with shown.shown():
+        yield shown.update
 
-    yield update
+
+@contextlib.contextmanager
+def _json_lines(title: str) -> Iterator[Update]:
+    """The first object at the start, the last one, with the fraction 1, at the end without an exception."""
+
+    def display(state: State) -> None:
+        say(json.dumps(asdict(state)))
+
+    shown = Stage(title, display, JSON_INTERVAL)
+    display(shown.state())
+    with shown.shown():
+        yield shown.update
+    shown.update(1.0)
+    display(shown.state())
