@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +25,7 @@ from avatar.cli.arguments import (
     Out,
 )
 from avatar.cli.outputs import Output, reserved
-from avatar.cli.progress import Update, say, show, stage
+from avatar.cli.progress import say, show, stages
 from avatar.common.files import check_output, shown
 from avatar.common.photo_files import are_photos
 from avatar.errors import HeadsplatError
@@ -267,16 +267,8 @@ def _other_option(requested: Mapping[str, Any], metadata: Mapping[str, Any]) -> 
 @contextmanager
 def _stages() -> Iterator[Callable[[str, int, int], None]]:
     """A progress callback `(stage, done, total)` that shows consecutive stages."""
-    updates: dict[str, Update] = {}
-    with ExitStack() as shown:
-
-        def report(name: str, done: int, total: int) -> None:
-            if name not in updates:
-                shown.close()
-                updates[name] = shown.enter_context(stage(name))
-            updates[name](done / max(total, 1), f"{done} of {total}")
-
-        yield report
+    with stages() as update:
+        yield lambda name, done, total: update(name, done / max(total, 1), f"{done} of {total}")
 
 
 def summary(capture: Capture) -> str:

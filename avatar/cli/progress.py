@@ -126,6 +126,24 @@ def stage(title: str) -> Iterator[Update]:
 
 
 @contextlib.contextmanager
+def stages() -> Iterator[Callable[[str, float, str], None]]:
+    """Show stages one after another; the block calls the yielded function with a title, a fraction and a short text.
+
+    A new title ends the stage before.
+    """
+    updates: dict[str, Update] = {}
+    with contextlib.ExitStack() as shown:
+
+        def report(title: str, fraction: float, text: str = "") -> None:
+            if title not in updates:
+                shown.close()
+                updates[title] = shown.enter_context(stage(title))
+            updates[title](fraction, text)
+
+        yield report
+
+
+@contextlib.contextmanager
 def _bar(title: str) -> Iterator[Update]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from avatar import __version__
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.interrupt import Stop, cause, stopped_by_interrupt
 from avatar.cli.outputs import Output, is_report, starts_with
-from avatar.cli.progress import Update, say, stage
+from avatar.cli.progress import say, stages
 from avatar.common.files import check_name, shown, write_error
 from avatar.common.rescue import rescue
 from avatar.common.toml_config import save_config
@@ -124,9 +124,7 @@ def train_capture(
     Raises:
         HeadsplatError: the outputs cannot be written; names the folder in which they are kept instead.
     """
-    from avatar.data.capture_head import head_of
     from avatar.training.checkpoints import unfinished
-    from avatar.training.fit import fit
 
     preview = _Preview(outputs.preview)
     _say_smaller(capture, settings.size)
@@ -136,7 +134,11 @@ def train_capture(
         if snapshots is not None:
             snapshots.report(state)
 
-    with stopped_by_interrupt(STOPPING) if stop is None else nullcontext(stop) as stopped, stage("training") as update:
+    with stopped_by_interrupt(STOPPING) if stop is None else nullcontext(stop) as stopped, stages() as update:
+        update("preparing", 0.0, "loading libraries")
+        from avatar.data.capture_head import head_of
+        from avatar.training.fit import fit
+
         result = fit(
             capture, head_of(capture, head), settings, progress=progress, checkpoint=outputs.checkpoint, resume=resume,
             stop=stopped, snapshot=None if snapshots is None else snapshots.offer, device=device, processes=processes,
@@ -273,11 +275,13 @@ def _reason(path: Path, error: Exception) -> str:
     return str(error if isinstance(error, HeadsplatError) else write_error(path, error))
 
 
-def _show(state: TrainProgress, update: Update, preview: _Preview) -> None:
-    remaining = f"{state.eta_seconds:.0f} s left" if state.eta_seconds == state.eta_seconds else ""
-    if state.stage != "training":
-        update(state.fraction, f"step {state.step}, {state.stage}")
+def _show(state: TrainProgress, update: Callable[[str, float, str], None], preview: _Preview) -> None:
+    if state.phase != "training":
+        text = state.stage
+    elif state.stage != "training":
+        text = f"step {state.step}, {state.stage}"
     else:
-        update(state.fraction, f"step {state.step}, {state.psnr:.1f} dB, {remaining}")
+        text = f"step {state.step}, {state.psnr:.1f} dB"
+    update(state.phase, state.work, text)
     if state.preview is not None:
         preview.write(state.preview)

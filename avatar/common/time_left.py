@@ -48,10 +48,15 @@ class TimeLeft:
         self._busy = False
 
     def report(self, now: float, fraction: float) -> None:
-        """The finished `fraction`, 0..1, at the time `now`; a smaller one than before is ignored."""
+        """The finished `fraction`, 0..1, at the time `now`; a smaller one than before is ignored.
+
+        The first one in the first seconds may have been finished before: the rate counts from there.
+        """
         points = self._points
         if not fraction > points[-1][1]:
             return
+        if points[-1][1] == 0 and now - self._start < FIRST:
+            points.clear()
         if len(points) > 2 and points[-1][0] - points[-2][0] < _SPACING:
             points.pop()
         points.append((now, min(fraction, 1.0)))
@@ -61,7 +66,7 @@ class TimeLeft:
         fraction = self._points[-1][1]
         if fraction >= 1:
             return Estimate(0.0, self._busy)
-        if fraction <= 0 or now - self._start < FIRST:
+        if len(self._points) < 2 or now - self._start < FIRST:
             self._share(now, processor)
             return Estimate(None, False)
         rate, quiet = self._rate(now)

@@ -34,7 +34,7 @@ from avatar.training.local_bases import keep_local
 from avatar.training.parallel import Processes
 from avatar.training.perceptual.loss import PerceptualLoss
 from avatar.training.prepared_frames import prepared_frames
-from avatar.training.progress import ProgressReporter, Schedule, TrainProgress
+from avatar.training.progress import PartsReporter, ProgressReporter, Schedule, TrainProgress
 from avatar.training.report import TrainReport, residual_by_region
 from avatar.training.result import TrainResult
 from avatar.training.trainer import Trainer
@@ -68,7 +68,7 @@ def fit(
         capture: a finished capture.
         head: the head model with which the capture was tracked.
         config: the settings of the training.
-        progress: called several times a second.
+        progress: called several times a second; before and after the steps, with each part of the work as it begins.
         checkpoint: file for the state of the training, written every half minute and when `stop` is set. Where that
             fails the training continues; the one at `stop` is then written to a rescue folder
             (`TrainResult.checkpoint`).
@@ -95,9 +95,11 @@ def fit(
     place, processes = chosen_device(device), processes or Processes()
     processes.check_batch(config.batch)
     ops.keep_memory()
+    preparing = PartsReporter(progress, "preparing")
     started, spent = time.perf_counter(), 0.0
     with ops.one_thread():
-        trainer = _prepare((capture, *others), head, config, guidance, place, processes)
+        trainer = _prepare((capture, *others), head, config, guidance, place, processes, preparing)
+        preparing("initial colors")
         if resume and checkpoint is not None and checkpoint.exists():
             spent = restore_checkpoint(trainer, checkpoint, capture)
         else:
@@ -108,7 +110,10 @@ def fit(
         _run(trainer, clock, progress, writer, stop, snapshot or (lambda avatar: None))
         stopped = stop is not None and stop.is_set()
         saved = writer.save_last() if stopped and writer is not None else None
-        track = _finish(trainer, capture, clock, clock.started - started)
+        position = trainer.steps_done, clock.spent(), clock.fraction(trainer.steps_done)
+        track = _finish(
+            trainer, capture, clock, clock.started - started, PartsReporter(progress, "finishing", *position)
+        )
     return TrainResult(trainer.avatar, TrainReport.of(trainer.avatar, capture, track), track, saved)
 
 
@@ -167,7 +172,9 @@ def _refine(trainer: Trainer, clock: Schedule, fraction: float, reporter: Progre
         trainer.refine(fraction, progress)
 
 
-def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: float) -> RefinedTrack | None:
+def _finish(
+    trainer: Trainer, capture: Capture, clock: Schedule, initializing: float, report: PartsReporter
+) -> RefinedTrack | None:
     """Store the figures of the training in its avatar, which is moved to the host; returns the refined track.
 
     Args:
@@ -175,8 +182,10 @@ def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: f
         capture: the capture of its frames.
         clock: schedule of the training.
         initializing: seconds before the first step.
+        report: of the parts.
     """
     fraction, training = clock.fraction(trainer.steps_done), clock.spent()
+    report("measuring differences")
     trainer.compile_network(last=True)
     found = moved(trainer.refinement, _HOST)
     refining = found.seconds if found is not None else 0.0
@@ -212,6 +221,7 @@ def _finish(trainer: Trainer, capture: Capture, clock: Schedule, initializing: f
     if trainer.looks is not None:  # corrections are for the first recording
         rows = torch.arange(part_of(trainer.full, 0)[1].stop)
         states, tracked, flagged = states[rows], tracked[rows], flagged[rows]
+    report("correcting torso and pose")
     learn_torso_regression(avatar, capture, states, flagged)
     learn_pose_corrector(avatar, capture, tracked, states, flagged)
     return RefinedTrack.of(capture, capture.train_indices, states, flagged, avatar.head)
@@ -244,10 +254,12 @@ def _prepare(
     guidance: Guidance | None,
     device: torch.device,
     processes: Processes,
+    report: PartsReporter,
 ) -> Trainer:
     check_recordings(captures)
     perceptual = PerceptualLoss(config.perceptual, device) if config.perceptual else None
-    person, frames = prepared_frames(captures[0], head, config, captures[1:])
+    person, frames = prepared_frames(captures[0], head, config, captures[1:], report)
+    report("building the avatar")
     avatar = build_avatar(person, frames, config)
     if len(captures) > 1:
         avatar.appearance = Appearances(recording_entries(captures), len(avatar))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -25,7 +25,11 @@ MIN_FRAMES = 8
 
 
 def prepared_frames(
-    capture: Capture, head: HeadModel, config: TrainConfig, others: Sequence[Capture] = ()
+    capture: Capture,
+    head: HeadModel,
+    config: TrainConfig,
+    others: Sequence[Capture] = (),
+    report: Callable[[str], None] = lambda part: None,
 ) -> tuple[HeadModel, TrainingFrames]:
     """The baked head of the person of `capture`, and its training frames in the poses of the tracker.
 
@@ -34,6 +38,7 @@ def prepared_frames(
         head: the head model with which it was tracked.
         config: the settings of the training.
         others: further recordings of the same person, whose frames follow; the head is that of `capture`.
+        report: called with each part of the work as it begins, one of `avatar.training.progress.PREPARING`.
 
     Raises:
         HeadsplatError: too few training frames, or a capture of another head.
@@ -48,17 +53,22 @@ def prepared_frames(
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     if config.has_layer:
         person = with_eye_directions(capture, capture.train_indices, person)
-    frames = _frames(capture, config, person)
+    frames = _frames(capture, config, person, report)
     if others:
         moved = (with_baked_identity(each, person, head) for each in others)
-        frames = joined([frames, *(_frames(each, config, person) for each in moved)])
+        frames = joined([frames, *(_frames(each, config, person, report) for each in moved)])
     if config.has_layer:
-        person, frames = with_placed_teeth(*with_fitted_irises(person, frames))
+        report("searching irises")
+        person, frames = with_fitted_irises(person, frames)
+        report("placing teeth")
+        person, frames = with_placed_teeth(person, frames)
     return person, frames
 
 
-def _frames(capture: Capture, config: TrainConfig, person: HeadModel) -> TrainingFrames:
+def _frames(capture: Capture, config: TrainConfig, person: HeadModel, report: Callable[[str], None]) -> TrainingFrames:
     """The training frames of a capture on the host, for the baked head `person`."""
+    report("decoding frames")
     frames = load_frames(capture, capture.train_indices, config.size, person)
+    report("foreground colors")
     take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
     return with_initial_torso(capture, capture.train_indices, frames)

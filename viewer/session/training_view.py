@@ -72,6 +72,8 @@ class TrainingView:
 
 def progress_text(progress: TrainProgress) -> str:
     """The progress of a running training in one line."""
+    if progress.phase != "training":
+        return f"{progress.phase}: {progress.stage}"
     done = f"{progress.fraction:.0%}: step {progress.step}, {progress.psnr:.1f} dB"
     remaining = f", {progress.eta_seconds:.0f} s left" if math.isfinite(progress.eta_seconds) else ""
     return f"{progress.stage}, {done}{remaining}"

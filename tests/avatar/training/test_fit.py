@@ -23,7 +23,7 @@ from avatar.model.avatar import Avatar
 from avatar.refine.options import RefineOptions
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
-from avatar.training.progress import TrainProgress
+from avatar.training.progress import FINISHING, PREPARING, TrainProgress
 from avatar.training.result import TrainResult
 from tests.support.stop_after import StopAfter
 from tests.support.tiny import tiny_capture
@@ -132,14 +132,28 @@ def test_training_expressions_stay_the_trackers_by_default(tiny: Capture, refini
 def test_progress_names_the_stage(tiny: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = count()
     monkeypatch.setattr("avatar.training.fit.time.perf_counter", lambda: float(next(ticks)))
-    stages = []
-    fit(tiny, load_head(), replace(REFINING, steps=8), progress=lambda state: stages.append(state.stage))
+    seen: list[TrainProgress] = []
+    fit(tiny, load_head(), replace(REFINING, steps=8), progress=seen.append)
+    stages = [state.stage for state in seen if state.phase == "training"]
     assert [stage for stage, _ in groupby(stages, lambda stage: stage.split()[0])] == [
         "training",
         "refining",
         "training",
     ]
     assert "refining 8 of 20" in stages
+    assert [state.stage for state in seen if state.phase == "preparing"] == list(PREPARING)
+    assert [state.stage for state in seen if state.phase == "finishing"] == list(FINISHING)
+    assert [phase for phase, _ in groupby(state.phase for state in seen)] == ["preparing", "training", "finishing"]
+    assert all(math.isfinite(state.eta_seconds) for state in seen if state.phase == "training")
+    for _, states in groupby(seen, lambda state: state.phase):
+        work = [state.work for state in states]
+        assert work == sorted(work) and work[0] >= 0 and work[-1] <= 1
+
+
+def test_progress_does_not_change_the_result(tiny: Capture, refining: TrainResult) -> None:
+    seen: list[TrainProgress] = []
+    assert same(fit(tiny, load_head(), REFINING, progress=seen.append).avatar, refining.avatar)
+    assert seen
 
 
 def test_a_checkpoint_of_another_run_is_refused(tiny: Capture, tmp_path: Path) -> None:
@@ -157,6 +171,7 @@ def test_a_checkpoint_of_another_run_is_refused(tiny: Capture, tmp_path: Path) -
 def test_progress_reports_psnr_eta_and_a_preview(tiny: Capture) -> None:
     seen: list[TrainProgress] = []
     fit(tiny, load_head(), CONFIG, progress=seen.append)
+    seen = [state for state in seen if state.phase == "training"]
     assert seen and math.isfinite(seen[0].psnr) and seen[0].eta_seconds >= 0
     assert seen[0].preview is not None and seen[0].preview.shape == (64, 128, 3)
 
