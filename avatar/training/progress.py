@@ -72,12 +72,17 @@ class Schedule:
 class Work:
     """Position in the work of a run, near linear in time: steps at half size take less, and a refinement counts too."""
 
-    def __init__(self, trainer: Trainer, clock: Schedule) -> None:
-        self._trainer, self._clock, self._config = trainer, clock, trainer.config
-        coarse = 0.0 if trainer.coarse is None else self._config.coarse_share
-        self._coarse_steps = coarse * self._config.steps
+    def __init__(self, clock: Schedule, states: int, *, coarse: bool) -> None:
+        """
+        Args:
+            clock: the schedule.
+            states: number of time steps that a refinement refines.
+            coarse: whether there are steps at half size.
+        """
+        self._clock, self._config = clock, clock.config
+        self._coarse_steps = self._config.coarse_share * self._config.steps if coarse else 0.0
         self._passes = 0 if self._config.refine_at >= 1 else 2 if self._config.refine.training_expressions else 1
-        self._refining = REFINED_STATE * len(trainer.full.states) * self._passes
+        self._refining = REFINED_STATE * states * self._passes
         self._refined = 0.0  # of the passes over all time steps
 
     def refining(self, done: int, total: int) -> None:
@@ -86,10 +91,13 @@ class Work:
         passes = math.floor(self._refined) + (part < self._refined % 1)
         self._refined = min(passes + part, float(self._passes))
 
+    def end_refining(self) -> None:
+        """The refinement is done, or left out."""
+        self._refined = float(self._passes)
+
     def fraction(self, steps: int) -> float:
         """Position after `steps` steps, 0..1."""
-        over = self._trainer.refinement is not None or bool(self._trainer.refinement_skipped)
-        refined = 1.0 if over else self._refined / max(1, self._passes)
+        refined = self._refined / max(1, self._passes)
         total = self._steps(self._config.steps) + self._refining
         by_steps = (self._steps(steps) + self._refining * refined) / total
         by_clock = self._clock.spent() / self._config.max_seconds if self._config.max_seconds else 0.0
@@ -133,7 +141,8 @@ class ProgressReporter:
     def __init__(self, trainer: Trainer, clock: Schedule, progress: Callable[[TrainProgress], None] | None) -> None:
         self.trainer, self.clock, self.progress = trainer, clock, progress
         self.last = self.last_preview = time.perf_counter() - PREVIEW_SECONDS
-        self._work, self._model = Work(trainer, clock), TimeLeft(time.perf_counter())
+        self._work = Work(clock, len(trainer.full.states), coarse=trainer.coarse is not None)
+        self._model = TimeLeft(time.perf_counter())
 
     def report(self, loss: float, fraction: float) -> None:
         """Report a step with its `loss` at the position `fraction` of the schedule, if a report is due."""
@@ -143,6 +152,8 @@ class ProgressReporter:
         preview = None
         if now - self.last_preview >= PREVIEW_SECONDS:
             preview, self.last_preview = self.trainer.preview(), now
+        if self.trainer.refinement is not None or self.trainer.refinement_skipped:
+            self._work.end_refining()
         self._send(now, fraction, loss, "training", preview)
 
     def refining(self, done: int, total: int) -> None:
