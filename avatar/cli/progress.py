@@ -115,7 +115,7 @@ def stage(title: str) -> Iterator[Update]:
     """
     start = time.monotonic()
     if _display == "quiet":
-        yield lambda fraction, text="": None
+        yield _show_nothing
     elif _display == "json":
         with _json_lines(title) as update:
             yield update
@@ -123,6 +123,10 @@ def stage(title: str) -> Iterator[Update]:
         with _bar(title) if sys.stderr.isatty() else _lines(title) as update:
             yield update
         say(f"{title}: done in {time.monotonic() - start:.1f} s")
+
+
+def _show_nothing(fraction: float, text: str = "") -> None:
+    """The update of a stage that is not shown."""
 
 
 @contextlib.contextmanager

@@ -124,19 +124,16 @@ def train_capture(
     Raises:
         HeadsplatError: the outputs cannot be written; names the folder in which they are kept instead.
     """
-    from avatar.training.checkpoints import unfinished
-
     preview = _Preview(outputs.preview)
     _say_smaller(capture, settings.size)
 
     def progress(state: TrainProgress) -> None:
-        _show(state, update, preview)
-        if snapshots is not None:
-            snapshots.report(state)
+        _show(state, update, preview, snapshots)
 
     with stopped_by_interrupt(STOPPING) if stop is None else nullcontext(stop) as stopped, stages() as update:
         update("preparing", 0.0, "loading libraries")
         from avatar.data.capture_head import head_of
+        from avatar.training.checkpoints import unfinished
         from avatar.training.fit import fit
 
         result = fit(
@@ -275,7 +272,12 @@ def _reason(path: Path, error: Exception) -> str:
     return str(error if isinstance(error, HeadsplatError) else write_error(path, error))
 
 
-def _show(state: TrainProgress, update: Callable[[str, float, str], None], preview: _Preview) -> None:
+def _show(
+    state: TrainProgress,
+    update: Callable[[str, float, str], None],
+    preview: _Preview,
+    snapshots: SnapshotBuffer | None,
+) -> None:
     if state.phase != "training":
         text = state.stage
     elif state.stage != "training":
@@ -285,3 +287,5 @@ def _show(state: TrainProgress, update: Callable[[str, float, str], None], previ
     update(state.phase, state.work, text)
     if state.preview is not None:
         preview.write(state.preview)
+    if snapshots is not None:
+        snapshots.report(state)

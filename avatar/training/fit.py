@@ -21,6 +21,7 @@ from avatar.model.appearance import Appearances
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
 from avatar.ops.devices import chosen_device
+from avatar.refine.clip import ClipFit
 from avatar.refine.corrected_pose import learn_pose_corrector
 from avatar.refine.measured_torso import learn_torso_regression
 from avatar.refine.track import RefinedTrack
@@ -217,11 +218,16 @@ def _finish(
     finish_light(avatar)
     if found is None:
         return None
+    report("correcting torso and pose")
+    return _learn_corrections(trainer, avatar, capture, found)
+
+
+def _learn_corrections(trainer: Trainer, avatar: Avatar, capture: Capture, found: ClipFit) -> RefinedTrack:
+    """Learn the corrections of torso and pose from the refined states `found`, on the host; returns their track."""
     states, tracked, flagged = found.states, trainer.tracked, found.flagged
     if trainer.looks is not None:  # corrections are for the first recording
         rows = torch.arange(part_of(trainer.full, 0)[1].stop)
         states, tracked, flagged = states[rows], tracked[rows], flagged[rows]
-    report("correcting torso and pose")
     learn_torso_regression(avatar, capture, states, flagged)
     learn_pose_corrector(avatar, capture, tracked, states, flagged)
     return RefinedTrack.of(capture, capture.train_indices, states, flagged, avatar.head)
