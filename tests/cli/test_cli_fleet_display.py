@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from rich.console import Console
 
 from avatar.cli.fleet_display import FleetDisplay, summary
 from avatar.cli.fleet_run import write_table
+from avatar.cli.progress import choose_display
 from avatar.fleet.jobs import Needs, Outcome
 from avatar.fleet.rows import FleetSetup
 from avatar.fleet.runner import Event, Runner
@@ -54,6 +56,25 @@ def test_the_state_counts_rows_and_jobs(runner: Runner) -> None:
     runner.finished, runner.skipped, runner.failed = ["a"], ["x", "y"], {"z": "why"}
     state = "training: 3 of 10 rows, 1 failed, 1 job running or queued, about 0:00 left"
     assert display._status(display._start + 60.0) == state
+
+
+@pytest.mark.parametrize("form", ["json", "quiet"])
+def test_json_and_quiet_leave_only_what_went_wrong(
+    runner: Runner, capsys: pytest.CaptureFixture[str], form: Literal["json", "quiet"]
+) -> None:
+    choose_display(form)
+    try:
+        with FleetDisplay("training", 2) as display:
+            display.runner = runner
+            display.show(Event("start", "a", "train/a"))
+            display.show(Event("done", "a", "train/a", outcome=OUTCOME))
+            display.show(Event("failed", "b", "train/b", "no face"))
+    finally:
+        choose_display("auto")
+    objects = [line for line in capsys.readouterr().err.splitlines() if line != "b: failed: no face"]
+    found = [json.loads(line) for line in objects]
+    assert [each["fraction"] for each in found] == ([0.0, 1.0] if form == "json" else [])
+    assert all(each["stage"] == "training" for each in found)
 
 
 def test_a_terminal_shows_a_few_of_many_jobs(runner: Runner) -> None:
