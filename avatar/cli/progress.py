@@ -24,6 +24,7 @@ Display = Literal["auto", "json", "quiet"]
 
 PLAIN_INTERVAL = 10.0  # seconds between two lines of one stage
 JSON_INTERVAL = 1.0  # seconds between two JSON objects
+MODEL_INTERVAL = 1.0  # seconds, at most, between two looks at the processor time of this process
 BAR_INTERVAL = 0.25  # seconds between two changes of the line on a terminal
 
 _display: Display = "auto"
@@ -103,8 +104,12 @@ class Stage:
             thread.join()
 
     def _show_states(self) -> None:
-        while not self._ended.wait(self._interval):
-            self._display(self.state())
+        tick, shown = min(self._interval, MODEL_INTERVAL), time.monotonic()
+        while not self._ended.wait(tick):
+            state, now = self.state(), time.monotonic()
+            if now - shown >= self._interval - tick / 2:
+                self._display(state)
+                shown = now
 
 
 @contextlib.contextmanager

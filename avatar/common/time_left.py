@@ -16,6 +16,7 @@ FIRST = 2.0  # seconds of work before the first estimate
 _SPACING = 0.25  # seconds between two samples
 #: Busy below these shares of the usual rate, and until above the larger one.
 _SLOW = (0.5, 0.7)
+_LEAST = 1e-9  # growth of the fraction that counts
 _USUAL = 600  # seconds from which the usual rate is taken
 #: Processor seconds per second above which a process computes, and the share of the usual below which others compute.
 _COMPUTES, _TAKEN = 0.5, 0.75
@@ -53,7 +54,7 @@ class TimeLeft:
         The first one in the first seconds may have been finished before: the rate counts from there.
         """
         points = self._points
-        if not fraction > points[-1][1]:
+        if not fraction > points[-1][1] + _LEAST:
             return
         if points[-1][1] == 0 and now - self._start < FIRST:
             points.clear()

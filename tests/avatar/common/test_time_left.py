@@ -98,6 +98,8 @@ def test_nothing_is_known_before_the_first_progress_and_nothing_is_left_after_th
     model.report(160.0, 0.5)
     model.report(161.0, 0.4)  # ignored
     assert model.estimate(161.0).seconds_left == pytest.approx(60, abs=2)
+    model.report(161.5, 0.5 + 1e-300)  # does not count
+    assert model.estimate(161.5).seconds_left == pytest.approx(60, abs=2)
     model.report(162.0, 1.0)
     assert model.estimate(170.0) == Estimate(0.0, False)
 
