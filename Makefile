@@ -29,6 +29,8 @@ TORCH ?= torch==2.13.0
 ifeq ($(OS)$(shell uname -s)$(shell command -v nvidia-smi),Linux)
 TORCH_INDEX ?= --extra-index-url https://download.pytorch.org/whl/cpu --retries 1
 TORCH_LOCK := torch-cpu.lock
+# The CPU build of PyTorch cannot use the CUDA kernels: they are compiled for the tests only, where there is a compiler.
+WITHOUT_CUDA := HEADSPLAT_CUDA=$${HEADSPLAT_CUDA:-OFF}
 else
 TORCH_LOCK := torch.lock
 endif
@@ -127,11 +129,11 @@ $(STAMP): $(VENV)/.created $(SOURCES)
 ifneq ($(LOCK),)
 	$(PY) -m pip install $(FAST) --no-deps --require-hashes $(TORCH_INDEX) --requirement $(LOCK)/$(TORCH_LOCK)
 	$(PY) -m pip install $(FAST) --no-deps --require-hashes --requirement $(LOCK)/packages.lock
-	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(WITHOUT_CUDA) $(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 else
 	$(PY) -m pip install --quiet --no-deps $(TORCH_INDEX) "$(TORCH)"
 	$(PY) -m pip install --quiet "scikit-build-core>=0.10" "nanobind>=2.4" "cmake>=3.20" ninja
-	$(PY) -m pip install --quiet --no-build-isolation --editable .
+	$(WITHOUT_CUDA) $(PY) -m pip install --quiet --no-build-isolation --editable .
 endif
 	@touch $@
 
@@ -142,6 +144,7 @@ else
 	$(PY) -c '$(EXTRA)' dev > $@.txt
 	$(PY) -m pip install --quiet --requirement $@.txt
 endif
+	$(if $(WITHOUT_CUDA),$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .)
 	@touch $@
 
 # Needs a network: PyPI and, for the hashes of the CPU build of PyTorch, PyTorch's own index.
