@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections import deque
 from collections.abc import Iterable
@@ -44,7 +45,7 @@ class TimeLeft:
         self._points = deque([(start, 0.0)])  # time, fraction: where the fraction has grown
         self._processor: deque[tuple[float, float]] = deque()  # time, processor seconds
         self._usual: deque[tuple[float, float | None]] = deque(maxlen=_USUAL)  # rates and processor shares, each second
-        self._next_usual = start + FIRST
+        self._next_usual = start
         self._shown: deque[tuple[float, float]] = deque()  # time, estimate: those to agree with
         self._busy = False
 
@@ -104,8 +105,10 @@ class TimeLeft:
             self._next_usual = now + 1
         if rate >= _SLOW[self._busy] * _usual(rates for rates, _ in self._usual):
             return False
-        usual = _usual(shares for _, shares in self._usual if shares is not None)
-        return share is None or usual < _COMPUTES or share < _TAKEN * usual
+        if share is None:
+            return True
+        usual = _usual([each for _, each in self._usual if each is not None] or [share])
+        return usual < _COMPUTES or share < _TAKEN * usual
 
     def _bounded(self, now: float, seconds: float) -> float:
         shown = self._shown
@@ -121,6 +124,5 @@ class TimeLeft:
 
 
 def _usual(values: Iterable[float]) -> float:
-    """The upper quartile: what `values` are while nothing else runs, even if that is a part of the time; 0 of none."""
-    ordered = sorted(values)
-    return ordered[3 * len(ordered) // 4] if ordered else 0.0
+    """The third largest, or the least of fewer: what `values` are while nothing else runs, rare as that may be."""
+    return heapq.nlargest(3, values)[-1]

@@ -17,6 +17,7 @@ from avatar import cli
 from avatar.cli import progress
 from avatar.cli.info import InfoCommand
 from avatar.cli.progress import State, choose_display, display_of_process, say, stage
+from avatar.data.capture_folder import Capture
 
 ROOT = Path(__file__).parents[2]
 FIELDS = ["stage", "fraction", "seconds_left", "text", "busy"]
@@ -160,3 +161,21 @@ def test_a_terminal_shows_one_line_with_the_time_left() -> None:
     assert process.wait() == 0
     text = printed.decode("utf-8")
     assert " s left, " in text and "[of] 300" in text and "mattes: done in " in text
+
+
+def test_train_shows_its_phases_as_json_or_not_at_all(
+    tiny: Capture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fast.toml").write_text("steps = 4\ngaussians = 200\nbases = 2\nlayer = false\n")
+    arguments = ["train", str(tiny.root), "--config", str(tmp_path / "fast.toml"), "--size", "32"]
+    assert cli.main([*arguments, "-o", str(tmp_path / "a.avatar"), "--progress", "json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert list(dict.fromkeys(each["stage"] for each in found)) == ["preparing", "training", "finishing"]
+    for name in ("preparing", "training", "finishing"):
+        fractions = [each["fraction"] for each in found if each["stage"] == name]
+        assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    assert cli.main([*arguments, "-o", str(tmp_path / "b.avatar"), "--quiet"]) == 0
+    printed = capsys.readouterr()
+    assert "4 steps" in printed.out
+    assert not any(word in printed.err for word in ("preparing", "training:", "finishing", "{"))
+    assert (tmp_path / "a.avatar").read_bytes() == (tmp_path / "b.avatar").read_bytes()

@@ -64,6 +64,16 @@ def test_work_slowed_five_times_by_others_is_busy_and_its_estimate_follows(proce
     assert by_time[90.0].seconds_left == pytest.approx((1 - 0.58) / 0.01, rel=0.05)
 
 
+def test_a_machine_that_is_busy_from_early_on_is_called_so_all_the_time() -> None:
+    def slow(now: float) -> bool:
+        return 5 < now <= 65
+
+    found = estimates(work(lambda now: 0.002 if slow(now) else 0.01, lambda now: 0.4 if slow(now) else 2.0, 100))
+    check_agreement(found)
+    assert all(each.busy for now, each in found if 12 < now <= 65)
+    assert not any(each.busy for now, each in found if now > 73)
+
+
 def test_work_that_is_slower_by_itself_is_not_called_busy_and_doubles_step_by_step() -> None:
     found = estimates(work(lambda now: 0.02 if now <= 20 else 0.002, lambda now: 2.0, 80))
     assert not any(each.busy for _, each in found)
