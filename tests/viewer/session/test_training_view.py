@@ -175,3 +175,9 @@ def test_the_window_is_closed_when_the_training_has_ended_without_a_result(train
     trained.ended = True
     trained.advance()
     assert trained.session.closing
+
+
+def test_before_and_after_the_steps_the_text_names_the_part() -> None:
+    nan = float("nan")
+    state = TrainProgress(0, 0.0, 0.0, nan, nan, nan, "decoding frames", None, 0.0, "preparing")
+    assert progress_text(state) == "preparing: decoding frames"
