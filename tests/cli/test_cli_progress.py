@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import subprocess
 import sys
 import time
@@ -146,7 +145,7 @@ def test_a_terminal_shows_one_line_with_the_time_left() -> None:
         "        update(step / 300, f'{step} [of] 300')\n"
         "        time.sleep(0.1)\n"
     )
-    master, terminal = pty.openpty()
+    master, terminal = pytest.importorskip("pty").openpty()  # of POSIX
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120"}
     process = subprocess.Popen([sys.executable, "-c", code], stderr=terminal, cwd=ROOT, env=environment)
     os.close(terminal)

@@ -63,6 +63,15 @@ def test_a_state_has_the_same_scores_in_any_company(trained: Trained) -> None:
     assert np.array_equal(some, every[[9, 2]])
 
 
+def test_outlines_are_reused_with_equal_scores(trained: Trained) -> None:
+    few, rows = first(trained.frames, 3), torch.arange(3)
+    moved = with_mouth_open(trained, few.states)
+    judge = RegionJudge(trained.avatar, few, few.states)
+    judge.scores(few.states, rows)
+    fresh = RegionJudge(trained.avatar, few, few.states)
+    assert np.array_equal(judge.scores(moved, rows), fresh.scores(moved, rows))
+
+
 def psnr_of(trained: Trained, frames: TrainingFrames, states: HeadStates) -> float:
     """PSNR over all pixels of all images."""
     shown = replace(frames, states=states)

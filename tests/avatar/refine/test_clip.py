@@ -85,6 +85,23 @@ def test_keep_mean_keeps_the_trackers_frame_of_reference(trained: Trained, poses
     assert mean_turn(refine_clip(trained.avatar, start, poses_only), start) > 1.5
 
 
+@pytest.mark.parametrize("keep_mean", [True, False])
+def test_chunks_in_several_threads_give_the_same_bits(
+    trained: Trained, options: RefineOptions, monkeypatch: pytest.MonkeyPatch, keep_mean: bool
+) -> None:
+    few = first(trained.frames, 19)  # three chunks
+    shaky = replace(few, states=wrong(few.states, 1.0))
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr("avatar.ops.kernel_threads", lambda count=threads: count)
+        found.append(refine_clip(trained.avatar, shaky, options, keep_mean=keep_mean))
+    alone, together = (fit.states for fit in found)
+    assert torch.equal(alone.params.expression, together.params.expression)
+    assert torch.equal(alone.rotation, together.rotation) and torch.equal(alone.translation, together.translation)
+    assert torch.equal(found[0].reverted, found[1].reverted) and found[0].cost == found[1].cost
+    assert not torch.equal(alone.params.expression, few.states.params.expression)
+
+
 def random_poses(count: int = 7, seed: int = 0) -> tuple[Poses, Poses]:
     """Random poses, and the same after motions with a mean."""
     source = torch.Generator().manual_seed(seed)
