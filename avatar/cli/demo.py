@@ -33,7 +33,7 @@ CLIP_FRAMES = 240  # of the video in the package
 #: Steps of the training: three quarters of the preset's, for a first look that is scored as well and comes sooner.
 STEPS = 3000
 #: Seconds of each stage, measured on two cores: for each frame of the video or each step, and the rest.
-DRAWING, CAPTURE, TRAINING, EVALUATION, FILMS = (0.12, 3.0), (0.06, 0.0), (0.0135, 13.0), (0.06, 0.0), (0.016, 0.0)
+DRAWING, CAPTURE, TRAINING, EVALUATION, FILMS = (0.12, 3.0), (0.06, 0.0), (0.0135, 13.0), (0.075, 0.0), (0.014, 0.0)
 #: All that the demo writes.
 FILES = (
     "phone.mp4", "capture", "demo.avatar", "demo.toml", "demo.report.json", "demo.preview.png", "demo.checkpoint",
