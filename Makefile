@@ -145,7 +145,7 @@ else
 	$(PY) -m pip install --quiet --requirement $@.txt
 endif
 	$(if $(WITHOUT_CUDA),$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .)
-	@touch $@
+	@touch $(STAMP) $@  # the build writes files that count as sources
 
 # Needs a network: PyPI and, for the hashes of the CPU build of PyTorch, PyTorch's own index.
 lock: $(VENV)/.created
