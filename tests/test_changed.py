@@ -15,7 +15,8 @@ EVERY = sorted(_test_files().values())
         ("avatar/export/ply.py", "tests/avatar/export/test_ply.py"),  # imported
         ("avatar/common/files.py", "tests/avatar/export/test_ply.py"),  # through others
         ("avatar/training/fit.py", "tests/avatar/rendering/test_cameras.py"),  # by the fixture `tiny_avatar`
-        ("avatar/facs/table.toml", "tests/avatar/facs/test_units.py"),  # a file beside the module that reads it
+        # a file beside the module that reads it
+        ("avatar/performance/facs/table.toml", "tests/avatar/performance/facs/test_units.py"),
         ("viewer/web/src/page.js", "tests/system/web/test_controls.py"),
         ("cuda_ext/cpu/raster.cpp", "tests/avatar/ops/test_splat.py"),
         ("tests/support/parallel_training.py", "tests/system/processes/test_parallel.py"),

@@ -29,8 +29,8 @@ class BlendCommand:
 
     def run(self) -> int:
         """Write the avatar; returns the exit code."""
+        from avatar.editing.blend import blend_avatars, blended_extras
         from avatar.model.avatar_file import read_avatar, save_avatar
-        from avatar.model.blend import blend_avatars, blended_extras
 
         output = Output(self.out, suffixes=(".avatar",))
         with reserved([output], (self.first, self.second), overwrite=self.overwrite):

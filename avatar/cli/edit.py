@@ -13,7 +13,7 @@ from avatar.cli.outputs import Output, reserved
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
-    from avatar.model.edits import Edits
+    from avatar.editing.edits import Edits
 
 HairColor = Annotated[str | None, arg(metavar="NAME|R,G,B")]
 StyleName = Annotated[str | None, arg(metavar="NAME|FILE")]
@@ -60,10 +60,10 @@ class EditCommand:
 
     def run(self) -> int:
         """Write the avatar; returns the exit code."""
+        from avatar.editing.edit import edited_extras
+        from avatar.editing.edits import with_edits
+        from avatar.editing.style import write_style
         from avatar.model.avatar_file import read_avatar, save_avatar
-        from avatar.model.edit import edited_extras
-        from avatar.model.edits import with_edits
-        from avatar.model.style import write_style
 
         if self.uv_template:
             return self._template()
@@ -90,12 +90,12 @@ class EditCommand:
 
     def _edits(self) -> Edits:
         """All that the options ask for; raises HeadsplatError where that is nothing, or a file is wrong."""
+        from avatar.editing.edit import Edit
+        from avatar.editing.edits import Edits, Lender
+        from avatar.editing.layers import parse_layers
+        from avatar.editing.paint_file import read_canvas
+        from avatar.editing.style import Style, combined, read_style
         from avatar.model.avatar_file import read_avatar
-        from avatar.model.edit import Edit
-        from avatar.model.edit_layers import parse_layers
-        from avatar.model.edits import Edits, Lender
-        from avatar.model.paint_file import read_canvas
-        from avatar.model.style import Style, combined, read_style
 
         edit = Edit(self.hair, self.brows, self.eyes, self.skin, self.beard, self.amount)
         given = (self.paint, self.hide, self.hair_from, self.glasses_from, self.style)
@@ -122,9 +122,9 @@ class EditCommand:
 
         from avatar.common.files import atomic_path
         from avatar.common.image_io import write_image
+        from avatar.editing.surface_map import SIZE, SurfaceMap
         from avatar.export.texture import texture
         from avatar.model.avatar_file import load_avatar
-        from avatar.model.surface_map import SIZE, SurfaceMap
 
         with reserved([Output(self.out, suffixes=(".png",))], (self.avatar,), overwrite=self.overwrite):
             avatar = load_avatar(self.avatar)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from avatar.evaluation.landmarks import Landmarker
     from avatar.evaluation.report import Report
     from avatar.model.avatar import Avatar
+    from avatar.performance.speech.phones import Speech
     from avatar.refine.options import RefineOptions
     from avatar.refine.track import RefinedTrack
-    from avatar.speech.phones import Speech
 
 DEFAULT_SIZE = 256  # pixels, for avatars whose header has no settings
 
@@ -187,7 +187,7 @@ def _with_lip_sync(
     rasterizer: Rasterizer,
 ) -> Report:
     """The report with the lip sync to `speech`: name of the sound, and what is said in it."""
-    from avatar.evaluation.speaking_frames import measure_capture
+    from avatar.performance.speech.speaking_frames import measure_capture
 
     name, said = speech
     with stage("lip sync") as update:
@@ -291,7 +291,7 @@ def heard(capture: Capture, sound: Path | None, text: str | None) -> tuple[str, 
         if text is not None:
             raise HeadsplatError("--text is what is said in a sound; give the video or its sound with --sound FILE")
         return None
-    from avatar.speech.listen import listen
+    from avatar.performance.speech.listen import listen
 
     return shown(sound.name), listen(sound, text, log=say)
 

@@ -13,7 +13,7 @@ from avatar.data.capture_metadata import METADATA_FILE
 
 if TYPE_CHECKING:
     from avatar.driving.motion_source import MotionSource
-    from avatar.mixing.sources import Loaders
+    from avatar.performance.mixing.sources import Loaders
     from avatar.types import Motion
 
 
@@ -37,7 +37,7 @@ def load_source(path: Path, head: str | None = None, fps: float | None = None) -
 
     if path.suffix.lower() != ".toml" or path.is_dir():
         return load_motion_source(path, head, fps, log=say)
-    from avatar.mixing.stack import mix_file
+    from avatar.performance.mixing.stack import mix_file
 
     mixed = mix_file(path, loaders(), fps)
     say(f"{path.name}: mixed\n{mixed.report.to_text()}")
@@ -46,7 +46,7 @@ def load_source(path: Path, head: str | None = None, fps: float | None = None) -
 
 def loaders() -> Loaders:
     """How the layers of a stack are read."""
-    from avatar.mixing.sources import Loaders
+    from avatar.performance.mixing.sources import Loaders
 
     return Loaders(_motion, _photo, _speech, _emotion)
 
@@ -79,7 +79,7 @@ def _photo(path: Path) -> Mapping[str, float]:
 def _speech(path: Path, text: str | None, seed: int) -> Motion:
     """The motion of a face that speaks a sound."""
     from avatar.cli.speech_options import SpeechOptions
-    from avatar.speech.speaking import DEFAULT_FPS
+    from avatar.performance.speech.speaking import DEFAULT_FPS
 
     options = SpeechOptions(text=text, seed=seed)
     options.check(path)
@@ -88,8 +88,8 @@ def _speech(path: Path, text: str | None, seed: int) -> Motion:
 
 def _emotion(text: str) -> Mapping[str, float]:
     """The face that words describe."""
-    from avatar.facs.phrases import face_of_text
-    from avatar.facs.units import to_weights
     from avatar.head.arkit import ARKIT_52
+    from avatar.performance.facs.phrases import face_of_text
+    from avatar.performance.facs.units import to_weights
 
     return dict(zip(ARKIT_52, to_weights(face_of_text(text).units[None])[0].tolist(), strict=True))

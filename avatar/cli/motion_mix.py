@@ -17,7 +17,7 @@ from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
-    from avatar.mixing.stack_file import LayerSpec, StackSpec
+    from avatar.performance.mixing.stack_file import LayerSpec, StackSpec
 
 _WORDS = "WORDS"
 #: Seconds over which the mouth of the base and that of a speech that is shorter change over.
@@ -73,8 +73,8 @@ class MotionMix:
 
     def _mix(self, spec: StackSpec) -> int:
         from avatar.cli.mix_sources import loaders
-        from avatar.mixing.stack import mix_of_file
         from avatar.motion import write_motion
+        from avatar.performance.mixing.stack import mix_of_file
 
         mixed = mix_of_file(spec, self.base, loaders())
         missing = write_motion(self.out, mixed.motion)
@@ -87,9 +87,9 @@ class MotionMix:
     def _spec(self) -> StackSpec:
         """The stack of the command line."""
         from avatar.common.toml_config import read_toml
-        from avatar.mixing.amplify import MAX_FACTOR
-        from avatar.mixing.keyframes import is_keyframes
-        from avatar.mixing.stack_file import MAX_BYTES, LayerSpec, StackSpec, check_factors, stack_of
+        from avatar.performance.mixing.amplify import MAX_FACTOR
+        from avatar.performance.mixing.keyframes import is_keyframes
+        from avatar.performance.mixing.stack_file import MAX_BYTES, LayerSpec, StackSpec, check_factors, stack_of
 
         spec = StackSpec((LayerSpec(str(self.base.absolute()), name=self.base.name),))
         if self.base.suffix.lower() == ".toml" and not self.base.is_dir():
@@ -108,7 +108,7 @@ class MotionMix:
 
     def _layers(self) -> list[LayerSpec]:
         """The layers on top."""
-        from avatar.mixing.stack_file import LayerSpec
+        from avatar.performance.mixing.stack_file import LayerSpec
 
         layers = []
         if self.speech is not None:

@@ -18,9 +18,9 @@ from avatar.common.frame_rate import MAX_FPS
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
-    from avatar.facs.table import FacsTable
-    from avatar.readout.report import TakeReport
-    from avatar.readout.take import Loudness
+    from avatar.performance.facs.table import FacsTable
+    from avatar.performance.readout.report import TakeReport
+    from avatar.performance.readout.take import Loudness
     from avatar.types import Motion
 
 #: Files that are read as motions; any other file is a video.
@@ -63,7 +63,7 @@ class MotionReport:
 
     def run(self) -> int:
         """Read and report; returns the exit code."""
-        from avatar.facs.table import FacsTable
+        from avatar.performance.facs.table import FacsTable
 
         outputs = [Output(path, suffixes=(".json", ".txt", ".csv")) for path in self.out]
         with reserved(outputs, (self.file, self.table, self.motion_head), overwrite=self.overwrite):
@@ -80,8 +80,8 @@ class MotionReport:
         return 0
 
     def _report(self, table: FacsTable) -> TakeReport:
-        from avatar.readout.report import TakeReport
-        from avatar.readout.take import ReadOptions, read_take
+        from avatar.performance.readout.report import TakeReport
+        from avatar.performance.readout.take import ReadOptions, read_take
 
         with ExitStack() as stack:
             motion, loudness, tracked = self._motion(stack)
@@ -97,7 +97,7 @@ class MotionReport:
 
         path, loudness = self.file, None
         if path.is_file() and path.suffix.lower() not in _MOTIONS:
-            from avatar.readout.sound import read_loudness
+            from avatar.performance.readout.sound import read_loudness
 
             say(CONSENT)
             loudness = read_loudness(path)

@@ -10,7 +10,7 @@ from avatar.cli.recording import Recording, sample_of
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
-    from avatar.driving.live import AvatarPose, Sample
+    from avatar.driving.live.samples import AvatarPose, Sample
     from viewer.outputs.outlets import RenderedFrame
 
 #: Seconds; the window renders nothing while nothing changes, and a motion must not interpolate over that time.

@@ -18,10 +18,10 @@ from avatar.errors import HeadsplatError
 if TYPE_CHECKING:
     import numpy as np
 
-    from avatar.driving.live import Sample
+    from avatar.driving.live.recorder import RecorderStats
+    from avatar.driving.live.samples import Sample
     from avatar.model.avatar import Avatar
     from avatar.types import HeadParams
-    from capture.live.recorder import RecorderStats
     from viewer.outputs.video_recorder import VideoStats
 
 T = TypeVar("T")
@@ -183,7 +183,7 @@ class _Files:
     """The motions and videos of one recording."""
 
     def __init__(self, paths: tuple[Path, ...], overwrite: bool) -> None:
-        from capture.live.recorder import MotionRecorder
+        from avatar.driving.live.recorder import MotionRecorder
         from viewer.outputs.video_recorder import VideoRecorder
 
         motions = [path for path in paths if _has_suffix(path, _MOTIONS)]
@@ -361,7 +361,7 @@ def sample_of(avatar: Avatar, params: HeadParams, time: float) -> Sample:
     Returns:
         The sample, of confidence 1.
     """
-    from avatar.driving.live import Sample
+    from avatar.driving.live.samples import Sample
     from avatar.driving.trained_range import pivot_position
     from avatar.geometry.rotations import axis_angle_to_matrix
     from avatar.motion.files.names import ARKIT

@@ -15,7 +15,7 @@ from avatar.cli.progress import say
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
-    from avatar.speech.phones import Speech
+    from avatar.performance.speech.phones import Speech
     from avatar.types import Motion
 
 #: A text of four hours of fast speech has 300 kB.
@@ -84,10 +84,10 @@ class SpeechOptions:
             log: receives messages.
         """
         from avatar.driving.motion_source import load_motion_source
-        from avatar.speech.listen import listen
-        from avatar.speech.speaking import SpeakOptions, speak
-        from avatar.speech.style import SpeakingStyle
-        from avatar.speech.visemes import VisemeTable
+        from avatar.performance.speech.listen import listen
+        from avatar.performance.speech.speaking import SpeakOptions, speak
+        from avatar.performance.speech.style import SpeakingStyle
+        from avatar.performance.speech.visemes import VisemeTable
 
         visemes = VisemeTable.load(self.visemes)
         style = None
@@ -123,7 +123,7 @@ class SpeechOptions:
 def speech_summary(speech: Speech, motion: Motion, fps: float) -> str:
     """One line: how long, how many phones, words and closures, and the frames."""
     from avatar.common.jsonable import counted
-    from avatar.speech.phones import BILABIALS, SILENCE
+    from avatar.performance.speech.phones import BILABIALS, SILENCE
 
     spoken = [phone for phone in speech.phones if phone.name != SILENCE]
     closures = sum(phone.name in BILABIALS for phone in spoken)

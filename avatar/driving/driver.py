@@ -20,7 +20,7 @@ from avatar.geometry.rotations import mean_rotation
 from avatar.head.arkit import is_mode
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
-from avatar.model.neutral import resting_expression
+from avatar.model.resting import resting_expression
 from avatar.motion.edit import head_rotation, interpolate_lost_frames
 from avatar.types import NECK, HeadParams, Motion
 

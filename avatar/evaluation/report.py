@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from avatar.evaluation.response import Response
-from avatar.evaluation.speaking_frames import LipSync
 
 #: Row -> its name in the Markdown table, and what it measures.
 ROWS = {
@@ -40,6 +39,46 @@ LPIPS_REMEDY = (
     "put an ONNX network, lpips_NAME.onnx, into the folder of the face models (`headsplat doctor` prints it), or "
     "`pip install 'headsplat[lpips]'` and give --lpips alex once"
 )
+
+
+@dataclass(frozen=True)
+class LipSyncRow:
+    """Lip sync of one mouth."""
+
+    frames: int  # with speech
+    offset_ms: float  # positive: the lips move later than the sound
+    correlation: float  # with the phones' opening, at the offset
+    correlation_in_place: float  # the same without a shift
+    correlation_loudness: float  # with the loudness, at its own best offset
+    closures: int  # m, b and p in the sound
+    closed: float  # fraction of these in which the mouth is shut within a frame; nan without any
+
+    def to_text(self) -> str:
+        """One sentence."""
+        shut = "" if not self.closures else f"; shut in {100 * self.closed:.0f} % of {self.closures} m, b, p"
+        return (
+            f"{self.offset_ms:+.0f} ms, correlation {self.correlation:.2f} with the phones "
+            f"({self.correlation_in_place:.2f} without a shift) and {self.correlation_loudness:.2f} with the "
+            f"loudness{shut}"
+        )
+
+
+@dataclass(frozen=True)
+class LipSync:
+    """Lip sync of the film and of the avatar; a row is None where its mouth does not show enough speech."""
+
+    sound: str  # name of the file
+    phones: str  # where the phones come from
+    film: LipSyncRow | None  # the true frames
+    avatar: LipSyncRow | None  # the frames rendered in the tracked poses and expressions
+
+    def to_text(self) -> str:
+        """One line for each mouth."""
+        rows = {"film": self.film, "avatar": self.avatar}
+        lines = [f"Lip sync to {self.sound} ({self.phones}):"]
+        for name, row in rows.items():
+            lines.append(f"- {name}: {row.to_text() if row else 'not measured, too few frames with speech'}.")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)

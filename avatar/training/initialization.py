@@ -16,7 +16,7 @@ from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes, Mode
 from avatar.model.mesh_layer import EYES, MOUTH, MeshLayer, has_parts, skin_vertices
-from avatar.model.neutral import resting_expression
+from avatar.model.resting import resting_expression
 from avatar.model.rig import Rig, TorsoMap
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch, stretching_vertices

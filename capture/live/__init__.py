@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from avatar.driving.live import AvatarPose, CameraPreview, Sample
-from capture.live.calibration import CalibrationOptions
+from avatar.driving.live.calibration import CalibrationOptions
+from avatar.driving.live.pipeline import LiveOptions, LivePipeline
+from avatar.driving.live.pose_source import CameraPoseSource, PoseSource
+from avatar.driving.live.presence import PresenceOptions
+from avatar.driving.live.samples import AvatarPose, CameraPreview, Sample
+from avatar.driving.live.smoothing import SmoothingOptions
 from capture.live.face_source import FaceSource
 from capture.live.open import open_pose_source
-from capture.live.pipeline import LiveOptions, LivePipeline
-from capture.live.pose_source import CameraPoseSource, PoseSource
-from capture.live.presence import PresenceOptions
-from capture.live.smoothing import SmoothingOptions
 
 __all__ = [
     "AvatarPose",

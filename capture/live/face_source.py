@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from avatar.driving.live import CameraPreview, Sample, SourceStats
+from avatar.driving.live.pose_source import LOST_AFTER
+from avatar.driving.live.samples import CameraPreview, Sample, SourceStats
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from capture.live.camera import CameraThread, Feed, LiveFrame
 from capture.live.face_tracker import FaceTracker
 from capture.live.identity import LearnOptions
 from capture.live.latest import Slot
-from capture.live.pose_source import LOST_AFTER
 from capture.options import FaceModels
 
 log = logging.getLogger(__name__)

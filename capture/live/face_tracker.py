@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from avatar.driving.live import Sample
+from avatar.driving.live.samples import Sample
 from avatar.head.model import HeadModel
 from avatar.motion.from_capture import space_of
 from avatar.types import JOINT_NAMES

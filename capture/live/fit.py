@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from avatar.geometry.numpy_rotations import log_rotation
 from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.model import HeadModel
 from avatar.types import JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
@@ -15,7 +16,6 @@ from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, eye_rotations
 from capture.tracker.indices import inter_ocular
 from capture.tracker.problem import FrameProblem, State
-from capture.tracker.rotation import log_rotation
 
 #: Reprojection error (fraction of the inter-ocular distance) beyond which a fit counts as failed.
 MAX_ERROR = 0.06

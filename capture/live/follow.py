@@ -10,8 +10,8 @@ import math
 
 import numpy as np
 
+from avatar.driving.live.one_euro import OneEuro
 from capture.faces.landmarks import Landmarks, Roi
-from capture.live.one_euro import OneEuro
 from capture.options import FaceModels
 from capture.stages.landmarks import FaceFollower
 

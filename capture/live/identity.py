@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from avatar.geometry.numpy_rotations import yaw_pitch
 from avatar.head.model import HeadModel
 from capture.live.camera import Lens
 from capture.live.fit import Fit, Fitter
@@ -16,7 +17,6 @@ from capture.tracker.clip import Observations, Person, TrackerOptions, fit_perso
 from capture.tracker.identity import IdentityOptions, choose_key_frames
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole
-from capture.tracker.rotation import yaw_pitch
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.driving.live import Sample, SourceStats
+from avatar.driving.live.samples import Sample, SourceStats
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.files.names import ARKIT
-from avatar.speech.idling import Idling
-from avatar.speech.live import LiveListener
-from avatar.speech.live_mouth import LiveMouth
+from avatar.performance.speech.idling import Idling
+from avatar.performance.speech.live import LiveListener
+from avatar.performance.speech.live_mouth import LiveMouth
 from avatar.types import JOINT_NAMES, ROOT
 from capture.live.sound_feed import SoundFeed
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avatar.driving.live.pose_source import PoseSource
 from avatar.errors import HeadsplatError
 from capture.live.camera import FileFeed, WebcamFeed
 from capture.live.microphone import MicrophoneSource
-from capture.live.pose_source import PoseSource
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.live.protocols.udp import LOOPBACK
 from capture.live.sound_feed import MicrophoneFeed, SoundFileFeed

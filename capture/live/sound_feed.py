@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
-from avatar.speech.features import RATE
-from avatar.speech.sound import sound_blocks
+from avatar.performance.speech.features import RATE
+from avatar.performance.speech.sound import sound_blocks
 
 log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from scipy.optimize import least_squares
 from scipy.sparse import csr_matrix, lil_matrix
 
 from avatar.errors import HeadsplatError
+from avatar.geometry.numpy_rotations import exp_rotation
 from avatar.geometry.rotations import mean_rotation
 from capture.multiview.rig import RigCamera, RigProblem, visibility
 from capture.multiview.track import TimeSteps, fit_rig_person, track_rig
@@ -26,7 +27,6 @@ from capture.tracker.frame import initial_state
 from capture.tracker.indices import FACE_COUNT, LEFT_CORNER, OVAL, RIGHT_CORNER, STABLE_LANDMARKS
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import FitOptions, Pinhole, State
-from capture.tracker.rotation import exp_rotation
 
 #: Maximum number of time steps in the adjustment; minimum number that two cameras must share.
 _MAX_STEPS, _MIN_SHARED = 32, 3

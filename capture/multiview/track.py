@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from avatar.geometry.numpy_rotations import yaw_pitch
 from capture.multiview.rig import CameraObservation, RigCamera, RigProblem
 from capture.tracker.frame import solve_frame
 from capture.tracker.gaze import eye_angles, smooth_angles
@@ -18,7 +19,6 @@ from capture.tracker.identity import IdentityOptions, choose_key_frames, shared_
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.linalg import apply_transpose, gram
 from capture.tracker.problem import POSE, FitOptions, State, add_expression_prior, at_active_limit
-from capture.tracker.rotation import yaw_pitch
 from capture.tracker.smooth import SmoothOptions, smooth_clip
 
 _LOST = 0.06

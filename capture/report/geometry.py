@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from avatar.data.capture_folder import Capture
+from avatar.geometry.numpy_rotations import yaw_pitch
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.model import HeadModel
 from avatar.types import LEFT_EYE, RIGHT_EYE, HeadParams
 from capture.tracker.indices import BROWS, EYES, FACE_COUNT, LIPS, NOSE, OVAL, inter_ocular
-from capture.tracker.rotation import yaw_pitch
 
 REGIONS = {"lips": LIPS, "eyes": EYES, "brows": BROWS, "nose": NOSE, "oval": OVAL}
 _CHUNK = 64

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
-from avatar.model.human_colors import DARKEST, HAIR, IRIS, LIGHTEST
+from avatar.head.human_colors import DARKEST, HAIR, IRIS, LIGHTEST
 from capture.synthetic.appearance import APPEARANCES, Appearance, Color, HairStyle
 from capture.synthetic.options import SyntheticOptions
 

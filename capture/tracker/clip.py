@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from avatar.geometry.numpy_rotations import yaw_pitch
 from avatar.geometry.rotations import mean_rotation
 from avatar.geometry.similarity import fit_similarity
 from capture.tracker.camera import FocalPrior, may_release_focal
@@ -21,7 +22,6 @@ from capture.tracker.indices import FACE_COUNT, STABLE_LANDMARKS, inter_ocular
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.lids import usual_openings, with_closed_lids
 from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
-from capture.tracker.rotation import yaw_pitch
 from capture.tracker.smooth import SmoothOptions, smooth_clip
 
 #: Reprojection (fraction of the inter-ocular distance) beyond which a warm start is discarded.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from avatar.geometry.numpy_rotations import log_rotation
 from capture.tracker.camera import FocalPrior
 from capture.tracker.frame import initial_state
 from capture.tracker.indices import (
@@ -35,7 +36,6 @@ from capture.tracker.problem import (
     at_active_limit,
     linearize,
 )
-from capture.tracker.rotation import log_rotation
 
 KEY_FRAMES = 16
 #: Unit of each feature in which key frames are chosen: yaw, pitch (rad), lip gap, mouth width, lid gap.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avatar.geometry.numpy_rotations import cross_matrix, exp_rotation, left_jacobian
 from avatar.head.model import HeadModel
 from avatar.types import JAW
 from capture.tracker.indices import FACE_COUNT
-from capture.tracker.rotation import cross_matrix, exp_rotation, left_jacobian
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from avatar.geometry.numpy_rotations import exp_rotation, log_rotation
 from capture.tracker.indices import FACE_COUNT, point_weights
 from capture.tracker.jaw import PosedLandmarks
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.linalg import apply, apply_transpose, gram
-from capture.tracker.rotation import exp_rotation, log_rotation
 
 POSE = 6
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from avatar.geometry.block_banded import BlockBandedMatrix, difference_weights
+from avatar.geometry.numpy_rotations import log_rotation
 from capture.tracker.problem import (
     POSE,
     PoseProblem,
@@ -21,7 +22,6 @@ from capture.tracker.problem import (
     add_expression_prior,
     at_active_limit,
 )
-from capture.tracker.rotation import log_rotation
 
 #: Standard deviations of expressions that really move fast.
 _FAST_SIGMAS = {

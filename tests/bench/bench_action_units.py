@@ -21,10 +21,10 @@ import numpy as np
 
 from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import head_of
-from avatar.facs.emotions import EmotionReader
-from avatar.facs.table import FacsTable
 from avatar.motion.from_capture import motion_of
-from avatar.readout.take import ReadOptions, Take, read_take
+from avatar.performance.facs.emotions import EmotionReader
+from avatar.performance.facs.table import FacsTable
+from avatar.performance.readout.take import ReadOptions, Take, read_take
 from capture.synthetic.scripts import Script
 from tests.support.acted_units import UNITS, expressions_of, filmed, intensities
 

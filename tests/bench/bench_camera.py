@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from avatar.cli.page_camera import page_camera
+from avatar.driving.live.pipeline import LiveOptions, LivePipeline
 from avatar.export.web import web_container
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar
 from capture.live.camera import FileFeed
 from capture.live.face_source import FaceSource
-from capture.live.pipeline import LiveOptions, LivePipeline
 from capture.video.decoding import SourceFrame, open_video
 from tests.support.browser import Page, chromium, find_chromium
 from tests.support.fake_camera import camera_options, write_y4m

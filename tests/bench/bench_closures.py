@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.speech.listen import listen
-from avatar.speech.live import LiveListener
-from avatar.speech.phones import Phone
+from avatar.performance.speech.listen import listen
+from avatar.performance.speech.live import LiveListener
+from avatar.performance.speech.phones import Phone
 from tests.support import espeak, flite
 from tests.support.closure_score import ClosureScore
 from tests.support.sounds import write_wav

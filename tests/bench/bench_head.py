@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.data.capture_folder import Capture
+from avatar.geometry.numpy_rotations import yaw_pitch
 from avatar.head import load_head
 from capture.tracker.camera import FocalPrior
 from capture.tracker.clip import (
@@ -30,7 +31,6 @@ from capture.tracker.identity import IdentityOptions
 from capture.tracker.indices import EYES, LIPS, OVAL
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import FitOptions
-from capture.tracker.rotation import yaw_pitch
 
 
 def observations(capture: Capture) -> Observations:

@@ -23,6 +23,7 @@ from scipy.signal import find_peaks
 from avatar.cli.render_inputs import fit_camera, stored_camera
 from avatar.common.jsonable import to_jsonable
 from avatar.driving.lid_closure import LidClosure
+from avatar.driving.live.calibrated_driver import CalibratedDriver, Neutral
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header
@@ -30,7 +31,6 @@ from avatar.rendering.animator import Animator
 from avatar.types import Camera, HeadParams
 from capture.faces.landmarks import Landmarks, LandmarkTracker, Roi
 from capture.live import AvatarPose, FaceSource, LiveOptions, LivePipeline
-from capture.live.calibrated_driver import CalibratedDriver, Neutral
 from capture.live.camera import FileFeed
 from capture.live.face_tracker import FaceTracker
 from capture.live.identity import LearnOptions

@@ -26,14 +26,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avatar import ops
+from avatar.editing.decals import Canvas, painted
+from avatar.editing.surface_map import SIZE, SurfaceMap, in_image
 from avatar.export.posed import posed
 from avatar.geometry.rotations import triangle_frames
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
-from avatar.model.blend_colors import resting_vertices
 from avatar.model.blendshapes import expression_features
-from avatar.model.decals import Canvas, painted
-from avatar.model.surface_map import SIZE, SurfaceMap, in_image
+from avatar.model.resting import resting_vertices
 from avatar.rendering.animator import Animator
 from avatar.rendering.cameras import front_camera, subject_of
 from avatar.types import Camera, HeadParams

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from avatar.head.arkit import ARKIT_52
-from avatar.readout.live import LiveReader
-from avatar.readout.report import TakeReport
-from avatar.readout.take import read_take
+from avatar.performance.readout.live import LiveReader
+from avatar.performance.readout.report import TakeReport
+from avatar.performance.readout.take import read_take
 from avatar.types import Motion
 
 FPS, LIVE_FRAMES, HOUR_FRAMES = 60.0, 3000, 216_000

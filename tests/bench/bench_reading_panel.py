@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from imgui_bundle import imgui
 
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.files import read_motion
 from avatar.motion.files.names import ARKIT

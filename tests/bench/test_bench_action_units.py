@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatar.readout.take import read_take
-from tests.avatar.readout.acted import TABLE, Acted
+from avatar.performance.readout.take import read_take
+from tests.avatar.performance.readout.acted import TABLE, Acted
 from tests.bench.bench_action_units import INTENSITY, SECONDS, UNITS, longest_common, report, score, spans
 
 

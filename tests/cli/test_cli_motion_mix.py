@@ -15,13 +15,13 @@ import torch
 from avatar import cli
 from avatar.data.capture_folder import Capture
 from avatar.head import load_head
-from avatar.mixing.mouth import mouth_model
 from avatar.model.avatar_file import save_avatar
 from avatar.motion import read_motion, write_motion
 from avatar.motion.made import is_made
+from avatar.performance.mixing.mouth import mouth_model
 from avatar.types import Motion
 from tests.avatar.driving.puppet import puppet
-from tests.avatar.mixing.made_up import column, padded, talking
+from tests.avatar.performance.mixing.made_up import column, padded, talking
 from tests.support.tiny import tiny_capture
 
 
@@ -97,7 +97,7 @@ def test_a_photo_is_an_emotion(files: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_sound_is_spoken(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("avatar.speech.listen")
+    pytest.importorskip("avatar.performance.speech.listen")
     with wave.open(str(files / "a.wav"), "wb") as sound:
         sound.setparams((1, 2, 16000, 0, "NONE", ""))
         tone = 8000 * np.sin(2 * np.pi * 150 * np.arange(16000) / 16000)

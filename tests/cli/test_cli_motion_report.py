@@ -12,10 +12,10 @@ import pytest
 
 from avatar import cli
 from avatar.common.image_io import write_image
-from avatar.facs.table import DEFAULT_TABLE
 from avatar.motion import write_motion
-from avatar.readout.sound import read_loudness
-from tests.avatar.readout.acted import Acted
+from avatar.performance.facs.table import DEFAULT_TABLE
+from avatar.performance.readout.sound import read_loudness
+from tests.avatar.performance.readout.acted import Acted
 from tests.support.tiny import tiny_capture
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from avatar.cli.outlets import CameraOutlet, RecordingOutlet
 from avatar.cli.recording import Recording
-from avatar.driving.live import AvatarPose, Sample
+from avatar.driving.live.samples import AvatarPose, Sample
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar

@@ -14,7 +14,7 @@ import tyro
 from avatar.cli.arguments import Record
 from avatar.cli.recording import Recording, sample_of
 from avatar.driving.driver import DriveOptions, drive
-from avatar.driving.live import Sample
+from avatar.driving.live.samples import Sample
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar

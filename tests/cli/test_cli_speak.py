@@ -19,7 +19,7 @@ from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 from avatar.motion import read_motion
-from avatar.speech.phones import Speech
+from avatar.performance.speech.phones import Speech
 from tests.support.scripted_speech import lip_gap, scripted, weight
 
 SPEECH = scripted("SIL:.5 B:.1 AA1:.3 M:.1 IY1:.2 SIL:.3")
@@ -57,9 +57,9 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
         texts.append(text)
         return SPEECH
 
-    module = types.ModuleType("avatar.speech.listen")
+    module = types.ModuleType("avatar.performance.speech.listen")
     module.listen = listen  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "avatar.speech.listen", module)
+    monkeypatch.setitem(sys.modules, "avatar.performance.speech.listen", module)
     return texts
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.data.capture_folder import METADATA_FILE, Capture
-from avatar.facs.table import FacsTable
-from avatar.facs.units import UnitReader
 from avatar.head.arkit import ARKIT_52
+from avatar.performance.facs.table import FacsTable
+from avatar.performance.facs.units import UnitReader
 from capture.options import CaptureOptions
 from capture.pipeline import run_capture
 from capture.synthetic.options import SyntheticOptions

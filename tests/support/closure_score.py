@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from avatar.speech.phones import BILABIALS, VOWELS, Phone
+from avatar.performance.speech.phones import BILABIALS, VOWELS, Phone
 
 
 @dataclass

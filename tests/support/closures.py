@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.speech.phones import BILABIALS, SILENCE, Phone
+from avatar.performance.speech.phones import BILABIALS, SILENCE, Phone
 
 #: Longest closure that is taken from a silence before a burst, s; in a longer silence nobody knows when the lips met.
 LONGEST_CLOSURE = 0.12

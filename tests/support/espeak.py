@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatar.speech.phones import VOWELS, Phone
+from avatar.performance.speech.phones import VOWELS, Phone
 from tests.support.closures import phones_of
 from tests.support.ipa import arpabet
 

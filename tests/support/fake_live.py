@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avatar.driving.live import AvatarPose, LiveStats
+from avatar.driving.live.samples import AvatarPose, LiveStats
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.types import HeadParams

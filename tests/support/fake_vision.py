@@ -9,11 +9,11 @@ import json
 
 import numpy as np
 
+from avatar.geometry.numpy_rotations import exp_rotation
 from avatar.head import load_head
 from capture.live.web_model import landmark_model_pack
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State
-from capture.tracker.rotation import exp_rotation
 from tests.capture.faces.landmark_fixture import observe
 from viewer.web.camera_pack import CameraPack
 

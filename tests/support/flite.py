@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.speech.phones import PHONES, SILENCE, Phone
+from avatar.performance.speech.phones import PHONES, SILENCE, Phone
 from tests.support.closures import phones_of
 
 #: Voices of Debian's package: three of units or statistics of men, and `slt` of a woman.

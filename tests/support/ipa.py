@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avatar.speech.phones import SILENCE
+from avatar.performance.speech.phones import SILENCE
 
 #: Sounds that English lacks get the phone with the most similar mouth: front rounded vowels UW, uvular sounds HH or K.
 _TABLE = {

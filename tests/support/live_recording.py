@@ -16,7 +16,7 @@ import numpy as np
 
 from avatar.cli.outlets import RecordingOutlet
 from avatar.cli.recording import Recording
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.head import load_head
 from capture.live import LivePipeline
 from capture.live.protocols import PROTOCOLS, UdpSource

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.io import wavfile
 
 from avatar.cli import main as headsplat
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.export.posed import posed
 from avatar.model.avatar_file import load_avatar
 from tests.support.browser import Page

@@ -10,7 +10,7 @@ from torch import Tensor
 from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.lip_gap import LipGap
-from avatar.speech.phones import FRAME_RATE, SILENCE, VOWELS, Phone, Speech
+from avatar.performance.speech.phones import FRAME_RATE, SILENCE, VOWELS, Phone, Speech
 from avatar.types import Motion
 
 #: Seconds of a phone where nothing else is stated.

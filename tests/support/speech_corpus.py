@@ -12,8 +12,8 @@ import pocketsphinx
 from numpy.typing import NDArray
 from scipy import signal
 
-from avatar.speech.features import RATE, log_mel, windows_of
-from avatar.speech.phones import PHONES, SILENCE, Phone
+from avatar.performance.speech.features import RATE, log_mel, windows_of
+from avatar.performance.speech.phones import PHONES, SILENCE, Phone
 from tests.support import espeak, flite
 
 ENGLISH = (

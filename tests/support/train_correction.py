@@ -1,6 +1,6 @@
 """Learn the correction of the landmark tracker.
 
-    python -m tests.support.train_correction -o avatar/readout/correction.csv
+    python -m tests.support.train_correction -o avatar/performance/readout/correction.csv
 
 Random synthetic people show action units, mixtures of them, emotions, and speech with a turning head; `headsplat
 capture` tracks them, and what it finds is compared with what was shown. Takes two to four minutes per person on one
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import head_of
-from avatar.facs.emotions import EmotionReader
-from avatar.facs.table import FacsTable
-from avatar.facs.units import arkit_columns, arkit_weights
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.from_capture import motion_of
-from avatar.readout.correction import KEPT
-from avatar.readout.signals import MIRROR, resting_face, without_resting
+from avatar.performance.facs.emotions import EmotionReader
+from avatar.performance.facs.table import FacsTable
+from avatar.performance.facs.units import arkit_columns, arkit_weights
+from avatar.performance.readout.correction import KEPT
+from avatar.performance.readout.signals import MIRROR, resting_face, without_resting
 from capture.synthetic.scripts import Script
 from capture.synthetic.truth import SyntheticTruth
 from tests.support.acted_units import UNITS, expressions_of, filmed, intensities
@@ -106,7 +106,7 @@ def fit(found: Floats, shown: Floats, importance: Floats) -> Floats:
 
 
 def write(path: Path, result: Floats) -> None:
-    """Write a correction as the table that `avatar.readout.correction` reads."""
+    """Write a correction as the table that `avatar.performance.readout.correction` reads."""
     lines = ["tracked," + ",".join(ARKIT_52)]
     for name, row in zip(ARKIT_52, result, strict=True):
         lines.append(f"{name}," + ",".join(f"{value:.4f}" for value in row))

@@ -1,4 +1,6 @@
-"""Train the acoustic model of avatar/speech: `python -m tests.support.train_speech -o avatar/speech/acoustic.npz`.
+"""Train the acoustic model of avatar/performance/speech.
+
+    python -m tests.support.train_speech -o avatar/performance/speech/acoustic.npz
 
 Needs the extra `dev` and the program `flite` (Debian: apt-get install flite). With the defaults about 20 minutes on one
 core: 8 hours of speech are made, then learned. The same seed on the same machine gives the same weights.
@@ -14,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from avatar.speech.acoustic import LAYERS, LOOKAHEAD, MAGIC, VERSION, normalized
-from avatar.speech.features import BANDS
-from avatar.speech.phones import PHONES, SILENCE
+from avatar.performance.speech.acoustic import LAYERS, LOOKAHEAD, MAGIC, VERSION, normalized
+from avatar.performance.speech.features import BANDS
+from avatar.performance.speech.phones import PHONES, SILENCE
 from tests.support import flite
 from tests.support.speech_corpus import training_speech
 
@@ -26,7 +28,7 @@ _FIRST = 60  # frames of a crop before which the network has not heard enough
 
 
 class Network(nn.Module):
-    """The network of avatar/speech/acoustic.py, with normalization of each layer while it is trained."""
+    """The network of avatar/performance/speech/acoustic.py, with normalization of each layer while it is trained."""
 
     def __init__(self) -> None:
         super().__init__()

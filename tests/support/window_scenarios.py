@@ -23,8 +23,8 @@ from imgui_bundle import imgui
 from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
 from avatar import cli
-from avatar.mixing.presets import PRESETS
 from avatar.model.avatar_file import load_avatar
+from avatar.performance.mixing.presets import PRESETS
 from tests.support.edit_scenarios import layers, paint
 from tests.support.fake_live import LIVE, Smile
 from tests.support.reading_scenarios import affect, describe, reading, units

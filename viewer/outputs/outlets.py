@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 

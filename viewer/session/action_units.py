@@ -8,11 +8,11 @@ from functools import cache, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.facs.emotions import EmotionReader
-from avatar.facs.phrases import PhraseReader
-from avatar.facs.table import LEFT, RIGHT, FacsTable, Unit
-from avatar.facs.units import UnitReader
 from avatar.head.arkit import ARKIT_52
+from avatar.performance.facs.emotions import EmotionReader
+from avatar.performance.facs.phrases import PhraseReader
+from avatar.performance.facs.table import LEFT, RIGHT, FacsTable, Unit
+from avatar.performance.facs.units import UnitReader
 from viewer.session.expressions import counterpart
 from viewer.session.state import UnitIntensity
 

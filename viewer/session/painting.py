@@ -11,18 +11,18 @@ import numpy as np
 import torch
 
 from avatar import ops
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
+from avatar.editing.decals import Canvas
+from avatar.editing.edit import edited_extras
+from avatar.editing.edits import Editor, Edits
+from avatar.editing.layers import LAYERS, layers_of
+from avatar.editing.style import Style, combined, read_style
+from avatar.editing.surface_map import SIZE
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import quat_to_matrix
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar, save_avatar
-from avatar.model.decals import Canvas
-from avatar.model.edit import edited_extras
-from avatar.model.edit_layers import LAYERS, layers_of
-from avatar.model.edits import Editor, Edits
 from avatar.model.poser import Poser
-from avatar.model.style import Style, combined, read_style
-from avatar.model.surface_map import SIZE
 from avatar.types import Camera
 from viewer.session.mix import Mix
 from viewer.session.state import Brush, Editing

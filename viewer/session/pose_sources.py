@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avatar.driving.driver import DriveOptions, Driver
-from avatar.driving.live import AvatarPose, CameraPreview, LiveStats
+from avatar.driving.live.samples import AvatarPose, CameraPreview, LiveStats
 from avatar.driving.spoken import drive_file
 from avatar.export.posed import head_turn
 from avatar.geometry.rotations import matrix_to_axis_angle

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.export.posed import head_turn
-from avatar.facs.emotions import chosen_labels
-from avatar.facs.units import arkit_columns, arkit_weights
 from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.files.names import ARKIT
 from avatar.motion.made import is_made
+from avatar.performance.facs.emotions import chosen_labels
+from avatar.performance.facs.units import arkit_columns, arkit_weights
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
 from viewer.session.action_units import listed, table
 from viewer.session.pose_sources import AvatarPoseSource, LivePoseSource, MotionPoseSource
 from viewer.session.state import FaceReading, Sliders, State
 
 if TYPE_CHECKING:
-    from avatar.readout.live import LiveReader, Reading
+    from avatar.performance.readout.live import LiveReader, Reading
 
 Floats = NDArray[np.floating]
 
@@ -103,7 +103,7 @@ class FaceReader:
         if self._worker is None:
             return True
         if self._loading is None:
-            self._loading = self._worker.submit(import_module, "avatar.readout.live")
+            self._loading = self._worker.submit(import_module, "avatar.performance.readout.live")
         return self._loading.done()
 
 
@@ -181,7 +181,7 @@ def _reader_of(source: AvatarPoseSource) -> LiveReader | None:
 
     Sliders are at rest at 0. Those of a motion are taken from all of it, those of a live source are learned.
     """
-    from avatar.readout.live import LiveReader  # loads scipy
+    from avatar.performance.readout.live import LiveReader  # loads scipy
 
     if isinstance(source, LivePoseSource):
         # Landmarks of a camera show less than the depth sensor of a phone, which sends to a port.
@@ -192,8 +192,8 @@ def _reader_of(source: AvatarPoseSource) -> LiveReader | None:
 
 
 def _reader_of_motion(motion: Motion) -> LiveReader | None:
-    from avatar.readout.live import LiveReader
-    from avatar.readout.signals import mean_pose, resting_face, rotation_matrices
+    from avatar.performance.readout.live import LiveReader
+    from avatar.performance.readout.signals import mean_pose, resting_face, rotation_matrices
 
     if not _has_arkit(motion.names, motion.space):
         return None
@@ -210,7 +210,7 @@ def _reader_of_motion(motion: Motion) -> LiveReader | None:
 
 
 def _without_learning() -> LiveReader:
-    from avatar.readout.live import LiveReader
+    from avatar.performance.readout.live import LiveReader
 
     return LiveReader(table(), resting=np.zeros(len(ARKIT_52)), tracked=False, reference=np.eye(3))
 

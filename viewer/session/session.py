@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.errors import HeadsplatError
 from avatar.model.appearance import appearance_view
 from avatar.model.avatar import Avatar

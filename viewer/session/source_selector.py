@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from avatar.driving.interpolation import interpolate_params, smoothstep
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.types import HeadParams

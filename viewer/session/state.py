@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from avatar.common.latency import LatencyReport
-from avatar.driving.live import LiveStats
-from avatar.facs.table import LEFT, RIGHT
+from avatar.driving.live.samples import LiveStats
 from avatar.model.avatar import Avatar
+from avatar.performance.facs.table import LEFT, RIGHT
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewSettings
 from viewer.session.mix import Mix

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.model.avatar import Avatar
 from avatar.types import Camera, HeadParams
 from viewer.render.orbit import Orbit

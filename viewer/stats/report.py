@@ -8,7 +8,7 @@ from typing import Any
 from avatar import __version__
 from avatar.common.jsonable import to_jsonable
 from avatar.common.latency import LatencyReport
-from avatar.driving.live import LiveStats
+from avatar.driving.live.samples import LiveStats
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 import torch
 from torch import Tensor
 
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.model.avatar import Avatar
 
 _DIGITS = 6

@@ -6,10 +6,10 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import splu
 
-from avatar.head.generate import base
-from avatar.head.generate.base import similarity
-from avatar.head.generate.indices import FACE_POINTS
-from avatar.head.generate.mesh import uniform_laplacian
+from avatar.head.anatomy import base
+from avatar.head.anatomy.base import similarity
+from avatar.head.anatomy.indices import FACE_POINTS
+from avatar.head.anatomy.mesh import uniform_laplacian
 
 from .anatomy import Anatomy
 from .detection import LEFT_LIDS, RIGHT_LIDS

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.head.generate.parts import Part
+from avatar.head.anatomy.parts import Part
 from avatar.head.model import HeadModel
 from avatar.types import JAW, NECK
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avatar.head.generate import base
-from avatar.head.generate.indices import FACE_POINTS, LIP_LOWER, LIP_UPPER
-from avatar.head.generate.mesh import MIRROR
+from avatar.head.anatomy import base
+from avatar.head.anatomy.indices import FACE_POINTS, LIP_LOWER, LIP_UPPER
+from avatar.head.anatomy.mesh import MIRROR
 from avatar.head.model import HeadModel
 from avatar.head.shading import shade, vertex_normals
 from avatar.head.sheets import View, rasterize_view

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from avatar.errors import HeadsplatError
-from avatar.head.generate import base
-from avatar.head.generate.indices import (
+from avatar.head.anatomy import base
+from avatar.head.anatomy.indices import (
     FACE_POINTS,
     LIP_LOWER,
     LIP_UPPER,

@@ -8,10 +8,10 @@ from typing import cast
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from avatar.head.generate import parts, teeth, tongue
-from avatar.head.generate.cage import Cage
-from avatar.head.generate.indices import FACE_POINTS
-from avatar.head.generate.mesh import Floats, Ints
+from avatar.head.anatomy import parts, teeth, tongue
+from avatar.head.anatomy.cage import Cage
+from avatar.head.anatomy.indices import FACE_POINTS
+from avatar.head.anatomy.mesh import Floats, Ints
 
 from .anatomy import Anatomy
 from .surface import border_loops

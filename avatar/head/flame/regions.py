@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from avatar.head.generate import base
-from avatar.head.generate.indices import BROW_LOWER, BROW_UPPER, LIP_LOWER, LIP_UPPER, OVAL, TRAGI
-from avatar.head.generate.mesh import smoothstep
+from avatar.head.anatomy import base
+from avatar.head.anatomy.indices import BROW_LOWER, BROW_UPPER, LIP_LOWER, LIP_UPPER, OVAL, TRAGI
+from avatar.head.anatomy.mesh import smoothstep
 
 from .anatomy import Anatomy, eye_colors
 from .detection import IRIS_RADIUS

@@ -12,7 +12,8 @@ is its mirror image.
 
 from __future__ import annotations
 
+from avatar.head.anatomy.base import Base, LandmarkNetwork
+
 from .assemble import build_head
-from .base import Base, LandmarkNetwork
 
 __all__ = ["Base", "LandmarkNetwork", "build_head"]

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from avatar.errors import HeadsplatError
+from avatar.head.anatomy import base
 from avatar.head.embedded import head_from
 from avatar.head.sheets import write_sheets
 from avatar.head.stored import ARRAYS
 
-from . import base
 from .assemble import build_head
 
 

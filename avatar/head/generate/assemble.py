@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import splu
 
+from avatar.head.anatomy import atlas, expressions, jaw, parts, teeth, tongue
+from avatar.head.anatomy.base import Base
+from avatar.head.anatomy.cage import Cage, build_cage
+from avatar.head.anatomy.indices import FACE_POINTS, LOWER_LIP_MIDDLE, UPPER_LIP_MIDDLE
+from avatar.head.anatomy.lids import LOOP
+from avatar.head.anatomy.mesh import Floats
 from avatar.head.regressor import joint_regressor_weights
 from avatar.head.stored import UNITS_PER_METER, StoredHead, to_fractions, to_units
 from avatar.head.subdivision import loop_matrix
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
-from . import atlas, colors, ears, expressions, eyes, identity, jaw, joints, parts, regions, skinning, teeth, tongue
-from .base import Base
-from .cage import Cage, build_cage
-from .indices import FACE_POINTS, LOWER_LIP_MIDDLE, UPPER_LIP_MIDDLE
-from .lids import LOOP
-from .mesh import Floats
+from . import colors, ears, eyes, identity, joints, regions, skinning
 
 _UPPER_LIP = (UPPER_LIP_MIDDLE, 0, 61, 291, 82, 312)
 _CHIN = (LOWER_LIP_MIDDLE, 17, 18, 152, 200)

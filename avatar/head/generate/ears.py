@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from .cage import Cage
-from .implicit import smooth_max
-from .mesh import Floats, rotation_x, smoothstep
-from .parts import Grid, Part, flipped, polar
+from avatar.head.anatomy.cage import Cage
+from avatar.head.anatomy.implicit import smooth_max
+from avatar.head.anatomy.mesh import Floats, rotation_x, smoothstep
+from avatar.head.anatomy.parts import Grid, Part, flipped, polar
 
 _CENTER_Y, _CENTER_Z = -1.55, -7.55  # cm, origin of the ear's axes u (back), v (up)
 _TILT_DEGREES = -16.0

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .cage import Cage
-from .lids import EYE_RADIUS
-from .mesh import Floats, smoothstep
-from .parts import Grid, Part, mean_of, polar
+from avatar.head.anatomy.cage import Cage
+from avatar.head.anatomy.lids import EYE_RADIUS
+from avatar.head.anatomy.mesh import Floats, smoothstep
+from avatar.head.anatomy.parts import Grid, Part, mean_of, polar
 
 IRIS_RADIUS = 0.59  # cm, adults' mean (Rufer et al. 2005)
 IRIS_ANGLE = float(np.arcsin(IRIS_RADIUS / EYE_RADIUS))

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from avatar.head.anatomy import jaw
+from avatar.head.anatomy.expressions import NAMES
+from avatar.head.anatomy.mesh import Floats
+from avatar.head.anatomy.parts import Part
 from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
-from . import jaw
-from .expressions import NAMES
 from .eyes import LOOKS
-from .mesh import Floats
-from .parts import Part
 
 
 def directions() -> Floats:

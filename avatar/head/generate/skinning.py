@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from avatar.head.anatomy.jaw import HINGE
+from avatar.head.anatomy.mesh import MIRROR, Floats, smoothstep
+from avatar.head.anatomy.parts import Part
 from avatar.types import JAW, JOINT_NAMES, NECK, ROOT
-
-from .jaw import HINGE
-from .mesh import MIRROR, Floats, smoothstep
-from .parts import Part
 
 ROOT_POSITION = np.array([0, -22.0, -10.0])
 NECK_POSITION = np.array([0, -16.0, -9.6])

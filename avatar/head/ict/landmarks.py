@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
+from avatar.head.anatomy.base import similarity
 from avatar.head.embedded import embedded_head
 from avatar.head.flame.surface import SurfacePoints, closest_points
-from avatar.head.generate.base import similarity
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

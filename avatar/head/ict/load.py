@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from avatar.errors import HeadsplatError
+from avatar.head.anatomy.expressions import NAMES
 from avatar.head.flame.surface import component_labels
-from avatar.head.generate.expressions import NAMES
 from avatar.head.model import HeadModel
 from avatar.head.wavefront import read_text
 from avatar.types import JAW

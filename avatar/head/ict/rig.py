@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from avatar.geometry.similarity import fit_similarity
 from avatar.head import inverse_skinning
-from avatar.head.generate.mesh import smoothstep
+from avatar.head.anatomy.mesh import smoothstep
 from avatar.head.regressor import joint_regressor_weights
 from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar
-from avatar.model.edit_regions import ENOUGH, Floats, Regions, places_of
 from avatar.model.light.harmonics import TERMS, ambient, rotated
 from avatar.model.light.head_light import HeadLight, reflected, scene_light
 from avatar.model.light.transfer import gaussian_transfer, surface_transfer
 from avatar.model.prior import FLOOR, FREEDOM, GAIN, OBSERVED, HeadPrior, applies_to, head_prior
+from avatar.model.segmentation import ENOUGH, Floats, Regions, places_of
 
 #: Standard deviations of bands 1 and 2 of a room's light over band 0: of all channels together, and of one from them.
 _BAND_1, _BAND_2, _TINT_1, _TINT_2 = 0.5, 0.2, 0.05, 0.03

@@ -10,9 +10,9 @@ from avatar import ops
 from avatar.head.regions import vertex_mask
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar
-from avatar.model.blend_colors import resting_vertices
 from avatar.model.light.harmonics import TERMS, open_transfer, sphere
 from avatar.model.mesh_layer import MOUTH
+from avatar.model.resting import resting_vertices
 from avatar.reference.sh import sh_basis
 
 _DIRECTIONS = 128  # in which shadows are traced

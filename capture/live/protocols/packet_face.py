@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from avatar.driving.live import Floats
+from avatar.driving.live.samples import Floats
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.files.gaze import LOOKS
 from avatar.motion.files.names import common_name

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from avatar.driving.live import Sample, SourceStats
+from avatar.driving.live.samples import Sample, SourceStats
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.files.names import ARKIT
 

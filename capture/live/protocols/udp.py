@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from avatar.driving.live import Sample, SourceStats
+from avatar.driving.live.pose_source import LOST_AFTER
+from avatar.driving.live.samples import Sample, SourceStats
 from avatar.errors import HeadsplatError
-from capture.live.pose_source import LOST_AFTER
 
 from .packet_order import Address, Decode, PacketReceiver
 

@@ -17,8 +17,8 @@ from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.motion.lip_gap import LipGap
 from avatar.motion.made import as_made
-from avatar.speech.phones import BILABIALS
-from avatar.speech.speaking import SpeakOptions, speak
+from avatar.performance.speech.phones import BILABIALS
+from avatar.performance.speech.speaking import SpeakOptions, speak
 from avatar.types import HeadParams
 from tests.support.scripted_speech import SENTENCE, at_middle, lip_gap, scripted
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatar.head import HeadModel, load_head
-from avatar.head.generate.indices import LID_LOWER, LID_UPPER
+from avatar.head.anatomy.indices import LID_LOWER, LID_UPPER
 from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.model.blendshapes import Blendshapes

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from avatar.head import HeadModel, load_head
-from avatar.head.generate.indices import LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER
+from avatar.head.anatomy.indices import LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE, HeadParams
 
 from .measures import MIRROR, expression, mirror_of, normals, outer_faces, posed, region, template

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from avatar.head import HeadModel, load_head
-from avatar.head.generate import base, profile
-from avatar.head.generate.indices import CREASE_UPPER, CREASE_UPPER_FAR, LIP_LOWER, LIP_UPPER
-from avatar.head.generate.nostrils import RIM
+from avatar.head.anatomy import base, profile
+from avatar.head.anatomy.indices import CREASE_UPPER, CREASE_UPPER_FAR, LIP_LOWER, LIP_UPPER
+from avatar.head.anatomy.nostrils import RIM
 from avatar.head.sheets import View
 from avatar.ops import mesh as rasterize
 

@@ -9,7 +9,7 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.head import HeadModel, load_head
-from avatar.head.generate.expressions import NAMES
+from avatar.head.anatomy.expressions import NAMES
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
 REGIONS = (

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from avatar.head import HeadModel, load_head, sheets
-from avatar.head.generate.indices import CORNERS, LIP_LOWER, LIP_UPPER
-from avatar.head.generate.mesh import rotation_x
+from avatar.head.anatomy.indices import CORNERS, LIP_LOWER, LIP_UPPER
+from avatar.head.anatomy.mesh import rotation_x
 from avatar.head.sheets import View
 from avatar.ops import mesh as rasterize
 

@@ -7,10 +7,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from avatar.head.generate import base, eyes
+from avatar.head.anatomy import base
+from avatar.head.anatomy.cage import build_cage
+from avatar.head.anatomy.parts import Part
+from avatar.head.generate import eyes
 from avatar.head.generate.assemble import make_parts
-from avatar.head.generate.cage import build_cage
-from avatar.head.generate.parts import Part
 
 from .measures import normals
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatar.geometry.numpy_rotations import exp_rotation
 from capture.tracker.clip import Observations
 from capture.tracker.indices import LEFT_CORNER, LEFT_IRIS, RIGHT_CORNER, RIGHT_IRIS
 from capture.tracker.jaw import Jaw
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State
-from capture.tracker.rotation import exp_rotation
 
 CAMERA = Pinhole(900.0, 256.0, 256.0)
 

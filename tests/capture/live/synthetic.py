@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from avatar.driving.live import SourceStats
+from avatar.driving.live.samples import SourceStats
 from avatar.head.arkit import ARKIT_52
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT, Motion
 from capture.live import Sample

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatar.driving.live import Sample
+from avatar.driving.live.samples import Sample
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
-from avatar.speech.live import LATENCY
+from avatar.performance.speech.live import LATENCY
 from avatar.types import ROOT
 from capture.live import LivePipeline, open_pose_source
 from capture.live.microphone import MicrophoneSource

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatar.driving.live import Sample, SourceStats
+from avatar.driving.live.samples import Sample, SourceStats
 from avatar.errors import HeadsplatError
 from capture.live.protocols import PROTOCOLS, UdpSource, udp, udp_source
 from capture.live.protocols.packet_face import Face, Malformed

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from avatar.driving.live.pose_source import CameraPoseSource
 from avatar.errors import HeadsplatError
 from capture.live import LivePipeline, Sample
 from capture.live.camera import FileFeed, Lens
 from capture.live.identity import LearnOptions
-from capture.live.pose_source import CameraPoseSource
 from capture.live.worker_process import FaceWorker, _started
 from tests.capture.video.fake_video import SIZE, FakeVideo, fake_models
 

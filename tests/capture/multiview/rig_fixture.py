@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatar.geometry.numpy_rotations import exp_rotation
 from capture.multiview.rig import FLIP, CameraObservation, RigCamera
 from capture.multiview.track import TimeSteps
 from capture.tracker.indices import LEFT_IRIS, RIGHT_IRIS
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State
-from capture.tracker.rotation import exp_rotation
 
 #: Position of the head of `make_states`.
 CENTER = np.array([0.0, 0.0, -0.8])

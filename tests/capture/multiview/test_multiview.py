@@ -12,6 +12,7 @@ import pytest
 
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
+from avatar.geometry.numpy_rotations import exp_rotation, log_rotation
 from avatar.head import load_head
 from capture.layouts import read_layout
 from capture.layouts.transforms import FLIP
@@ -26,7 +27,6 @@ from capture.options import CaptureOptions
 from capture.pipeline import run_capture
 from capture.tracker.camera import FocalPrior
 from capture.tracker.problem import State
-from capture.tracker.rotation import exp_rotation, log_rotation
 from tests.capture.faces.landmark_fixture import make_model, make_states
 from tests.capture.multiview.rig_fixture import make_cameras, observe
 from tests.capture.video.fake_video import CAMERA, SIZE, fake_models

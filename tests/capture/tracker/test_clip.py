@@ -7,12 +7,12 @@ import pytest
 
 import capture.tracker.clip as clip_module
 from avatar.geometry.block_banded import REFERENCE_STEP, difference_weights
+from avatar.geometry.numpy_rotations import exp_rotation, log_rotation
 from capture.tracker.camera import FocalPrior, focal_prior, may_release_focal
 from capture.tracker.clip import TrackerOptions, fit_person, track_held_out, track_training
 from capture.tracker.identity import choose_key_frames
 from capture.tracker.output import jitter
 from capture.tracker.problem import FitOptions, FrameProblem, State
-from capture.tracker.rotation import exp_rotation, log_rotation
 from capture.tracker.smooth import accelerations, smooth_clip
 from tests.capture.faces.landmark_fixture import CAMERA, make_model, make_states, observe
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from avatar.geometry.numpy_rotations import exp_rotation
 from avatar.head import load_head
 from capture.tracker.clip import Observations, fit_person, track_held_out, track_training
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.lids import CLOSED, OPEN, OVERLAP, lid_openings, usual_openings, with_closed_lids
 from capture.tracker.problem import FitOptions, FrameProblem, State
-from capture.tracker.rotation import exp_rotation
 from tests.capture.faces.landmark_fixture import CAMERA
 from tests.capture.tracker.test_clip import CENTER, GIVEN
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from avatar.geometry.block_banded import BlockBandedMatrix
+from avatar.geometry.numpy_rotations import exp_rotation, log_rotation
 from avatar.geometry.similarity import fit_similarity
 from capture.tracker.linalg import apply, apply_transpose, gram
 from capture.tracker.problem import POSE, FitOptions, FrameProblem, box_step, linearize
-from capture.tracker.rotation import exp_rotation, log_rotation
 from tests.capture.faces.landmark_fixture import CAMERA, make_model, make_states, observe
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from avatar.driving.live.torso_blend import TorsoBlend
 from avatar.types import ROOT
 from capture.live.torso import TorsoFollower, TorsoMotion
-from capture.live.torso_blend import TorsoBlend
 from capture.synthetic import SyntheticOptions, SyntheticScene
 
 WIDTH, HEIGHT, FACE, CHIN = 480, 400, 100.0, (240.0, 170.0)

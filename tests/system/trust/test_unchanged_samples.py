@@ -12,7 +12,7 @@ import pytest
 
 from avatar.cli.outlets import RecordingOutlet
 from avatar.cli.recording import Recording
-from avatar.driving.live import Sample, SourceStats
+from avatar.driving.live.samples import Sample, SourceStats
 from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.motion import read_motion
@@ -71,7 +71,7 @@ def jump() -> MotionFile:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_resampled_take_rests_until_the_jump(protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=START, monotonic=lambda: clock.now)
-    monkeypatch.setattr("capture.live.pipeline.time", clock)
+    monkeypatch.setattr("avatar.driving.live.pipeline.time", clock)
     source, motion, path = Packets(protocol), jump(), tmp_path / "take.motion.npz"
     recording = Recording([path])
     live = LiveSourceChoice("live", protocol, lambda avatar: LivePipeline(avatar, source))

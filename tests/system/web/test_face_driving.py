@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from avatar.driving.driver import Driver
-from avatar.driving.live import Sample
+from avatar.driving.live.calibrated_driver import resting_face
+from avatar.driving.live.calibration import CalibrationOptions, Calibrator
+from avatar.driving.live.pipeline import resting_params
+from avatar.driving.live.presence import Presence, PresenceOptions
+from avatar.driving.live.samples import Sample
+from avatar.driving.live.smoothing import SampleFilter, SmoothingOptions
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
 from avatar.motion.from_capture import space_of
-from capture.live.calibrated_driver import resting_face
-from capture.live.calibration import CalibrationOptions, Calibrator
-from capture.live.pipeline import resting_params
-from capture.live.presence import Presence, PresenceOptions
-from capture.live.smoothing import SampleFilter, SmoothingOptions
 from tests.support.browser import Page
 from tests.system.web.test_driving import assert_params
 from viewer.web.bundle import module

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from avatar.geometry.numpy_rotations import exp_rotation, log_rotation
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from capture.live.camera import Lens
@@ -23,7 +24,6 @@ from capture.tracker.frame import initial_state
 from capture.tracker.identity import shared_jacobian
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State, linearize
-from capture.tracker.rotation import exp_rotation, log_rotation
 from tests.capture.faces.landmark_fixture import observe
 from tests.support.browser import Page
 from viewer.web.bundle import module

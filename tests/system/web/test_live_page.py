@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.driving.live import AvatarPose
+from avatar.driving.live.samples import AvatarPose
 from avatar.export.posed import posed
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar

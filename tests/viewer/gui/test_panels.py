@@ -15,8 +15,8 @@ pytest.importorskip(
 from imgui_bundle import imgui
 
 from avatar.common.latency import LatencyMeter
-from avatar.driving.live import LiveStats
-from avatar.mixing.presets import PRESETS
+from avatar.driving.live.samples import LiveStats
+from avatar.performance.mixing.presets import PRESETS
 from viewer.gui.panels import PANELS, Panel
 from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel

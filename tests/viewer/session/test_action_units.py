@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from avatar.errors import HeadsplatError
-from avatar.facs.table import LEFT, RIGHT
 from avatar.head.arkit import ARKIT_52
+from avatar.performance.facs.table import LEFT, RIGHT
 from viewer.session.action_units import (
     affect_of,
     face_at,

@@ -6,7 +6,7 @@ import pytest
 
 from avatar.cli.arguments import parse_angles, parse_weights
 from avatar.head.arkit import ARKIT_52
-from avatar.mixing.presets import PRESETS, Preset
+from avatar.performance.mixing.presets import PRESETS, Preset
 from viewer.session.expressions import (
     as_text,
     at_rest,

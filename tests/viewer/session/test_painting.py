@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from avatar.editing.edits import Editor
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
-from avatar.model.edits import Editor
 from viewer.session.edits import AddStyle, Change, Do, HideLayer, Paint
 from viewer.session.session import Session
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.driving.live import AvatarPose, Sample
+from avatar.driving.live.samples import AvatarPose, Sample
 from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.motion.files.names import ARKIT
 from avatar.motion.made import as_made
-from avatar.readout.correction import corrected
+from avatar.performance.readout.correction import corrected
 from avatar.types import JOINT_NAMES, ROOT, Motion
 from tests.avatar.driving.puppet import puppet
 from viewer.session.action_units import face_at, face_described

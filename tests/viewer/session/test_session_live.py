@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatar.driving.live import AvatarPose, CameraPreview, LiveStats
+from avatar.driving.live.samples import AvatarPose, CameraPreview, LiveStats
 from avatar.errors import HeadsplatError
 from avatar.export.posed import posed
 from avatar.head import load_head

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
-from avatar.model.edit_layers import LAYERS
-from avatar.model.style import presets
+from avatar.editing.layers import LAYERS
+from avatar.editing.style import presets
 from viewer.session.edits import AddStyle, Change, Do, Edit, HideLayer
 from viewer.session.state import Brush, Editing, State
 

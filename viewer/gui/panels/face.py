@@ -8,7 +8,7 @@ from dataclasses import replace
 from imgui_bundle import imgui
 
 from avatar.head.arkit import ARKIT_52
-from avatar.mixing.presets import PRESETS
+from avatar.performance.mixing.presets import PRESETS
 from viewer.gui.panels.action_units import unit_sliders
 from viewer.gui.panels.affect import affect_pad, phrase_field
 from viewer.gui.panels.pose import pose_sliders

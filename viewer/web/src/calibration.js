@@ -1,4 +1,4 @@
-/** Finds the resting face: the first second in which the face is at rest. As capture/live/calibration.py. */
+/** Finds the resting face: the first second in which the face is at rest. As avatar/driving/live/calibration.py. */
 import { FaceDriver, restingFace } from "./face_driver.js";
 import { Retargeting, quantile } from "./retargeting.js";
 

@@ -1,4 +1,4 @@
-/** Retargets a face whose resting state is known to the avatar; lids close together. As capture/live/calibrated_driver.py. */
+/** Retargets a face whose resting state is known to the avatar; lids close together. As avatar/driving/live/calibrated_driver.py. */
 import { dot } from "./lid_closure.js";
 import { add, apply, axisAngleOf, clamp, multiply, rotationOf, scaled, subtract, transposed } from "./linear.js";
 import { meanRotation, quantile } from "./retargeting.js";

@@ -1,4 +1,4 @@
-/** Smooths samples of a face: head, mouth, brows, lids and eyes each in their own way; as capture/live/smoothing.py. */
+/** Smooths samples of a face: head, mouth, brows, lids and eyes each in their own way; as avatar/driving/live/smoothing.py. */
 import { axisAngleOf, rotationOf } from "./linear.js";
 import { OneEuro, OneEuroRotation, OneEuroVector } from "./one_euro.js";
 

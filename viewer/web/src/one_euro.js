@@ -1,6 +1,6 @@
 /** The One Euro filter: steady when slow, quick when fast (Casiez, Roussel, Vogel, CHI 2012, algorithm 1).
  *
- * As capture/live/one_euro.py: the state moves by a fraction of the difference to the measurement, so that the same code
+ * As avatar/driving/live/one_euro.py: the state moves by a fraction of the difference to the measurement, so that the same code
  * filters numbers, vectors and, with differences in the tangent space, rotations. */
 import { axisAngleOf, multiply, rotationOf, transposed } from "./linear.js";
 

@@ -1,4 +1,4 @@
-/** The pose while no face is seen: held, then at rest, and back to the face; as capture/live/presence.py. */
+/** The pose while no face is seen: held, then at rest, and back to the face; as avatar/driving/live/presence.py. */
 import { axisAngleOf, clamp, rotationBetween, rotationOf } from "./linear.js";
 
 /** Seconds that a pose is held after the face is lost, and of blending to rest and back. */

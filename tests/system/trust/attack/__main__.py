@@ -67,7 +67,7 @@ _MODULES = (
     "cv2", "avatar.cli.driven_motion", "avatar.cli.frame_output", "avatar.cli.recording", "avatar.cli.training_run",
     "avatar.evaluation.protocol", "avatar.export", "avatar.motion", "avatar.training.fit", "avatar.video.joining",
     "capture.layouts.write", "capture.pipeline", "capture.report", "capture.synthetic.video", "capture.video.decoding",
-    "tests.capture.video.fake_video", "viewer.outputs.video_recorder", "capture.live.recorder",
+    "tests.capture.video.fake_video", "viewer.outputs.video_recorder", "avatar.driving.live.recorder",
 )  # fmt: skip
 _SHORT_INPUTS = 15  # of each target of the guided class
 

@@ -1,0 +1,105 @@
+"""Lip sync of a capture with sound: of the true frames, and of the avatar rendered at the same frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatar.data.capture_folder import Capture
+from avatar.data.training_frames import load_frames
+from avatar.evaluation.frame_rendering import render_avatar_frame
+from avatar.evaluation.landmarks import Landmarker, Locate
+from avatar.evaluation.report import LipSync
+from avatar.evaluation.response import LIPS, openings
+from avatar.model.avatar import Avatar
+from avatar.performance.speech.lip_sync import measure_lip_sync
+from avatar.performance.speech.opening import opening_of
+from avatar.performance.speech.phones import Speech
+from avatar.refine.corrected_pose import with_corrected_pose
+from avatar.refine.measured_torso import with_measured_torso
+from avatar.rendering.backends import Rasterizer
+
+Floats = NDArray[np.float64]
+
+#: Frames that are rendered, consecutive, from the one where speech begins.
+MOST_FRAMES = 300
+#: Frames that are in memory at once.
+_CHUNK = 50
+
+
+def measure_capture(
+    avatar: Avatar,
+    capture: Capture,
+    speech: Speech,
+    sound: str,
+    landmarker: Landmarker | None,
+    size: int,
+    rasterizer: Rasterizer = "native",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> LipSync:
+    """Measure the lip sync of a capture of one camera with the sound of its video.
+
+    All frames count, training frames too: what is measured is when lips move, not how they look.
+
+    Args:
+        avatar: trained on this capture.
+        capture: frames with times from the start of the video.
+        speech: what is said in the sound, which starts with the video.
+        sound: name of its file, for the report.
+        landmarker: finds landmarks in rendered frames; None, or without a network: the avatar is not measured.
+        size: longer side of the rendered images, pixels.
+        rasterizer: rasterizer that renders the avatar.
+        progress: called with (row, done, total).
+    """
+    rows = _rows(capture, speech)
+    times = np.asarray(capture.track["time"][rows], np.float64)
+    expected = opening_of(speech)
+    film = openings(np.asarray(capture.track["landmarks"][rows], np.float64), LIPS)
+    seen = None
+    if landmarker is not None and landmarker.locate is not None:
+        seen = _rendered_openings(avatar, capture, rows, landmarker.locate, size, rasterizer, progress)
+    return LipSync(
+        sound=sound,
+        phones="phones of the given text" if speech.words else "phones recognized without a text",
+        film=measure_lip_sync(times, film, speech, expected),
+        avatar=None if seen is None else measure_lip_sync(times, seen, speech, expected),
+    )
+
+
+def _rows(capture: Capture, speech: Speech) -> NDArray[np.int64]:
+    """Rows of up to MOST_FRAMES consecutive frames of the first camera, from just before the first phone."""
+    first = next((phone.start for phone in speech.phones if phone.name != "SIL"), 0.0)
+    track = capture.track
+    rows = np.flatnonzero((track["camera"] == track["camera"][0]) & (track["time"] >= first - 0.5))
+    return np.asarray(rows[np.argsort(track["time"][rows], kind="stable")][:MOST_FRAMES])
+
+
+def _rendered_openings(
+    avatar: Avatar,
+    capture: Capture,
+    rows: NDArray[np.int64],
+    locate: Locate,
+    size: int,
+    rasterizer: Rasterizer,
+    progress: Callable[[str, int, int], None] | None,
+) -> Floats:
+    """Opening [n] of the mouth in the avatar's frames as landmarks see it; nan where the network sees no face."""
+    found = np.full(len(rows), np.nan)
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        frames = load_frames(capture, chunk, size, avatar.head)
+        states = with_corrected_pose(avatar, capture, chunk, frames.states)
+        frames = replace(frames, states=with_measured_torso(avatar, capture, chunk, states))
+        scale = frames.camera.width / capture.metadata["width"]
+        for place, row in enumerate(chunk):
+            image, _ = render_avatar_frame(avatar, frames, place, rasterizer=rasterizer)
+            near = (capture.track["landmarks"][row] * scale).astype(np.float32)
+            points = locate((image * 255 + 0.5).astype(np.uint8), near)
+            if points is not None:
+                found[start + place] = openings(points[None].astype(np.float64), LIPS)[0]
+            if progress:
+                progress("lip sync", start + place + 1, len(rows))
+    return found
