@@ -12,7 +12,7 @@ from avatar.editing.paint_file import over
 from avatar.editing.style import Mark
 from avatar.editing.surface_map import SIZE, SurfaceMap
 from avatar.head.hair_regions import smoothstep
-from avatar.head.regions import INSIDE, vertex_mask
+from avatar.head.regions import INSIDE
 from avatar.model.avatar import Avatar
 from avatar.model.resting import resting_vertices
 
@@ -34,7 +34,7 @@ class PaintSurface:
         corners = self.rest[self.head.faces]
         normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         self.normals = torch.nn.functional.normalize(normals, dim=1).numpy()
-        inside = vertex_mask(self.head, INSIDE)[self.head.faces.numpy()].all(1)
+        inside = self.head.mask(*INSIDE).numpy()[self.head.faces.numpy()].all(1)
         self.paintable = ~inside  # [F] faces that a brush paints
         self.face, self.outer = surface.face.numpy(), surface.outer.numpy()
         self.shown = (self.face >= 0).astype(np.uint8)  # [SIZE,SIZE] texels that show a face
@@ -114,7 +114,7 @@ class PaintSurface:
         return canvas
 
     def _lips(self) -> NDArray[np.floating]:
-        of_lips = torch.from_numpy(vertex_mask(self.head, ("lips", "lips_inner"))).float()
+        of_lips = self.head.mask("lips", "lips_inner").float()
         inside = (of_lips[self.head.faces[self.surface.face.clamp_min(0)]] * self.surface.bary).sum(-1).numpy()
         return smoothstep(0.35, 0.75, inside)
 

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from avatar.head.hair_regions import smoothstep
-from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.mesh_layer import EYES, Part
 from avatar.model.segmentation import Floats, texel_values
@@ -23,9 +22,9 @@ def iris_texels(avatar: Avatar) -> Floats:
     head = avatar.head
     weight = np.zeros(len(avatar.layer.start))
     points = texel_values(avatar, head.v_template).double().numpy()
-    eye = texel_values(avatar, torch.from_numpy(vertex_mask(head, EYES)).float()[:, None])[:, 0].numpy() > 0.5
+    eye = texel_values(avatar, head.mask(*EYES).float()[:, None])[:, 0].numpy() > 0.5
     for name in EYES:
-        rows = vertex_mask(head, (name,)) & vertex_mask(head, ("iris",))
+        rows = head.mask(name).numpy() & head.mask("iris").numpy()
         if rows.any():
             weight = np.maximum(weight, _iris_ring(points, head.v_template.numpy()[rows].astype(float)) * eye)
     part: NDArray[np.int64] = avatar.layer.part.numpy()
@@ -39,8 +38,8 @@ def iris_gaussians(avatar: Avatar) -> Floats:
     points = (head.v_template[rig.triangles] * rig.bary[..., None]).sum(1).double().numpy()
     weight = np.zeros(len(points))
     for name in EYES:
-        eye = vertex_mask(head, (name,))
-        rows = eye & vertex_mask(head, ("iris",))
+        eye = head.mask(name).numpy()
+        rows = eye & head.mask("iris").numpy()
         if rows.any():
             ring = _iris_ring(points, head.v_template.numpy()[rows].astype(float))
             weight = np.maximum(weight, ring * eye[rig.triangles[:, 0].numpy()])

@@ -15,7 +15,7 @@ from torch import Tensor
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import triangle_frames
 from avatar.head.hair_regions import smoothstep
-from avatar.head.regions import INSIDE, vertex_mask
+from avatar.head.regions import INSIDE
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
 from avatar.model.gaussian_set import GaussianSet, with_gaussians
@@ -166,7 +166,7 @@ def _skin_under(avatar: Avatar, covered: NDArray[np.bool_]) -> GaussianSet:
 def _faces_below(avatar: Avatar, rest: Tensor, points: Tensor) -> Tensor:
     """Faces [F] of the outer skin of the head that lie below points [P,3] near the mesh."""
     head = avatar.head
-    outside = ~torch.from_numpy(vertex_mask(head, (*INSIDE, "eyelids", "lid_interior", "torso", "neck", "boundary")))
+    outside = ~head.mask(*INSIDE, "eyelids", "lid_interior", "torso", "neck", "boundary")
     faces = outside[head.faces].all(1).nonzero()[:, 0]
     centers = rest[head.faces[faces]].mean(1)
     distance, _ = cKDTree(points.numpy()).query(centers.numpy())

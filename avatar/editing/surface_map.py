@@ -10,7 +10,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.head.regions import INSIDE, vertex_mask
+from avatar.head.regions import INSIDE
 
 #: Texels per side of the images that marks are painted on.
 SIZE = 1024
@@ -41,7 +41,7 @@ class SurfaceMap:
         flat = torch.cat([in_image(head.uv, size), torch.ones(len(head.uv), 1)], 1)
         face, bary, _ = ops.mesh(flat[None].contiguous(), head.uv_faces, torch.eye(3)[None], size, size)
         face = face[0].long()
-        inside = torch.from_numpy(vertex_mask(head, INSIDE))[head.faces].all(1)
+        inside = head.mask(*INSIDE)[head.faces].all(1)
         return SurfaceMap(size, face, bary[0], (face >= 0) & ~inside[face.clamp_min(0)])
 
     def points(self, head: HeadModel, vertices: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from torch import Tensor
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
-from avatar.head.regions import torso_weight
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
 from avatar.model.moving import moved
@@ -73,7 +72,7 @@ def rendered(gaussians: Gaussians, camera: Camera, rasterizer: Rasterizer) -> tu
 
 def head_vertices(head: HeadModel) -> Tensor:
     """Mask [V] of the vertices of the head without the torso."""
-    return torch.from_numpy(torso_weight(head) < 0.1).to(head.v_template.device)
+    return head.torso_weight() < 0.1
 
 
 def head_pixels(chosen: Tensor, frames: TrainingFrames, index: int, camera: Camera | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.head.regions import INSIDE, vertex_mask
+from avatar.head.regions import INSIDE
 from avatar.model.avatar import Avatar
 from avatar.model.mesh_layer import NODE_STEPS, NODE_WEIGHTS, MeshLayer
 
@@ -35,7 +35,7 @@ class InsideColors:
         layer = avatar.layer
         if layer is None:
             return None
-        rows = torch.from_numpy(vertex_mask(avatar.head, INSIDE))[layer.mesh.faces].all(1)
+        rows = avatar.head.mask(*INSIDE)[layer.mesh.faces].all(1)
         faces, texels = layer.mesh.faces[rows], layer.texels()[layer.mesh.texel_ids[rows]]
         shade = torch.einsum("nk,fk->fn", NODE_WEIGHTS, open_shade(avatar, layer)[faces])
         return InsideColors(faces, texels * shade[..., None])

@@ -10,7 +10,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.model import HeadModel
-from avatar.head.regions import INSIDE, vertex_mask
+from avatar.head.regions import INSIDE, Region
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.rendering.render import render
@@ -32,7 +32,7 @@ _MIN_WEIGHT = 1e-6
 _MAX_FILL_ITERATIONS = 60
 _CHUNK = 1 << 16  # points sampled at a time
 #: Regions behind closed lips, which keep the head model's colors.
-_MOUTH_REGIONS = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue", "lips_inner")
+_MOUTH_REGIONS: tuple[Region, ...] = ("mouth_interior", "teeth_upper", "teeth_lower", "tongue", "lips_inner")
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def vertex_colors(avatar: Avatar) -> Tensor:
     total = seen_colors(avatar, SurfacePoints(vertices, torch.tensor([[1.0, 0.0, 0.0]]).expand(len(vertices), 3)))
     known = total[:, 3] > _MIN_WEIGHT
     colors = torch.where(known[:, None], total[:, :3] / total[:, 3:].clamp_min(_MIN_WEIGHT), head.colors)
-    known |= torch.from_numpy(vertex_mask(head, _MOUTH_REGIONS))
+    known |= head.mask(*_MOUTH_REGIONS)
     inside = InsideColors.of(avatar)
     if inside is not None:
-        known = (known & ~torch.from_numpy(vertex_mask(head, INSIDE))) | inside.at_vertices(colors)
+        known = (known & ~head.mask(*INSIDE)) | inside.at_vertices(colors)
     return _fill(colors.clamp(0, 1), known, head.faces)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.head.model import HeadModel
-from avatar.head.regions import INSIDE, vertex_mask
+from avatar.head.regions import INSIDE
 from avatar.model.avatar import Avatar
 from avatar.model.mesh_layer import NODE_WEIGHTS
 
@@ -68,7 +68,7 @@ def _skin(avatar: Avatar, has_inside: bool, size: int) -> Tensor:
     points = SurfacePoints(head.faces[pixels.face], pixels.bary)
     seen = seen_colors(avatar, points)
     if has_inside:
-        seen[torch.from_numpy(vertex_mask(head, INSIDE))[points.corners].all(1)] = 0
+        seen[head.mask(*INSIDE)[points.corners].all(1)] = 0
     image = torch.zeros(size, size, 3)
     of_vertices = points.of(vertex_colors(avatar))
     image.view(-1, 3)[pixels.rows] = (seen[:, :3] + _VERTEX_WEIGHT * of_vertices) / (seen[:, 3:] + _VERTEX_WEIGHT)

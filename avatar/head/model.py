@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.types import JOINT_NAMES, NECK, ROOT, HeadParams, check_shape
 
 from .arkit import is_mode
+from .regions import INSIDE, Region
+
+_REGIONS = frozenset(get_args(Region))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +80,24 @@ class HeadModel:
         for tensor in (self.v_template, self.faces, self.shapedirs, self.exprdirs, self.joint_dirs, self.lbs_weights):
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def mask(self, *regions: Region) -> Tensor:
+        """Mask [V] bool of the vertices in any of `regions`; a region that the head lacks is empty.
+
+        Raises:
+            ValueError: a name that no region has.
+        """
+        mask = torch.zeros(len(self.v_template), dtype=torch.bool, device=self.v_template.device)
+        for name in regions:
+            if name not in _REGIONS:
+                raise ValueError(f"regions: expected names among {', '.join(sorted(_REGIONS))}, got {name!r}")
+            if name in self.regions:
+                mask |= self.regions[name]
+        return mask
+
+    def torso_weight(self) -> Tensor:
+        """Skinning weight [V] of the root joint (the torso), 0 for the parts inside the head."""
+        return self.lbs_weights[:, ROOT].masked_fill(self.mask(*INSIDE), 0)
 
     def neutral_params(self, batch: int = 1) -> HeadParams:
         """The mean person at the origin with a neutral face, `batch` frames."""

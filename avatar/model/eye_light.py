@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.ops import EyeSurface
 from avatar.reference import edge_span, lid_edges
 from avatar.types import PosedReflections
 
-EYES = ("left_eyeball", "right_eyeball")
+EYES: tuple[Region, ...] = ("left_eyeball", "right_eyeball")
 #: Landmarks of the edges of the upper and of the lower lid, corners included, of the left and of the right eye.
 LID_EDGES = (
     ((263, 466, 388, 387, 386, 385, 384, 398, 362), (263, 249, 390, 373, 374, 380, 381, 382, 362)),
@@ -36,8 +36,8 @@ class EyeLight(nn.Module):
     def __init__(self, head: HeadModel) -> None:
         """Args: the baked head; without two irises or without landmarks of the lids it has no light of its own."""
         super().__init__()
-        eyes = [np.flatnonzero(vertex_mask(head, (name,))) for name in EYES]
-        of_iris = vertex_mask(head, ("iris",))
+        eyes = [np.flatnonzero(head.mask(name).numpy()) for name in EYES]
+        of_iris = head.mask("iris").numpy()
         irises = [rows[of_iris[rows]] for rows in eyes]
         alike = all(len(left) == len(right) > 0 for left, right in (eyes, irises))
         self.known = alike and len(head.landmark_faces) > max(LID_EDGES[0][0])

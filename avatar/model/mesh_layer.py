@@ -15,18 +15,27 @@ from torch import Tensor, nn
 
 from avatar import ops
 from avatar.head.model import HeadModel
-from avatar.head.regions import torso_weight, vertex_mask
+from avatar.head.regions import Region
 from avatar.head.shading import vertex_normals
 from avatar.model.eye_light import EYES, EyeLight
 from avatar.model.moving import moved
 from avatar.ops import MouthSurface
 from avatar.types import LayerMesh, PosedLayer
 
-MOUTH = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
+MOUTH: tuple[Region, ...] = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 #: Regions whose triangles are the skin of a layer with skin: the features, and the flat parts as far as they face the
 #: front by this cosine. The outline of the head, hair and beard stay soft.
-SKIN_FEATURES = ("nose", "lips", "lips_inner", "eyelids", "lid_interior", "left_eye_region", "right_eye_region")
-SKIN_FLAT, SKIN_FRONT = ("face", "forehead"), 0.5
+SKIN_FEATURES: tuple[Region, ...] = (
+    "nose",
+    "lips",
+    "lips_inner",
+    "eyelids",
+    "lid_interior",
+    "left_eye_region",
+    "right_eye_region",
+)
+SKIN_FLAT: tuple[Region, ...] = ("face", "forehead")
+SKIN_FRONT = 0.5
 #: Faces of an eyeball further behind its center than this are never seen; meters.
 BACK_OF_EYE = 0.001
 #: Meters from lips or lids at which the Gaussians over the layer start to fade, and at which they are gone. Lids are
@@ -57,7 +66,16 @@ GRAY_PARTS = (Part.GUM, Part.TONGUE, Part.CAVITY)
 DEEP_HUE = 0.5
 #: Gaussians without blendshape offsets that are bound to these regions and further in front of the mesh than this are
 #: glasses or hair: they do not fade before the layer. Others may lie inside the head, where no frame shows them.
-OUTER = ("face", "nose", "forehead", "eyelids", "left_eye_region", "right_eye_region", "scalp", "hair_cap")
+OUTER: tuple[Region, ...] = (
+    "face",
+    "nose",
+    "forehead",
+    "eyelids",
+    "left_eye_region",
+    "right_eye_region",
+    "scalp",
+    "hair_cap",
+)
 OUTER_DISTANCE = 0.003
 #: Texels of teeth whose green is above this fraction of their red are crown, the others gum.
 CROWN_GREEN = 0.75
@@ -79,10 +97,10 @@ class MeshLayer(nn.Module):
         """
         super().__init__()
         self.skin = skin
-        inside = torch.from_numpy(vertex_mask(head, MOUTH + EYES))
+        inside = head.mask(*MOUTH, *EYES)
         surface = skin_vertices(head) if skin else torch.zeros_like(inside)
         of_layer = (inside | surface)[head.faces].all(1)
-        torso = torch.from_numpy(torso_weight(head))[head.faces].amin(1) > 0.5
+        torso = head.torso_weight()[head.faces].amin(1) > 0.5
         faces = head.faces[of_layer & ~_back_of_eyes(head)]
         keys, first = _texel_keys(faces, _mirrored_vertices(head))
         corner = faces[torch.from_numpy(first // len(ops.TEXEL_NODES))]
@@ -102,13 +120,13 @@ class MeshLayer(nn.Module):
         self.gains = nn.Parameter(torch.zeros(len(Part), 3))
         self.delta = nn.Parameter(torch.zeros_like(self.start))
         self.eye_light = EyeLight(head)
-        of_eye = torch.from_numpy(vertex_mask(head, EYES))[faces[:, 0]]
+        of_eye = head.mask(*EYES)[faces[:, 0]]
         fades = torch.where(of_eye[:, None], torch.tensor(EYE_FADE), torch.tensor(MOUTH_FADE))
         fades[~inside[faces].all(1)] = 0
         covering = head.faces[~of_layer & ~torso]
         self.mesh = LayerMesh(faces, keys.reshape(len(faces), -1), fades, covering[:0] if skin else covering)
-        self.register_buffer("outer", torch.from_numpy(vertex_mask(head, OUTER)), persistent=False)
-        mouth = torch.from_numpy(vertex_mask(head, MOUTH))
+        self.register_buffer("outer", head.mask(*OUTER), persistent=False)
+        mouth = head.mask(*MOUTH)
         self.register_buffer("mouth", mouth.nonzero()[:, 0], persistent=False)
         normals = vertex_normals(head.v_template, faces)[self.mouth]
         self.register_buffer("mouth_normals", normals, persistent=False)
@@ -189,13 +207,13 @@ def skin_vertices(head: HeadModel) -> Tensor:
     """Mask [V] of the vertices whose triangles are the skin of a layer with skin, for a baked head."""
     # In double precision: every machine that reads an avatar must find the same faces.
     front = vertex_normals(head.v_template.double(), head.faces)[:, 2] > SKIN_FRONT
-    flat, features = (torch.from_numpy(vertex_mask(head, names)) for names in (SKIN_FLAT, SKIN_FEATURES))
+    flat, features = (head.mask(*names) for names in (SKIN_FLAT, SKIN_FEATURES))
     return features | (flat & front)
 
 
 def has_parts(head: HeadModel) -> bool:
     """Whether the head has any part of a layer."""
-    inside = torch.from_numpy(vertex_mask(head, MOUTH + EYES))
+    inside = head.mask(*MOUTH, *EYES)
     return bool(inside[head.faces].all(1).any())
 
 
@@ -209,7 +227,7 @@ def _back_of_eyes(head: HeadModel) -> Tensor:
     centers = head.v_template[head.faces].mean(1)
     back = torch.zeros(len(head.faces), dtype=torch.bool)
     for name in EYES:
-        eye = torch.from_numpy(vertex_mask(head, (name,)))
+        eye = head.mask(name)
         if eye.any():
             back |= eye[head.faces[:, 0]] & (centers[:, 2] < head.v_template[eye].mean(0)[2] - BACK_OF_EYE)
     return back
@@ -218,7 +236,7 @@ def _back_of_eyes(head: HeadModel) -> Tensor:
 def _mirrored_vertices(head: HeadModel) -> np.ndarray:
     """Index [V] of each vertex; of the mirrored vertex of the left eyeball for those of the right one."""
     alias = np.arange(len(head.v_template))
-    left, right = (np.flatnonzero(vertex_mask(head, (name,))) for name in EYES)
+    left, right = (np.flatnonzero(head.mask(name).numpy()) for name in EYES)
     if not len(left) or len(left) != len(right):
         return alias
     points = head.v_template.numpy()
@@ -261,8 +279,8 @@ def _colors(head: HeadModel, at: Callable[[Tensor], Tensor]) -> tuple[Tensor, Te
 def _parts(head: HeadModel, at: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
     """Part [T] of each texel; `at` interpolates values of the vertices there, `start` [T,3] are their colors."""
 
-    def within(*names: str) -> Tensor:
-        return at(torch.from_numpy(vertex_mask(head, names)).float()[:, None])[:, 0] > 0.5
+    def within(*names: Region) -> Tensor:
+        return at(head.mask(*names).float()[:, None])[:, 0] > 0.5
 
     part = torch.full((len(start),), Part.CAVITY)
     part[within("tongue")] = Part.TONGUE

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatar.head.hair_regions import BROWS, beard_cover, brow_distance, hair_cover, smoothstep
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
 from avatar.model.mesh_layer import EYES, MOUTH, NODE_WEIGHTS
@@ -78,7 +78,7 @@ class Places:
         return distance
 
 
-_REGIONS = {
+_REGIONS: dict[str, tuple[Region, ...]] = {
     "ears": ("left_ear", "right_ear"), "neck": ("neck", "torso", "boundary"), "scalp": ("scalp", "hair_cap"),
     "lips": ("lips", "lips_inner"), "lids": ("eyelids", "lid_interior"), "inside": (*MOUTH, *EYES),
     "skin": ("skin", "lid_interior", "lips_inner"),
@@ -101,7 +101,7 @@ def places_of(avatar: Avatar) -> Places:
     """The Gaussians of the avatar, then the texels of its layer, if that has skin."""
     head, rig = avatar.head, avatar.rig
     vertices, means = resting_vertices(avatar, head)
-    masks = {name: torch.from_numpy(vertex_mask(head, names)).float() for name, names in _REGIONS.items()}
+    masks = {name: head.mask(*names).float() for name, names in _REGIONS.items()}
 
     def bound(values: Tensor) -> Tensor:
         return (values[rig.triangles] * rig.bary[..., None]).sum(1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from avatar import ops
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.types import JAW
 
 #: Vertices that no expression and no opening of the jaw moves farther do not stretch; meters.
@@ -17,7 +17,7 @@ MIN_MOTION = 5e-4
 #: Rotation of the jaw about x for heads whose jaw is no expression; radians.
 JAW_OPEN = 0.3
 #: Rigid parts: they move, but do not stretch.
-RIGID = ("left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower")
+RIGID: tuple[Region, ...] = ("left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower")
 
 
 def stretching_vertices(head: HeadModel) -> Tensor:
@@ -27,7 +27,7 @@ def stretching_vertices(head: HeadModel) -> Tensor:
     neutral, opened = head.neutral_params(1), head.neutral_params(1)
     opened.joint_rot[:, JAW, 0] = JAW_OPEN
     by_jaw = (head.skull_vertices(opened) - head.skull_vertices(neutral))[0].norm(dim=1)
-    return (torch.maximum(motion, by_jaw) > MIN_MOTION) & ~torch.from_numpy(vertex_mask(head, RIGID))
+    return (torch.maximum(motion, by_jaw) > MIN_MOTION) & ~head.mask(*RIGID)
 
 
 class Stretch(nn.Module):

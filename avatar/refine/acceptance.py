@@ -14,7 +14,6 @@ from avatar.data.image_regions import head_box
 from avatar.data.training_frames import HeadStates, TrainingFrames, over_white
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.head.regions import torso_weight, vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.refine.chunks import solve_chunks
 from avatar.refine.controls import Controls
@@ -150,9 +149,9 @@ class RegionJudge:
 
 def region_masks(head: HeadModel, frames: TrainingFrames, states: HeadStates, images: Tensor) -> list[list[np.ndarray]]:
     """Masks [H,W] of REGIONS in the images `images` [m] int, from vertices projected at `states` [S]."""
-    lips, lids, face = (torch.from_numpy(vertex_mask(head, (name,))) for name in ("lips", "eyelids", "face"))
+    lips, lids, face = (head.mask(name) for name in ("lips", "eyelids", "face"))
     left = head.v_template[:, 0].cpu() > 0
-    vertices = (lips, lids & left, lids & ~left, face, torch.from_numpy(torso_weight(head) < 0.1))
+    vertices = (lips, lids & left, lids & ~left, face, head.torso_weight() < 0.1)
     result, steps = [], frames.step.tolist()
     for index in images.tolist():
         step = steps[index]

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from avatar.data.training_frames import HeadStates, TrainingFrames
-from avatar.head.regions import region_mask, torso_weight
+from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.refine.targets import Targets
 from avatar.types import Camera
 
 #: Regions whose bounding box is the face's, and the margin round it relative to its size.
-_FACE = ("lips", "eyelids", "left_eyeball", "right_eyeball", "left_eye_region", "right_eye_region")
+_FACE: tuple[Region, ...] = ("lips", "eyelids", "left_eyeball", "right_eyeball", "left_eye_region", "right_eye_region")
 _FACE_MARGIN = 0.25
 #: Margin of the box of the head for the hair and for wrong poses, relative to its size.
 _MARGIN = 0.12
@@ -33,7 +33,7 @@ def head_targets(
         side: pixels; never enlarged.
         trained_size: longer side of the images on which the avatar was trained; None: that of `frames`.
     """
-    chosen = torch.from_numpy(torso_weight(avatar.head) < 0.1).to(frames.step.device)
+    chosen = (avatar.head.torso_weight() < 0.1).to(frames.step.device)
     boxes = []
     for start in range(0, len(frames), 64):
         rows = torch.arange(start, min(start + 64, len(frames)), device=frames.step.device)
@@ -62,7 +62,7 @@ def face_crop(avatar: Avatar, targets: Targets, states: HeadStates, row: Tensor)
         states: [s] poses and vertices.
         row: [m] int, the state of each image.
     """
-    face = region_mask(avatar.head, _FACE)
+    face = avatar.head.mask(*_FACE)
     if not face.any():
         face = ~face
     world = states.vertices[:, face] @ states.rotation.transpose(1, 2) + states.translation[:, None]

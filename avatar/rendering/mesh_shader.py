@@ -7,7 +7,6 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.geometry.rotations import quat_to_matrix
-from avatar.head.regions import torso_weight
 from avatar.head.shading import openness, shade, vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.rendering.layer import splat_layer
@@ -87,7 +86,7 @@ class MeshShader:
         """The ambient occlusion is computed once, on the neutral mesh of `avatar`."""
         head = avatar.head
         self.head = head
-        self._torso_weight = torch.from_numpy(torso_weight(head)).to(head.v_template)[:, None]
+        self._torso_weight = head.torso_weight().to(head.v_template)[:, None]
         template = head.v_template.cpu()
         normals = vertex_normals(template, head.faces.cpu())
         self._openness = openness(template, normals, head.faces.cpu()).to(head.v_template)[:, None]

@@ -10,14 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatar.head.regions import region_mask
+from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
 
 #: A Gaussian is anchored if it covers fewer pixels than this in the frames from which colors are initialized ...
 MIN_COVERAGE = 0.5
 #: ... or is bound to one of these regions.
-HIDDEN_REGIONS = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
+HIDDEN_REGIONS: tuple[Region, ...] = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 #: Gradient of the loss per unit of distance from the initial value, for each parameter: well below the gradient of a
 #: visible Gaussian, well above the noise that Adam would otherwise scale up to full steps.
 ANCHOR_WEIGHTS = {"offsets": 0.5, "log_scales": 3e-6, "quats": 3e-6, "logit_opacities": 3e-6, "colors": 1e-5}
@@ -53,7 +53,7 @@ class Anchors:
 
     def set(self, coverage: Tensor) -> None:
         """Anchor hidden regions and Gaussians of small `coverage` [N], in pixels, to their present values."""
-        region = region_mask(self._avatar.head, HIDDEN_REGIONS)[self._avatar.rig.triangles[:, 0]]
+        region = self._avatar.head.mask(*HIDDEN_REGIONS)[self._avatar.rig.triangles[:, 0]]
         rows = torch.nonzero(region | (coverage < MIN_COVERAGE))[:, 0]
         initial = {name: getattr(self._avatar, name).detach().clone() for name in ANCHOR_WEIGHTS}
         initial[PIXELS] = torch.where(self._avatar.rig.skin > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from avatar.head.regions import region_mask
+from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 
 #: Steps between two applications of the limits, and of that on distances.
@@ -23,7 +23,7 @@ MAX_THINNESS = 8.0
 MAX_GROWTH = 3.0
 #: Around the openings of mouth and eyes a Gaussian that sits far from its triangle tears off with another lip or lid:
 #: offset and blendshapes together move these Gaussians no farther than this in any of the frames; meters.
-OPENINGS = ("lips", "lips_inner", "eyelids", "lid_interior")
+OPENINGS: tuple[Region, ...] = ("lips", "lips_inner", "eyelids", "lid_interior")
 REACH = 2e-3
 #: Number of evenly spread frames in which the distance is measured.
 REACH_FRAMES = 8
@@ -59,7 +59,7 @@ def limit_reach(avatar: Avatar, features: Tensor) -> None:
         features: [T,F] of the frames whose motion counts, see `expression_features`.
     """
     shapes = avatar.blendshapes
-    near = region_mask(avatar.head, OPENINGS)[avatar.rig.triangles[: shapes.count]].any(1)
+    near = avatar.head.mask(*OPENINGS)[avatar.rig.triangles[: shapes.count]].any(1)
     rows = near.nonzero()[:, 0]
     size = moved_by(avatar, shapes.weights(features), rows).square().sum(2).amax(0).sqrt()
     scale_motion(avatar, rows, (REACH / size.clamp_min(REACH))[:, None])

@@ -16,11 +16,11 @@ from torch import Tensor
 from avatar.data.capture_folder import Capture
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.types import LEFT_EYE, RIGHT_EYE, Camera
 
 #: Region, joint and landmark of the center of the iris of either eye.
-_EYES = (("left_eyeball", LEFT_EYE, 473), ("right_eyeball", RIGHT_EYE, 468))
+_EYES: tuple[tuple[Region, int, int], ...] = (("left_eyeball", LEFT_EYE, 473), ("right_eyeball", RIGHT_EYE, 468))
 #: Largest angle between the eyes, radians; fewer frames than these do not determine it.
 LIMIT, MIN_FRAMES = np.radians(12.0), 8
 #: Frames that count: cosine between the head and the camera, pixels between the outer corners of the eyes, and opening
@@ -37,7 +37,7 @@ def with_eye_directions(capture: Capture, indices: np.ndarray, head: HeadModel) 
         indices: [n] int, its training images.
         head: the baked head; returned unchanged where it lacks eyes or landmarks, or few frames show both eyes.
     """
-    masks = [torch.from_numpy(vertex_mask(head, (name,))) for name, _, _ in _EYES]
+    masks = [head.mask(name) for name, _, _ in _EYES]
     if not all(bool(mask.any()) for mask in masks) or len(head.landmark_faces) <= _EYES[0][2]:
         return head
     angle = eye_angle(capture, indices, head)

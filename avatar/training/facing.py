@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.training.hair_height import hair_vertices
@@ -22,7 +22,7 @@ EDGE, FULL = 0.1, 0.35
 #: Frames that are looked at.
 FRAMES = 64
 #: Regions that expressions open and close.
-OPENING = ("eyelids", "lid_interior", "lips", "lips_inner")
+OPENING: tuple[Region, ...] = ("eyelids", "lid_interior", "lips", "lips_inner")
 #: Gaussians that started farther from their triangle than this are hair, clothes or glasses, meters.
 ON_MESH = 0.005
 #: Gaussians with more of the torso than this are clothes.
@@ -51,7 +51,7 @@ def facing(avatar: Avatar, frames: TrainingFrames) -> Tensor:
         toward = -(offset @ rotation) - vertices
         largest = largest.maximum((normals * toward).sum(1) / toward.norm(dim=1).clamp_min(1e-9))
     shown = ((largest - EDGE) / (FULL - EDGE)).clamp(0, 1).float()
-    shown[torch.from_numpy(hair_vertices(head) | vertex_mask(head, OPENING))] = 1.0
+    shown[torch.from_numpy(hair_vertices(head) | head.mask(*OPENING).numpy())] = 1.0
     return shown
 
 

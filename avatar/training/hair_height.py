@@ -18,13 +18,13 @@ from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.mesh_graph import graph_laplacian
 from avatar.geometry.rotations import mean_rotation
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.head.shading import vertex_normals
 
 Floats = NDArray[np.float64]
 
-HAIR = ("scalp", "hair_cap")
-NO_HAIR = ("face", "left_ear", "right_ear", "neck")
+HAIR: tuple[Region, ...] = ("scalp", "hair_cap")
+NO_HAIR: tuple[Region, ...] = ("face", "left_ear", "right_ear", "neck")
 FRAMES = 24
 #: Largest height and distance of two tried heights, meters.
 HIGHEST, STEP = 0.075, 0.0025
@@ -38,7 +38,7 @@ TYPICAL = 0.5
 
 def hair_vertices(head: HeadModel) -> NDArray[np.bool_]:
     """Mask [V] of the vertices that hair may cover; all False for heads without these regions."""
-    return vertex_mask(head, HAIR) & ~vertex_mask(head, NO_HAIR)
+    return head.mask(*HAIR).numpy() & ~head.mask(*NO_HAIR).numpy()
 
 
 def spread_frames(frames: TrainingFrames) -> list[int]:

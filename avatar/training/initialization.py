@@ -12,7 +12,7 @@ from torch import Tensor
 from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes, Mode
 from avatar.model.mesh_layer import EYES, MOUTH, MeshLayer, has_parts, skin_vertices
@@ -29,13 +29,13 @@ from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
 
 #: Gaussians of these regions have blendshape offsets.
-EXPRESSIVE = (
+EXPRESSIVE: tuple[Region, ...] = (
     "face", "nose", "forehead", "lips", "eyelids", "left_eye_region", "right_eye_region", "left_eyeball",
     "right_eyeball", "teeth_upper", "teeth_lower", "tongue", "mouth_interior",
 )  # fmt: skip
 LAYER_PARTS = MOUTH + EYES  # have no Gaussians in an avatar with a mesh layer
 #: Brows, lashes and lips have all their Gaussians over a layer with skin, too; elsewhere on it there are fewer.
-DETAILED = ("left_eye_region", "right_eye_region", "lips")
+DETAILED: tuple[Region, ...] = ("left_eye_region", "right_eye_region", "lips")
 SCALE_PER_SPACING = 0.6  # standard deviation of a Gaussian relative to the distance of its neighbors
 MIN_PIXELS = 0.35  # smallest initial standard deviation
 #: Skinning weights of the torso above this are smoothed, over this number of neighbors; distances along the view count
@@ -75,11 +75,11 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     layer = MeshLayer(head, config.skin) if config.has_layer and has_parts(head) else None
     without, thin = () if layer is None else LAYER_PARTS, None
     if layer is not None and layer.skin:
-        thin = skin_vertices(head).numpy() & ~vertex_mask(head, DETAILED)
+        thin = skin_vertices(head).numpy() & ~head.mask(*DETAILED).numpy()
     samples = sample_mesh(head, config.gaussians - extras, rng, without, thin)
     off_mesh = sample_matte(head, frames, extras, rng)
     samples = lift_hair(samples, head, hair_heights(head, frames), rng)
-    expressive = vertex_mask(head, EXPRESSIVE)[head.faces.numpy()[samples.face, 0]] & (samples.torso < 0.5)
+    expressive = head.mask(*EXPRESSIVE).numpy()[head.faces.numpy()[samples.face, 0]] & (samples.torso < 0.5)
     samples = samples.take(np.argsort(~expressive, kind="stable"))
     count = int(expressive.sum())
     if len(off_mesh.position):

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
 from avatar.model.eye_light import EYES
 from avatar.model.mesh_layer import MeshLayer, Part
 from avatar.training.layer_comparison import LayerComparison, difference
@@ -52,9 +51,9 @@ def with_fitted_irises(head: HeadModel, frames: TrainingFrames) -> tuple[HeadMod
 
 def with_iris_size(head: HeadModel, size: float) -> HeadModel:
     """`head` with irises whose rims are `size` times as far from their middle; the eyeballs behind them follow."""
-    template, iris = head.v_template.clone(), torch.from_numpy(vertex_mask(head, ("iris",)))
+    template, iris = head.v_template.clone(), head.mask("iris")
     for name in EYES:
-        eye = torch.from_numpy(vertex_mask(head, (name,)))
+        eye = head.mask(name)
         points, center = template[eye], _sphere_center(template[eye])
         axis = torch.nn.functional.normalize(template[eye & iris].mean(0) - center, dim=0)
         arm = points - center
@@ -76,7 +75,7 @@ def size_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
     Sclera, iris and pupil take the color with which they explain the frames best. None: the head has no irises, or too
     few pixels of the eyes are seen.
     """
-    if not all(bool(vertex_mask(head, (name,)).any()) for name in (*EYES, "iris")):
+    if not all(bool(head.mask(name).any()) for name in (*EYES, "iris")):
         return None
     layer = MeshLayer(head)
     iris, dark = layer.part == Part.IRIS, layer.start.mean(1) < _PUPIL
@@ -100,7 +99,7 @@ def size_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
 
 def _posed_again(head: HeadModel, states: HeadStates) -> HeadStates:
     """`states` with the eyeballs of another `head`."""
-    vertices, eyes = states.vertices.clone(), torch.from_numpy(vertex_mask(head, EYES))
+    vertices, eyes = states.vertices.clone(), head.mask(*EYES)
     vertices[:, eyes] = HeadStates.of(states.params, head).vertices[:, eyes]
     return replace(states, vertices=vertices)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from avatar.head.regions import region_mask
 from avatar.model.avatar import Avatar
 from avatar.model.mesh_layer import MeshLayer, Part
 from avatar.training.adam import Group
@@ -58,7 +57,7 @@ def set_light(avatar: Avatar) -> None:
     if avatar.layer is None:
         return
     head, triangles = avatar.head, avatar.rig.triangles
-    on_face = region_mask(head, ("face",)) & ~region_mask(head, ("lips", "eyelids"))
+    on_face = head.mask("face") & ~head.mask("lips", "eyelids")
     rows = on_face[triangles].all(1)
     if not rows.any():
         return

@@ -13,7 +13,7 @@ from avatar import ops
 from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import matrix_to_quat, mean_rotation, triangle_frames
 from avatar.head.model import HeadModel
-from avatar.head.regions import INSIDE, torso_weight, vertex_mask
+from avatar.head.regions import INSIDE
 from avatar.training.mesh_sampling import SurfaceSamples
 from avatar.types import FACING_CAMERA, Camera
 
@@ -50,7 +50,7 @@ def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> tup
     rotation, translation = frames.rotation[frame], frames.translation[frame]
     camera = frames.view(frame)
     vertices = camera.to_camera(frames.vertices(frame) @ rotation.T + translation)
-    faces = head.faces[torch.from_numpy(torso_weight(head))[head.faces].amax(1) < 0.5]
+    faces = head.faces[head.torso_weight()[head.faces].amax(1) < 0.5]
     face_id, _, depth = ops.mesh(vertices[None], faces, camera.K, camera.width, camera.height)
     covered = (face_id[0] >= 0).numpy()
     ys, xs = np.nonzero((frames.alpha[frame].numpy() > 128) & ~covered)
@@ -141,8 +141,8 @@ def bind_to_mesh(head: HeadModel, points: MattePoints) -> SurfaceSamples:
     position, torso = points.position, points.torso
     faces, template = head.faces.numpy(), head.v_template.numpy().astype(np.float64)
     motion = head.expression_motion().norm(dim=1).amax(1).numpy()[faces].max(1)
-    torso_part = torso_weight(head)[faces].mean(1)
-    inside = vertex_mask(head, INSIDE)[faces[:, 0]]
+    torso_part = head.torso_weight().numpy()[faces].mean(1)
+    inside = head.mask(*INSIDE).numpy()[faces[:, 0]]
     corners = template[faces]
     centers = corners.mean(1)
     face = np.zeros(len(position), np.int64)

@@ -8,10 +8,10 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from avatar.head.model import HeadModel
-from avatar.head.regions import torso_weight, vertex_mask
+from avatar.head.regions import Region
 
 #: Sampling density of regions relative to skin; the first matching row counts.
-DENSITY = (
+DENSITY: tuple[tuple[tuple[Region, ...], float], ...] = (
     (("left_eyeball", "right_eyeball"), 1.2),
     (("teeth_upper", "teeth_lower", "tongue"), 0.8),
     (("lips_inner",), 4.0),
@@ -52,7 +52,7 @@ class SurfaceSamples:
 
 
 def face_density(
-    head: HeadModel, normals: np.ndarray, without: tuple[str, ...] = (), thin: np.ndarray | None = None
+    head: HeadModel, normals: np.ndarray, without: tuple[Region, ...] = (), thin: np.ndarray | None = None
 ) -> np.ndarray:
     """Sampling density [F] of each triangle relative to skin; 0 on the torso and on surfaces that are never visible.
 
@@ -66,26 +66,26 @@ def face_density(
     density = np.ones(len(first))
     decided = np.zeros(len(first), bool)
     for names, value in DENSITY:
-        rows = vertex_mask(head, names)[first] & ~decided
+        rows = head.mask(*names).numpy()[first] & ~decided
         density[rows] = value
         decided |= rows
     if thin is not None:
         density[thin[first]] *= THIN
     backward = normals[:, 2] < -0.3
     density[~decided & backward] = BACK_DENSITY
-    density[vertex_mask(head, ("left_eyeball", "right_eyeball"))[first] & (normals[:, 2] < 0.2)] = 0
+    density[head.mask("left_eyeball", "right_eyeball").numpy()[first] & (normals[:, 2] < 0.2)] = 0
     if without:
-        density[vertex_mask(head, without)[head.faces.numpy()].all(1)] = 0
-        density[vertex_mask(head, ("eyelids",))[first]] = RIM_DENSITY
+        density[head.mask(*without).numpy()[head.faces.numpy()].all(1)] = 0
+        density[head.mask("eyelids").numpy()[first]] = RIM_DENSITY
         density[_inside_lids(head)] = 0
-    density[torso_weight(head)[head.faces.numpy()].min(1) > 0.9] = 0
+    density[head.torso_weight().numpy()[head.faces.numpy()].min(1) > 0.9] = 0
     return density
 
 
 def _inside_lids(head: HeadModel) -> np.ndarray:
     """Mask [F] of the triangles of the lids that are further inside than RIM."""
-    inside = vertex_mask(head, ("lid_interior",))
-    rim = vertex_mask(head, ("eyelids",)) & ~inside
+    inside = head.mask("lid_interior").numpy()
+    rim = head.mask("eyelids").numpy() & ~inside
     faces, points = head.faces.numpy(), head.v_template.numpy()
     rows = np.flatnonzero(inside[faces].all(1))
     mask = np.zeros(len(faces), bool)
@@ -98,7 +98,7 @@ def sample_mesh(
     head: HeadModel,
     count: int,
     rng: np.random.Generator,
-    without: tuple[str, ...] = (),
+    without: tuple[Region, ...] = (),
     thin: np.ndarray | None = None,
 ) -> SurfaceSamples:
     """`count` samples spread over the neutral mesh by area times density (systematic sampling).
@@ -122,8 +122,8 @@ def sample_mesh(
     bary = np.stack([1 - root, root * (1 - second), root * second], 1)
     spacing = np.sqrt(total / count / np.maximum(density[face], 1e-3))
     offset = np.zeros((count, 3))
-    scalp = (vertex_mask(head, ("scalp",)) & ~vertex_mask(head, ("face",)))[head.faces.numpy()[face, 0]]
+    scalp = (head.mask("scalp").numpy() & ~head.mask("face").numpy())[head.faces.numpy()[face, 0]]
     offset[scalp, 2] = HAIR_LIFT
     quat = np.tile([1.0, 0.0, 0.0, 0.0], (count, 1))
-    torso = (torso_weight(head)[head.faces.numpy()[face]] * bary).sum(1)
+    torso = (head.torso_weight().numpy()[head.faces.numpy()[face]] * bary).sum(1)
     return SurfaceSamples(face, bary, offset, quat, spacing, torso)

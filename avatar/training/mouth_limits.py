@@ -17,15 +17,16 @@ from torch import Tensor
 
 from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.moving import move_attributes
 from avatar.training.constraints import REACH, blended, moved_by, scale_motion
 from avatar.training.lip_tone import LipTone
 
-LIPS, INNER = ("lips", "lips_inner"), ("lips_inner",)
+LIPS: tuple[Region, ...] = ("lips", "lips_inner")
+INNER: tuple[Region, ...] = ("lips_inner",)
 #: Parts that span the inside of the mouth, where no Gaussian may be.
-SPAN = ("teeth_upper", "teeth_lower", "tongue")
+SPAN: tuple[Region, ...] = ("teeth_upper", "teeth_lower", "tongue")
 #: A Gaussian of the skin within FAR of the lips may sit this much farther from its triangle per distance from them:
 #: beards need some room, and nothing between the lips and their skin is seen. Distances are in meters.
 REACH_SLOPE, FAR = 0.25, 0.04
@@ -61,19 +62,19 @@ class MouthLimits:
     def __init__(self, head: HeadModel) -> None:
         """Args: a baked head."""
         points = head.v_template.numpy()
-        lips, inner = vertex_mask(head, LIPS), vertex_mask(head, INNER)
+        lips, inner = head.mask(*LIPS).numpy(), head.mask(*INNER).numpy()
         self.reach = torch.full((len(points),), torch.inf)  # [V] meters
         self.lips, self.inner = torch.from_numpy(lips), torch.from_numpy(inner)  # [V] bool
         self.outer = self.lips.clone()  # [V] bool, away from the inner edge
         if lips.any():
             distance = torch.from_numpy(cKDTree(points[lips]).query(points)[0]).float()
-            near = torch.from_numpy(vertex_mask(head, ("face", *LIPS))) & (distance < FAR)
+            near = head.mask("face", *LIPS) & (distance < FAR)
             self.reach[near] = REACH + REACH_SLOPE * distance[near]
         if inner.any():
             away = torch.from_numpy(cKDTree(points[inner]).query(points)[0])
             self.outer &= away >= INNER_EDGE
         self.tone = LipTone(head, self.lips)
-        span = points[vertex_mask(head, SPAN)]
+        span = points[head.mask(*SPAN).numpy()]
         bounds = (span.min(0), span.max(0)) if len(span) else (np.zeros(3), np.zeros(3))
         self.low, self.high = (torch.from_numpy(np.asarray(edge, np.float32)) for edge in bounds)  # [3] meters
 

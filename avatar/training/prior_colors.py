@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.head.regions import region_mask
+from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.prior import HeadPrior
 from avatar.training.anchors import Anchors
@@ -21,7 +21,7 @@ from avatar.training.facing import MAX_TORSO, ON_MESH
 from avatar.training.hair_height import hair_vertices
 from avatar.training.neighbor_colors import HIDDEN
 
-LIPS = ("lips", "lips_inner")
+LIPS: tuple[Region, ...] = ("lips", "lips_inner")
 #: Blend weight per frame, in pixels, with which a vertex is seen well.
 SEEN = 2.0
 #: Blend weight per frame relative to the area of a Gaussian from which on it says what its vertices look like: of a
@@ -109,6 +109,6 @@ def set_prior_colors(avatar: Avatar, prior: HeadPrior, anchors: Anchors, contrib
     least = torch.where(_on_scalp(avatar)[rows], MIN_HAIR_PART, MIN_PART) * area
     colors = prior_colors(avatar, prior, torch.where(shown < least, 0.0, shown), rows)
     hidden = shown < (HIDDEN_PART * area).clamp_min(HIDDEN)
-    take = ~region_mask(avatar.head, LIPS)[avatar.rig.triangles[rows]].any(1)
+    take = ~avatar.head.mask(*LIPS)[avatar.rig.triangles[rows]].any(1)
     anchors.set_surface_colors(rows[take], colors[take], ANCHOR_PART * area[take])
     avatar.colors[rows[take & hidden]] = colors[take & hidden]

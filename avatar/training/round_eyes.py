@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
 from avatar.model.eye_light import EYES
 from avatar.model.mesh_layer import NODE_WEIGHTS, MeshLayer
 from avatar.model.moving import move_attributes
@@ -29,8 +28,8 @@ class RoundEyes:
 
     def __init__(self, head: HeadModel, layer: MeshLayer) -> None:
         """Args: the baked head, and its layer."""
-        eye = torch.from_numpy(vertex_mask(head, EYES[:1]))
-        of_iris = eye & torch.from_numpy(vertex_mask(head, ("iris",)))
+        eye = head.mask(*EYES[:1])
+        of_iris = eye & head.mask("iris")
         faces, ids = layer.mesh.faces, layer.mesh.texel_ids
         rows = eye[faces[:, 0]].nonzero()[:, 0] if of_iris.any() else faces.new_zeros(0)
         points = torch.einsum("nk,fkc->fnc", NODE_WEIGHTS, head.v_template[faces[rows]]).reshape(-1, 3)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
 from avatar.model.mesh_layer import LIPS, MeshLayer, Part, has_parts
 from avatar.training.layer_comparison import LayerComparison, difference
 
@@ -39,7 +38,7 @@ def with_placed_teeth(head: HeadModel, frames: TrainingFrames) -> tuple[HeadMode
         head: the baked head; unchanged where it lacks teeth or landmarks, or few frames show the inside of the mouth.
         frames: training frames of that head.
     """
-    teeth = torch.from_numpy(vertex_mask(head, ("teeth_upper",)))
+    teeth = head.mask("teeth_upper")
     if not bool(teeth.any()) or len(head.landmark_faces) <= max(LIPS) or not has_parts(head):
         return head, frames
     errors = height_errors(head, frames)
@@ -64,7 +63,7 @@ def height_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
     chosen = _open_frames(head, frames)
     if len(chosen) < MIN_FRAMES:
         return None
-    teeth = torch.from_numpy(vertex_mask(head, ("teeth_upper",)))
+    teeth = head.mask("teeth_upper")
     layer = MeshLayer(head)
     textures = torch.stack([torch.isin(layer.part, torch.tensor(group)) for group in _GROUPS], 1).float()
     comparison = LayerComparison(layer, frames, textures)

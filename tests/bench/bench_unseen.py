@@ -29,7 +29,6 @@ from avatar.evaluation.frame_rendering import head_vertices, rendered
 from avatar.evaluation.metrics import psnr
 from avatar.geometry.similarity import fit_similarity
 from avatar.head import load_head
-from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.model.prior import HeadPrior, head_prior
@@ -146,7 +145,7 @@ class Placed:
         states = HeadStates.of(avatar.with_identity(capture.params(capture.train_indices)), avatar.head)
         frontal = int(np.argmin(np.linalg.norm(states.params.joint_rot[:, :2].numpy(), axis=(1, 2))))
         self._params = states.params[frontal : frontal + 1]
-        face = vertex_mask(avatar.head, ("face", "nose", "forehead"))
+        face = avatar.head.mask("face", "nose", "forehead").numpy()
         own, true = (x[face].astype(np.float64) for x in (avatar.head.v_template.numpy(), neutral))
         self._rotation, self._scale = fit_similarity(own, true)
         self._offset = true.mean(0) - self._scale * self._rotation @ own.mean(0)

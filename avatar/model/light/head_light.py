@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from avatar.geometry.rotations import SH_C0
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.model.light.harmonics import TERMS, rotated
 from avatar.model.mesh_layer import NODE_WEIGHTS, MeshLayer
 from avatar.types import LayerMesh
@@ -24,7 +24,7 @@ _LEAST, _MOST = 0.01, 8.0
 #: ones gain it, so that a face which gets darker does not turn gray, and one that gets brighter does not glow.
 _SATURATION = 1.3
 _LUMA = (0.2126, 0.7152, 0.0722)
-_FRONT = ("face", "nose", "forehead")
+_FRONT: tuple[Region, ...] = ("face", "nose", "forehead")
 
 
 class HeadLight(nn.Module):
@@ -101,7 +101,7 @@ class HeadLight(nn.Module):
 
     def level(self, coefficients: Tensor, head: HeadModel) -> Tensor:
         """Mean luminance [] that the face of `head` reflects of `coefficients` [9,3] (world axes) at the mean pose."""
-        rows = torch.from_numpy(vertex_mask(head, _FRONT)).to(self.surface.device)
+        rows = head.mask(*_FRONT).to(self.surface.device)
         rows = rows if bool(rows.any()) else torch.ones_like(rows)
         light = rotated(coefficients, self.mean_rotation.T)
         return self.surface[rows].mean(0) @ light @ light.new_tensor(_LUMA)

@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatar import ops
-from avatar.head.regions import vertex_mask
+from avatar.head.regions import Region
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.model.light.harmonics import TERMS, open_transfer, sphere
@@ -27,7 +27,7 @@ _NEIGHBORS, _CLOUD = 64, 6000  # of a Gaussian off the mesh; Gaussians among whi
 #: Meters above clothes and hair from which shadows of the head on them are traced: the mesh may lie in front of them.
 _CLEAR = 0.015
 #: Regions of the mesh that clothes cover.
-_COVERED = ("torso", "neck", "boundary")
+_COVERED: tuple[Region, ...] = ("torso", "neck", "boundary")
 #: How alike hair and cloth are lit from all sides.
 _SOFT = 0.2
 _CENTER = (0.0, -0.08)  # y and z of the middle of the head, skull frame, meters
@@ -82,7 +82,7 @@ def mesh_transfer(vertices: Tensor, avatar: Avatar) -> Tensor:
     normals = vertex_normals(vertices, faces)
     taken = _smoothed(Shadows(vertices, faces).taken(vertices, normals), faces)
     transfer = open_transfer(normals) - taken
-    mouth, lips = (torch.from_numpy(vertex_mask(avatar.head, names)) for names in (MOUTH, ("lips",)))
+    mouth, lips = (avatar.head.mask(*names) for names in (MOUTH, ("lips",)))
     if mouth.any() and lips.any():
         transfer[mouth] = transfer[lips].mean(0)
     return transfer
@@ -100,7 +100,7 @@ def gaussian_transfer(avatar: Avatar, surface: Tensor) -> Tensor:
     """
     rig = avatar.rig
     transfer = (surface[rig.triangles] * rig.bary[..., None]).sum(1)
-    scalp = torch.from_numpy(vertex_mask(avatar.head, ("scalp", "hair_cap")))[rig.triangles[:, 0]]
+    scalp = avatar.head.mask("scalp", "hair_cap")[rig.triangles[:, 0]]
     near, far = (torch.where(scalp, *limits) for limits in zip(_OVER_SCALP, _ELSEWHERE, strict=True))
     own = ((avatar.offsets.norm(dim=1) - near) / (far - near)).clamp(0, 1)
     own[: avatar.blendshapes.count] = 0
@@ -117,7 +117,7 @@ def _cloud_transfer(avatar: Avatar, rows: Tensor) -> Tensor:
     points = means[rows]
     normals = _smoothed_points(points, _cloud_normals(means, avatar.logit_opacities > 0, rows))
     normals = torch.nn.functional.normalize(normals, dim=1)
-    covered = torch.from_numpy(vertex_mask(avatar.head, _COVERED))
+    covered = avatar.head.mask(*_COVERED)
     head = avatar.head.faces[~covered[avatar.head.faces].any(1)]
     taken = Shadows(vertices, head).taken(points + _CLEAR * normals, normals)
     return _smoothed_points(points, open_transfer(normals, _SOFT) - taken)

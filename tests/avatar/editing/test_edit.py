@@ -17,7 +17,6 @@ from avatar.editing.irises import iris_texels
 from avatar.errors import HeadsplatError
 from avatar.head.hair_regions import BROWS, brow_distance, hair_cover
 from avatar.head.human_colors import DARKEST, LIGHTEST
-from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar, save_avatar
 from avatar.model.mesh_layer import EYES
@@ -149,7 +148,7 @@ def test_the_eyes_change_on_the_irises_only(person: Avatar) -> None:
 def test_eyes_of_gaussians_change_too(tiny_avatar: Avatar) -> None:
     result = edited(tiny_avatar, Edit(eyes="30,200,30"))
     changed = (result.colors != tiny_avatar.colors).any(1)
-    eye = torch.from_numpy(vertex_mask(tiny_avatar.head, EYES))[tiny_avatar.rig.triangles].all(1)
+    eye = tiny_avatar.head.mask(*EYES)[tiny_avatar.rig.triangles].all(1)
     assert changed.any() and eye[changed].all()
     shown = (result.colors + rest_offsets(result))[changed]
     assert (shown[:, 1] > shown[:, 0]).float().mean() > 0.9

@@ -17,7 +17,7 @@ from avatar.export import posed, write_glb, write_rigged_ply
 from avatar.export.layer_gaussians import with_layer
 from avatar.export.mesh import vertex_colors
 from avatar.export.placement import Placement
-from avatar.head.regions import INSIDE, vertex_mask
+from avatar.head.regions import INSIDE
 from avatar.model.avatar import Avatar
 from avatar.model.mesh_layer import MeshLayer
 from avatar.ops import TEXEL_NODES
@@ -113,7 +113,7 @@ def test_vertices_of_mouth_and_eyes_have_the_colors_of_the_layer(layered: Avatar
     colors, vertices = vertex_colors(layered), layered.layer.mesh.faces.unique()
     vertices = vertices[layered.head.v_template[vertices, 0] > 0.001]  # the right eye has the pattern of the left one
     expected = pattern(layered.head.v_template[vertices]) * open_shade(layered)[vertices, None]
-    assert torch.from_numpy(vertex_mask(layered.head, INSIDE))[vertices].all() and len(vertices) > 1000
+    assert layered.head.mask(*INSIDE)[vertices].all() and len(vertices) > 1000
     assert (colors[vertices] - expected).abs().amax(1).quantile(0.98) < 0.01
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -10,13 +12,10 @@ import torch
 from avatar.errors import HeadsplatError
 from avatar.head import HeadModel, load_head
 from avatar.head.anatomy.expressions import NAMES
+from avatar.head.regions import Region
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
-REGIONS = (
-    "face", "forehead", "nose", "lips", "eyelids", "left_eye_region", "right_eye_region", "left_ear", "right_ear",
-    "scalp", "neck", "torso", "left_eyeball", "right_eyeball", "teeth_upper", "teeth_lower", "tongue",
-    "mouth_interior", "skin", "eye_region", "boundary", "sclera", "iris", "lips_inner", "hair_cap", "lid_interior",
-)  # fmt: skip
+REGIONS = get_args(Region)
 JOINTS_AT = ((0, -0.22, -0.10), (0, -0.16, -0.096), (0, -0.013, -0.063))  # meters: root, neck, jaw
 
 
@@ -43,6 +42,27 @@ def test_the_same_source_gives_the_same_object() -> None:
 def test_an_unknown_source_is_refused_with_a_remedy(source: str, sentence: str) -> None:
     with pytest.raises(HeadsplatError, match=sentence):
         load_head(source)
+
+
+def test_a_mask_is_the_union_of_its_regions(head: HeadModel) -> None:
+    assert torch.equal(head.mask("lips", "nose"), head.regions["lips"] | head.regions["nose"])
+    assert not head.mask().any()
+    toothless = replace(head, regions={name: mask for name, mask in head.regions.items() if "teeth" not in name})
+    assert not toothless.mask("teeth_upper").any()
+
+
+def test_a_misspelt_region_is_an_error(head: HeadModel) -> None:
+    with pytest.raises(ValueError, match=r"regions: expected names among boundary, .*, torso, got 'lip'"):
+        head.mask("lip")  # type: ignore[arg-type]
+
+
+def test_the_torso_weight_is_zero_inside_the_head(head: HeadModel) -> None:
+    assert head.torso_weight().max() == 1
+    assert not head.torso_weight()[head.mask("tongue", "left_eyeball", "mouth_interior")].any()
+
+
+def test_the_embedded_head_has_every_region(head: HeadModel) -> None:
+    assert set(head.regions) == set(REGIONS)
 
 
 def test_half_density_is_the_same_head_with_fewer_triangles(head: HeadModel) -> None:

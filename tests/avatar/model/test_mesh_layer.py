@@ -16,7 +16,6 @@ from avatar.errors import HeadsplatError
 from avatar.evaluation.needles import count_needles
 from avatar.export.layer_gaussians import with_layer
 from avatar.head import load_head
-from avatar.head.regions import vertex_mask
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
@@ -93,7 +92,7 @@ def test_the_texture_starts_from_the_colors_of_the_head(layer: MeshLayer) -> Non
 def test_the_cavity_has_one_color_that_only_the_light_darkens(layer: MeshLayer) -> None:
     head = load_head()
     cavity = layer.start[layer.part == Part.CAVITY]
-    painted = head.colors[torch.from_numpy(vertex_mask(head, ("mouth_interior",)))]
+    painted = head.colors[head.mask("mouth_interior")]
     assert bool((cavity == cavity[0]).all())
     torch.testing.assert_close(cavity[0], painted.amax(0), atol=1e-6, rtol=0)
     assert painted.amin() < 0.1 < 2 * cavity.amin()
@@ -123,7 +122,7 @@ def test_the_tongue_takes_no_hue_of_a_gain_and_half_of_that_of_the_light_and_tee
 def test_skin_belongs_to_the_layer_where_it_is_asked_for() -> None:
     head = load_head()
     layer = MeshLayer(head, skin=True)
-    inside, skin = torch.from_numpy(vertex_mask(head, MOUTH + EYES)), skin_vertices(head)
+    inside, skin = head.mask(*MOUTH, *EYES), skin_vertices(head)
     opaque = layer.mesh.fades.eq(0).all(1)
     assert torch.equal(opaque, ~inside[layer.mesh.faces].all(1)) and not len(layer.mesh.skin)
     of_skin = skin[head.faces].all(1) & ~inside[head.faces].all(1)
@@ -139,7 +138,7 @@ def test_the_outline_of_the_head_is_no_skin_of_the_layer() -> None:
     assert not skin[jaw].any() and skin[cheeks].all()
     for name in ("lips", "eyelids", "nose"):
         assert skin[head.regions[name]].all()  # features are whole, whichever way their parts face
-    features = torch.from_numpy(vertex_mask(head, SKIN_FEATURES))
+    features = head.mask(*SKIN_FEATURES)
     assert float(normals[skin & ~features, 2].min()) > SKIN_FRONT
 
 
@@ -274,8 +273,8 @@ def test_an_avatar_that_gsplat_trains_has_no_layer(tiny: Capture) -> None:
 def test_skin_of_the_layer_has_fewer_gaussians_but_not_its_brows_and_lips(tiny: Capture) -> None:
     head = baked(load_head(), tiny.params([0]).identity)
     frames, counts = load_frames(tiny, tiny.train_indices, 32, head), []
-    detailed = torch.from_numpy(vertex_mask(head, DETAILED))
-    plain = skin_vertices(head) & torch.from_numpy(vertex_mask(head, SKIN_FLAT)) & ~detailed
+    detailed = head.mask(*DETAILED)
+    plain = skin_vertices(head) & head.mask(*SKIN_FLAT) & ~detailed
     for skin in (False, True):
         avatar = build_avatar(head, frames, TrainConfig(size=32, gaussians=4000, bases=2, extra_share=0, skin=skin))
         counts.append([int(mask[avatar.rig.triangles[:, 0]].sum()) for mask in (plain, detailed)])

@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
-from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
 from avatar.model.stretch import RIGID, stretching_vertices
@@ -40,9 +39,9 @@ def test_lips_and_lids_stretch_and_skull_teeth_and_eyeballs_do_not() -> None:
     head = load_head("embedded")
     person = baked(head, head.shapedirs.new_zeros(head.shapedirs.shape[2]))
     mask = stretching_vertices(person)
-    assert mask[torch.from_numpy(vertex_mask(head, ("lips",)))].all()
-    assert mask[torch.from_numpy(vertex_mask(head, ("eyelids",)))].float().mean() > 0.85
-    assert not mask[torch.from_numpy(vertex_mask(head, (*RIGID, "scalp", "torso")))].any()
+    assert mask[head.mask("lips")].all()
+    assert mask[head.mask("eyelids")].float().mean() > 0.85
+    assert not mask[head.mask(*RIGID, "scalp", "torso")].any()
     assert 0.2 < mask.float().mean() < 0.6
 
 
@@ -54,7 +53,7 @@ def test_an_open_jaw_widens_gaussians_of_the_mouth_and_leaves_others_alone(tiny_
     assert torch.equal(found.scales[0, ~moves], plain.scales[0, ~moves])
     assert torch.equal(found.means[0, ~moves], plain.means[0, ~moves])
     assert torch.equal(found.quats, plain.quats)
-    lips = vertex_mask(tiny_avatar.head, ("lips",))[tiny_avatar.rig.triangles.numpy()].all(1)
+    lips = tiny_avatar.head.mask("lips").numpy()[tiny_avatar.rig.triangles.numpy()].all(1)
     assert (found.scales / plain.scales)[0, torch.from_numpy(lips)].amax() > 1.25
 
 

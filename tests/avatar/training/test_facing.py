@@ -9,7 +9,6 @@ import torch
 from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import baked
 from avatar.training.facing import EDGE, FULL, MAX_TORSO, ON_MESH, OPENING, facing, facing_part
@@ -34,7 +33,7 @@ def test_skin_that_turns_to_the_camera_in_one_frame_is_shown(trainer: Trainer, h
     trainer.avatar.head = head
     shown = facing(trainer.avatar, filmed(head, head)).numpy()
     normals = vertex_normals(head.v_template.double(), head.faces).numpy()
-    skin = ~hair_vertices(head) & ~vertex_mask(head, OPENING)
+    skin = ~hair_vertices(head) & ~head.mask(*OPENING).numpy()
     # The camera is .6 meters away and the head turns by YAW: a normal at the angle a to the view gets a - YAW at most.
     angle = np.arctan2(np.abs(normals[:, 0]), normals[:, 2])
     level = skin & (np.abs(normals[:, 1]) < 0.2)

@@ -8,7 +8,6 @@ from scipy.spatial import cKDTree
 
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.head.regions import torso_weight
 from avatar.training.initialization import NECK, smooth_torso
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
 
@@ -60,4 +59,4 @@ def test_a_head_of_few_samples_keeps_its_weights(head: HeadModel, collar: Surfac
 def test_a_neck_without_a_collar_changes_little(head: HeadModel) -> None:
     samples = sample_mesh(head, 6000, np.random.default_rng(0))
     change = np.abs(smooth_torso(head, samples).torso - samples.torso)
-    assert change.mean() < 0.02 and torso_weight(head).max() > 0.9
+    assert change.mean() < 0.02 and head.torso_weight().max() > 0.9

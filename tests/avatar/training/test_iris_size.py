@@ -12,7 +12,6 @@ from torch import Tensor
 from avatar.data.training_frames import HeadStates
 from avatar.head.load import load_head
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
 from avatar.model.avatar import baked
 from avatar.model.eye_light import EYES
 from avatar.training.iris_size import MIN_FRAMES, SIZES, size_errors, with_fitted_irises, with_iris_size
@@ -39,8 +38,8 @@ def glances(head: HeadModel, blink: float = 0.0) -> HeadParams:
 
 def iris_radius(head: HeadModel) -> Tensor:
     """Distance of the rim of each iris from its middle, meters."""
-    iris = torch.from_numpy(vertex_mask(head, ("iris",)))
-    points = [head.v_template[iris & torch.from_numpy(vertex_mask(head, (name,)))] for name in EYES]
+    iris = head.mask("iris")
+    points = [head.v_template[iris & head.mask(name)] for name in EYES]
     return torch.stack([(p - p.mean(0)).norm(dim=1).max() for p in points])
 
 
@@ -59,13 +58,13 @@ def test_only_the_front_of_the_eyeballs_changes_and_irises_scale(head: HeadModel
     larger, smaller = with_iris_size(head, 1.2), with_iris_size(head, 0.8)
     assert bool((iris_radius(larger) > 1.15 * iris_radius(head)).all())
     assert bool((iris_radius(smaller) < 0.85 * iris_radius(head)).all())
-    elsewhere = ~torch.from_numpy(vertex_mask(head, EYES))
+    elsewhere = ~head.mask(*EYES)
     assert torch.equal(larger.v_template[elsewhere], head.v_template[elsewhere])
     torch.testing.assert_close(with_iris_size(head, 1.0).v_template, head.v_template, atol=1e-7, rtol=0)
     for name in EYES:
-        eye = head.v_template[torch.from_numpy(vertex_mask(head, (name,)))]
+        eye = head.v_template[head.mask(name)]
         back = eye[:, 2] < eye[:, 2].mean() - 0.01
-        turned = larger.v_template[torch.from_numpy(vertex_mask(head, (name,)))]
+        turned = larger.v_template[head.mask(name)]
         assert bool(back.any())
         torch.testing.assert_close(turned[back], eye[back], atol=1e-6, rtol=0)
 

@@ -7,7 +7,6 @@ import copy
 import pytest
 import torch
 
-from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.training.lip_tone import LipTone
 
@@ -20,7 +19,7 @@ def avatar(tiny_avatar: Avatar) -> Avatar:
 
 def on_lips(avatar: Avatar) -> tuple[torch.Tensor, torch.Tensor]:
     """Mask [V] of the lips, and Gaussians [M] that are moved onto as many of their faces."""
-    lips = torch.from_numpy(vertex_mask(avatar.head, ("lips", "lips_inner")))
+    lips = avatar.head.mask("lips", "lips_inner")
     faces = avatar.head.faces[lips[avatar.head.faces].all(1)]
     count = min(len(faces), len(avatar))
     rows = torch.arange(count)

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from avatar.data.capture_folder import Capture
-from avatar.head.regions import vertex_mask
 from avatar.model.prior import from_log, head_prior
 from avatar.training.anchors import ANCHOR_WEIGHTS, PIXELS
 from avatar.training.hair_height import hair_vertices
@@ -39,7 +38,7 @@ def person_of(trainer: Trainer, seed: int = 0) -> Tensor:
 def filled_rows(trainer: Trainer) -> Tensor:
     """Gaussians that take colors of the prior."""
     rows = on_mesh(trainer.avatar, head_prior(), trainer.anchors.initial["offsets"])
-    lips = torch.from_numpy(vertex_mask(trainer.avatar.head, LIPS))[trainer.avatar.rig.triangles[rows]].any(1)
+    lips = trainer.avatar.head.mask(*LIPS)[trainer.avatar.rig.triangles[rows]].any(1)
     return rows[~lips]
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from avatar.data.training_frames import HeadStates
 from avatar.head.load import load_head
 from avatar.head.model import HeadModel
-from avatar.head.regions import vertex_mask
 from avatar.model.avatar import baked
 from avatar.training.teeth_placement import HEIGHTS, MIN_FRAMES, height_errors, with_placed_teeth
 from avatar.types import HeadParams
@@ -25,7 +24,7 @@ def head() -> HeadModel:
 
 
 def upper_teeth(head: HeadModel) -> Tensor:
-    return torch.from_numpy(vertex_mask(head, ("teeth_upper",)))
+    return head.mask("teeth_upper")
 
 
 def raised(head: HeadModel, height: float) -> HeadModel:

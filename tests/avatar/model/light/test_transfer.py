@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from avatar.head import load_head
-from avatar.head.regions import vertex_mask
 from avatar.model.avatar import Avatar
 from avatar.model.light.harmonics import TERMS, directional, open_transfer, sphere
 from avatar.model.light.transfer import BOUNCE, Shadows
@@ -41,8 +40,8 @@ def test_the_chin_shades_the_neck_and_the_nose_is_open(bright_avatar: Avatar) ->
     surface, head = bright_avatar.light.surface, bright_avatar.head
     above = directional(torch.tensor([0.0, 1.0, 0.3]), torch.ones(3))
     vertices = load_head().v_template
-    neck = torch.from_numpy(vertex_mask(head, ("neck",))) & (vertices[:, 2] > vertices[:, 2].max() - 0.10)
-    nose = torch.from_numpy(vertex_mask(head, ("nose",)))
+    neck = head.mask("neck") & (vertices[:, 2] > vertices[:, 2].max() - 0.10)
+    nose = head.mask("nose")
     lit = (surface @ above)[:, 0]
     assert float(lit[nose].mean()) > 1.5 * float(lit[neck].mean())
 
