@@ -1,7 +1,6 @@
 // Projection of 3D Gaussians, shared by all host and device kernels. `Real` is float, double or a SIMD vector;
 // conditions are written with select(), so that the same code compiles for all three.
 //
-//
 // Conventions: quaternions are wxyz; camera axes are x right, y down, z forward; pixel centers lie at +0.5. The
 // constants and the order of operations follow the PyTorch reference implementation.
 #pragma once

@@ -24,11 +24,7 @@ HEADSPLAT_FN void conjugate(const Real q[4], Real out[4]) {
   for (int k = 1; k < 4; ++k) out[k] = Real(0.0f) - q[k];
 }
 
-// out = v / max(
-//
-// v
-//
-// , kNormMin); returns the scale factor.
+// out = v / max(|v|, kNormMin); returns the scale factor.
 template <int size, class Real>
 HEADSPLAT_FN Real normalize(const Real* v, Real* out) {
   Real norm2 = v[0] * v[0];

@@ -1,7 +1,6 @@
 // Real spherical harmonics up to degree 3 with the signs of 3D Gaussian Splatting (Kerbl et al. 2023), shared by host
 // and device kernels. Same conventions as math.h.
 //
-//
 // Band l has 2l+1 terms, written as homogeneous polynomials of degree l: they are defined for any vector, and a
 // rotation of the vector mixes only the terms of one band.
 #pragma once

@@ -1,6 +1,5 @@
 // How much the triangles of a mesh stretch, shared by host and device kernels. Same conventions as math.h.
 //
-//
 // F maps a neutral triangle to the posed one; B = F F^T has the squared stretches mu along its principal directions, in
 // the posed plane. A triangle's tensor is D = f(B) - 1 with f(mu) = 1 + 4 (mu - 1) / (mu + 7): the square root to first
 // order at mu = 1 and exact at mu = 9, but within 3/7..5 for any mu. A rational function of a matrix needs neither its

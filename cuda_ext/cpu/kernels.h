@@ -1,6 +1,5 @@
 // The kernels that every instruction-set level provides, as a table of functions over plain pointers.
 //
-//
 // Files compiled once per level must not use inline functions of the standard library that could be shared between
 // levels; code that allocates memory is in files compiled once.
 #pragma once

@@ -1,7 +1,6 @@
 // Tiles of projected Gaussians -> images, and from the images' gradient the gradient partials of every tile
 // intersection.
 //
-//
 // Outer loop over Gaussians, inner loop over strips: a tile's state stays in the L1 cache. A strip is four pixels wide
 // and as high as fills one vector (two of the narrow ones). Strips are numbered down the columns of a tile, pixels of a
 // strip by rows.

@@ -1,7 +1,6 @@
 // One vector type per instruction-set level, of floats (portable: of Scalar): AVX-512 (v4), AVX2 (v3), SSE4.2 (v2),
 // plain loops (portable).
 //
-//
 // All have kWidth lanes, the arithmetic operators, and the functions below. Masks result from comparisons, combine with
 // & and are used by select(); a comparison with NaN is false.
 #pragma once

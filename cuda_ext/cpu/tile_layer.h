@@ -1,6 +1,5 @@
 // The pixels of one tile that see the layer, in the order of the rasterizer's strips.
 //
-//
 // Include after the definition of the strips: their size depends on the instruction set.
 
 // The window of the layer in the pixels of a tile; empty unless x0 < x1 and y0 < y1.

@@ -1,6 +1,5 @@
 // Gaussians bound to triangles and posed by two bones, forward and backward; one thread per Gaussian.
 //
-//
 // The gradients of many Gaussians add up in a vertex, and in a stretch tensor: see fixed_sums.h.
 #include "../indices.h"
 #include "../rig.h"

@@ -1,6 +1,5 @@
 // Gradients of the images -> gradient partials of every tile intersection, front to back like the forward pass.
 //
-//
 // Each pixel carries the dot product of its gradient with what the Gaussians behind the current one accumulate, so that
 // neither the background nor that color has to be recovered by division. The partials of an intersection are summed
 // over a warp by shuffles, over the block's warps in a fixed order, and written to the intersection's own entry: no

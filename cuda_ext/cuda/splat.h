@@ -1,6 +1,5 @@
 // The CUDA rasterizer: its inputs, the state kept between its passes, and the passes in order.
 //
-//
 // A workspace holds a whole batch. Its size depends only on numbers known to the host; the number of tile intersections
 // stays on the device, so that nothing synchronizes. When there are more intersections than the workspace holds, the
 // images are NaN.

@@ -1,7 +1,6 @@
 // Tile intersections: the Gaussians of each tile, front to back. A stable sort by depth, a prefix sum that gives every
 // intersection its id, and a stable sort of the intersections by tile.
 //
-//
 // One depth sort serves the whole batch: it mixes the images, and the sort by tile, whose keys number the tiles of all
 // images, separates them again. Depth keys are full float bit patterns, and ties are ordered by the Gaussian's index in
 // the batch.
