@@ -22,7 +22,8 @@ from avatar.types import Camera
 STEP_BATCHES = (1, 4)
 DEFAULT_COUNT = 50_000
 #: Limits of a scene against running out of memory: Gaussians times blendshapes, and pixels of a batch.
-MAX_BASIS, MAX_BATCH_PIXELS = 50_000_000, 1 << 27
+MAX_BASIS = 50_000_000
+MAX_BATCH_PIXELS = 1 << 27
 PARTS = {
     "prepare": "project, sort, tiles",
     "rasterize": "raster forward",
@@ -91,13 +92,16 @@ class _Bench:
     """Measures and collects the rows of one run."""
 
     def __init__(self, device: torch.device, effort: Effort) -> None:
-        self.device, self.effort = device, effort
+        self.device = device
+        self.effort = effort
         self.report = Report(describe_machine(device))
-        self.title, self.case = "", Case(1, 1, 1, 0, 1)
+        self.title = ""
+        self.case = Case(1, 1, 1, 0, 1)
 
     def set_case(self, title: str, case: Case) -> None:
         """Set the scene's title and the case of the following rows."""
-        self.title, self.case = title, case
+        self.title = title
+        self.case = case
 
     def add(self, part: Part, name: str, call: Callable[[], object], batch: int) -> None:
         """Time `call` in eager mode and, on a GPU, as a CUDA graph."""

@@ -18,7 +18,8 @@ from avatar.types import JOINT_NAMES, Camera, HeadParams
 RADII = torch.tensor([0.078, 0.115, 0.098])  # meters, of the ellipsoid
 DISTANCE = 1.0  # meters from the camera to its center
 FOCAL = 3.4  # image sizes: the shell then covers 36 % of the image
-RINGS, SECTORS = 48, 96  # of the mesh: 4704 vertices, about as many as a head model
+RINGS = 48  # of the mesh: 4704 vertices, about as many as a head model
+SECTORS = 96
 SPREAD = (0.1, 0.02, 0.03, 0.02)  # of the bases' position, rotation, color and opacity, in `blendshapes.UNITS`
 STRETCHES = 0.3  # of the depth before the center: vertices beyond it stretch, a third of the Gaussians
 ORBIT = 0.35  # radians between the first and the last camera of a batch
@@ -166,7 +167,8 @@ def _ellipsoid(outward: Tensor) -> tuple[Tensor, Tensor]:
 
 def avatar_scene(avatar: Avatar, camera: Camera) -> Scene:
     """One image of a trained avatar at the mean torso pose of its video, from `camera` [1]."""
-    torso, shapes = avatar.rig.torso, avatar.blendshapes
+    torso = avatar.rig.torso
+    shapes = avatar.blendshapes
     rotation = matrix_to_quat(torso.mean_rotation)
     basis = (shapes.basis * shapes.mask[..., None]).detach()
     rest = HeadParams(

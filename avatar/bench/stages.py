@@ -8,8 +8,11 @@ from torch import Tensor
 from avatar import ops
 from avatar.bench.scene import LOCAL, Scene
 
-SSIM_WEIGHT, MASK_WEIGHT = 0.2, 0.02
-BETAS, EPS, RATE = (0.9, 0.99), 1e-15, 1e-6  # the learning rate is so small that the scene hardly changes
+SSIM_WEIGHT = 0.2
+MASK_WEIGHT = 0.02
+BETAS = (0.9, 0.99)  # the learning rate is so small that the scene hardly changes
+EPS = 1e-15
+RATE = 1e-6
 
 
 def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -25,9 +28,15 @@ def gaussians(scene: Scene, extra: Tensor, leaves: dict[str, Tensor]) -> tuple[T
     """
     offsets, local_quats, scales, opacities, sh = _deform(leaves, extra, scene.units)
     binding = (
-        scene.vertices, scene.triangles, scene.bary, offsets, local_quats, scene.skin, scene.rotations,
+        scene.vertices,
+        scene.triangles,
+        scene.bary,
+        offsets,
+        local_quats,
+        scene.skin,
+        scene.rotations,
         scene.translations,
-    )  # fmt: skip
+    )
     if scene.stretch is None:
         means, quats = ops.bind(*binding)
     else:

@@ -131,13 +131,16 @@ class Stopwatch:
             torch.cuda.synchronize()
         for name, before, after in self._pending:
             self.totals[name] = self.totals.get(name, 0.0) + before.elapsed_time(after)
-        totals, self.totals, self._pending = self.totals, {}, []
+        totals = self.totals
+        self.totals = {}
+        self._pending = []
         return totals
 
 
 class _Timed:
     def __init__(self, functions: Any, stopwatch: Stopwatch) -> None:
-        self._functions, self._stopwatch = functions, stopwatch
+        self._functions = functions
+        self._stopwatch = stopwatch
 
     def __getattr__(self, name: str) -> Any:
         return self._stopwatch.timed(name, getattr(self._functions, name))

@@ -11,7 +11,8 @@ from avatar.common.image_size import declared_size
 from avatar.errors import HeadsplatError
 
 #: Limits of an image that is read: pixels (width times height), and bytes of the file.
-MAX_PIXELS, _MAX_BYTES = 100_000_000, 512 << 20
+MAX_PIXELS = 100_000_000
+_MAX_BYTES = 512 << 20
 
 
 def read_image(path: Path, mode: int) -> np.ndarray | None:

@@ -7,7 +7,8 @@ import struct
 #: Markers of JPEG segments without a length, and of those with the size of the image (start of frame).
 _BARE = {0x01, *range(0xD0, 0xD8)}
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_TIFF_WIDTH = 256
+_TIFF_HEIGHT = 257
 #: TIFF's types of whole numbers, as formats of struct.
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
@@ -55,9 +56,11 @@ def _jpeg(data: bytes) -> tuple[int, int] | None:
 
 
 def _webp(data: bytes) -> tuple[int, int] | None:
-    kind, at = data[12:16], 20
+    kind = data[12:16]
+    at = 20
     if kind == b"VP8X":
-        width, height = (int.from_bytes(data[at + start : at + start + 3], "little") + 1 for start in (4, 7))
+        width = int.from_bytes(data[at + 4 : at + 4 + 3], "little") + 1
+        height = int.from_bytes(data[at + 7 : at + 7 + 3], "little") + 1
         return width, height
     if kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, at + 1)
@@ -69,7 +72,8 @@ def _webp(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff(data: bytes) -> tuple[int, int] | None:
-    order, big = "<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+")
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
     offset, counter, entry, value_at = ("Q", "Q", 20, 12) if big else ("I", "H", 12, 8)
     (start,) = struct.unpack_from(order + offset, data, 8 if big else 4)
     (count,) = struct.unpack_from(order + counter, data, start)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: Limits of a file: bytes, and lists or objects within each other.
-MAX_BYTES, MAX_DEPTH = 64 << 20, 32
+MAX_BYTES = 64 << 20
+MAX_DEPTH = 32
 #: Tolerance of R^T R against the identity: exporters round, but scale and shear are not allowed.
 _ORTHOGONALITY = 1e-3
 _MAX_DISTANCE = 1e6

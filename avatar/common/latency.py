@@ -69,7 +69,8 @@ class LatencyMeter:
         self._rows: deque[tuple[tuple[str, ...], array[float]]] = deque(maxlen=kept)
         self._stages: tuple[str, ...] = ()
         self._lock = threading.Lock()
-        self._count, self._first = 0, 0.0
+        self._count = 0
+        self._first = 0.0
 
     def add(self, stamps: Mapping[str, float]) -> None:
         """Add a frame with its `stamps`, stage -> seconds (monotonic) when it was completed."""
@@ -102,7 +103,9 @@ class LatencyMeter:
             newest: count of frames that are evaluated; None: all that are kept, which takes tens of milliseconds.
         """
         with self._lock:
-            kept, count, first = list(islice(reversed(self._rows), newest))[::-1], self._count, self._first
+            kept = list(islice(reversed(self._rows), newest))[::-1]
+            count = self._count
+            first = self._first
         rows = [dict(zip(stages, seconds, strict=True)) for stages, seconds in kept]
         if not rows:
             return LatencyReport(0, 0.0, 0.0, (), None)

@@ -70,7 +70,8 @@ def _declared_size(header: bytes, suffix: str) -> tuple[int, int] | None:
         found = _HDR_SIZE.search(header)
         if found is None:
             return None
-        first, second = int(found[2]), int(found[3])
+        first = int(found[2])
+        second = int(found[3])
         return (second, first) if found[1] == b"Y" else (first, second)
     start = header.find(_EXR_SIZE)
     if start < 0 or len(header) < start + len(_EXR_SIZE) + 16:

@@ -53,7 +53,8 @@ class GuardedStream:
     def _discard_all(self) -> None:
         """Replace its file by the null device: native libraries and the flush at exit use the same descriptor."""
         with contextlib.suppress(OSError, ValueError):
-            descriptor, null = self._stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+            descriptor = self._stream.fileno()
+            null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, descriptor)
             os.close(null)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 WINDOW = 8.0  # seconds over which the rate is measured
 #: An estimate is at most this factor above those of the last `BOUND_SECONDS`, unless the machine is busy; and at least
 #: 1/FACTOR of what they leave.
-FACTOR, BOUND_SECONDS = 2.0, 10.0
+FACTOR = 2.0
+BOUND_SECONDS = 10.0
 SHORTEST = 1.0  # second: shorter estimates count as this much
 FIRST = 2.0  # seconds of work before the first estimate
 _SPACING = 0.25  # seconds between two samples
@@ -20,7 +21,8 @@ _SLOW = (0.5, 0.7)
 _LEAST = 1e-9  # growth of the fraction that counts
 _USUAL = 600  # seconds from which the usual rate is taken
 #: Processor seconds per second above which a process computes, and the share of the usual below which others compute.
-_COMPUTES, _TAKEN = 0.5, 0.75
+_COMPUTES = 0.5
+_TAKEN = 0.75
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class TimeLeft:
         points = self._points
         while len(points) > 2 and points[1][0] <= now - WINDOW:
             points.popleft()
-        (begin, first), (last, fraction) = points[0], points[-1]
+        begin, first = points[0]
+        last, fraction = points[-1]
         times = [time for time, _ in points]
         longest = max(after - before for before, after in itertools.pairwise(times))
         quiet = min(now - last, longest)

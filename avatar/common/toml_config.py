@@ -166,7 +166,8 @@ def _suggestion(key: str, known: list[str]) -> str:
 
 def _converted(value: Any, hint: Any, where: str, name: str) -> Any:
     """`value` converted to the type annotation `hint`; raises HeadsplatError if it does not fit."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    arguments = typing.get_args(hint)
     if origin in (Union, types.UnionType):
         choices = [argument for argument in arguments if argument is not type(None)]
         for choice in choices[:-1]:

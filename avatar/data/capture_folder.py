@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MAGIC", "METADATA_FILE", "TRACK_ARRAYS", "VERSION", "Capture", "frame_name", "track_defaults"]
 
-TRACK_FILE, FRAMES_DIR, MATTES_DIR = "track.npz", "frames", "mattes"
+TRACK_FILE = "track.npz"
+FRAMES_DIR = "frames"
+MATTES_DIR = "mattes"
 
 
 def frame_name(number: int) -> str:
@@ -87,7 +89,8 @@ class Capture:
     @property
     def fingerprint(self) -> str:
         """16 hex digits that identify the track and its split; they do not depend on the folder's path."""
-        digest, names = hashlib.sha256(), ["frame_number", "is_test", "identity", "translation"]
+        digest = hashlib.sha256()
+        names = ["frame_number", "is_test", "identity", "translation"]
         for name in [*names, "principal_point"] if self.metadata["version"] > 2 else names:
             digest.update(np.ascontiguousarray(self.track[name]).tobytes())
         return digest.hexdigest()[:16]
@@ -99,7 +102,8 @@ class Capture:
 
     def size_at(self, size: int) -> tuple[int, int]:
         """(width, height) of the frames when the longer side is `size` pixels; never enlarged."""
-        width, height = self.metadata["width"], self.metadata["height"]
+        width = self.metadata["width"]
+        height = self.metadata["height"]
         scale = min(1.0, size / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -175,7 +179,8 @@ class Capture:
         image = read_image(path, mode)
         if image is None:
             raise HeadsplatError(f"{path}: missing or damaged image; {REMEDY}")
-        width, height = self.metadata["width"], self.metadata["height"]
+        width = self.metadata["width"]
+        height = self.metadata["height"]
         if image.shape[:2] != (height, width):
             found = f"{image.shape[1]}x{image.shape[0]}"
             raise HeadsplatError(f"{path}: an image of {found} pixels, {METADATA_FILE} says {width}x{height}; {REMEDY}")

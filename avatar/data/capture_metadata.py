@@ -18,7 +18,8 @@ METADATA_FILE = "capture.json"
 REMEDY = "run `headsplat capture` on the video again"
 SPLIT_MODES = ("fraction", "every", "yaw", "camera", "file", "none")
 #: The longer side of an image, and the largest whole number that is a count or a frame number.
-MAX_SIDE, MAX_COUNT = 16384, 1_000_000_000
+MAX_SIDE = 16384
+MAX_COUNT = 1_000_000_000
 #: Focal lengths as multiples of the longer side of the frame: 0.1 sees 157 degrees, 100 half a degree.
 _FOCAL = (0.1, 100.0)
 #: Largest distance of the principal point from the corner of the frame, as a multiple of its longer side.

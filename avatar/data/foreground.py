@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 #: Radii of the wide and the narrow blur, as fractions of the longer side.
-_WIDE, _NARROW = 0.06, 0.01
+_WIDE = 0.06
+_NARROW = 0.01
 #: The wide blur works on images this many times smaller.
 _SHRINK = 4
 #: Keeps the blur's weight from vanishing far away from a side.
@@ -46,7 +47,8 @@ def _take_foreground(rgb: np.ndarray, alpha: np.ndarray) -> None:
     person, background = (cv2.resize(side, (width, height), interpolation=cv2.INTER_LINEAR) for side in sides)
     # The same once more at full size, with what the wide blur left unexplained put on the person's side first.
     person = _mend(rgb, alpha, person, background)
-    person, background = _spread(person, alpha, _NARROW), _spread(background, 255 - alpha, _NARROW)
+    person = _spread(person, alpha, _NARROW)
+    background = _spread(background, 255 - alpha, _NARROW)
     mended = _mend(*(plane[rows, columns][:, None] for plane in (rgb, alpha, person, background)))
     rgb[rows, columns] = np.rint(mended[:, 0]).astype(np.uint8)
 

@@ -48,7 +48,8 @@ def inner_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         landmarks: [478,2+] pixels.
     """
     rings = landmarks[[*LIP_RING, *RIGHT_EYE_RING, *LEFT_EYE_RING], :2]
-    low, high = rings.min(0), rings.max(0)
+    low = rings.min(0)
+    high = rings.max(0)
     scale = FACE_SIDE / (1.2 * float((high - low).max()))
     shift = FACE_SIDE / 2 - scale * (low + high) / 2
     shift += 0.5 * (scale - 1)  # OpenCV counts from the center of the first pixel
@@ -59,8 +60,11 @@ def inner_face(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 def head_box(pixels: np.ndarray, width: int, height: int) -> tuple[slice, slice]:
     """Rows and columns of the box around projected head vertices [n,2], enlarged by 12 % of its height for the hair."""
-    low, high = pixels.min(0), pixels.max(0)
+    low = pixels.min(0)
+    high = pixels.max(0)
     tall = high[1] - low[1]
-    top, bottom = int(max(0, low[1] - 0.12 * tall)), int(np.clip(high[1], 1, height))
-    left, right = int(max(0, low[0] - 0.04 * tall)), int(np.clip(high[0] + 0.04 * tall, 1, width))
+    top = int(max(0, low[1] - 0.12 * tall))
+    bottom = int(np.clip(high[1], 1, height))
+    left = int(max(0, low[0] - 0.04 * tall))
+    right = int(np.clip(high[0] + 0.04 * tall, 1, width))
     return slice(min(top, bottom - 1), bottom), slice(min(left, right - 1), right)

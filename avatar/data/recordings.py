@@ -66,7 +66,8 @@ def with_baked_identity(capture: Capture, shared: HeadModel, head: HeadModel) ->
     """
     own = head.identity_vertices(torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     face = head.faces[head.landmark_faces].reshape(-1).unique() if len(head.landmark_faces) else slice(None)
-    a, b = own[face].double(), shared.v_template.cpu()[face].double()
+    a = own[face].double()
+    b = shared.v_template.cpu()[face].double()
     scale = float(((a - a.mean(0)) * (b - b.mean(0))).sum() / ((a - a.mean(0)) ** 2).sum())
     shift = b.mean(0) - scale * a.mean(0)
     params = capture.params(np.arange(len(capture)))
@@ -95,12 +96,17 @@ def joined(parts: Sequence[TrainingFrames]) -> TrainingFrames:
     """
     first = parts[0]
     parts = [fitted(part, first.camera.width, first.camera.height) for part in parts]
-    steps, times, recording, states, end = [], [], [], 0, 0.0
+    steps = []
+    times = []
+    recording = []
+    states = 0
+    end = 0.0
     for index, part in enumerate(parts):
         steps.append(part.step + states)
         times.append(part.time - part.time[0] + end)
         recording.append(torch.full((len(part),), index))
-        states, end = states + len(part.states), float(times[-1][-1]) + _GAP
+        states = states + len(part.states)
+        end = float(times[-1][-1]) + _GAP
     K = torch.cat([part.camera.K for part in parts])
     world_to_cam = torch.cat([part.camera.world_to_cam for part in parts])
     return TrainingFrames(

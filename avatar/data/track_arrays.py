@@ -102,7 +102,9 @@ def check_arrays(arrays: Mapping[str, np.ndarray], specs: Mapping[str, ArraySpec
 
 def check_track(track: Mapping[str, np.ndarray], cameras: int) -> None:
     """Raise DamagedNpz unless the rows of a track, whose arrays were checked, are consistent with each other."""
-    number, step, camera = track["frame_number"], track["time_step"], track["camera"]
+    number = track["frame_number"]
+    step = track["time_step"]
+    camera = track["camera"]
     if len(number) and camera.max() >= cameras:
         raise DamagedNpz(f"`camera` has an index that capture.json does not have (it has {cameras} cameras)")
     if len(np.unique(number)) < len(number) or (cameras == 1 and (np.diff(number.astype(np.int64)) <= 0).any()):

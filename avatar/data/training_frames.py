@@ -110,7 +110,8 @@ class TrainingFrames:
 
     def resized(self, scale: float) -> TrainingFrames:
         """The same frames with images and mattes area-averaged to `scale` (below 1) of their size."""
-        width, height = round(self.camera.width * scale), round(self.camera.height * scale)
+        width = round(self.camera.width * scale)
+        height = round(self.camera.height * scale)
         rgb = np.empty((len(self), height, width, 3), np.uint8)
         alpha = np.empty((len(self), height, width), np.uint8)
         for images, small in ((self.rgb, rgb), (self.alpha, alpha)):

@@ -27,8 +27,10 @@ class TexturedMesh:
             pose = (frames.rotation[index], frames.translation[index])
             uv, covered, _ = self._rasterize(frames.vertices(index), *pose, frames.view(index))
             texels = (uv[covered] * (TEXTURE_SIZE - 1)).round().to(torch.int64).clamp(0, TEXTURE_SIZE - 1).cpu().numpy()
-            alpha, rgb = (images[index][covered].cpu().numpy() for images in (frames.alpha, frames.rgb))
-            weight, values = alpha / 255.0, np.concatenate([rgb / 255.0, np.ones((len(texels), 1))], 1)
+            alpha = frames.alpha[index][covered].cpu().numpy()
+            rgb = frames.rgb[index][covered].cpu().numpy()
+            weight = alpha / 255.0
+            values = np.concatenate([rgb / 255.0, np.ones((len(texels), 1))], 1)
             cell = texels[:, 1] * TEXTURE_SIZE + texels[:, 0]
             for channel in range(4):
                 total[:, channel] += np.bincount(cell, values[:, channel] * weight, TEXTURE_SIZE**2)
@@ -37,7 +39,8 @@ class TexturedMesh:
     @staticmethod
     def _filled(total: np.ndarray) -> Tensor:
         """Mean colors [1,3,S,S] from sums of colors and weights [S,S,4]; gaps are filled with ever coarser blurs."""
-        color, weight = total[..., :3].astype(np.float32), total[..., 3].astype(np.float32)
+        color = total[..., :3].astype(np.float32)
+        weight = total[..., 3].astype(np.float32)
         filled = np.where(weight[..., None] > 0.5, color / np.maximum(weight, 1e-6)[..., None], np.nan)
         for size in (3, 9, 27, 81, 243):
             soft = cv2.blur(color, (size, size)) / np.maximum(cv2.blur(weight, (size, size)), 1e-6)[..., None]

@@ -22,7 +22,8 @@ from avatar.rendering.backends import Rasterizer
 from avatar.types import Camera
 
 #: Frames of a row that are measured, evenly spread, and how many are in memory at once.
-MOST_FRAMES, _CHUNK = 60, 8
+MOST_FRAMES = 60
+_CHUNK = 8
 FACTOR = 2
 #: The capture stores true frames large enough from so many times the trained size on; they are compared at that size.
 _STORED_FACTOR = 1.75
@@ -79,7 +80,8 @@ class DoubleSize:
         small, large = self._cameras(frames.view(index))
         with torch.no_grad():
             gaussians = frame_gaussians(self.avatar, frames, index)
-        once, twice = (rendered(gaussians, camera, self.rasterizer)[0] for camera in (small, large))
+        once = rendered(gaussians, small, self.rasterizer)[0]
+        twice = rendered(gaussians, large, self.rasterizer)[0]
         enlarged = bicubic(once, large.width, large.height)
         box = head_box(head_pixels(self.vertices, frames, index, large), large.width, large.height)
         values = {

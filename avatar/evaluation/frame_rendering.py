@@ -57,7 +57,8 @@ def frame_gaussians(
     weights = avatar.blendshapes.weights(features[None])
     if not blend:
         weights = torch.zeros_like(weights)
-    step, poses = frames.step[index], frames.states.torso
+    step = frames.step[index]
+    poses = frames.states.torso
     torso = None if poses is None else (poses[0][step][None], poses[1][step][None])
     pose = (frames.rotation[index][None], frames.translation[index][None])
     return avatar.assemble(vertices[None], weights, *pose, torso)

@@ -29,7 +29,8 @@ def psnr(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> float:
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
     """Mean structural similarity (11x11 Gaussian window, sigma 1.5; Wang et al. 2004) of two images [H,W,3] in 0..1."""
-    first, second = (torch.from_numpy(np.ascontiguousarray(x, np.float32))[None] for x in (a, b))
+    first = torch.from_numpy(np.ascontiguousarray(a, np.float32))[None]
+    second = torch.from_numpy(np.ascontiguousarray(b, np.float32))[None]
     return float(ops.ssim(first, second)[0])
 
 

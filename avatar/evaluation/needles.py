@@ -11,7 +11,9 @@ from avatar.types import Camera, Gaussians
 
 #: A Gaussian is a needle if its projection is more than `RATIO` times as long as wide and longer than `LENGTH` pixels
 #: (its axis, four standard deviations), and if its blend weights sum to more than `VISIBLE` pixels.
-RATIO, LENGTH, VISIBLE = 8.0, 6.0, 0.5
+RATIO = 8.0
+LENGTH = 6.0
+VISIBLE = 0.5
 
 
 def projected_axes(gaussians: Gaussians, camera: Camera) -> tuple[Tensor, Tensor]:
@@ -28,9 +30,12 @@ def projected_axes(gaussians: Gaussians, camera: Camera) -> tuple[Tensor, Tensor
         gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, camera, dilation=gaussians.dilation
     )
     xx, xy, yy = found.conics.double().unbind(-1)
-    middle, spread = 0.5 * (xx + yy), torch.hypot(0.5 * (xx - yy), xy)
-    low, high = (middle - spread).clamp_min(1e-12), (middle + spread).clamp_min(1e-12)
-    length, width = (torch.where(found.visible, 4 / value.sqrt(), 0.0).float() for value in (low, high))
+    middle = 0.5 * (xx + yy)
+    spread = torch.hypot(0.5 * (xx - yy), xy)
+    low = (middle - spread).clamp_min(1e-12)
+    high = (middle + spread).clamp_min(1e-12)
+    length = torch.where(found.visible, 4 / low.sqrt(), 0.0).float()
+    width = torch.where(found.visible, 4 / high.sqrt(), 0.0).float()
     return length, width
 
 
@@ -44,9 +49,13 @@ def count_needles(gaussians: Gaussians, camera: Camera) -> Tensor:
     """
     fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
     weights = ops.splat(
-        *fields, camera, dilation=gaussians.dilation, with_weights=True, with_depth=False,
+        *fields,
+        camera,
+        dilation=gaussians.dilation,
+        with_weights=True,
+        with_depth=False,
         layer=splat_layer(gaussians, camera),
-    ).weights  # fmt: skip
+    ).weights
     assert weights is not None
     length, width = projected_axes(gaussians, camera)
     return ((length > RATIO * width) & (length > LENGTH) & (weights > VISIBLE)).sum(-1)

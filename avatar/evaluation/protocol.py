@@ -120,7 +120,8 @@ class _Frames:
         """Frames at a longer side of `size` pixels; training frames in the poses of the refined `track`, if any."""
         every = capture.train_indices
         sample = every[np.linspace(0, len(every) - 1, min(TRAIN_SAMPLE, len(every))).astype(int)]
-        test, train = (load_frames(capture, rows, size, avatar.head) for rows in (capture.test_indices, sample))
+        test = load_frames(capture, capture.test_indices, size, avatar.head)
+        train = load_frames(capture, sample, size, avatar.head)
         corrected = with_corrected_pose(avatar, capture, capture.test_indices, test.states)
         test = replace(test, states=with_measured_torso(avatar, capture, capture.test_indices, corrected))
         if track is not None:
@@ -175,7 +176,9 @@ def _score_test(
 
 def _score_baselines(scorer: Scorer, subject: _Subject, frames: _Frames) -> dict[str, dict[str, float]]:
     """Rows of the baselines, on the held-out frames."""
-    avatar, test, rows = subject.avatar, frames.test, frames.test_rows
+    avatar = subject.avatar
+    test = frames.test
+    rows = frames.test_rows
     renderer = partial(render_avatar_frame, avatar, rasterizer=subject.rasterizer)
     static = partial(renderer, static=mean_expression(avatar, scorer.capture))
     mesh = TexturedMesh(avatar.head, frames.train)

@@ -22,7 +22,8 @@ from avatar.types import JOINT_NAMES, Camera, HeadParams, Motion
 
 #: Weights of the driven expressions.
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
-BLINK, JAW = ("eyeBlinkLeft", "eyeBlinkRight"), ("jawOpen",)
+BLINK = ("eyeBlinkLeft", "eyeBlinkRight")
+JAW = ("jawOpen",)
 SIZE = 512  # pixels, of the rendered images
 #: Landmarks of the upper and of the lower edge between which an opening is measured.
 _LIDS = (((159, 158, 160), (145, 153, 144)), ((386, 385, 387), (374, 380, 373)))
@@ -70,7 +71,8 @@ def measure_response(avatar: Avatar, landmarker: Landmarker | None) -> Response 
     """
     if landmarker is None or landmarker.locate is None or not len(avatar.head.landmark_faces):
         return None
-    locate, on_host = landmarker.locate, avatar
+    locate = landmarker.locate
+    on_host = avatar
     if avatar.offsets.device.type != "cpu":
         on_host = copy.deepcopy(avatar).cpu()  # motions are retargeted there
     eyes = _seen(avatar, on_host, BLINK, _LIDS, locate)

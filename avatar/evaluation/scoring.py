@@ -60,7 +60,9 @@ class Scorer:
             progress: called with (row, done, total).
             landmarks: for the distances of landmarks; None: none of these columns.
         """
-        self.capture, self.network, self.progress = capture, network, progress
+        self.capture = capture
+        self.network = network
+        self.progress = progress
         self.vertices = head_vertices(head)
         self.landmarks = landmarks
 
@@ -82,7 +84,8 @@ class Scorer:
             save_images: folder for predictions, truths and mattes.
         """
         columns: dict[str, list[float]] = {}
-        flicker, change = metrics.Flicker(), metrics.TemporalDifference()
+        flicker = metrics.Flicker()
+        change = metrics.TemporalDifference()
         measured = set(evenly(len(indices), MOST_FRAMES).tolist()) if self.landmarks else set()
         threads = min(ops.kernel_threads(), MOST_THREADS) if frames.rgb.device.type == "cpu" else 1
         judge = partial(self._judge, renderer, frames)

@@ -106,7 +106,9 @@ def difference_weights(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         [T-2] of each difference, so that the weighted sum approximates the integral over time for any steps.
     """
     steps = np.maximum(np.diff(time) / REFERENCE_STEP, 1e-3)
-    before, after = steps[:-1], steps[1:]
+    before = steps[:-1]
+    after = steps[1:]
     mean = 0.5 * (before + after)
-    left, right = 1 / (before * mean), 1 / (after * mean)
+    left = 1 / (before * mean)
+    right = 1 / (after * mean)
     return np.stack([left, -(left + right), right], axis=1), mean

@@ -19,7 +19,8 @@ def rotvec_to_quat(rotvec: Floats) -> Floats:
 
 def quat_to_rotvec(quat: Floats) -> Floats:
     """Axis-angle vectors [...,3] in radians, angle in [0, pi], of unit quaternions [...,4]."""
-    real, imaginary = np.abs(quat[..., :1]), np.where(quat[..., :1] < 0, -1, 1) * quat[..., 1:]
+    real = np.abs(quat[..., :1])
+    imaginary = np.where(quat[..., :1] < 0, -1, 1) * quat[..., 1:]
     norm = np.linalg.norm(imaginary, axis=-1, keepdims=True)
     factor = 2 * np.arctan2(norm, real) / np.maximum(norm, 1e-12)
     return imaginary * np.where(norm < 1e-8, 2.0, factor)
@@ -80,7 +81,8 @@ def left_jacobian(rotvec: np.ndarray) -> np.ndarray:
     cross = cross_matrix(rotvec)
     if angle < 1e-6:
         return np.eye(3) + cross / 2
-    sine, cosine = np.sin(angle), np.cos(angle)
+    sine = np.sin(angle)
+    cosine = np.cos(angle)
     return np.eye(3) + (1 - cosine) / angle**2 * cross + (angle - sine) / angle**3 * (cross @ cross)
 
 

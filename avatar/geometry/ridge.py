@@ -12,7 +12,8 @@ DAMPINGS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 #: Contiguous blocks of samples; neighboring frames are alike, so single frames must not be left out.
 _BLOCKS = 5
 #: Explained variance up to which an output may be noise, and from which on it counts as predictable.
-_NOISE, _EXPLAINED = 0.05, 0.2
+_NOISE = 0.05
+_EXPLAINED = 0.2
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def ridge(features: Tensor, target: Tensor, damping: Tensor) -> Tensor:
         target: float64.
         damping: [K] of each output, relative to the number of samples.
     """
-    matrix, product = features.T @ features, features.T @ target
+    matrix = features.T @ features
+    product = features.T @ target
     free = torch.ones_like(matrix[0])
     free[0] = 0
     weights = torch.empty_like(product)
@@ -83,7 +85,8 @@ def _predicted(features: Tensor, target: Tensor, block: Tensor, damping: float) 
     """Predictions [n,K] of each block [n] from the others."""
     predicted = torch.zeros_like(target)
     for left_out in block.unique():
-        known, unknown = block != left_out, block == left_out
+        known = block != left_out
+        unknown = block == left_out
         weights = ridge(features[known], target[known], target.new_full((target.shape[1],), damping))
         predicted[unknown] = features[unknown] @ weights
     return predicted

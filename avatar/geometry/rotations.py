@@ -33,7 +33,8 @@ _QUAT = (
 
 
 _EYE = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-_ONE, _HALF = ((1,),), ((0.5,),)
+_ONE = ((1,),)
+_HALF = ((0.5,),)
 
 
 @lru_cache(maxsize=32)
@@ -54,7 +55,9 @@ def axis_angle_to_matrix(rotvec: Tensor) -> Tensor:
     small = squared < 1e-8
     safe = squared.clamp_min(1e-8)
     angle = safe.sqrt()
-    one, half, eye = (_table(rows, rotvec.dtype, rotvec.device) for rows in (_ONE, _HALF, _EYE))
+    one = _table(_ONE, rotvec.dtype, rotvec.device)
+    half = _table(_HALF, rotvec.dtype, rotvec.device)
+    eye = _table(_EYE, rotvec.dtype, rotvec.device)
     sine = torch.where(small, torch.add(one, squared, alpha=-1 / 6), angle.sin() / angle)
     cosine = torch.where(small, torch.add(half, squared, alpha=-1 / 24), (one - angle.cos()) / safe)
     cross = skew(rotvec)
@@ -65,7 +68,8 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     """Axis-angle vectors [...,3] in radians, angle in [0, pi], of rotation matrices [...,3,3]."""
     quat = matrix_to_quat(matrix)
     quat = torch.where(quat[..., :1] < 0, -quat, quat)
-    real, imaginary = quat[..., :1], quat[..., 1:]
+    real = quat[..., :1]
+    imaginary = quat[..., 1:]
     norm = torch.linalg.vector_norm(imaginary, dim=-1, keepdim=True)
     angle = 2 * torch.atan2(norm, real)
     return imaginary * (angle / norm.clamp_min(1e-12)).masked_fill(norm < 1e-8, 2.0)
@@ -75,10 +79,16 @@ def quat_to_matrix(quat: Tensor) -> Tensor:
     """Rotation matrices [...,3,3] of unit quaternions [...,4] wxyz."""
     w, x, y, z = quat.unbind(-1)
     rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
+        1 - 2 * (y * y + z * z),
+        2 * (x * y - w * z),
+        2 * (x * z + w * y),
+        2 * (x * y + w * z),
+        1 - 2 * (x * x + z * z),
+        2 * (y * z - w * x),
+        2 * (x * z - w * y),
+        2 * (y * z + w * x),
+        1 - 2 * (x * x + y * y),
+    ]
     return torch.stack(rows, -1).reshape(*quat.shape[:-1], 3, 3)
 
 

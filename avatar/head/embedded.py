@@ -27,7 +27,8 @@ def _subdivided(meters: sparse.csr_matrix, cage: NDArray[np.int16], parts: NDArr
 
     `meters` is the Loop matrix divided by UNITS_PER_METER.
     """
-    skin, fields = meters.shape[0], cage.shape[2]
+    skin = meters.shape[0]
+    fields = cage.shape[2]
     whole = np.empty((skin + len(parts), 3 * fields), np.float32)
     whole[:skin] = meters @ cage.reshape(len(cage), -1).astype(np.float32)
     np.multiply(parts.reshape(len(parts), -1), np.float32(1 / UNITS_PER_METER), out=whole[skin:])
@@ -48,9 +49,11 @@ class _Level:
     @staticmethod
     def full(stored: StoredHead, loop: sparse.csr_matrix) -> _Level:
         """The skin subdivided once and all vertices of the parts."""
-        cage, cage_uv = stored.cage_faces.astype(np.int64), stored.cage_uv_faces.astype(np.int64)
+        cage = stored.cage_faces.astype(np.int64)
+        cage_uv = stored.cage_uv_faces.astype(np.int64)
         uv = midpoint_matrix(cage_uv, len(stored.cage_uv)) @ stored.cage_uv.astype(float)
-        count, parts = loop.shape[0], stored.part_faces.astype(np.int64)
+        count = loop.shape[0]
+        parts = stored.part_faces.astype(np.int64)
         return _Level(
             skin=loop,
             parts=np.arange(len(stored.part_vertices)),
@@ -63,7 +66,8 @@ class _Level:
     @staticmethod
     def half(stored: StoredHead, loop: sparse.csr_matrix) -> _Level:
         """The cage's faces on the subdivided surface, and every second row and column of the parts."""
-        count, parts = loop.shape[1], stored.half_part_faces.astype(np.int64)
+        count = loop.shape[1]
+        parts = stored.half_part_faces.astype(np.int64)
         rows = stored.half_part_vertices.astype(np.int64)
         return _Level(
             skin=loop[:count],

@@ -30,7 +30,8 @@ def polyline_distance(points: Array, line: Array, limit: float) -> Array:
 
 def brow_distance(points: Array, landmarks: Array, brow: tuple[int, ...]) -> Array:
     """Distances [N] from `points` [N,3] to the line through the middle of a brow of BROWS; at most 1 cm."""
-    lower, upper = landmarks[list(brow[:5])], landmarks[list(brow[5:])][::-1]
+    lower = landmarks[list(brow[:5])]
+    upper = landmarks[list(brow[5:])][::-1]
     return polyline_distance(points, (lower + upper) / 2, 1.0)
 
 
@@ -51,7 +52,8 @@ def hair_cover(points: Array, landmarks: Array) -> Array:
     """Hair density [N] at `points` [N,3]: 1 on the scalp, 0 on the face, smooth at the hairline."""
     x, y, z = points.T
     side = np.abs(x)
-    ear_z, ear_y = landmarks[[234, 454], 2].mean(), landmarks[[234, 454], 1].mean()
+    ear_z = landmarks[[234, 454], 2].mean()
+    ear_y = landmarks[[234, 454], 1].mean()
     top = landmarks[10, 1]
     # The hairline crosses the forehead, recedes at the temples, and descends to the nape behind the ears.
     frontal = top + 0.45 - 0.045 * side**2 - 0.25 * smoothstep(2.0, 4.5, side)

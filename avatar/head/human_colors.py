@@ -5,7 +5,8 @@ from __future__ import annotations
 Color = tuple[float, float, float]
 
 #: Albedo of the lightest and of the darkest skin.
-LIGHTEST, DARKEST = (0.62, 0.43, 0.34), (0.055, 0.026, 0.016)
+LIGHTEST = (0.62, 0.43, 0.34)
+DARKEST = (0.055, 0.026, 0.016)
 #: Albedo of hair.
 HAIR: dict[str, Color] = {
     "black": (0.010, 0.0080, 0.0065),

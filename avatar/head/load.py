@@ -13,7 +13,8 @@ from .model import HeadModel
 if TYPE_CHECKING:
     from .flame import Detector
 
-EMBEDDED, EMBEDDED_HALF = "embedded", "embedded-half"
+EMBEDDED = "embedded"
+EMBEDDED_HALF = "embedded-half"
 _SUFFIXES = (".pkl", ".npz")
 #: texture coordinates of FLAME's download: used where one of them lies beside the model file
 _UV_TEMPLATES = ("head_template.obj", "head_template_mesh.obj")

@@ -55,7 +55,8 @@ class HeadModel:
 
     def __post_init__(self) -> None:
         check_shape("HeadModel.v_template", self.v_template, ("V", 3))
-        count, joints = len(self.v_template), len(JOINT_NAMES)
+        count = len(self.v_template)
+        joints = len(JOINT_NAMES)
         check_shape("HeadModel.faces", self.faces, ("F", 3))
         check_shape("HeadModel.shapedirs", self.shapedirs, (count, 3, "S"))
         check_shape("HeadModel.exprdirs", self.exprdirs, (count, 3, len(self.expression_names)))

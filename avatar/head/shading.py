@@ -9,16 +9,20 @@ from torch import Tensor
 
 from avatar import ops
 
-_KEY, _FILL = (0.42, 0.50, 0.76), (-0.75, 0.15, 0.55)
-_KEY_COLOR, _FILL_COLOR = (1.08, 1.03, 0.97), (0.19, 0.185, 0.185)
-_SKY, _GROUND = (0.31, 0.30, 0.31), (0.19, 0.16, 0.14)
+_KEY = (0.42, 0.50, 0.76)
+_FILL = (-0.75, 0.15, 0.55)
+_KEY_COLOR = (1.08, 1.03, 0.97)
+_FILL_COLOR = (0.19, 0.185, 0.185)
+_SKY = (0.31, 0.30, 0.31)
+_GROUND = (0.19, 0.16, 0.14)
 #: diffuse wrap past the terminator in red, green, blue: subsurface scattering is widest in red
 _WRAP = (0.28, 0.20, 0.17)
 _BLEED = (0.78, 0.95, 1.0)  # exponents of the ambient visibility: light between folds of skin becomes redder
 _GAMMA = 2.2
 _DIRECTIONS = 20
 _PIXELS = 256
-_RADIUS, _CAMERA_DISTANCE = 0.32, 4.0  # meters: radius of the sphere that fits into the depth images; their distance
+_RADIUS = 0.32  # meters: radius of the sphere that fits into the depth images; their distance
+_CAMERA_DISTANCE = 4.0
 _BIAS = 0.0025  # meters that a vertex is moved along its normal before the depth test
 
 
@@ -35,7 +39,8 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
 def _sphere(count: int) -> Tensor:
     """Directions [N,3] spread evenly over the sphere (a Fibonacci spiral)."""
     step = torch.arange(count) + 0.5
-    height, turn = 1 - 2 * step / count, step * math.pi * (3 - math.sqrt(5))
+    height = 1 - 2 * step / count
+    turn = step * math.pi * (3 - math.sqrt(5))
     across = (1 - height**2).sqrt()
     return torch.stack([across * turn.cos(), height, across * turn.sin()], -1)
 
@@ -49,7 +54,8 @@ def _frames() -> Tensor:
 
 def openness(vertices: Tensor, normals: Tensor, faces: Tensor) -> Tensor:
     """Cosine-weighted ambient visibility [V] of each vertex [V,3], 0 (occluded) to 1 (open)."""
-    frames, offset = _frames(), torch.tensor([0, 0, _CAMERA_DISTANCE])
+    frames = _frames()
+    offset = torch.tensor([0, 0, _CAMERA_DISTANCE])
     placed = (vertices - vertices.mean(0)) @ frames.transpose(1, 2) + offset
     focal = _PIXELS * _CAMERA_DISTANCE / (2 * _RADIUS)
     K = torch.tensor([[focal, 0, _PIXELS / 2], [0, focal, _PIXELS / 2], [0, 0, 1]]).expand(_DIRECTIONS, 3, 3)
@@ -65,7 +71,8 @@ def openness(vertices: Tensor, normals: Tensor, faces: Tensor) -> Tensor:
 def _smoothed(values: Tensor, faces: Tensor) -> Tensor:
     """Values [V] averaged twice over the faces at each vertex."""
     for _ in range(2):
-        around, count = torch.zeros_like(values), torch.full_like(values, 1e-6)
+        around = torch.zeros_like(values)
+        count = torch.full_like(values, 1e-6)
         means = values[faces].mean(1)
         for corner in range(3):
             around.index_add_(0, faces[:, corner], means)
@@ -86,8 +93,10 @@ def shade(colors: Tensor, normals: Tensor, sky: Tensor, gloss: Tensor) -> Tensor
     Returns:
         sRGB colors [N,3], not below 0.
     """
-    key, fill = (torch.nn.functional.normalize(torch.tensor(light), dim=0) for light in (_KEY, _FILL))
-    wrap, open_sky = torch.tensor(_WRAP), sky.clamp(0, 1) ** torch.tensor(_BLEED)
+    key = torch.nn.functional.normalize(torch.tensor(_KEY), dim=0)
+    fill = torch.nn.functional.normalize(torch.tensor(_FILL), dim=0)
+    wrap = torch.tensor(_WRAP)
+    open_sky = sky.clamp(0, 1) ** torch.tensor(_BLEED)
     direct = (((normals @ key)[..., None] + wrap) / (1 + wrap)).clamp(min=0) * torch.tensor(_KEY_COLOR)
     side = (((normals @ fill)[..., None] + wrap) / (1 + wrap)).clamp(min=0) * torch.tensor(_FILL_COLOR)
     up = (normals[..., 1:2] + 1) / 2

@@ -72,7 +72,8 @@ def render(head: HeadModel, vertices: Tensor, view: View) -> Image:
     size = view.size * _OVERSAMPLE
     turned, face, bary = rasterize_view(head.faces, vertices, view, size)
     hit = face[0] >= 0
-    corners, weights = head.faces[face[0][hit].long()], bary[0][hit]
+    corners = head.faces[face[0][hit].long()]
+    weights = bary[0][hit]
     at_vertices = vertex_normals(turned, head.faces)
     sky_at_vertices = openness(turned, at_vertices, head.faces)
     values = torch.cat([at_vertices, head.colors, sky_at_vertices[:, None], _gloss(head)[:, None]], 1)

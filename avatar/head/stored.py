@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 
-MAGIC, VERSION = "headsplat-head", 2
+MAGIC = "headsplat-head"
+VERSION = 2
 UNITS_PER_METER = 100_000.0
 ARRAYS = Path(__file__).with_name("embedded.npz")
 

@@ -13,7 +13,8 @@ def unique_edges(faces: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
     Side k of a face goes from corner k to corner k+1.
     """
     sides = np.stack([faces, np.roll(faces, -1, axis=1)], -1).reshape(-1, 2)
-    low, high = sides.min(1), sides.max(1)
+    low = sides.min(1)
+    high = sides.max(1)
     span = int(high.max()) + 1
     keys, side_edge = np.unique(low * span + high, return_inverse=True)  # one number per edge sorts faster than a pair
     return np.stack([keys // span, keys % span], 1), side_edge.reshape(-1, 3)

@@ -27,7 +27,8 @@ def bind(
     torso = skin.to(vertices)[None, :, None]
     moved = local[:, None] @ quat_to_matrix(rotations).transpose(-1, -2) + translations[:, :, None]
     means = (1 - torso) * moved[:, 0] + torso * moved[:, 1]
-    skull_quat, torso_quat = rotations[:, 0, None], rotations[:, 1, None]
+    skull_quat = rotations[:, 0, None]
+    torso_quat = rotations[:, 1, None]
     sign = torch.where((skull_quat * torso_quat).sum(-1, keepdim=True) < 0, -1.0, 1.0).to(vertices)
     rig = torch.nn.functional.normalize((1 - torso) * skull_quat + torso * sign * torso_quat, dim=-1)
     unit = torch.nn.functional.normalize(quats, dim=-1)

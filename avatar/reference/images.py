@@ -21,9 +21,12 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     def blur(image: Tensor) -> Tensor:
         return torch.nn.functional.conv2d(image, window, padding=SSIM_WINDOW // 2, groups=3)
 
-    x, y = a.permute(0, 3, 1, 2), b.permute(0, 3, 1, 2).to(a)
-    mean_x, mean_y = blur(x), blur(y)
-    var_x, var_y = blur(x * x) - mean_x * mean_x, blur(y * y) - mean_y * mean_y
+    x = a.permute(0, 3, 1, 2)
+    y = b.permute(0, 3, 1, 2).to(a)
+    mean_x = blur(x)
+    mean_y = blur(y)
+    var_x = blur(x * x) - mean_x * mean_x
+    var_y = blur(y * y) - mean_y * mean_y
     covariance = blur(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x * mean_x + mean_y * mean_y + SSIM_C1)
     structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)

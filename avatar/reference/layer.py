@@ -18,7 +18,8 @@ TEXEL_STEPS = 4
 TEXEL_NODES = tuple((i, j) for i in range(TEXEL_STEPS + 1) for j in range(TEXEL_STEPS + 1 - i))
 #: Meters behind the layer from which on Gaussians are skipped, at pixels that it covers by SOLID or more: where it
 #: fades out behind the skin, what is behind shows through the Gaussians as it does beside the layer.
-DEPTH_MARGIN, SOLID = 0.002, 0.99
+DEPTH_MARGIN = 0.002
+SOLID = 0.99
 #: The layer ends behind the skin at this many times the second fade of its face, and starts to fade out at that.
 HIDDEN_REACH = 3
 #: Samples of a pixel along each axis.
@@ -52,10 +53,13 @@ def layer(
     near: float = 0.01,
 ) -> LayerImages:
     """Reference of `avatar.ops.layer`, with the same arguments; the window is the whole image."""
-    batch, step = len(vertices_cam), SUPERSAMPLE
-    rows, columns = (height + 2 * MARGIN) * step, (width + 2 * MARGIN) * step
+    batch = len(vertices_cam)
+    step = SUPERSAMPLE
+    rows = (height + 2 * MARGIN) * step
+    columns = (width + 2 * MARGIN) * step
     shift = torch.tensor([[step, 0, step * MARGIN], [0, step, step * MARGIN], [0, 0, 1]]).to(vertices_cam)
-    points, K = vertices_cam.detach(), K.to(vertices_cam)
+    points = vertices_cam.detach()
+    K = K.to(vertices_cam)
     face, bary, depth = mesh(points, mesh_.faces, shift @ K, columns, rows, near)
     _, _, skin_depth = mesh(points, mesh_.skin, shift @ K, columns, rows, near)
     covered = face >= 0
@@ -107,7 +111,8 @@ def _faded(seen: Tensor, fades: Tensor, scale: list[float]) -> tuple[Tensor, Ten
         fades: [B,h,w,2] meters, of the face of each sample.
         scale: pixels per meter of each image.
     """
-    keep, stencil = [], []
+    keep = []
+    stencil = []
     for b in range(len(seen)):
         start, end = fades[b].unbind(-1)
         inward, away = (_meters(_distance(mask), scale[b]) for mask in (seen[b], ~seen[b]))
@@ -146,17 +151,23 @@ def _sample(face: Tensor, bary: Tensor, shade: Tensor, texels: Tensor, mesh_: La
         return bary * 0
     number = {node: k for k, node in enumerate(TEXEL_NODES)}
     table = torch.tensor([[number.get((i, j), 0) for j in range(TEXEL_STEPS + 2)] for i in range(TEXEL_STEPS + 2)])
-    x, y = (bary[..., k].clamp(0, 1) * TEXEL_STEPS for k in (0, 1))
+    x = bary[..., 0].clamp(0, 1) * TEXEL_STEPS
+    y = bary[..., 1].clamp(0, 1) * TEXEL_STEPS
     i = x.floor().clamp_max(TEXEL_STEPS - 1)
     j = torch.minimum(y.floor(), TEXEL_STEPS - 1 - i).clamp_min(0)
-    x, y, i, j = x - i, y - j, i.long(), j.long()
+    x = x - i
+    y = y - j
+    i = i.long()
+    j = j.long()
     low = x + y <= 1
     nodes = torch.where(
         low[..., None],
         torch.stack([table[i, j], table[i + 1, j], table[i, j + 1]], -1),
         torch.stack([table[i + 1, j + 1], table[i, j + 1], table[i + 1, j]], -1),
     )
-    one, two, three = torch.where(low, 1 - x - y, x + y - 1), torch.where(low, x, 1 - x), torch.where(low, y, 1 - y)
+    one = torch.where(low, 1 - x - y, x + y - 1)
+    two = torch.where(low, x, 1 - x)
+    three = torch.where(low, y, 1 - y)
     weights = torch.stack([one, two, three], -1).clamp(0, 1)
     ids = mesh_.texel_ids[face].gather(-1, nodes)
     corners = torch.stack([shade[b][mesh_.faces[face[b]]] for b in range(len(face))])
@@ -165,7 +176,8 @@ def _sample(face: Tensor, bary: Tensor, shade: Tensor, texels: Tensor, mesh_: La
 
 def _averaged(image: Tensor) -> Tensor:
     """Mean of the samples [h s,w s,C] of each pixel: [h,w,C]."""
-    step, (rows, columns, channels) = SUPERSAMPLE, image.shape
+    step = SUPERSAMPLE
+    rows, columns, channels = image.shape
     return image.reshape(rows // step, step, columns // step, step, channels).mean((1, 3))
 
 
@@ -218,9 +230,12 @@ def whole_image(images: LayerImages, width: int, height: int) -> LayerImages:
         return torch.stack(out)
 
     return LayerImages(
-        placed(images.color), placed(images.coverage), placed(images.depth), placed(images.stencil),
+        placed(images.color),
+        placed(images.coverage),
+        placed(images.depth),
+        placed(images.stencil),
         torch.zeros_like(images.origin),
-    )  # fmt: skip
+    )
 
 
 def texel_colors(start: Tensor, part: Tensor, factors: Tensor, own: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ WRAP = 0.4
 SIDEWAYS = 0.2
 #: Part of the light that comes from other surfaces of the mouth. An opening of INDIRECT_AREA mm^2 lets half of the most
 #: of it in.
-INDIRECT, INDIRECT_AREA = 0.1, 300.0
+INDIRECT = 0.1
+INDIRECT_AREA = 300.0
 #: Height of closed lips, mm.
 CLOSED = 1.0
 #: Distance behind the lips up to which nothing is darker, mm: that of the front teeth; lips let some light through.
@@ -73,7 +74,8 @@ def mouth_light(points: Tensor, normals: Tensor, lips: Tensor) -> Tensor:
         [B,M].
     """
     upper, lower, left, right = (lips * 1e3).unbind(1)
-    height, width = (upper - lower).norm(dim=1), (left - right).norm(dim=1)
+    height = (upper - lower).norm(dim=1)
+    width = (left - right).norm(dim=1)
     area = ((height + CLOSED) * width)[:, None]
     center = torch.cat([(upper + lower + left + right)[:, :2] / 4, torch.maximum(upper, lower)[:, 2:]], 1)
     core = torch.stack([width, height, torch.zeros_like(width)], 1)[:, None] * (CORE / 2)
@@ -112,7 +114,8 @@ def lid_edges(vertices: Tensor, corners: Tensor, bary: Tensor) -> Tensor:
 
 def edge_span(edges: Tensor) -> tuple[Tensor, Tensor]:
     """Middle and half width [B,2,1] of the eyes along x, in mm, of edges [B,2,2,L,3]."""
-    low, high = edges[..., 0].amin((-2, -1)), edges[..., 0].amax((-2, -1))
+    low = edges[..., 0].amin((-2, -1))
+    high = edges[..., 0].amax((-2, -1))
     return (0.5 * (low + high))[..., None], (0.5 * (high - low)).clamp_min(1)[..., None]
 
 

@@ -24,15 +24,16 @@ def rigid_normal(
     residual = image - target
     cost, weight = geman_mcclure(residual, sigma)
     gx, gy = image_gradients(image)
-    xx, xy, yy = ((weight[..., None] * p * q).sum(-1).flatten(1)[:, None] for p, q in ((gx, gx), (gx, gy), (gy, gy)))
-    rx, ry = ((weight[..., None] * p * residual).sum(-1).flatten(1)[..., None] for p in (gx, gy))
+    xx = (weight[..., None] * gx * gx).sum(-1).flatten(1)[:, None]
+    xy = (weight[..., None] * gx * gy).sum(-1).flatten(1)[:, None]
+    yy = (weight[..., None] * gy * gy).sum(-1).flatten(1)[:, None]
+    rx = (weight[..., None] * gx * residual).sum(-1).flatten(1)[..., None]
+    ry = (weight[..., None] * gy * residual).sum(-1).flatten(1)[..., None]
     values = pixel_features(features, alpha)
     blend_weights = (1 - values[..., 1] - values[..., 2], values[..., 1], values[..., 2])
     flows = [rigid_flows(values[..., 0], K, pivots[:, group]) for group in range(pivots.shape[1])]
-    u, v = (
-        torch.cat([flow[axis] * part[:, None] for flow, part in zip(flows, blend_weights, strict=False)], 1).flatten(2)
-        for axis in (0, 1)
-    )
+    u = torch.cat([flow[0] * part[:, None] for flow, part in zip(flows, blend_weights, strict=False)], 1).flatten(2)
+    v = torch.cat([flow[1] * part[:, None] for flow, part in zip(flows, blend_weights, strict=False)], 1).flatten(2)
     matrix = (u * xx + v * xy) @ u.transpose(1, 2) + (u * xy + v * yy) @ v.transpose(1, 2)
     return matrix, -(u @ rx + v @ ry)[..., 0], cost
 
@@ -49,7 +50,8 @@ def geman_mcclure(residual: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
 
 def image_gradients(image: Tensor) -> tuple[Tensor, Tensor]:
     """Central differences [B,H,W,3] of images along x and y, zero on the border."""
-    x, y = torch.zeros_like(image), torch.zeros_like(image)
+    x = torch.zeros_like(image)
+    y = torch.zeros_like(image)
     x[:, 1:-1, 1:-1] = 0.5 * (image[:, 1:-1, 2:] - image[:, 1:-1, :-2])
     y[:, 1:-1, 1:-1] = 0.5 * (image[:, 2:, 1:-1] - image[:, :-2, 1:-1])
     return x, y
@@ -80,13 +82,21 @@ def rigid_flows(depth: Tensor, K: Tensor, pivot: Tensor) -> tuple[Tensor, Tensor
     height, width = depth.shape[1:]
     x = torch.arange(width, dtype=depth.dtype, device=depth.device) + 0.5
     y = torch.arange(height, dtype=depth.dtype, device=depth.device) + 0.5
-    fx, fy, cx, cy = (K[:, i, j, None, None] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    along, down = (x[None, None] - cx) / fx, (y[None, :, None] - cy) / fy  # the ray at depth 1
+    fx = K[:, 0, 0, None, None]
+    fy = K[:, 1, 1, None, None]
+    cx = K[:, 0, 2, None, None]
+    cy = K[:, 1, 2, None, None]
+    along = (x[None, None] - cx) / fx  # the ray at depth 1
+    down = (y[None, :, None] - cy) / fy
     inverse = torch.where(depth > MIN_ALPHA, 1 / depth.clamp_min(MIN_ALPHA), torch.zeros_like(depth))
     px, py, pz = (pivot[:, k, None, None] for k in range(3))
-    rx, ry, rz = along * depth - px, down * depth - py, depth - pz
-    a, c = fx * inverse, fy * inverse
-    b, d = -a * along, -c * down
+    rx = along * depth - px
+    ry = down * depth - py
+    rz = depth - pz
+    a = fx * inverse
+    c = fy * inverse
+    b = -a * along
+    d = -c * down
     zero = torch.zeros_like(depth)
     u = torch.stack([b * ry, a * rz - b * rx, -a * ry, a, zero, b], 1)
     v = torch.stack([d * ry - c * rz, -d * rx, c * rx, zero, c, d], 1)

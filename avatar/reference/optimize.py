@@ -49,7 +49,8 @@ def adam_outer_step(
     outer = torch.einsum("bk,bnc->nkc", weights, grad)
     if anchor_weight is not None:
         outer = outer + anchor_weight[:, None, None] * param.transpose(0, 1)
-    first, second = (moment.to(param).transpose(0, 1).clone() for moment in (m, v))
+    first = m.to(param).transpose(0, 1).clone()
+    second = v.to(param).transpose(0, 1).clone()
     adam_step(param.transpose(0, 1), outer, first, second, lr, beta1, beta2, eps, step, touched)
     m.copy_(first.transpose(0, 1))
     v.copy_(second.transpose(0, 1))

@@ -25,8 +25,11 @@ SAMPLES = 64
 def sh_basis(directions: Tensor, terms: int) -> Tensor:
     """The first `terms` spherical harmonics [...,D] at `directions` [...,3]."""
     x, y, z = directions.unbind(-1)
-    xx, yy, zz = x * x, y * y, z * z
-    half, pi = 0.5, math.pi
+    xx = x * x
+    yy = y * y
+    zz = z * z
+    half = 0.5
+    pi = math.pi
     values = [torch.full_like(x, SH_C0)]
     first = math.sqrt(3 / (4 * pi))
     values += [-first * y, first * z, -first * x]
@@ -38,7 +41,8 @@ def sh_basis(directions: Tensor, terms: int) -> Tensor:
         -second * x * z,
         half * second * (xx - yy),
     ]
-    outer, middle = 0.25 * math.sqrt(35 / (2 * pi)), 0.25 * math.sqrt(21 / (2 * pi))
+    outer = 0.25 * math.sqrt(35 / (2 * pi))
+    middle = 0.25 * math.sqrt(21 / (2 * pi))
     inner = half * math.sqrt(105 / pi)
     values += [
         -outer * y * (3 * xx - yy),

@@ -112,9 +112,16 @@ def project(
     clamped = slopes.clamp(-SLOPE_MAX, SLOPE_MAX)
     rows = magnify[..., None] * (spread[..., :2, :] - clamped[..., None] * spread[..., 2:, :])  # [B,N,2,3]
     return _projected_from_rows(
-        rows, slopes * focal + principal, centers[..., 2], _keep(opacities, visible), visible,
-        (camera.width, camera.height), dilation, antialias, cutoff,
-    )  # fmt: skip
+        rows,
+        slopes * focal + principal,
+        centers[..., 2],
+        _keep(opacities, visible),
+        visible,
+        (camera.width, camera.height),
+        dilation,
+        antialias,
+        cutoff,
+    )
 
 
 def _keep(values: Tensor, mask: Tensor) -> Tensor:
@@ -152,7 +159,8 @@ def _projected_from_rows(
         The projected Gaussians.
     """
     first, second = rows.unbind(-2)
-    xx, yy = (first * first).sum(-1), (second * second).sum(-1)
+    xx = (first * first).sum(-1)
+    yy = (second * second).sum(-1)
     xy = (first * second).sum(-1)
     cross = torch.linalg.cross(first, second)
     sharp = (cross * cross).sum(-1)  # determinant before dilation; this form does not cancel
@@ -169,7 +177,8 @@ def _projected_from_rows(
 def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) -> SplatOutput:
     """Blend Gaussians front to back at the pixel centers, and the layer behind them; `colors` [B,N,3]."""
     batch = colors.shape[0]
-    height, width = projected.height, projected.width
+    height = projected.height
+    width = projected.width
     usable = projected.visible & colors.isfinite().all(-1)
     order = torch.where(usable, projected.depths, torch.inf).argsort(dim=-1, stable=True)
     layer = projected.layer
@@ -188,7 +197,8 @@ def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) 
     sums = torch.einsum("bnp,bnc->bpc", blend, fields)
     left = transmittance[:, -1]
     if images is not None:
-        coverage, depth = images.coverage.flatten(1), images.depth.flatten(1)
+        coverage = images.coverage.flatten(1)
+        depth = images.depth.flatten(1)
         color = torch.cat([images.color.flatten(1, 2), (coverage * depth)[..., None]], -1)
         sums = sums + left[..., None] * color
         left = left * (1 - coverage)
@@ -209,7 +219,8 @@ def rasterize(projected: Projected, colors: Tensor, with_weights: bool = False) 
 
 def _kept(depths: Tensor, fades: Tensor, images: LayerImages) -> Tensor:
     """Factor [B,N,P] of the alpha of each Gaussian at each pixel in front of a layer over the whole image."""
-    depth, stencil = images.depth.flatten(1)[:, None].detach(), images.stencil.flatten(1)[:, None].detach()
+    depth = images.depth.flatten(1)[:, None].detach()
+    stencil = images.stencil.flatten(1)[:, None].detach()
     open_behind = (depth == 0) | (images.coverage.flatten(1)[:, None].detach() < SOLID)
     in_front = open_behind | (depths.detach()[..., None] <= depth + DEPTH_MARGIN)
     return in_front * (1 - stencil * fades.detach()[..., None])

@@ -10,7 +10,8 @@ from .stretch import TENSOR_SIZE
 #: Principal strains that differ by less than this count as nearly equal: their difference has a finite gradient there.
 EQUAL = 1e-3
 #: Factors of xx, xy, xz, yy, yz, zz in the trace and in the squared norm of a symmetric tensor.
-_TRACE, _NORM = (1.0, 0.0, 0.0, 1.0, 0.0, 1.0), (1.0, 2.0, 2.0, 1.0, 2.0, 1.0)
+_TRACE = (1.0, 0.0, 0.0, 1.0, 0.0, 1.0)
+_NORM = (1.0, 2.0, 2.0, 1.0, 2.0, 1.0)
 
 
 def principal_strains(tensors: Tensor, rows: Tensor, triangles: Tensor, bary: Tensor) -> Tensor:

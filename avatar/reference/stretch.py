@@ -42,13 +42,18 @@ def stretch_mesh(template: Tensor, faces: Tensor, stretches: Tensor) -> StretchM
         stretches: [V] bool, the vertices that stretch.
     """
     neutral = template.double()[faces]
-    first, second = neutral[:, 1] - neutral[:, 0], neutral[:, 2] - neutral[:, 0]
+    first = neutral[:, 1] - neutral[:, 0]
+    second = neutral[:, 2] - neutral[:, 0]
     length = first.norm(dim=1).clamp_min(1e-30)
     along = (first * second).sum(1) / length
     height = torch.linalg.cross(first, second).norm(dim=1) / length
     used = (stretches[faces].any(1) & (length > MIN_SIZE) & (height > MIN_SIZE)).nonzero()[:, 0]
-    length, along, height, chosen = length[used], along[used], height[used], faces[used]
-    count, corners = len(template), chosen.flatten()
+    length = length[used]
+    along = along[used]
+    height = height[used]
+    chosen = faces[used]
+    count = len(template)
+    corners = chosen.flatten()
     areas = (length * height / 2)[:, None].expand(-1, 3).flatten()
     total = torch.zeros(count, dtype=torch.float64).index_add_(0, corners, areas)
     moving = stretches & (total > 0)
@@ -67,8 +72,10 @@ def stretch_mesh(template: Tensor, faces: Tensor, stretches: Tensor) -> StretchM
 def vertex_stretch(vertices: Tensor, mesh: StretchMesh) -> Tensor:
     """Reference of `avatar.ops.vertex_stretch`, with the same arguments."""
     corners = vertices[:, mesh.faces]  # [B,F,3 corners,3]
-    inverse, weights = mesh.inverse.to(vertices), mesh.weights.to(vertices)
-    first, second = corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
+    inverse = mesh.inverse.to(vertices)
+    weights = mesh.weights.to(vertices)
+    first = corners[:, :, 1] - corners[:, :, 0]
+    second = corners[:, :, 2] - corners[:, :, 0]
     axes = torch.stack([first * inverse[:, :1], first * inverse[:, 1:2] + second * inverse[:, 2:]], -1)  # F [B,F,3,2]
     normal = torch.linalg.cross(axes[..., 0], axes[..., 1])
     squared = (normal * normal).sum(-1)[..., None, None]

@@ -63,7 +63,9 @@ def open_output(
             stream.
         ValueError: `rate` or `first_frame` is out of range.
     """
-    path, fraction, encoding = Path(path), exact_rate(rate), encoding or Encoding()
+    path = Path(path)
+    fraction = exact_rate(rate)
+    encoding = encoding or Encoding()
     alpha = alpha and pass_name in COLOR_PASSES
     if first_frame < 0:
         raise ValueError(f"first_frame: expected 0 or more, got {first_frame}")

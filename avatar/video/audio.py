@@ -60,7 +60,8 @@ class AudioTrack:
             codec: name of ffmpeg's encoder.
             start: seconds from frame 0 of the full video to the first frame of this output.
         """
-        self._path, self._container = path, container
+        self._path = path
+        self._container = container
         try:
             self._source = open_media(path)
         except MEDIA_ERRORS as error:  # otherwise the output would be reported as the file that fails
@@ -94,7 +95,9 @@ class AudioTrack:
 
     def _encode(self, count: int) -> None:
         frame = av.AudioFrame.from_ndarray(self._take(count), format="fltp", layout=self._layout)
-        frame.sample_rate, frame.time_base, frame.pts = RATE, Fraction(1, RATE), self._encoded
+        frame.sample_rate = RATE
+        frame.time_base = Fraction(1, RATE)
+        frame.pts = self._encoded
         self._encoded += count
         self._container.mux(self._stream.encode(frame))
 
@@ -105,7 +108,8 @@ class AudioTrack:
                 self._pending = np.concatenate((self._pending, chunk), axis=1)
         except MEDIA_ERRORS as error:
             raise _unreadable(self._path, error) from error
-        taken, self._pending = self._pending[:, :count], self._pending[:, count:]
+        taken = self._pending[:, :count]
+        self._pending = self._pending[:, count:]
         return np.ascontiguousarray(np.pad(taken, ((0, 0), (0, count - taken.shape[1]))))
 
     def _chunks(self, skip: int) -> Iterator[np.ndarray]:

@@ -172,8 +172,11 @@ class EncoderSettings:
         """Configure `context`, which must not be open yet."""
         import av
 
-        context.width, context.height, context.pix_fmt = self.width, self.height, self.pixels
-        context.time_base, context.framerate = self.tick, self.rate
+        context.width = self.width
+        context.height = self.height
+        context.pix_fmt = self.pixels
+        context.time_base = self.tick
+        context.framerate = self.rate
         # Matrix, primaries, transfer and range (ITU-T H.273): BT.709 in 16..235, or RGB in 0..255 with sRGB's transfer.
         context.colorspace = 0 if self.rgb else 1
         context.color_primaries = 1
@@ -214,6 +217,12 @@ class EncoderSettings:
         if self.codec.name == "prores":
             return {"profile": "4444", "vendor": "apl0", "alpha_bits": "16" if self.alpha else "0"}
         return {
-            "crf": f"{crf:g}", "b": "0", "g": str(KEYFRAME_INTERVAL), "deadline": "realtime", "cpu-used": "6",
-            "auto-alt-ref": "0", "lag-in-frames": "0", "row-mt": "1",
-        }  # fmt: skip
+            "crf": f"{crf:g}",
+            "b": "0",
+            "g": str(KEYFRAME_INTERVAL),
+            "deadline": "realtime",
+            "cpu-used": "6",
+            "auto-alt-ref": "0",
+            "lag-in-frames": "0",
+            "row-mt": "1",
+        }

@@ -82,7 +82,8 @@ def join(
 
 def _check(segments: Sequence[Segment], out: Path, partial: bool) -> None:
     """Raise HeadsplatError unless `segments`, sorted, have equal settings and continue each other."""
-    first, last = segments[0], segments[-1]
+    first = segments[0]
+    last = segments[-1]
     suffix = first.info.stored_codec.suffix
     if out.suffix.lower() != suffix:
         raise HeadsplatError(f"{out}: the segments are {suffix} files; give the output this suffix too")
@@ -148,7 +149,9 @@ def _rate_text(segment: Segment) -> str:
 def _remux(segments: Sequence[Segment], path: Path, audio: Path | None, progress: Progress | None) -> None:
     """Write the packets of all segments to one file, with the audio of `audio`."""
     info = segments[0].info
-    codec, clock, total = info.stored_codec, info.clock, sum(segment.count for segment in segments)
+    codec = info.stored_codec
+    clock = info.clock
+    total = sum(segment.count for segment in segments)
     with contextlib.ExitStack() as closing:
         container = closing.enter_context(open_container(path, codec, clock))
         container.metadata.update(info.tags())
@@ -166,7 +169,8 @@ def _remux(segments: Sequence[Segment], path: Path, audio: Path | None, progress
             assert codec.audio_encoder is not None
             audio_track = AudioTrack(audio, container, codec.audio_encoder, info.start * clock.tick)
             closing.callback(audio_track.close)
-        track, last = PacketTrack(container, stream, info, audio_track), -1
+        track = PacketTrack(container, stream, info, audio_track)
+        last = -1
         for done, (segment, index, packet, tick) in enumerate(_packets(segments)):
             if tick < last and not index:
                 raise HeadsplatError(
@@ -182,7 +186,8 @@ def _remux(segments: Sequence[Segment], path: Path, audio: Path | None, progress
 
 def _packets(segments: Sequence[Segment]) -> Iterator[tuple[Segment, int, av.Packet, int]]:
     """(segment, number of the packet in it, packet, its tick in the output), in order."""
-    clock, start = segments[0].info.clock, segments[0].info.start
+    clock = segments[0].info.clock
+    start = segments[0].info.start
     for segment in segments:
         with open_media(segment.path) as container:
             stream = container.streams.video[0]

@@ -47,7 +47,9 @@ class RenderColumn:
 
     def to(self, device: torch.device) -> RenderColumn:
         """This column on `device`; its avatar is moved there, not copied."""
-        avatar, params, camera = self.avatar.to(device), moved(self.params, device), moved(self.camera, device)
+        avatar = self.avatar.to(device)
+        params = moved(self.params, device)
+        camera = moved(self.camera, device)
         return RenderColumn(avatar, params, camera, moved(self.torso, device))
 
     def camera_at(self, frame: int) -> Camera:
@@ -108,7 +110,8 @@ def _one_ahead(start: Callable[[int], Callable[[], _Frame]], order: Iterable[int
     """Frames in order, each read once the next one is started: a GPU renders it meanwhile."""
     read = None
     for frame in order:
-        read_before, read = read, start(frame)
+        read_before = read
+        read = start(frame)
         if read_before is not None:
             yield read_before()
     if read is not None:

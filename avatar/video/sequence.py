@@ -44,7 +44,8 @@ class SequenceSink:
             first_frame: number of the first frame.
         """
         self.path = path
-        self._first, self._suffix = first_frame, f".{codec}"
+        self._first = first_frame
+        self._suffix = f".{codec}"
         self._target = path.resolve()  # a link to a folder stays, and that folder is replaced
         self._temporary = temporary_path(self._target)
         self._convert = for_exr(name) if codec == "exr" else for_png(name)
@@ -81,8 +82,11 @@ class SequenceSink:
         if self._encoder is None:
             context = av.CodecContext.create("exr", "w")
             assert isinstance(context, av.VideoCodecContext)
-            context.width, context.height, context.pix_fmt = frame.width, frame.height, pixels
-            context.time_base, context.options = Fraction(1, 25), self._exr_options  # an image ignores the time base
+            context.width = frame.width
+            context.height = frame.height
+            context.pix_fmt = pixels
+            context.time_base = Fraction(1, 25)  # an image ignores the time base
+            context.options = self._exr_options
             context.thread_count = 1  # with more threads the encoder returns packets of earlier frames
             self._encoder = context
         return b"".join(bytes(packet) for packet in self._encoder.encode(frame))

@@ -61,7 +61,9 @@ class PacketTrack:
             info: the segment's position in the full video.
             audio: the audio track of the same container.
         """
-        self._container, self._stream, self._audio = container, stream, audio
+        self._container = container
+        self._stream = stream
+        self._audio = audio
         self._clock = info.clock
         # The last frame has the duration of the one before; a single frame has the duration given by the rate.
         self._duration = self._clock.step or round(self._clock.scale / Fraction(info.rate))
@@ -73,7 +75,8 @@ class PacketTrack:
             assert self._held.pts is not None
             self._duration = tick - self._held.pts
             self._send()
-        packet.stream, packet.time_base = self._stream, self._clock.tick
+        packet.stream = self._stream
+        packet.time_base = self._clock.tick
         packet.pts = packet.dts = tick
         self._held = packet
 
@@ -107,7 +110,10 @@ class VideoTrack:
             packets: receives the packets.
             info: the segment's position in the full video.
         """
-        self._settings, self._encoder, self._packets, self._info = settings, encoder, packets, info
+        self._settings = settings
+        self._encoder = encoder
+        self._packets = packets
+        self._info = info
         self._clock = info.clock
         # With a constant rate encoders count frames, not ticks: some refuse fine time bases.
         self._unit = self._clock.step or 1

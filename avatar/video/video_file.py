@@ -50,10 +50,16 @@ class VideoSink:
             total: number of frames of the full video, stored for joining; None: not known.
         """
         self.path = path
-        self._rate, self._codec, self._encoding, self._convert = rate, codec, encoding, convert
-        self._audio, self._first, self._total = audio, first_frame, total
+        self._rate = rate
+        self._codec = codec
+        self._encoding = encoding
+        self._convert = convert
+        self._audio = audio
+        self._first = first_frame
+        self._total = total
         self._temporary = path if encoding.fragmented else temporary_path(path)
-        self._created, self._size = False, 0  # bytes of a fragmented file that are complete fragments
+        self._created = False  # bytes of a fragmented file that are complete fragments
+        self._size = 0
         self._container: av.container.OutputContainer | None = None
         self._audio_track: AudioTrack | None = None
         self._track: VideoTrack | None = None
@@ -83,7 +89,8 @@ class VideoSink:
         """Write the remaining packets and the index, and rename the file."""
         assert self._track is not None and self._container is not None
         self._track.finish()
-        container, self._container = self._container, None
+        container = self._container
+        self._container = None
         container.close()
         if not self._encoding.fragmented:
             os.replace(self._temporary, self.path)
@@ -105,7 +112,8 @@ class VideoSink:
 
     def _start(self, image: np.ndarray, time: float | None) -> VideoTrack:
         """Write the header, which depends on the first image."""
-        timed, codec = time is not None, self._codec
+        timed = time is not None
+        codec = self._codec
         clock = codec.clock(self._rate, timed)
         start = clock.at(self._first, time)
         rate = f"{self._rate.numerator}/{self._rate.denominator}"

@@ -76,7 +76,10 @@ class Writer:
         self.count = 0
         self.interrupted = False
         self.finished = False
-        self._sink, self._name, self._alpha, self._complete_only = sink, name, alpha, complete_only
+        self._sink = sink
+        self._name = name
+        self._alpha = alpha
+        self._complete_only = complete_only
         self._size: tuple[int, int] | None = None
         self._timed: bool | None = None
         self._time = -np.inf

@@ -185,6 +185,7 @@ def _into_cell(flat: Floats, faces: Ints, cell: int, cells: int) -> Floats:
     if signed_areas(flat, faces).sum() < 0:
         flat = flat * [-1, 1]
     used = flat[np.unique(faces)]
-    low, high = used.min(0), used.max(0)
+    low = used.min(0)
+    high = used.max(0)
     size = np.array([1 / cells - 2 * _MARGIN, _ISLAND_HEIGHT - 2 * _MARGIN])
     return (flat - low) / (high - low) * size + [cell / cells + _MARGIN, _MARGIN]

@@ -91,8 +91,10 @@ def _assemble(base: Base) -> Cage:
 
 def _relax_lids(cage: Cage) -> Cage:
     """The cage with the lids closed until the opening has the height of a relaxed face."""
-    upper, lower = LID_UPPER[len(LID_UPPER) // 2], LID_LOWER[len(LID_LOWER) // 2]
-    low, high = 0.0, 0.6
+    upper = LID_UPPER[len(LID_UPPER) // 2]
+    lower = LID_LOWER[len(LID_LOWER) // 2]
+    low = 0.0
+    high = 0.6
     for _ in range(30):
         part = (low + high) / 2
         handles = lid_motion(cage.vertices, cage.bags, cage.eye_center, LidTravel(part, part), cage.folds)

@@ -38,7 +38,8 @@ def _ellipse(image: Image, center: tuple[float, float], axes: tuple[float, float
 def _shading() -> Image:
     """Brightness [N,N] of a shaded egg with the relief of a face."""
     y, x = np.mgrid[: SIZE * _OVERSAMPLE, : SIZE * _OVERSAMPLE] / _OVERSAMPLE
-    across, down = (x - 96) / 52, (y - 96) / 70
+    across = (x - 96) / 52
+    down = (y - 96) / 70
     facing = np.sqrt(np.clip(1 - across * across - down * down, 0.02, 1))
     shade = np.clip(0.45 + 0.6 * (facing * 0.85 - across * 0.15 - down * 0.3), 0, 1.1)
     for left, top, wide, high, gain in _RELIEF:

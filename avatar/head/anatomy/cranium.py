@@ -23,7 +23,8 @@ from .mesh import MIRROR, Floats, Ints, MeshBuilder, bilaplacian, smoothstep
 SKULL_RINGS = 15
 _PIVOT = np.array([0, -13.3, -1.6])  # below the chin; the half-planes of the sweep rotate about the x axis through it
 _RAY_START = (11.5, 9.0)  # cm from the pivot to where rays start, first and last half-plane
-_LAYOUT_FADE, _DEPTH_FADE = 0.5, 0.2  # positions in the sweep where the outline's offset from the skull has faded out
+_LAYOUT_FADE = 0.5  # positions in the sweep where the outline's offset from the skull has faded out
+_DEPTH_FADE = 0.2
 _COUNT = len(OVAL)
 _BUST_RINGS = 8
 _BUST_MIDDLE = np.array([0, -24.5, -10.6])  # start of the rays to neck and shoulders, in the plane of the border
@@ -117,7 +118,8 @@ def _bust_rings(nape: Floats) -> Floats:
     goal = heading + (np.unwrap(spread) - heading + np.pi) % (2 * np.pi) - np.pi
     meridians = [nape]
     for step in np.arange(1, 49) / 48:
-        up, along = climb * (1 - step), heading + (goal - heading) * smoothstep(0, 1, step)
+        up = climb * (1 - step)
+        along = heading + (goal - heading) * smoothstep(0, 1, step)
         direction = np.stack([np.cos(up) * np.cos(along), np.sin(up), -np.cos(up) * np.sin(along)], -1)
         meridians.append(cast_rays(head_distance, np.tile(_BUST_MIDDLE, (_COUNT, 1)), direction))
     return resample_meridians(np.array(meridians), _BUST_RINGS)

@@ -101,7 +101,8 @@ def _split_strip(
     crossing = {
         (low, high) for face in triangles.tolist() for low in face for high in face if low in lower and high in upper
     }
-    vertices, rows = list(points), {}
+    vertices = list(points)
+    rows = {}
     folds: Folds = {}
     for low, high in sorted(crossing, key=lambda edge: lower.index(edge[0]) + upper.index(edge[1])):
         for ends in ((low, high), (int(mirror[low]), int(mirror[high]))):
@@ -127,7 +128,8 @@ def _split(face: Sequence[int], chains: dict[tuple[int, int], list[int]], points
         return
     apex_corner = cut[1] if (cut[0] + 1) % 3 == cut[1] else cut[0]
     apex, left, right = (face[(apex_corner + k) % 3] for k in range(3))
-    first, second = [*chains[apex, left], left], [*chains[apex, right], right]
+    first = [*chains[apex, left], left]
+    second = [*chains[apex, right], right]
     yield apex, first[0], second[0]
     for a, b, c, d in zip(first[:-1], first[1:], second[:-1], second[1:], strict=True):
         if abs(points[a][0]) < abs(points[c][0]):

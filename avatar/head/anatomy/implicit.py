@@ -10,7 +10,8 @@ from .mesh import Floats
 
 Solid = Callable[[Floats], Floats]  # points [...,3] -> approximate signed distance [...], cm, negative inside
 
-_RAY_LENGTH, _STEPS = 32.0, 480  # cm; samples per ray
+_RAY_LENGTH = 32.0  # cm; samples per ray
+_STEPS = 480
 
 
 def smooth_min(a: Floats, b: Floats, width: float) -> Floats:
@@ -69,7 +70,8 @@ def cast_rays(solid: Solid, origin: Floats, direction: Floats) -> Floats:
     value = solid(origin[:, None] + steps[None, :, None] * direction[:, None])
     first = np.argmax((value[:, :-1] < 0) & (value[:, 1:] >= 0), 1)
     rows = np.arange(len(first))
-    inside, outside = value[rows, first], value[rows, first + 1]
+    inside = value[rows, first]
+    outside = value[rows, first + 1]
     distance = steps[first] - (steps[1] - steps[0]) * inside / (outside - inside)
     return origin + distance[:, None] * direction
 

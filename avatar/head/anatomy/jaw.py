@@ -38,7 +38,8 @@ _SHIFTS = {
 
 def _behind_the_chin(points: Floats) -> Floats:
     """Jaw weight [N] of skin points [N,3] outside the face: 1 below the chin, fading to cheek, ear and throat."""
-    y, z = points[:, 1], points[:, 2]
+    y = points[:, 1]
+    z = points[:, 2]
     return smoothstep(-7.6, -2.6, z) * smoothstep(-1.5, -7.5, y) * smoothstep(-16.8, -11.8, y)
 
 

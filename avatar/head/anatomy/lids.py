@@ -63,9 +63,12 @@ def slerp(start: Floats, end: Floats, center: Floats, part: float) -> Floats:
     Returns:
         [3].
     """
-    first, last = start - center, end - center
-    near, far = np.linalg.norm(first), np.linalg.norm(last)
-    first, last = first / near, last / far
+    first = start - center
+    last = end - center
+    near = np.linalg.norm(first)
+    far = np.linalg.norm(last)
+    first = first / near
+    last = last / far
     angle = np.arccos(np.clip(first @ last, -1, 1))
     if angle < 1e-6:
         return start + (end - start) * part
@@ -141,7 +144,8 @@ def follow_folds(
     """
     for row, (edge, above, weight) in folds.items():
         if edge in handles and above in handles:
-            low, high = vertices[edge] + handles[edge], vertices[above] + handles[above]
+            low = vertices[edge] + handles[edge]
+            high = vertices[above] + handles[above]
             carried = vertices[row] + (1 - weight) * handles[edge] + weight * handles[above]
             moved = (1 - closed) * carried + closed * slerp(low, high, center, weight)
             handles[row] = push_out(moved, center, EYE_RADIUS + LID_CLEARANCE) - vertices[row]

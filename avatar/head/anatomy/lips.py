@@ -14,7 +14,8 @@ _SOCK = ((-0.22, -0.03, 1.0), (-0.55, 0.50, 1.03), (-1.3, 1.1, 1.0), (-2.8, 1.25
 
 def contact_loop(mirror: Ints) -> list[int]:
     """The mouth's 20 contact vertices: upper from the right to the left corner, lower back."""
-    upper, lower = list(LIP_UPPER[3]), list(LIP_LOWER[3])
+    upper = list(LIP_UPPER[3])
+    lower = list(LIP_LOWER[3])
     whole_upper = upper + [int(mirror[index]) for index in upper[-2::-1]]
     whole_lower = lower + [int(mirror[index]) for index in lower[-2:0:-1]]
     return whole_upper + whole_lower[1:][::-1]

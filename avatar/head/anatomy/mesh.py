@@ -25,7 +25,8 @@ def smoothstep(start: Floats | float, end: Floats | float, value: Floats | float
 
 def rotation_x(degrees: float) -> Floats:
     """Rotation matrix [3,3] about +x, from y toward z."""
-    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    cosine = np.cos(np.radians(degrees))
+    sine = np.sin(np.radians(degrees))
     return np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
 
 
@@ -63,8 +64,11 @@ def clipped_cotangents(vertices: Floats, faces: Ints) -> sparse.csr_matrix:
     count = len(vertices)
     weights = sparse.csr_matrix((count, count))
     for corner in range(3):
-        a, b, c = faces[:, corner], faces[:, (corner + 1) % 3], faces[:, (corner + 2) % 3]
-        to_a, to_b = vertices[a] - vertices[c], vertices[b] - vertices[c]
+        a = faces[:, corner]
+        b = faces[:, (corner + 1) % 3]
+        c = faces[:, (corner + 2) % 3]
+        to_a = vertices[a] - vertices[c]
+        to_b = vertices[b] - vertices[c]
         area = np.maximum(np.linalg.norm(np.cross(to_a, to_b), axis=1), 1e-9)
         cotangent = np.clip(0.5 * (to_a * to_b).sum(1) / area, 0.05, 5)
         weights = weights + sparse.coo_matrix((cotangent, (a, b)), (count, count))
@@ -96,7 +100,8 @@ def orient(faces: Ints, first: int = 0) -> Ints:
     while queue:
         face = faces[queue.popleft()]
         for corner in range(3):
-            start, end = face[corner], face[(corner + 1) % 3]
+            start = face[corner]
+            end = face[(corner + 1) % 3]
             for other in around[frozenset((start, end))]:
                 if seen[other]:
                     continue
@@ -113,7 +118,8 @@ def grid_faces(rows: int, columns: int, closed: bool) -> Ints:
     """Two triangles per cell of a vertex grid, row by row; `closed` joins the last column to the first."""
     across = columns if closed else columns - 1
     row, column = np.mgrid[: rows - 1, :across]
-    a, b = row * columns + column, row * columns + (column + 1) % columns
+    a = row * columns + column
+    b = row * columns + (column + 1) % columns
     cells = [np.stack([a, a + columns, b], -1), np.stack([b, a + columns, b + columns], -1)]
     return np.stack(cells, 2).reshape(-1, 3)
 
@@ -146,7 +152,10 @@ class MeshBuilder:
         """Join two closed loops of equal length; diagonals are chosen by |x|, so that both sides are mirror images."""
         size = len(inner)
         for here in range(size):
-            a, b, c, d = inner[here], inner[(here + 1) % size], outer[here], outer[(here + 1) % size]
+            a = inner[here]
+            b = inner[(here + 1) % size]
+            c = outer[here]
+            d = outer[(here + 1) % size]
             if abs(self._vertices[a][0]) < abs(self._vertices[b][0]) - 1e-9:
                 self._faces += [(a, b, c), (b, d, c)]
             else:

@@ -30,7 +30,8 @@ def add_nostrils(builder: MeshBuilder, mirror: Ints) -> list[list[int]]:
     rings: list[list[int]] = [[] for _ in range(len(_RINGS) + 1)]
     for side, rim in ((-1, list(RIM)), (1, [int(mirror[index]) for index in RIM])):
         edge = builder.points(rim)
-        middle, inward = edge.mean(0), np.array([-side, 1, 1])
+        middle = edge.mean(0)
+        inward = np.array([-side, 1, 1])
         last = rim
         for number, (scale, shift) in enumerate(_RINGS):
             last = builder.ring(last, middle + (edge - middle) * scale + inward * shift)

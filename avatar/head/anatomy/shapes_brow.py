@@ -45,8 +45,10 @@ _CHEEK_SQUINT = {
 }  # fmt: skip
 
 #: puffed cheeks: center and half-widths of the bulge, cm; it moves away from a point inside the mouth
-_PUFF_CENTER, _PUFF_WIDTHS = np.array([-4.2, -6.3, 0.0]), np.array([2.2, 1.75, 2.6])
-_PUFF_ORIGIN, _PUFF_HEIGHT = np.array([-1.6, -6.6, -4.0]), 1.0
+_PUFF_CENTER = np.array([-4.2, -6.3, 0.0])
+_PUFF_WIDTHS = np.array([2.2, 1.75, 2.6])
+_PUFF_ORIGIN = np.array([-1.6, -6.6, -4.0])
+_PUFF_HEIGHT = 1.0
 _PUFF_FIXED = (152, 1, 4, 5, 50, 117, 111, 93)
 
 

@@ -11,8 +11,11 @@ from .indices import UPPER_LIP_MIDDLE
 from .mesh import Floats
 from .parts import Grid, Part, flipped
 
-_ENAMEL, _NECK, _GAP = (0.90, 0.88, 0.82), (0.84, 0.78, 0.66), (0.62, 0.52, 0.44)
-_GUM, _GUM_DEEP = (0.76, 0.45, 0.43), (0.55, 0.26, 0.26)
+_ENAMEL = (0.90, 0.88, 0.82)
+_NECK = (0.84, 0.78, 0.66)
+_GAP = (0.62, 0.52, 0.44)
+_GUM = (0.76, 0.45, 0.43)
+_GUM_DEEP = (0.55, 0.26, 0.26)
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,13 @@ _LOWER = _Jaw(
     (0.53, 0.59, 0.69, 0.71, 0.71, 1.1, 1.05), (0.88, 0.92, 1.0, 0.84, 0.78, 0.72, 0.68),
     (0.0, 0.02, -0.02, 0.05, 0.08, 0.10, 0.12),
 )  # fmt: skip
-_ARCH_ANGLE, _ARCH_DEPTH = 1.35, 3.9
+_ARCH_ANGLE = 1.35
+_ARCH_DEPTH = 3.9
 #: columns within a tooth as fractions of its width; the first lies in the gap to the previous tooth
-_FRONT, _BACK = (0.0, 0.10, 0.3, 0.5, 0.7, 0.90), (0.0, 0.14, 0.5, 0.86)
-_HALF_FRONT, _HALF_BACK = (0, 2, 4), (0, 2)  # columns kept at half density
+_FRONT = (0.0, 0.10, 0.3, 0.5, 0.7, 0.90)
+_BACK = (0.0, 0.14, 0.5, 0.86)
+_HALF_FRONT = (0, 2, 4)  # columns kept at half density
+_HALF_BACK = (0, 2)
 _FRONT_TEETH = 3  # incisors and canine
 #: rows from the outer gum over the edge to the inner gum: fraction of the crown's height, bulge in cm, material
 _ROWS = (
@@ -55,8 +61,12 @@ _HALF_ROWS = (0, 2, 3, 4, 6, 7, 8, 10)
 
 def _columns(jaw: _Jaw, thin: bool) -> tuple[Floats, Floats, Floats, Floats]:
     """Columns of the left half from the middle back: position along the arch 0..1, tooth, fraction of it, index."""
-    place, tooth, within, index = [], [], [], []
-    start, count = 0.0, 0
+    place = []
+    tooth = []
+    within = []
+    index = []
+    start = 0.0
+    count = 0
     for number, width in enumerate(jaw.widths):
         parts, kept = (_FRONT, _HALF_FRONT) if number < _FRONT_TEETH else (_BACK, _HALF_BACK)
         for order, part in enumerate(parts):
@@ -85,7 +95,8 @@ def _row(row: tuple[float, float, str], jaw: _Jaw, lip: Floats) -> tuple[Floats,
     place, tooth, within, _ = _columns(jaw, thin=False)
     u = _whole(place, odd=True)
     middle = _whole(np.abs(np.sin(np.pi * within)) ** 0.4)  # 1 in a tooth's middle, 0 in the gaps
-    crown_height, lift = _whole(np.array(jaw.heights)[tooth]), _whole(np.array(jaw.lifts)[tooth])
+    crown_height = _whole(np.array(jaw.heights)[tooth])
+    lift = _whole(np.array(jaw.lifts)[tooth])
     pointed = _whole(np.where(tooth == 2, np.abs(within - 0.45), 0.0))  # canines
     x = jaw.half_width * np.sin(u * _ARCH_ANGLE) / np.sin(_ARCH_ANGLE)
     back = _ARCH_DEPTH * (1 - np.cos(u * _ARCH_ANGLE)) / (1 - np.cos(_ARCH_ANGLE))
@@ -114,7 +125,8 @@ def teeth(cage: Cage, upper: bool, follows: tuple[tuple[int, float], ...]) -> Pa
     """A row of 14 teeth with its gum, from the outside over the edges to the inside."""
     jaw = _UPPER if upper else _LOWER
     rows = [_row(row, jaw, cage.vertices[UPPER_LIP_MIDDLE]) for row in _ROWS]
-    vertices, colors = np.vstack([points for points, _ in rows]), np.vstack([color for _, color in rows])
+    vertices = np.vstack([points for points, _ in rows])
+    colors = np.vstack([color for _, color in rows])
     columns = len(rows[0][0])
     grid = Grid(len(rows), columns, closed=False)
     kept = _columns(jaw, thin=True)[3]

@@ -9,12 +9,16 @@ from .indices import LOWER_LIP_MIDDLE
 from .mesh import Floats, face_normals, smoothstep
 from .parts import Grid, Part, flipped, polar
 
-_ROWS, _COLUMNS, _LENGTH = 15, 20, 4.2
+_ROWS = 15
+_COLUMNS = 20
+_LENGTH = 4.2
 _POSITIONS = np.linspace(0, 1, _ROWS) ** 1.4  # rows are denser at the rounded tip
 #: cm. Tongues rest behind the upper teeth, and rise when people speak: measured on five filmed people, whose tongues
 #: lie 4 to 12 mm higher between open lips than one that lies flat behind the lower teeth.
 _TIP_RISE = 0.8
-_COLOR, _GROOVE, _ROOT = (0.76, 0.43, 0.43), (0.66, 0.35, 0.36), (0.42, 0.18, 0.18)
+_COLOR = (0.76, 0.43, 0.43)
+_GROOVE = (0.66, 0.35, 0.36)
+_ROOT = (0.42, 0.18, 0.18)
 
 
 def _vertices(lip: Floats) -> Floats:
@@ -26,7 +30,8 @@ def _vertices(lip: Floats) -> Floats:
         high = 0.10 + 0.36 * np.sqrt(1 - (1 - min(part / 0.45, 1)) ** 2) + 0.15 * part
         arch = 0.42 * np.sin(np.pi * min(part / 0.9, 1)) ** 2  # the middle of the tongue is higher than its edges
         middle = lip[1] - 0.93 + _TIP_RISE * (1 - part) + 0.18 * part - 0.9 * max(part - 0.65, 0)
-        x, sine = wide * np.cos(around), np.sin(around)
+        x = wide * np.cos(around)
+        sine = np.sin(around)
         upper = sine > 1e-9
         y = high * sine * np.where(upper, 1.0, 0.8) + arch * (1 - (x / wide) ** 2) * np.where(upper, 1, 0.4)
         y = y - 0.13 * smoothstep(0.02, 0.3, part) * np.exp(-((x / (0.22 + 0.1 * part)) ** 2)) * upper

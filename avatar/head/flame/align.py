@@ -17,7 +17,8 @@ from .lips import LIP_MIDDLES, LipLine, landmark_groups
 from .openings import Opening
 from .surface import Floats, Ints, closest_points
 
-_RIGID_STEPS, _STIFFNESS = 15, (30.0, 15.0, 8.0, 4.0, 2.0, 1.0, 1.0)
+_RIGID_STEPS = 15
+_STIFFNESS = (30.0, 15.0, 8.0, 4.0, 2.0, 1.0, 1.0)
 _LID_WEIGHT = 10.0  # of a lid landmark, relative to other landmarks
 
 

@@ -57,7 +57,8 @@ class Anatomy:
     @cached_property
     def visible(self) -> Ints:
         """Skin faces [N] visible from the front and the sides: without the inside of the mouth and the eye sockets."""
-        vertices, faces = torch.from_numpy(self.vertices).float(), torch.from_numpy(self.faces)
+        vertices = torch.from_numpy(self.vertices).float()
+        faces = torch.from_numpy(self.faces)
         visible = np.zeros(len(faces), bool)
         for yaw in (-70.0, -35.0, 0.0, 35.0, 70.0):
             for pitch in (-25.0, 0.0, 25.0):
@@ -71,7 +72,8 @@ def file_head(arrays: FlameArrays) -> HeadModel:
     """The file's model with the origin moved between the eyeballs; landmarks, regions and UVs are empty."""
     joints = arrays.regressor @ arrays.v_template
     template = arrays.v_template - (joints[LEFT_EYE] + joints[RIGHT_EYE]) / 2
-    count, expressions = len(template), arrays.expressions.shape[2]
+    count = len(template)
+    expressions = arrays.expressions.shape[2]
     return HeadModel(
         name=arrays.version.name,
         license=arrays.version.license,
@@ -107,7 +109,8 @@ def find_anatomy(head: HeadModel) -> Anatomy:
     Raises:
         HeadsplatError: an eye joint has no eyeball around it.
     """
-    vertices, faces = head.v_template.double().numpy(), head.faces.numpy()
+    vertices = head.v_template.double().numpy()
+    faces = head.faces.numpy()
     weights = head.lbs_weights.numpy()
     joints = head.joint_locations(head.neutral_params().identity).double().numpy()
     labels = component_labels(faces, len(vertices))

@@ -118,7 +118,8 @@ def _tensor(values: Floats) -> Tensor:
 def _mouth(head: HeadModel, body: Anatomy, border: Ints, lips: LipLine) -> list[AddedPart]:
     """Mouth sock, teeth and tongue; their vertices follow the head's in this order."""
     sock = mouth.make_sock(body, border)
-    source, follow = torch.from_numpy(sock.source), _tensor(sock.follow)[:, None, None]
+    source = torch.from_numpy(sock.source)
+    follow = _tensor(sock.follow)[:, None, None]
     added = [
         AddedPart(
             "mouth_interior",

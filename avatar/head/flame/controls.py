@@ -39,7 +39,8 @@ def joint_rotations() -> dict[str, Floats]:
 
 def with_controls(head: HeadModel, lids: tuple[LidShape, LidShape]) -> HeadModel:
     """The head with CONTROLS appended to its expressions; `lids` are left and right."""
-    count, first = len(head.v_template), len(head.expression_names)
+    count = len(head.v_template)
+    first = len(head.expression_names)
     displacements = np.zeros((count, 3, len(CONTROLS)))
     curves = np.zeros((count, 3, len(lids)))
     for column, (name, lid) in enumerate(zip(LID_CONTROLS, lids, strict=True)):

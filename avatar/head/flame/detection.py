@@ -36,8 +36,11 @@ POINTS = 478
 SIZE = 192
 _BACKGROUND = 0.28
 _RASTER = 4 * SIZE
-_YAWS, _PITCHES, _JAWS = (-40.0, -20.0, 0.0, 20.0, 40.0), (-14.0, 0.0, 14.0), (0.0, 0.22)
-_CENTER, _EXTENT = (0.0, -0.032, -0.01), 0.26
+_YAWS = (-40.0, -20.0, 0.0, 20.0, 40.0)
+_PITCHES = (-14.0, 0.0, 14.0)
+_JAWS = (0.0, 0.22)
+_CENTER = (0.0, -0.032, -0.01)
+_EXTENT = 0.26
 _MIN_PRESENCE = 0.5
 _MIN_FACING = 0.3  # cosine between surface normal and ray: grazing hits are inaccurate
 _SIDE = 2.5  # cm from the middle plane beyond which a landmark belongs to one side of the face
@@ -92,7 +95,8 @@ def _render(head: HeadModel, posed: torch.Tensor, view: View) -> NDArray[np.floa
     size = 2 * SIZE
     turned, face, bary = rasterize_view(head.faces, posed, view, size)
     hit = face[0] >= 0
-    corners, weights = head.faces[face[0][hit].long()], bary[0][hit][..., None]
+    corners = head.faces[face[0][hit].long()]
+    weights = bary[0][hit][..., None]
     normals = (vertex_normals(turned, head.faces)[corners] * weights).sum(1)
     colors = (head.colors[corners] * weights).sum(1)
     image = torch.full((size, size, 3), _BACKGROUND)
@@ -113,9 +117,11 @@ def _back_projected(body: Anatomy, posed: torch.Tensor, view: View, pixels: Floa
     """Points [N,3] of the neutral mesh at image points [N,2 or more]; NaN for misses, grazing hits and eyeballs."""
     faces = torch.from_numpy(body.faces)
     turned, face, bary = rasterize_view(faces, posed, view, _RASTER)
-    column, row = (np.floor(pixels[:, axis] * (_RASTER / SIZE)).astype(int) for axis in (0, 1))
+    column = np.floor(pixels[:, 0] * (_RASTER / SIZE)).astype(int)
+    row = np.floor(pixels[:, 1] * (_RASTER / SIZE)).astype(int)
     inside = (column >= 0) & (column < _RASTER) & (row >= 0) & (row < _RASTER)
-    column, row = np.clip(column, 0, _RASTER - 1), np.clip(row, 0, _RASTER - 1)
+    column = np.clip(column, 0, _RASTER - 1)
+    row = np.clip(row, 0, _RASTER - 1)
     hit = face[0].numpy()[row, column]
     corners = turned.double().numpy()[body.faces[hit]]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -160,13 +166,16 @@ def embed_landmarks(
         ids = both_sides(row)
         ids = ids[(points[ids, 0] > lips.upper[0, 0]) & (points[ids, 0] < lips.upper[-1, 0])]
         points[ids] = lips.at(points[ids, 0], is_upper)
-    faces, bary = np.zeros(POINTS, np.int64), np.zeros((POINTS, 3))
+    faces = np.zeros(POINTS, np.int64)
+    bary = np.zeros((POINTS, 3))
     for landmarks, allowed in landmark_groups(body, weights):
         closest = closest_points(points[landmarks], body.vertices, body.faces, allowed)
-        faces[landmarks], bary[landmarks] = closest.faces, closest.bary
+        faces[landmarks] = closest.faces
+        bary[landmarks] = closest.bary
     for first, ball in ((FACE_POINTS, body.right), (FACE_POINTS + 5, body.left)):
         iris = _iris(body, ball)
-        faces[first : first + 5], bary[first : first + 5] = iris.faces, iris.bary
+        faces[first : first + 5] = iris.faces
+        bary[first : first + 5] = iris.bary
     return SurfacePoints(faces, bary)
 
 

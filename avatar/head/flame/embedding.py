@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 #: part of the cache key: change it with the procedure, so that older results are ignored
 _PROCEDURE = "1"
-DETECTED, ALIGNED = "detected", "aligned"
+DETECTED = "detected"
+ALIGNED = "aligned"
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def _read(path: Path, face_count: int) -> SurfacePoints | None:
         return None
     try:
         stored = Npz(path)
-        faces, bary = stored.array("faces"), stored.array("bary")
+        faces = stored.array("faces")
+        bary = stored.array("bary")
     except DamagedNpz as error:
         log.info("%s: not readable (%s), computed again", path, error)
         return None

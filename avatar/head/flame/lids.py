@@ -12,7 +12,8 @@ from .surface import Floats, Mask, distance_from, edge_graph
 
 _CLOSURE_LINE = 0.2  # where the edges meet, from the lower (0) to the upper edge (1)
 _CLEARANCE = 4e-4  # meters between a closed lid and the eyeball
-_UPPER_EXTENT, _LOWER_EXTENT = 0.011, 0.010  # meters along the skin from the edge to where the motion ends
+_UPPER_EXTENT = 0.011  # meters along the skin from the edge to where the motion ends
+_LOWER_EXTENT = 0.010
 _RIGID_BAND = 0.0015  # meters along the skin that move fully with the edge
 _EDGE_WIDTH = 0.05  # radians around the traced edge within which vertices belong to the edge
 
@@ -29,10 +30,10 @@ def lid_shape(body: Anatomy, opening: Opening) -> LidShape:
     """The closing lid of one eye; vertices rotate about the eyeball's center, so lids slide over the eyeball."""
     offset = body.vertices - opening.center
     azimuth, elevation, radius = to_angles(offset)
-    upper, lower, upper_radius, lower_radius = (
-        np.interp(azimuth, opening.azimuth, edge)
-        for edge in (opening.upper, opening.lower, opening.upper_radius, opening.lower_radius)
-    )
+    upper = np.interp(azimuth, opening.azimuth, opening.upper)
+    lower = np.interp(azimuth, opening.azimuth, opening.lower)
+    upper_radius = np.interp(azimuth, opening.azimuth, opening.upper_radius)
+    lower_radius = np.interp(azimuth, opening.azimuth, opening.lower_radius)
     line = lower + _CLOSURE_LINE * (upper - lower)
     is_upper = elevation > line
     weight = _weights(body, opening, np.where(is_upper, elevation - upper, lower - elevation), is_upper)

@@ -23,7 +23,8 @@ from .anatomy import Anatomy
 from .surface import Floats, Ints
 
 LIP_MIDDLES = (UPPER_LIP_MIDDLE, LOWER_LIP_MIDDLE)
-_PIXELS, _EXTENT = 768, 0.1
+_PIXELS = 768
+_EXTENT = 0.1
 _MIN_JUMP = 0.25  # of the jaw's skin weight between two vertically adjacent pixels
 _MIN_WIDTH = 0.015  # meters along which the lips must meet
 
@@ -65,7 +66,8 @@ def find_lips(body: Anatomy, weights: Floats, mouth: Floats) -> LipLine:
     view = View(center=(x, y, 0.0), extent=_EXTENT)
     vertices = torch.from_numpy(body.vertices).float()
     _, face, bary = rasterize_view(torch.from_numpy(body.faces), vertices, view, _PIXELS)
-    corners, bary_weights = body.faces[face[0].numpy()], bary[0].double().numpy()[..., None]
+    corners = body.faces[face[0].numpy()]
+    bary_weights = bary[0].double().numpy()[..., None]
     is_skin = (face[0] >= 0).numpy() & body.skin[corners[..., 0]]
     points = (body.vertices[corners] * bary_weights).sum(2)
     jaw = (weights[corners, JAW][..., None] * bary_weights).sum(2)[..., 0]
@@ -73,7 +75,8 @@ def find_lips(body: Anatomy, weights: Floats, mouth: Floats) -> LipLine:
     jump = np.where(both, jaw[1:] - jaw[:-1], 0)
     row = jump.argmax(0)
     columns = np.flatnonzero(jump.max(0) > _MIN_JUMP)
-    upper, lower = points[row[columns], columns], points[row[columns] + 1, columns]
+    upper = points[row[columns], columns]
+    lower = points[row[columns] + 1, columns]
     if not len(columns) or np.ptp(upper[:, 0]) < _MIN_WIDTH:
         raise HeadsplatError("the head's lips do not meet at the mouth's opening; give a FLAME head with a shut mouth")
     order = np.argsort(upper[:, 0], kind="stable")

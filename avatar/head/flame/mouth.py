@@ -56,9 +56,12 @@ def mouth_border(body: Anatomy) -> Ints:
 def make_sock(body: Anatomy, border: Ints) -> Sock:
     """A closed bag that extends backward from the mouth's border [N]."""
     rim = body.vertices[border] * 100
-    middle, size, first = rim.mean(0), len(border), len(body.vertices)
+    middle = rim.mean(0)
+    size = len(border)
+    first = len(body.vertices)
     vertical = np.sign(rim[:, 1] - middle[1])
-    rings, faces = [], []
+    rings = []
+    faces = []
     previous = border
     for number, (back, opening, width, _) in enumerate(_RINGS):
         ring = (rim - middle) * [width, 1, 0.6**number] + middle + np.array([0, 0, back])
@@ -86,7 +89,8 @@ def make_sock(body: Anatomy, border: Ints) -> Sock:
 
 def _band(outer: Ints, inner: Ints) -> Ints:
     """Triangles between two loops, oriented consistently with the skin at the border."""
-    next_outer, next_inner = np.roll(outer, -1), np.roll(inner, -1)
+    next_outer = np.roll(outer, -1)
+    next_inner = np.roll(inner, -1)
     return np.vstack([np.stack([outer, inner, next_outer], -1), np.stack([next_outer, inner, next_inner], -1)])
 
 

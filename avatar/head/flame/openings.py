@@ -40,7 +40,9 @@ class Opening:
 
 def to_angles(offset: Floats) -> tuple[Floats, Floats, Floats]:
     """Azimuth, elevation (radians) and length of offsets [...,3]."""
-    x, y, z = offset[..., 0], offset[..., 1], offset[..., 2]
+    x = offset[..., 0]
+    y = offset[..., 1]
+    z = offset[..., 2]
     return np.arctan2(x, np.hypot(y, z)), np.arctan2(y, z), np.linalg.norm(offset, axis=-1)
 
 
@@ -74,7 +76,8 @@ def _first_hits(plane: Floats, sides: Ints) -> tuple[Floats, Ints, Floats]:
     """
     angle = 2 * np.pi * np.arange(_RAYS) / _RAYS
     ray = np.stack([np.cos(angle), np.sin(angle)], -1)[:, None]
-    start, along = plane[sides[:, 0]], plane[sides[:, 1]] - plane[sides[:, 0]]
+    start = plane[sides[:, 0]]
+    along = plane[sides[:, 1]] - plane[sides[:, 0]]
     cross = ray[..., 0] * along[:, 1] - ray[..., 1] * along[:, 0]
     safe = np.where(np.abs(cross) < 1e-12, 1e-12, cross)
     distance = (start[:, 0] * along[:, 1] - start[:, 1] * along[:, 0]) / safe
@@ -89,7 +92,8 @@ def _first_hits(plane: Floats, sides: Ints) -> tuple[Floats, Ints, Floats]:
 def _halves(rim: Floats, ball: Eyeball, hit: Mask) -> Opening:
     """Split the traced rim [R,3] (offsets from the center, valid where `hit` [R]) into an upper and a lower edge."""
     azimuth, elevation, radius = to_angles(rim[hit])
-    first, last = int(azimuth.argmin()), int(azimuth.argmax())
+    first = int(azimuth.argmin())
+    last = int(azimuth.argmax())
     grid = np.linspace(azimuth[first], azimuth[last], 121)
     halves = []
     order = np.arange(len(azimuth))

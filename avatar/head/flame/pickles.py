@@ -74,7 +74,8 @@ class _Machine:
     """The state of a parse: position, stack, memo."""
 
     def __init__(self, data: bytes, accepted: Callable[[Name], bool]) -> None:
-        self._data, self._accepted = data, accepted
+        self._data = data
+        self._accepted = accepted
         self.at = 0
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
@@ -105,7 +106,8 @@ class _Machine:
         end = self._data.find(b"\n", self.at)
         if end < 0:
             raise RefusedPickle(f"is truncated in the line at byte {self.at}")
-        line, self.at = self._data[self.at : end], end + 1
+        line = self._data[self.at : end]
+        self.at = end + 1
         return line
 
     def _number(self, form: str) -> int:
@@ -201,11 +203,13 @@ class _Machine:
         return name_node
 
     def load_global(self) -> None:
-        module, name = self._line().decode(), self._line().decode()
+        module = self._line().decode()
+        name = self._line().decode()
         self.push(self._checked_name(module, name))
 
     def load_stack_global(self) -> None:
-        name, module = self.pop(), self.pop()
+        name = self.pop()
+        module = self.pop()
         if not isinstance(name, str) or not isinstance(module, str):
             raise ValueError("a name that is not a text")
         self.push(self._checked_name(module, name))
@@ -216,15 +220,19 @@ class _Machine:
         self.push(Construction(callee, arguments))
 
     def load_reduce(self) -> None:
-        arguments, callee = self.pop(), self.pop()
+        arguments = self.pop()
+        callee = self.pop()
         self.record_call(callee, arguments)
 
     def load_newobj_ex(self) -> None:
-        _, arguments, callee = self.pop(), self.pop(), self.pop()
+        _ = self.pop()
+        arguments = self.pop()
+        callee = self.pop()
         self.record_call(callee, arguments)
 
     def load_inst(self) -> None:
-        module, name = self._line().decode(), self._line().decode()
+        module = self._line().decode()
+        name = self._line().decode()
         self.record_call(self._checked_name(module, name), tuple(self._since_mark()))
 
     def load_obj(self) -> None:

@@ -17,7 +17,10 @@ from .detection import IRIS_RADIUS
 from .openings import Opening, to_angles
 from .surface import Floats, Mask, border_loops, distance_from, edge_graph
 
-_SKIN, _LIP, _BROW, _DARK = (0.82, 0.66, 0.57), (0.70, 0.36, 0.34), (0.34, 0.24, 0.19), (0.62, 0.28, 0.28)
+_SKIN = (0.82, 0.66, 0.57)
+_LIP = (0.70, 0.36, 0.34)
+_BROW = (0.34, 0.24, 0.19)
+_DARK = (0.62, 0.28, 0.28)
 _NECK = 0.07  # meters from the chin down to the torso
 _EAR = 0.055  # meters along the skin from the ear's outermost point
 _EAR_ROOT = 0.78  # lateral position of the ear's root, relative to its outermost point
@@ -29,7 +32,8 @@ _OUTER_LIPS = (*LIP_UPPER[0], *LIP_LOWER[0])
 def _right_then_left(rows: Sequence[Sequence[int]]) -> list[int]:
     """A closed outline from the right halves of its upper and lower row, each from the right corner to the middle."""
     mirror = base.load().mirror
-    upper, lower = list(rows[0]), list(rows[1])
+    upper = list(rows[0])
+    lower = list(rows[1])
     top = upper + [int(mirror[index]) for index in upper[-2::-1]]
     return top + [int(mirror[index]) for index in lower[1:]] + lower[-2:0:-1]
 
@@ -55,7 +59,8 @@ def skin_masks(
     Returns:
         Bool masks [V] by region name.
     """
-    points, skin = body.vertices, body.skin
+    points = body.vertices
+    skin = body.skin
     _, y, z = points.T
     front = z > np.interp(y, *_depth_of_oval(landmarks)) - 0.006
     outer = skin & ~hidden

@@ -19,7 +19,8 @@ _FITTED = 50  # identities for which the new joint regressor is fitted to the ol
 
 def is_smplx(arrays: Mapping[str, NDArray[Any]]) -> bool:
     """Whether the arrays of a file are a SMPL-X body's."""
-    regressor, weights = arrays["J_regressor"], arrays["weights"]
+    regressor = arrays["J_regressor"]
+    weights = arrays["weights"]
     return regressor.ndim == 2 == weights.ndim and len(regressor) == JOINT_COUNT == weights.shape[1]
 
 

@@ -21,7 +21,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 JOINTS = 5
-IDENTITIES, EXPRESSIONS = 300, 100
+IDENTITIES = 300
+EXPRESSIONS = 100
 PARENTS = (-1, 0, 1, 1, 1)
 #: our name -> names in files; the first that exists is used
 _KEYS: Mapping[str, tuple[str, ...]] = {
@@ -85,7 +86,9 @@ def read_members(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
         names, texts, get = _open_npz(path)
     elif path.suffix == ".pkl":
         pickled = read_pickle(path)
-        names, texts, get = set(pickled.values), pickled.texts(), pickled.array
+        names = set(pickled.values)
+        texts = pickled.texts()
+        get = pickled.array
     else:
         raise HeadsplatError(f"{path}: expected a head model in .pkl or .npz, got {path.suffix or 'no suffix'}")
     arrays = {}
@@ -149,9 +152,11 @@ def _checked(path: Path, arrays: Mapping[str, NDArray[Any]], texts: list[str]) -
     count = len(vertices)
     faces = _indices(path, arrays["faces"], "f", count)
     shapes = _floats(path, arrays, "shapedirs", (count, 3, None))
-    identity, expressions = shapes[:, :, :IDENTITIES], shapes[:, :, IDENTITIES:]
+    identity = shapes[:, :, :IDENTITIES]
+    expressions = shapes[:, :, IDENTITIES:]
     if "exprdirs" in arrays and arrays["exprdirs"].size:
-        identity, expressions = shapes, _floats(path, arrays, "exprdirs", (count, 3, None))
+        identity = shapes
+        expressions = _floats(path, arrays, "exprdirs", (count, 3, None))
     regressor = _normalized_rows(path, "J_regressor", _floats(path, arrays, "J_regressor", (JOINTS, count)))
     weights = _normalized_rows(path, "weights", _floats(path, arrays, "weights", (count, JOINTS)))
     _check_parents(path, arrays["parents"])

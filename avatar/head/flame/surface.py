@@ -96,15 +96,23 @@ def closest_barycentrics(points: Floats, corners: Floats) -> Floats:
     The projection onto the plane where it is inside the triangle, else the closest projection onto the three sides.
     """
     a, b, c = (corners[..., corner, :] for corner in range(3))
-    u, v, w = b - a, c - a, points - a
-    uu, uv, vv, wu, wv = ((p * q).sum(-1) for p, q in ((u, u), (u, v), (v, v), (w, u), (w, v)))
+    u = b - a
+    v = c - a
+    w = points - a
+    uu = (u * u).sum(-1)
+    uv = (u * v).sum(-1)
+    vv = (v * v).sum(-1)
+    wu = (w * u).sum(-1)
+    wv = (w * v).sum(-1)
     det = np.maximum(uu * vv - uv * uv, 1e-30)
-    second, third = (vv * wu - uv * wv) / det, (uu * wv - uv * wu) / det
+    second = (vv * wu - uv * wv) / det
+    third = (uu * wv - uv * wu) / det
     flat = np.stack([1 - second - third, second, third], -1)
     choices = [flat]
     for one in range(3):
         two = (one + 1) % 3
-        start, along = corners[..., one, :], corners[..., two, :] - corners[..., one, :]
+        start = corners[..., one, :]
+        along = corners[..., two, :] - corners[..., one, :]
         part = ((points - start) * along).sum(-1) / np.maximum((along * along).sum(-1), 1e-30)
         part = np.clip(part, 0, 1)
         side = np.zeros_like(flat)

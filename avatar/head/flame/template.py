@@ -15,7 +15,8 @@ from .surface import Floats, Ints
 from .unwrap import Island, in_box
 
 _GRID = 256  # cells per side of the occupancy grid
-_LARGEST, _SMALLEST = 40, 3  # cells per side of an island's square
+_LARGEST = 40  # cells per side of an island's square
+_SMALLEST = 3
 
 
 def apply_template(path: Path, faces: Ints, islands: Sequence[Island]) -> tuple[Floats, Ints]:
@@ -32,7 +33,8 @@ def apply_template(path: Path, faces: Ints, islands: Sequence[Island]) -> tuple[
         if match is None:
             raise HeadsplatError(f"{path}: has no face with the vertices {face}; give the template of this head")
         rows.append([match[1][match[0].index(corner)] for corner in face])
-    coordinates, all_faces = [uv], [np.array(rows, np.int64)]
+    coordinates = [uv]
+    all_faces = [np.array(rows, np.int64)]
     start = len(uv)
     for island, box in zip(islands, _free_boxes(uv, all_faces[0], len(islands)), strict=True):
         coordinates.append(in_box(island, np.array([box[2], box[2]])) + box[:2])
@@ -45,7 +47,8 @@ def _read(path: Path) -> tuple[Floats, list[tuple[list[int], list[int]]]]:
     """Texture coordinates [U,2] and, for each face, its vertex and texture indices (from 0)."""
     if not path.is_file():
         raise HeadsplatError(f"{path}: no such texture template; give a .obj file")
-    uv, faces = [], []
+    uv = []
+    faces = []
     try:
         for line in read_text(path).splitlines():
             kind, *words = line.split() or [b""]

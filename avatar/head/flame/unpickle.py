@@ -186,9 +186,9 @@ def _from_buffer(arguments: tuple[Any, ...]) -> NDArray[Any]:
 def _dense(state: Mapping[Any, Any], by_column: bool) -> NDArray[Any]:
     """A compressed sparse matrix as a dense array, every index checked."""
     shape = _shape(state.get("_shape", state.get("shape")))
-    data, indices, starts = (
-        _numpy_array(state.get(part), f"is a sparse matrix without `{part}`") for part in ("data", "indices", "indptr")
-    )
+    data = _numpy_array(state.get("data"), f"is a sparse matrix without `{'data'}`")
+    indices = _numpy_array(state.get("indices"), f"is a sparse matrix without `{'indices'}`")
+    starts = _numpy_array(state.get("indptr"), f"is a sparse matrix without `{'indptr'}`")
     if len(shape) != 2 or not 0 < math.prod(shape) <= MAX_DENSE or len(data) > math.prod(shape):
         raise RefusedPickle(f"is a sparse matrix of shape {list(shape)}, which no regressor has")
     outer, inner = shape[::-1] if by_column else shape

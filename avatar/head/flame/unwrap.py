@@ -22,7 +22,8 @@ from avatar.head.anatomy.mesh import clipped_cotangents
 from .anatomy import Anatomy, Eyeball
 from .surface import Floats, Ints, Mask, border_loops, edge_graph
 
-_FACE_RADIUS, _FACE_WIDTH = 0.62, 0.88  # relative to the disc's radius; width over height
+_FACE_RADIUS = 0.62  # relative to the disc's radius; width over height
+_FACE_WIDTH = 0.88
 _SPREAD = 0.4  # exponent that spreads the harmonic heights, which are dense near the face
 _RELAXATIONS = 200
 _STRIP = 0.16  # height of the strip with the islands at the bottom of the unit square
@@ -73,7 +74,8 @@ def _closed_path(vertices: Floats, faces: Ints, stops: Sequence[int]) -> Ints | 
     path: list[int] = []
     for start, end in zip(stops, [*stops[1:], stops[0]], strict=True):
         _, predecessors = dijkstra(graph, directed=False, indices=start, return_predecessors=True)
-        leg, here = [], end
+        leg = []
+        here = end
         while here != start and here >= 0:
             here = int(predecessors[here])
             leg.append(here)
@@ -281,7 +283,8 @@ def _untangled(flat: Floats, faces: Ints, free: Ints) -> Floats:
 def _collar_angles(vertices: Floats, collar: Ints) -> Floats:
     """Angles [M] (radians) of the collar: its front lies below the chin, its back above the forehead."""
     middle = vertices[collar].mean(0)
-    x, z = (vertices[collar] - middle)[:, 0], (vertices[collar] - middle)[:, 2]
+    x = (vertices[collar] - middle)[:, 0]
+    z = (vertices[collar] - middle)[:, 2]
     return np.arctan2(-z, x)
 
 
@@ -323,5 +326,6 @@ def pack_islands(skin: Island, islands: Sequence[Island], face_count: int) -> tu
 def in_box(island: Island, size: Floats) -> Floats:
     """The island's coordinates [U,2] stretched to a box of `size` [2] at the origin, mirrored if it is inverted."""
     flat = island.flat if signed_areas(island.flat, island.uv_faces).sum() > 0 else island.flat * [-1, 1]
-    low, high = flat.min(0), flat.max(0)
+    low = flat.min(0)
+    high = flat.max(0)
     return (flat - low) / (high - low) * size

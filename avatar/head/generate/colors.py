@@ -15,8 +15,11 @@ from avatar.head.subdivision import midpoint_matrix
 from .regions import above_hairline, soft
 
 SKIN = (0.82, 0.66, 0.57)
-_LIP, _LIP_INNER = (0.70, 0.41, 0.39), (0.60, 0.30, 0.30)
-_LASH, _BROW, _STUBBLE = (0.20, 0.13, 0.11), (0.30, 0.21, 0.165), (0.70, 0.58, 0.52)
+_LIP = (0.70, 0.41, 0.39)
+_LIP_INNER = (0.60, 0.30, 0.30)
+_LASH = (0.20, 0.13, 0.11)
+_BROW = (0.30, 0.21, 0.165)
+_STUBBLE = (0.70, 0.58, 0.52)
 _SOCK = ((0.60, 0.28, 0.28), (0.48, 0.20, 0.20), (0.30, 0.12, 0.12), (0.18, 0.07, 0.07), (0.11, 0.04, 0.04))
 _CAP = (0.08, 0.03, 0.03)
 _BAGS = ((0.76, 0.54, 0.49), (0.56, 0.33, 0.30), (0.38, 0.20, 0.18))
@@ -35,7 +38,8 @@ _TINTS = (
     ((0, -9.0, 1.5), (1.6, 0.35, 1.5), (0.75, 0.57, 0.50), 0.30),  # below the lower lip
 )
 #: half-height of a brow in cm from its inner to its outer end, and its opacity there
-_BROW_HALF, _BROW_STRENGTH = (0.34, 0.36, 0.31, 0.22, 0.08), (0.45, 0.85, 1.0, 0.95, 0.6)
+_BROW_HALF = (0.34, 0.36, 0.31, 0.22, 0.08)
+_BROW_STRENGTH = (0.45, 0.85, 1.0, 0.95, 0.6)
 _BROW_SOFT = 0.20  # cm; vertices are 0.15 cm apart here, so a sharper edge would show the triangles
 
 
@@ -45,7 +49,8 @@ def _paint(colors: Floats, shade: Floats, color: Sequence[float]) -> None:
 
 def _line_distance(points: Floats, line: Floats) -> tuple[Floats, Floats]:
     """Distance [N] of points [N,3] to a polyline [K,3], and the position [N] of the closest point along it, 0..1."""
-    start, along = line[:-1], np.diff(line, axis=0)
+    start = line[:-1]
+    along = np.diff(line, axis=0)
     part = np.einsum("nkc,kc->nk", points[:, None] - start, along) / (along**2).sum(1)
     part = np.clip(part, 0, 1)
     distance = np.linalg.norm(points[:, None] - start - part[..., None] * along, axis=-1)
@@ -56,7 +61,8 @@ def _line_distance(points: Floats, line: Floats) -> tuple[Floats, Floats]:
 
 def _brow_shade(cage: Cage, points: Floats) -> Floats:
     """Opacity [N] of the brow at points [N,3], 0..1, by distance to the curve between both rows of its landmarks."""
-    lower, upper = cage.vertices[list(BROW_LOWER)], cage.vertices[list(BROW_UPPER)]
+    lower = cage.vertices[list(BROW_LOWER)]
+    upper = cage.vertices[list(BROW_UPPER)]
     knots = (0.55 * lower + 0.45 * upper)[::-1]
     fine = np.linspace(0, 1, 33)
     curve = [np.polyval(np.polyfit(np.linspace(0, 1, 5), knots[:, axis], 3), fine) for axis in range(3)]

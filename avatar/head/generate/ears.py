@@ -12,7 +12,8 @@ from avatar.head.anatomy.implicit import smooth_max
 from avatar.head.anatomy.mesh import Floats, rotation_x, smoothstep
 from avatar.head.anatomy.parts import Grid, Part, flipped, polar
 
-_CENTER_Y, _CENTER_Z = -1.55, -7.55  # cm, origin of the ear's axes u (back), v (up)
+_CENTER_Y = -1.55  # cm, origin of the ear's axes u (back), v (up)
+_CENTER_Z = -7.55
 _TILT_DEGREES = -16.0
 _COLUMNS = 40
 #: the outline u, v from the top along the back to the lobe and up the front
@@ -50,7 +51,9 @@ _BUMPS = (
     ((0.0, 1.75), (0.28, 0.35), -0.22),  # hollow between the crura
 )
 _CONCHA = ((-0.08, -0.32), (0.74, 1.16), -0.80)  # center, half-widths, depth
-_SKIN, _RIM, _HOLLOW = (0.82, 0.65, 0.56), (0.83, 0.60, 0.52), (0.60, 0.41, 0.36)
+_SKIN = (0.82, 0.65, 0.56)
+_RIM = (0.83, 0.60, 0.52)
+_HOLLOW = (0.60, 0.41, 0.36)
 
 
 def _near_line(points: Floats, line: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:
@@ -92,7 +95,8 @@ def _outline() -> Floats:
 
 def _grid() -> Floats:
     """Rows of u, v, height [rows,40,3] from the concha over the rim to behind the ear."""
-    outline, middle = _outline(), np.array(_MIDDLE)
+    outline = _outline()
+    middle = np.array(_MIDDLE)
     rows = []
     for radius in _RADII:
         points = middle + radius * (outline - middle)
@@ -139,7 +143,8 @@ def left_ear(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
     pole = np.array([[*_MIDDLE, rows[0, :, 2].mean()]])
     local = np.vstack([rows.reshape(-1, 3), pole])
     turned = np.column_stack([np.zeros(len(local)), local[:, 1], -local[:, 0]]) @ rotation_x(_TILT_DEGREES).T
-    y, z = turned[:, 1] + _CENTER_Y, turned[:, 2] + _CENTER_Z
+    y = turned[:, 1] + _CENTER_Y
+    z = turned[:, 2] + _CENTER_Z
     vertices = np.column_stack([_skin_beside(cage, y, z) + local[:, 2], y, z])
     grid = Grid(len(rows), _COLUMNS, closed=True, pole_at=0)
     angle = np.linspace(0, 2 * np.pi, _COLUMNS, endpoint=False)

@@ -17,7 +17,9 @@ COLUMNS = 24
 #: rings from the cornea's apex to the back, radians: pupil, iris, its dark rim, sclera
 _RINGS = (0.09, 0.18, 0.21, 0.32, 0.42, 0.48, IRIS_ANGLE, 0.55, 0.66, 0.85, 1.1, 1.4, 1.75, 2.15, 2.6)
 _HALF_RINGS = (1, 2, 4, 6, 7, 9, 11, 12, 14)  # keep the pupil's and the iris's edges sharp
-_PUPIL, _SCLERA, _CORNER = (0.03, 0.03, 0.03), (0.88, 0.86, 0.83), (0.80, 0.66, 0.62)
+_PUPIL = (0.03, 0.03, 0.03)
+_SCLERA = (0.88, 0.86, 0.83)
+_CORNER = (0.80, 0.66, 0.62)
 #: color of the iris at angles from the apex
 _IRIS = ((0.21, (0.30, 0.33, 0.28)), (0.32, (0.34, 0.42, 0.44)), (0.44, (0.27, 0.36, 0.41)), (0.52, (0.12, 0.15, 0.17)))
 _STREAKS = 0.10  # amplitude of the iris's brightness variation
@@ -27,7 +29,8 @@ LOOKS = (("Up", -22.0, 0.0), ("Down", 26.0, 0.0), ("Out", 0.0, 28.0), ("In", 0.0
 
 def _colors(angles: Floats, around: Floats) -> Floats:
     """Colors [R*24+1,3], pole last: pupil, streaked iris with a dark rim, sclera that becomes redder at the back."""
-    knots, shades = [angle for angle, _ in _IRIS], [color for _, color in _IRIS]
+    knots = [angle for angle, _ in _IRIS]
+    shades = [color for _, color in _IRIS]
     iris = np.stack([np.interp(angles, knots, channel) for channel in np.array(shades).T], -1)
     streaks = 1 + _STREAKS * (np.sin(5 * around + 1) + np.sin(9 * around)) / 2
     back = smoothstep(0.6, 1.3, angles)[:, None]
@@ -42,7 +45,8 @@ def right_eye(cage: Cage, lids: Sequence[int], joint: int) -> Part:
     around = 2 * np.pi * np.arange(COLUMNS) / COLUMNS
     angles = np.array(_RINGS)
     radius = EYE_RADIUS * (1 + 0.045 * np.exp(-((np.r_[angles, 0] / 0.42) ** 4)))
-    sine, cosine = np.sin(angles)[:, None], np.cos(angles)[:, None] + 0 * around
+    sine = np.sin(angles)[:, None]
+    cosine = np.cos(angles)[:, None] + 0 * around
     sphere = np.stack([sine * np.cos(around), sine * np.sin(around), cosine], -1)
     rings = (radius[:-1, None, None] * sphere).reshape(-1, 3)
     vertices = np.vstack([rings, [[0, 0, radius[-1]]]]) + cage.eye_center

@@ -13,7 +13,8 @@ from avatar.head.anatomy.mesh import MIRROR, Floats, Ints, smoothstep, symmetriz
 
 #: Gaussian-process kernel: length and amplitude in cm, whole head or face only
 _KERNEL = ((9.0, 0.25, False), (6.0, 0.22, False), (3.0, 0.16, True), (1.6, 0.09, True), (0.9, 0.05, True))
-SYMMETRIC_MODES, ANTISYMMETRIC_MODES = 56, 12
+SYMMETRIC_MODES = 56
+ANTISYMMETRIC_MODES = 12
 _ANTISYMMETRIC_SCALE = 0.5
 _MODES_PER_AXIS = 24
 
@@ -101,7 +102,8 @@ def _eye_controls(p: _Coordinates) -> dict[str, Floats]:
 def _mouth_controls(p: _Coordinates, lips: float) -> dict[str, Floats]:
     """Controls of the mouth; `lips` is the height of the contact line."""
     mouth = p.bump((0, -7.4, 0), (4.5, 1.4, 3))
-    upper, lower = (0, lips + 0.55, 1), (0, lips - 0.75, 1)
+    upper = (0, lips + 0.55, 1)
+    lower = (0, lips - 0.75, 1)
     return {
         "mouthWidth": p.along(x=0.3 * np.clip(p.x / 2.6, -1, 1) * mouth),
         "mouthUp": p.along(y=0.25 * mouth),
@@ -149,7 +151,8 @@ def _scalar_modes(p: _Coordinates, mirror: Ints, parity: int) -> tuple[Floats, F
     start = np.linspace(1, 2, len(reduced))  # fixed start vector of Lanczos: deterministic modes
     variance, vectors = eigsh(reduced, _MODES_PER_AXIS, which="LA", v0=start)
     order = np.argsort(-variance)
-    modes, variance = basis @ vectors[:, order], np.maximum(variance[order], 0)
+    modes = basis @ vectors[:, order]
+    variance = np.maximum(variance[order], 0)
     one_side = np.flatnonzero(mirror >= np.arange(len(mirror)))
     peak = one_side[np.abs(modes[one_side]).argmax(0)]
     modes = modes * np.sign(modes[peak, np.arange(_MODES_PER_AXIS)])

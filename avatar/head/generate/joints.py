@@ -34,7 +34,8 @@ def rest_shapes(points: Floats, weights: Floats, shapes: Floats) -> Floats:
     rest = shapes.copy()
     for name in jaw.ROTATIONS:
         rest[NAMES.index(name)] = jaw.rest_displacements(points, weights, shapes[NAMES.index(name)], name)
-    opened, close = NAMES.index("jawOpen"), NAMES.index("mouthClose")
+    opened = NAMES.index("jawOpen")
+    close = NAMES.index("mouthClose")
     both = jaw.rest_displacements(points, weights, shapes[opened] + shapes[close], "jawOpen")
     rest[close] = both - rest[opened]
     return rest
@@ -42,7 +43,8 @@ def rest_shapes(points: Floats, weights: Floats, shapes: Floats) -> Floats:
 
 def part_shapes(parts: Sequence[Part], shapes: Floats) -> Floats:
     """Rest-pose displacements [E,P,3] of all parts' vertices; zero for parts rigidly bound to a joint."""
-    points, weights = np.vstack([part.vertices for part in parts]), np.concatenate([part.jaw_weights for part in parts])
+    points = np.vstack([part.vertices for part in parts])
+    weights = np.concatenate([part.jaw_weights for part in parts])
     bound = np.concatenate([np.full(len(part.vertices), part.joint is not None) for part in parts])
     rest = rest_shapes(points, weights, shapes)
     rest[:, bound] = 0

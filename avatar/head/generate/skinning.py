@@ -44,7 +44,8 @@ def part_weights(parts: Sequence[Part]) -> Floats:
 
 def regressor_groups(skin: Floats, eyes: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Vertices of the joint regressor: slices of the skin [N,3] at the heights of root, neck and jaw, the eyeballs."""
-    y, z = skin[:, 1], skin[:, 2]
+    y = skin[:, 1]
+    z = skin[:, 2]
     return [
         np.flatnonzero(np.abs(y - ROOT_POSITION[1]) < 2),
         np.flatnonzero(np.abs(y - NECK_POSITION[1]) < 1.2),

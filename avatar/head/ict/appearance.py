@@ -17,7 +17,9 @@ _INSIDE = ("mouth_interior", "lid_interior")
 _SKIN_PARTS = ("face", "head_and_neck", "mouth_socket", "eye_socket_left", "eye_socket_right")
 #: regions from parts of the mesh; all others are transferred from the embedded head's nearest skin
 _FROM_PARTS = ("skin", "teeth_upper", "teeth_lower", "tongue", "left_eyeball", "right_eyeball", *_INSIDE)
-_GUMS, _TONGUE, _TEETH = (0.62, 0.33, 0.33), (0.70, 0.36, 0.36), (0.90, 0.88, 0.82)
+_GUMS = (0.62, 0.33, 0.33)
+_TONGUE = (0.70, 0.36, 0.36)
+_TEETH = (0.90, 0.88, 0.82)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def _tile_layout(counts: Ints) -> tuple[Floats, Floats]:
         return np.zeros((1, 2)), np.ones(1)
     cells = max(2, (others + 2) // 2)  # per side: a column and the rest of a row have 2 cells - 1
     edge = [(cells - 1, row) for row in range(cells)] + [(column, cells - 1) for column in range(cells - 1)]
-    corner, size = np.zeros((len(counts), 2)), np.full(len(counts), 1 / cells)
+    corner = np.zeros((len(counts), 2))
+    size = np.full(len(counts), 1 / cells)
     large = int(counts.argmax())
     size[large] = (cells - 1) / cells
     corner[np.delete(np.arange(len(counts)), large)] = np.array(edge[:others], np.float64) / cells
@@ -98,13 +101,15 @@ def _tile_layout(counts: Ints) -> tuple[Floats, Floats]:
 
 def _find_tongue(vertices: Floats, gums_and_tongue: Mask, labels: Ints) -> Mask:
     """The component of gums and tongue with the most vertices near the middle plane; gums are arches."""
-    best, mask = np.inf, np.zeros(len(vertices), bool)
+    best = np.inf
+    mask = np.zeros(len(vertices), bool)
     for label in np.unique(labels[gums_and_tongue]):
         component = gums_and_tongue & (labels == label)
         lateral = np.abs(vertices[component, 0])
         hollowness = lateral.mean() / max(lateral.max(), 1e-9)
         if hollowness < best:
-            best, mask = hollowness, component
+            best = hollowness
+            mask = component
     return mask
 
 
@@ -125,7 +130,8 @@ def _from_embedded(vertices: Floats, parts: dict[str, Mask], landmarks: Floats) 
         if name not in _FROM_PARTS:
             regions[name][skin] = mask[nearest]
     for side in ("left", "right"):
-        eyeball, target_eyeball = parts[f"eyeball_{side}"], np.flatnonzero(masks[f"{side}_eyeball"])
+        eyeball = parts[f"eyeball_{side}"]
+        target_eyeball = np.flatnonzero(masks[f"{side}_eyeball"])
         ball, target_ball = (_unit_ball(points) for points in (vertices[eyeball], target[target_eyeball]))
         colors[eyeball] = model.colors.numpy()[target_eyeball[cKDTree(target_ball).query(ball)[1]]]
         regions[f"{side}_eyeball"] = eyeball
@@ -136,5 +142,6 @@ def _from_embedded(vertices: Floats, parts: dict[str, Mask], landmarks: Floats) 
 
 def _unit_ball(points: Floats) -> Floats:
     """Points [N,3] relative to the center of their bounding box, scaled so that its longest side is 2."""
-    low, high = points.min(0), points.max(0)
+    low = points.min(0)
+    high = points.max(0)
     return (points - (low + high) / 2) / ((high - low).max() / 2)

@@ -102,7 +102,8 @@ def _anchored(face: Floats, surface: Surface, anchors: dict[int, int], scale: fl
 def _groups(surface: Surface) -> list[tuple[Ints, Ints]]:
     """Landmarks and the faces on which they may lie: lower lip, upper lip, all other skin."""
     jaw = surface.jaw[surface.faces[surface.skin]].mean(1)
-    lower, upper = surface.skin[jaw >= 0.5], surface.skin[jaw < 0.5]
+    lower = surface.skin[jaw >= 0.5]
+    upper = surface.skin[jaw < 0.5]
     inner = [61, 291, 76, 306, 62, 292, 78, 308]  # the corners belong to both lips
     low = np.setdiff1d(_LOWER_LIP, inner)
     high = np.setdiff1d(_UPPER_LIP, inner)
@@ -114,10 +115,12 @@ def _groups(surface: Surface) -> list[tuple[Ints, Ints]]:
 
 def _embed(points: Floats, surface: Surface, groups: list[tuple[Ints, Ints]]) -> SurfacePoints:
     """The closest surface points to `points` [N,3], each group on its faces."""
-    faces, bary = np.zeros(len(points), np.int64), np.zeros((len(points), 3))
+    faces = np.zeros(len(points), np.int64)
+    bary = np.zeros((len(points), 3))
     for ids, allowed in groups:
         found = closest_points(points[ids], surface.vertices, surface.faces, allowed)
-        faces[ids], bary[ids] = found.faces, found.bary
+        faces[ids] = found.faces
+        bary[ids] = found.bary
     return SurfacePoints(faces, bary)
 
 

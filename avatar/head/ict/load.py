@@ -117,7 +117,8 @@ def _identity_files(folder: Path) -> list[Path]:
 
 def _unit_and_origin(mesh: Mesh, parts: dict[str, Mask], folder: Path) -> tuple[float, Floats]:
     """File units per meter, and the point [3] between the eyeballs in file units."""
-    left, right = (sphere_center(mesh.vertices[parts[f"eyeball_{side}"]]) for side in ("left", "right"))
+    left = sphere_center(mesh.vertices[parts[f"eyeball_{'left'}"]])
+    right = sphere_center(mesh.vertices[parts[f"eyeball_{'right'}"]])
     distance = float(np.linalg.norm(left - right))
     for units in _UNITS.values():
         if _EYE_DISTANCE[0] <= distance / units <= _EYE_DISTANCE[1] and left[0] > right[0]:

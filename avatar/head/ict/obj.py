@@ -84,7 +84,8 @@ def read_mesh(path: Path) -> Mesh:
         raise HeadsplatError(f"{path}: a face or texture coordinate cannot be read; copy the file again") from error
     if not (np.abs(coordinates) <= _MAX_TILES).all():
         raise HeadsplatError(f"{path}: a texture coordinate is beyond {_MAX_TILES} tiles; copy the file again")
-    faces, uv_faces = table[:, :, 0], np.maximum(table[:, :, 1], 0)
+    faces = table[:, :, 0]
+    uv_faces = np.maximum(table[:, :, 1], 0)
     if (
         not len(faces)
         or not 0 <= faces.min() <= faces.max() < len(vertices)

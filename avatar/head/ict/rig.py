@@ -19,7 +19,9 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 #: joint positions in a head with an eye distance of 63 mm, meters from the point between the eyes
-_ROOT, _NECK, _HINGE = np.array([0, -0.22, -0.10]), np.array([0, -0.16, -0.096]), np.array([0, -0.013, -0.063])
+_ROOT = np.array([0, -0.22, -0.10])
+_NECK = np.array([0, -0.16, -0.096])
+_HINGE = np.array([0, -0.013, -0.063])
 _EYE_DISTANCE = 0.063
 _MAX_HINGE_OFFSET = np.array([0.03, 0.05])  # meters in y and z of a fitted hinge from the default position
 _MIN_JAW_MOTION = 0.5  # of the largest motion: teeth that move more than half of this with jawOpen are lower teeth
@@ -94,7 +96,8 @@ def split_teeth(vertices: Floats, opened: Floats, teeth: Mask, labels: Ints) -> 
         Masks [V] of the lower teeth (without teeth: the vertices that move most) and of the upper teeth.
     """
     length = np.linalg.norm(opened, axis=1)
-    lower, upper = np.zeros(len(vertices), bool), np.zeros(len(vertices), bool)
+    lower = np.zeros(len(vertices), bool)
+    upper = np.zeros(len(vertices), bool)
     for label in np.unique(labels[teeth]):
         component = teeth & (labels == label)
         moves = length[component].mean() > _MIN_JAW_MOTION * length.max() / 2
@@ -153,7 +156,8 @@ def rest_displacements(points: Floats, displacements: Floats, rig: Rig, name: st
     """
     joint, rotation = rig.rotations[name]
     matrix = Rotation.from_rotvec(rotation).as_matrix()
-    weights, position = rig.weights[:, joint], rig.joints[joint]
+    weights = rig.weights[:, joint]
+    position = rig.joints[joint]
     return inverse_skinning.rest_displacements(points, displacements, weights, position, matrix)
 
 

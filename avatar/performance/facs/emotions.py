@@ -117,7 +117,8 @@ class EmotionReader:
 
     def _one_sided(self, sides: Floats) -> Floats:
         """Evidence [T,V] of both sides of each unit, then of one side of the units where that matters."""
-        strong, weak = sides.max(2), sides.min(2)
+        strong = sides.max(2)
+        weak = sides.min(2)
         alone = np.maximum(strong - weak - ASYMMETRY * strong, 0) / (1 - ASYMMETRY)
         both = np.where(self._lateral, strong - alone, (strong + weak) / 2)
         return np.concatenate([both, alone[:, self._lateral]], 1)
@@ -129,7 +130,8 @@ class EmotionReader:
 
     def _scored(self, evidence: Floats) -> tuple[Floats, Floats]:
         """Scores [T,L], and the slopes [T,L,V] of each score by the evidence."""
-        constants, rows = self.table.scores, np.arange(len(evidence))
+        constants = self.table.scores
+        rows = np.arange(len(evidence))
         strongest = evidence.argmax(1)
         slopes = np.zeros((len(evidence), len(self.table.labels), evidence.shape[1]))
         by_face = evidence @ self._slopes.T

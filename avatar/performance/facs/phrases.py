@@ -72,7 +72,8 @@ class PhraseReader:
             raise HeadsplatError(f"the text is empty; write a phrase such as {self._examples}")
         if len(text) > MAX_TEXT:
             raise HeadsplatError(f"the text has {len(text)} characters; write at most {MAX_TEXT}")
-        face, removed = np.zeros((len(self.table.units), 2)), np.zeros((len(self.table.units), 2), bool)
+        face = np.zeros((len(self.table.units), 2))
+        removed = np.zeros((len(self.table.units), 2), bool)
         understood: list[str] = []
         for clause in _clauses(text):
             for phrase, modifiers in self._found(clause, text):
@@ -119,7 +120,8 @@ class PhraseReader:
     def _found(self, words: list[str], text: str) -> list[tuple[str, _Modifiers]]:
         """The phrases of a clause with their modifiers; those after the last phrase belong to it."""
         found: list[tuple[str, _Modifiers]] = []
-        modifiers, at = _Modifiers(), 0
+        modifiers = _Modifiers()
+        at = 0
         while at < len(words):
             for end in range(min(at + self._longest + _INSIDE, len(words)), at, -1):
                 phrase, side = self._phrase(words[at:end])

@@ -21,9 +21,11 @@ Floats = NDArray[np.float64]
 DEFAULT_TABLE = Path(__file__).with_name("table.toml")
 VERSION = 1
 LETTERS = "ABCDE"
-LEFT, RIGHT = 0, 1
+LEFT = 0
+RIGHT = 1
 AXES = ("yaw", "pitch", "roll")
-NEUTRAL, UNKNOWN = "neutral", "unknown"
+NEUTRAL = "neutral"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -186,21 +188,45 @@ class _Builder:
         return gap.number("rest", -10, 10, 0.0), opening
 
     def _unit(self, key: str, entry: TableReader) -> Unit:
-        entry.only("name", "muscles", "weights", "rule", "curve", "gap", "excludes", "implies", "evidence", "affect",
-                   "speech", "one_sided", "words")  # fmt: skip
+        entry.only(
+            "name",
+            "muscles",
+            "weights",
+            "rule",
+            "curve",
+            "gap",
+            "excludes",
+            "implies",
+            "evidence",
+            "affect",
+            "speech",
+            "one_sided",
+            "words",
+        )
         if not (key.startswith("AU") and key[2:].isdecimal()):
             raise self.reader.error(f"units.{key}", "expected a name such as AU12")
         weights = self._sides(entry.table("weights"))
-        curve, gap = entry.pairs("curve"), entry.pairs("gap")
+        curve = entry.pairs("curve")
+        gap = entry.pairs("gap")
         if (curve or gap) and len(weights[LEFT]) != 1:
             raise entry.error("weights", "expected one weight for a unit with a curve or a gap")
         evidence = entry.number("evidence", 0, 1, 1.0)
         return Unit(
-            key, entry.text("name"), entry.text("muscles", ""), weights, entry.choice("rule", ("fit", "all")), curve,
-            gap, entry.texts("excludes"), entry.texts("implies"), evidence, entry.number("affect", 0, 1, evidence),
-            entry.number("speech", 0, 1, 0.0), entry.flag("one_sided"),
+            key,
+            entry.text("name"),
+            entry.text("muscles", ""),
+            weights,
+            entry.choice("rule", ("fit", "all")),
+            curve,
+            gap,
+            entry.texts("excludes"),
+            entry.texts("implies"),
+            evidence,
+            entry.number("affect", 0, 1, evidence),
+            entry.number("speech", 0, 1, 0.0),
+            entry.flag("one_sided"),
             tuple(text.lower() for text in entry.texts("words")),
-        )  # fmt: skip
+        )
 
     def _sides(self, entry: TableReader) -> tuple[dict[str, float], dict[str, float]]:
         sides: tuple[dict[str, float], dict[str, float]] = ({}, {})
@@ -270,11 +296,15 @@ class _Builder:
         return face
 
     def _scores(self) -> Scores:
-        entry, default = self.reader.table("scores", {}), Scores()
+        entry = self.reader.table("scores", {})
+        default = Scores()
         limits: dict[str, tuple[float, float]] = {
-            "penalty": (0, 10), "sharpness": (0.1, 100), "neutral": (0, 10), "neutral_slope": (-10, 0),
+            "penalty": (0, 10),
+            "sharpness": (0.1, 100),
+            "neutral": (0, 10),
+            "neutral_slope": (-10, 0),
             "unknown_slope": (0, 10),
-        }  # fmt: skip
+        }
         entry.only(*limits)
         found: dict[str, Any] = {
             name: entry.number(name, *span, getattr(default, name)) for name, span in limits.items()

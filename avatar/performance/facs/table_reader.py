@@ -53,7 +53,9 @@ class TableReader:
     """One table of the file; `path` is its dotted key."""
 
     def __init__(self, where: str, values: Mapping[str, Any], path: str = "") -> None:
-        self.where, self.path, self._values = where, path, values
+        self.where = where
+        self.path = path
+        self._values = values
 
     def names(self) -> list[str]:
         """The keys of the table, in the order of the file."""

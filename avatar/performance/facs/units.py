@@ -48,7 +48,8 @@ class UnitReader:
     def sides(self, weights: ArrayLike) -> Floats:
         """Intensities [T,U,2] 0..1 of the left and the right side of the person, for weights [T,52] 0..1."""
         given = np.clip(np.asarray(weights, np.float64), 0.0, 1.0)
-        found, rest = np.zeros((len(given), len(self.table.units), 2)), given.copy()
+        found = np.zeros((len(given), len(self.table.units), 2))
+        rest = given.copy()
         for row, columns, factors in self._joint:
             found[:, row] = np.clip((rest[:, columns] / factors).min(1), 0, 1)[:, None]
             rest[:, columns] -= found[:, row, :1] * factors

@@ -66,7 +66,8 @@ def without_contradictions(weights: np.ndarray, touched: np.ndarray) -> np.ndarr
     """
     result = weights.copy()
     for first, second in FIRST_OVER_SECOND:
-        one, other = NAMES.index(first), NAMES.index(second)
+        one = NAMES.index(first)
+        other = NAMES.index(second)
         if touched[one] or touched[other]:
             result[:, other] = np.minimum(weights[:, other], np.maximum(1 - weights[:, one], 0))
     for first, second in OPPOSITES:

@@ -70,7 +70,8 @@ def closed_frames(gap: np.ndarray, spoken: np.ndarray, fps: float, options: Clos
     if spoken.sum() >= _MIN_FRAMES:
         level = float(np.clip(np.quantile(gap[spoken], _CLOSED_QUANTILE), 0, options.bias_mm))
     closed = spoken & (gap <= level + options.within_mm)
-    edge, longest = max(1, round(options.edge * fps)), options.rest * fps
+    edge = max(1, round(options.edge * fps))
+    longest = options.rest * fps
     for start, end in runs(closed):
         if end - start > longest:
             closed[start + edge : end - edge] = False

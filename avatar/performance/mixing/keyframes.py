@@ -24,7 +24,8 @@ Easing = Literal["linear", "smooth", "hold"]
 EASINGS: tuple[str, ...] = get_args(Easing)
 CSV_HEADER = ("time", "name", "weight")
 #: Upper limit of keys and bytes of a file.
-MAX_KEYS, MAX_BYTES = 100_000, 1 << 22
+MAX_KEYS = 100_000
+MAX_BYTES = 1 << 22
 #: Frames per second at which tracks become a motion: finer than any display.
 _RATE = 120.0
 _ADVICE = "check its path"
@@ -65,7 +66,8 @@ class Track:
             if easing not in EASINGS:
                 raise HeadsplatError(f"{where}: easing {easing!r:.40} at {time:g} s; give {', '.join(EASINGS)}")
         ordered = sorted(keys)
-        times, values = (np.array([key[part] for key in ordered], np.float64) for part in (0, 1))
+        times = np.array([key[0] for key in ordered], np.float64)
+        values = np.array([key[1] for key in ordered], np.float64)
         if (same := np.flatnonzero(np.diff(times) <= 0)).size:
             raise HeadsplatError(f"{where}: two keys at {times[same[0]]:g} s; keep one of them")
         return Track(times, values, tuple(key[2] for key in ordered))
@@ -77,7 +79,8 @@ class Track:
         row = np.clip(np.searchsorted(self.times, times, "right") - 1, 0, len(self.times) - 2)
         step = self.times[row + 1] - self.times[row]
         at = np.clip((times - self.times[row]) / step, 0, 1)
-        before, after = self.values[row], self.values[row + 1]
+        before = self.values[row]
+        after = self.values[row + 1]
         slopes = monotone_slopes(self.times, self.values)
         easing = np.array([EASINGS.index(name) for name in self.easings])[row]
         cubic = _hermite(at, before, after, slopes[row] * step, slopes[row + 1] * step)
@@ -94,10 +97,13 @@ def monotone_slopes(times: np.ndarray, values: np.ndarray) -> np.ndarray:
     steps = np.diff(times)
     secants = np.diff(values) / steps
     slopes = np.zeros(len(times))
-    left, right = secants[:-1], secants[1:]
-    first, second = 2 * steps[1:] + steps[:-1], steps[1:] + 2 * steps[:-1]
+    left = secants[:-1]
+    right = secants[1:]
+    first = 2 * steps[1:] + steps[:-1]
+    second = steps[1:] + 2 * steps[:-1]
     monotone = left * right > 0
-    safe_left, safe_right = np.where(monotone, left, 1), np.where(monotone, right, 1)
+    safe_left = np.where(monotone, left, 1)
+    safe_right = np.where(monotone, right, 1)
     slopes[1:-1] = np.where(monotone, (first + second) / (first / safe_left + second / safe_right), 0)
     return slopes
 
@@ -111,9 +117,13 @@ def keyframed_motion(tracks: Mapping[str, Track]) -> Motion:
     weights = np.stack([tracks[name](times) for name in names], 1)
     frames = len(times)
     return Motion(
-        torch.from_numpy(times), names, torch.from_numpy(weights).float(), "arkit52",
-        torch.zeros(frames, len(JOINT_NAMES), 3), torch.zeros(frames, 3),
-    )  # fmt: skip
+        torch.from_numpy(times),
+        names,
+        torch.from_numpy(weights).float(),
+        "arkit52",
+        torch.zeros(frames, len(JOINT_NAMES), 3),
+        torch.zeros(frames, 3),
+    )
 
 
 def is_keyframes(path: Path, content: Mapping[str, Any] | None = None) -> bool:
@@ -156,7 +166,8 @@ def _check(path: Path, time: float, name: str, weight: float) -> None:
 
 def _toml_rows(path: Path) -> Iterable[tuple[float, str, float, str]]:
     content = read_toml(path, "keyframes file", _ADVICE, MAX_BYTES)
-    tables, easing = content.pop("key", []), content.pop("easing", "smooth")
+    tables = content.pop("key", [])
+    easing = content.pop("easing", "smooth")
     if content:
         raise HeadsplatError(f"{path}: unknown key `{next(iter(content))}`; known keys: easing, key")
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -194,7 +205,8 @@ def _csv_rows(path: Path) -> Iterable[tuple[float, str, float, str]]:
         if len(cells) not in (3, 4):
             raise HeadsplatError(f"{path}: line {number}: {len(cells)} columns, expected {len(header)}")
         try:
-            time, weight = float(cells[0]), float(cells[2])
+            time = float(cells[0])
+            weight = float(cells[2])
         except ValueError as error:
             raise HeadsplatError(f"{path}: line {number}: time or weight is not a number; correct it") from error
         yield time, cells[1], weight, (cells[3:] or ["smooth"])[0] or "smooth"

@@ -60,7 +60,8 @@ class LiveSmoother:
         """Args: seconds of look-ahead; standard deviation of the noise, a scalar or [N]."""
         if not 0 <= lag <= MAX_LAG:
             raise HeadsplatError(f"smoothing: expected a lag of 0 to {MAX_LAG:g} s, got {lag:g}")
-        self._lag, self._noise = lag, noise
+        self._lag = lag
+        self._noise = noise
         self._seen: deque[tuple[float, np.ndarray]] = deque()
 
     def reset(self) -> None:
@@ -105,9 +106,12 @@ def smoothed(motion: Motion, options: BoundedLag) -> Motion:
     reach = _reach(times, options.lag)
     if reach < 1:
         return motion
-    flat, travel = motion.weights.double().numpy(), motion.translation.double().numpy()
+    flat = motion.weights.double().numpy()
+    travel = motion.translation.double().numpy()
     rotation = axis_angle_to_matrix(motion.joint_rot.double())
-    weights, moved, turned = flat.copy(), travel.copy(), torch.empty_like(rotation[..., 0])
+    weights = flat.copy()
+    moved = travel.copy()
+    turned = torch.empty_like(rotation[..., 0])
 
     def relative(base: np.ndarray, other: np.ndarray) -> np.ndarray:
         return matrix_to_axis_angle(rotation[base].mT @ rotation[other]).numpy()
@@ -134,12 +138,14 @@ class _Window:
 
     def __init__(self, times: np.ndarray, lag: float, rows: np.ndarray) -> None:
         """Args: times [T] in seconds; seconds; frames [R], consecutive."""
-        reach, last = _reach(times, lag), len(times) - 1
+        reach = _reach(times, lag)
+        last = len(times) - 1
         #: frames [R+2P], those of the patches of the outermost frames included, and their neighbors [n,R+2P]
         around = np.arange(rows[0] - _PATCH, rows[-1] + _PATCH + 1)
         near = around + np.arange(-reach, reach + 1)[:, None]
         exists = (around >= 0) & (around <= last) & (near >= 0) & (near <= last)
-        self._base, self._near = around.clip(0, last), near.clip(0, last)
+        self._base = around.clip(0, last)
+        self._near = near.clip(0, last)
         #: for each offset in a patch: its frames, and [n,R] which of them and of their neighbors are in the window
         self._patch = []
         for offset in range(-_PATCH, _PATCH + 1):
@@ -165,10 +171,12 @@ class _Window:
         steps = difference(self._base, self._near)
         squared = (steps**2).sum(-1, keepdims=True) if vectors else steps**2
         shape = [1] * (steps.ndim - 2)
-        total, count = 0.0, 0.0
+        total = 0.0
+        count = 0.0
         for part, valid in self._patch:
             mask = valid.reshape(*valid.shape, *shape)
-            total, count = total + squared[:, part] * mask, count + mask
+            total = total + squared[:, part] * mask
+            count = count + mask
         variance = np.asarray(noise) ** 2
         excess = np.maximum(total / np.maximum(count, 1) - 2 * variance, 0)
         own, valid = self._patch[_PATCH]

@@ -107,7 +107,8 @@ class Layer:
 
     def frames(self, times: np.ndarray, step: float) -> Frames:
         """The source at `times` [T] seconds of the stack, `step` seconds apart."""
-        motion, spec = self.source.motion, self.spec
+        motion = self.source.motion
+        spec = self.spec
         own_step = float(motion.time.diff().median()) if len(motion) > 1 else 0.0
         if own_step and step * spec.speed > 1.5 * own_step:  # as in `edit.resample`, against aliasing
             motion = smooth(motion, step * spec.speed - own_step)
@@ -132,7 +133,8 @@ class Layer:
 
     def _moments(self, times: np.ndarray) -> np.ndarray:
         """Times [T] on the clock of the source at `times` [T] seconds of the stack."""
-        motion, spec = self.source.motion, self.spec
+        motion = self.source.motion
+        spec = self.spec
         first, last = self.span
         at = (times - spec.start) * spec.speed
         if spec.loop and last > first:
@@ -141,7 +143,8 @@ class Layer:
 
     def _padded(self, weights: Tensor) -> np.ndarray:
         """Weights [T,len(NAMES)] with gain of the source's own weights [T,E]."""
-        motion, padded = self.source.motion, np.zeros((len(weights), len(NAMES)))
+        motion = self.source.motion
+        padded = np.zeros((len(weights), len(NAMES)))
         for column, name in enumerate(motion.names):
             if name in NAMES:
                 padded[:, NAMES.index(name)] = weights[:, column].double().numpy()
@@ -159,7 +162,9 @@ def combine(canvas: Canvas, layer: Layer, frames: Frames, strength: np.ndarray) 
         frames: of the layer.
         strength: [T] 0..1.
     """
-    weights, joint_rot, translation = frames.weights, frames.joint_rot, frames.translation
+    weights = frames.weights
+    joint_rot = frames.joint_rot
+    translation = frames.translation
     mask = layer.mask
     share = strength[:, None] * mask.names
     below = canvas.weights

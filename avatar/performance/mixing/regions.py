@@ -81,10 +81,12 @@ class Mask:
             HeadsplatError: no selector, an unknown one, or a weight outside 0..1.
         """
         weights = _weights(selection, where)
-        names, joints = np.zeros(len(NAMES)), np.zeros(len(JOINT_NAMES) + 1)
+        names = np.zeros(len(NAMES))
+        joints = np.zeros(len(JOINT_NAMES) + 1)
         for selector, weight in weights.items():
             chosen, moved = selected(selector, where)
-            columns, rows = [NAMES.index(name) for name in chosen], list(moved)
+            columns = [NAMES.index(name) for name in chosen]
+            rows = list(moved)
             names[columns] = np.maximum(names[columns], weight)
             joints[rows] = np.maximum(joints[rows], weight)
         return Mask(names, joints)

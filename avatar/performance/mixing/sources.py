@@ -156,7 +156,8 @@ def _not_overclosed(weights: torch.Tensor, names: tuple[str, ...]) -> torch.Tens
     """Weights [T,E] with less mouthClose where it presses the lips into each other: it no longer meets an open jaw."""
     if CLOSER not in names:
         return weights
-    model, close = mouth_model(), names.index(CLOSER)
+    model = mouth_model()
+    close = names.index(CLOSER)
     effect = torch.tensor([model.opening[NAMES.index(name)] if name in NAMES else 0.0 for name in names])
     excess = (-PRESSED_MM - model.at_rest - weights.double() @ effect.double()).clamp_min(0)
     result = weights.clone()
@@ -170,7 +171,8 @@ def framed(layer: LayerSpec, source: Source) -> Source:
     Raises:
         HeadsplatError: no frames, no such frame, no face, numbers that are not finite, or another expression space.
     """
-    motion, label = source.motion, layer.label
+    motion = source.motion
+    label = layer.label
     if motion.space != "arkit52":
         raise HeadsplatError(
             f"{label}: its expressions are of {motion.space}, and layers are mixed in ARKit's; give the head model "

@@ -97,9 +97,11 @@ def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix
         np.zeros((len(times), 3)),
         np.zeros(len(NAMES), int),
     )
-    closed, pressed = np.zeros(len(times), bool), np.zeros(len(times))
+    closed = np.zeros(len(times), bool)
+    pressed = np.zeros(len(times))
     speakers = _speakers(spec, layers)
-    reports, notes = [], []
+    reports = []
+    notes = []
     for number, layer in enumerate(layers):
         frames = layer.frames(times, 1 / fps)
         strength = layer.strength(times, np.random.default_rng([spec.seed, number]))
@@ -140,9 +142,13 @@ def _finished(
     if spec.opening.given:
         weights = spec.opening.apply(weights, times)
     motion = Motion(
-        torch.from_numpy(times), NAMES, torch.from_numpy(weights).float(), "arkit52",
-        canvas.joint_rot.float(), torch.from_numpy(canvas.translation).float(),
-    )  # fmt: skip
+        torch.from_numpy(times),
+        NAMES,
+        torch.from_numpy(weights).float(),
+        "arkit52",
+        canvas.joint_rot.float(),
+        torch.from_numpy(canvas.translation).float(),
+    )
     motion = smoothed(motion, spec.smooth)
     closed, pressed = lips
     rate = 1 / float(times[1] - times[0]) if len(times) > 1 else DEFAULT_FPS

@@ -22,9 +22,11 @@ Kind = Literal["auto", "motion", "stack", "preset", "emotion", "keyframes", "pho
 Mode = Literal["auto", "replace", "add", "max"]
 Neutral = Literal["resting", "as-is"]
 #: Layers of a stack, and bytes of its file.
-MAX_LAYERS, MAX_BYTES = 64, 1 << 18
+MAX_LAYERS = 64
+MAX_BYTES = 1 << 18
 #: Factor of a layer's gain at most, and range of its speed.
-MAX_GAIN, SPEEDS = 4.0, (0.01, 100.0)
+MAX_GAIN = 4.0
+SPEEDS = (0.01, 100.0)
 #: Seconds: a week.
 _MAX_TIME = 604_800.0
 

@@ -19,13 +19,19 @@ MICRO_SECONDS = 0.5
 BLINK_SECONDS = 0.5
 LEAST_SECONDS = 0.08
 #: Seconds that probabilities are averaged over, and pause within one face of an emotion.
-_STEADY, _PAUSE = 0.15, 0.3
+_STEADY = 0.15
+_PAUSE = 0.3
 #: A peak stands out from what surrounds it by this part of its height; it begins and ends at this part of that.
-_STANDS_OUT, _FOOT = 0.4, 0.75
-_CLOSED, _WINK_OPEN = 0.5, 0.4  # weights of a lid: closed, and open beside a wink
+_STANDS_OUT = 0.4
+_FOOT = 0.75
+_CLOSED = 0.5  # weights of a lid: closed, and open beside a wink
+_WINK_OPEN = 0.4
 #: Gestures: degrees of a swing, seconds between two swings; degrees of a tilt with hysteresis, seconds.
-_SWING, _BETWEEN = 2.0, 0.7
-_TILT, _TILT_LEFT, _TILT_SECONDS = 8.0, 5.0, 0.4
+_SWING = 2.0
+_BETWEEN = 0.7
+_TILT = 8.0
+_TILT_LEFT = 5.0
+_TILT_SECONDS = 0.4
 _POSE_TREND = 1.2  # seconds: slower head motion is a turn, not a gesture
 
 
@@ -62,7 +68,8 @@ def peaks(signal: Floats, time: Floats, least: float, shortest: float = LEAST_SE
     padded = np.concatenate([[0.0], signal, [0.0]])
     found, properties = find_peaks(padded, height=least, prominence=1e-6)
     chosen = properties["prominences"] >= _STANDS_OUT * properties["peak_heights"]
-    found, data = found[chosen], tuple(properties[key][chosen] for key in ("prominences", "left_bases", "right_bases"))
+    found = found[chosen]
+    data = tuple(properties[key][chosen] for key in ("prominences", "left_bases", "right_bases"))
     _, _, left, right = peak_widths(padded, found, _FOOT, prominence_data=data)
     for middle, onset, offset in _apart(found - 1, left - 1, right - 1, signal):
         start, end = np.interp([onset, offset], np.arange(len(time)), time).tolist()
@@ -73,11 +80,14 @@ def peaks(signal: Floats, time: Floats, least: float, shortest: float = LEAST_SE
 def _apart(found: NDArray[np.int64], left: Floats, right: Floats, signal: Floats) -> Iterator[tuple[int, float, float]]:
     """Peaks in order with their edges, in frames; where two overlap, the lower one ends at the lowest frame between."""
     order = np.argsort(found)
-    found, left, right = found[order], left[order].copy(), right[order].copy()
+    found = found[order]
+    left = left[order].copy()
+    right = right[order].copy()
     for k in range(1, len(found)):
         if right[k - 1] > left[k]:
             valley = found[k - 1] + int(signal[found[k - 1] : found[k] + 1].argmin())
-            right[k - 1], left[k] = min(right[k - 1], valley), max(left[k], valley)
+            right[k - 1] = min(right[k - 1], valley)
+            left[k] = max(left[k], valley)
     for row in range(len(found)):
         yield int(found[row]), float(min(left[row], found[row])), float(max(right[row], found[row]))
 
@@ -170,7 +180,8 @@ def _swings(band: Floats, axis: int, time: Floats, kind: str, fewest: int) -> It
                 if power.argmax() == axis:
                     apex = max(run, key=lambda row: abs(float(signal[row])))
                     pause = (time[run[-1]] - time[run[0]]) / (2 * (len(run) - 1))
-                    onset, offset = max(time[0], time[run[0]] - pause), min(time[-1], time[run[-1]] + pause)
+                    onset = max(time[0], time[run[0]] - pause)
+                    offset = min(time[-1], time[run[-1]] + pause)
                     peak = abs(float(signal[apex]))
                     span = float(onset), float(time[apex]), float(offset)
                     yield Event(kind, "", *span, peak, count=len(run) // 2, frame=apex)

@@ -32,7 +32,8 @@ from avatar.types import ROOT
 Floats = NDArray[np.float64]
 
 #: Frames from which the resting face is learned, and how many pass between two updates of the slow signals.
-_LEARNED, _EVERY = 150, 4
+_LEARNED = 150
+_EVERY = 4
 _HISTORY = 2.5  # seconds that gestures are looked for in
 _CLOSED = 0.5
 _LIDS = [ARKIT_52.index("eyeBlinkLeft"), ARKIT_52.index("eyeBlinkRight")]
@@ -140,24 +141,51 @@ class LiveReader:
         yaw, pitch = gaze_angles(raw, rotation)[0].tolist()
         assert self.table is not None
         return Reading(
-            time, True, self.table, net[0], sides[0], affect.distribution[0],
-            self.table.labels[int(chosen_labels(affect.distribution)[0])], float(affect.valence[0]),
-            float(affect.arousal[0]), (yaw, pitch), gaze_words(yaw, pitch), self._lids(net[0, _LIDS], time),
-            (float(head[0]), float(head[1]), float(head[2])), self._gesture, self._speech,
+            time,
+            True,
+            self.table,
+            net[0],
+            sides[0],
+            affect.distribution[0],
+            self.table.labels[int(chosen_labels(affect.distribution)[0])],
+            float(affect.valence[0]),
+            float(affect.arousal[0]),
+            (yaw, pitch),
+            gaze_words(yaw, pitch),
+            self._lids(net[0, _LIDS], time),
+            (float(head[0]), float(head[1]), float(head[2])),
+            self._gesture,
+            self._speech,
             self.resting is None and len(self._first) < _LEARNED,
-        )  # fmt: skip
+        )
 
     def _lost(self, time: float) -> Reading:
         assert self.table is not None
         self._gaps.clear()
         self._angles.clear()
-        self._speech, self._gesture, self._closed_since = 0.0, "", None
+        self._speech = 0.0
+        self._gesture = ""
+        self._closed_since = None
         distribution = np.zeros(len(self.table.labels))
         distribution[-1] = 1.0
         return Reading(
-            time, False, self.table, np.zeros(len(ARKIT_52)), np.zeros((len(self.table.units), 2)), distribution,
-            self.table.labels[-1], 0.0, 0.0, (0.0, 0.0), "", "", (0.0, 0.0, 0.0), "", 0.0, False,
-        )  # fmt: skip
+            time,
+            False,
+            self.table,
+            np.zeros(len(ARKIT_52)),
+            np.zeros((len(self.table.units), 2)),
+            distribution,
+            self.table.labels[-1],
+            0.0,
+            0.0,
+            (0.0, 0.0),
+            "",
+            "",
+            (0.0, 0.0, 0.0),
+            "",
+            0.0,
+            False,
+        )
 
     def _learn(self, raw: Floats, rotation: Floats) -> None:
         """Learn the resting face and the pose from the first frames; updated now and then, so that it costs little."""

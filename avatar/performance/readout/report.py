@@ -22,7 +22,8 @@ from avatar.performance.readout.signals import gaze_words
 from avatar.performance.readout.take import Take
 from avatar.performance.readout.words import LIMITS, conclusion, confidence, interaction, observation
 
-FORMAT, VERSION = "headsplat.reading", 1
+FORMAT = "headsplat.reading"
+VERSION = 1
 SCHEMA = Path(__file__).with_name("schema.json")
 #: Frames a second in the JSON by default; events are always found in all frames.
 DEFAULT_RATE = 10.0
@@ -79,10 +80,23 @@ class TakeReport:
         sided = [(k, side) for k in range(len(take.table.units)) for side in (0, 1)]
         names = [f"{take.table.keys[k]}_{'left' if side == 0 else 'right'}" for k, side in sided]
         columns = [
-            "time_s", "face", *names, *take.table.labels, "label", "valence", "arousal", "gaze_yaw_deg",
-            "gaze_pitch_deg", "head_yaw_deg", "head_pitch_deg", "head_roll_deg", "lip_gap_mm", "speech", "lids",
+            "time_s",
+            "face",
+            *names,
+            *take.table.labels,
+            "label",
+            "valence",
+            "arousal",
+            "gaze_yaw_deg",
+            "gaze_pitch_deg",
+            "head_yaw_deg",
+            "head_pitch_deg",
+            "head_roll_deg",
+            "lip_gap_mm",
+            "speech",
+            "lids",
             "gesture",
-        ]  # fmt: skip
+        ]
         yield _csv_line(columns)
         labels = self._labels
         for row in range(len(take)):
@@ -92,11 +106,18 @@ class TakeReport:
                 continue
             numbers = [take.sides[row].reshape(-1), take.distribution[row]]
             angles = [*take.gaze[row], *take.head[row], take.gap[row], take.speech[row]]
-            yield _csv_line([
-                *start, *(f"{value:.3f}" for value in np.concatenate(numbers)), take.table.labels[labels[row]],
-                f"{take.valence[row]:.3f}", f"{take.arousal[row]:.3f}", *(f"{value:.2f}" for value in angles),
-                self._lids[row], self._gestures[row],
-            ])  # fmt: skip
+            yield _csv_line(
+                [
+                    *start,
+                    *(f"{value:.3f}" for value in np.concatenate(numbers)),
+                    take.table.labels[labels[row]],
+                    f"{take.valence[row]:.3f}",
+                    f"{take.arousal[row]:.3f}",
+                    *(f"{value:.2f}" for value in angles),
+                    self._lids[row],
+                    self._gestures[row],
+                ]
+            )
 
     @cached_property
     def _words(self) -> dict[str, list[str]]:
@@ -154,10 +175,13 @@ class TakeReport:
         take = self.take
         start = float(take.time[0])
         found: dict[str, Any] = {
-            "kind": event.kind, "name": event.name, "onset_s": _round(event.onset - start, 3),
-            "apex_s": _round(event.apex - start, 3), "offset_s": _round(event.offset - start, 3),
+            "kind": event.kind,
+            "name": event.name,
+            "onset_s": _round(event.onset - start, 3),
+            "apex_s": _round(event.apex - start, 3),
+            "offset_s": _round(event.offset - start, 3),
             "peak": _round(event.peak),
-        }  # fmt: skip
+        }
         if event.kind == "unit":
             found["letter"] = take.table.letter(event.peak)
         if event.kind in ("unit", "emotion"):
@@ -180,7 +204,8 @@ class TakeReport:
                 yield self._frame(row)
 
     def _frame(self, row: int) -> dict[str, Any]:
-        take, table = self.take, self.take.table
+        take = self.take
+        table = self.take.table
         at = _round(take.time[row] - take.time[0], 3)
         if not take.face[row]:
             return {"time_s": at, "face": False, "label": table.labels[-1]}
@@ -192,24 +217,32 @@ class TakeReport:
             "time_s": at,
             "face": True,
             "units": {
-                **{key: _unit(take, row, k) for k, key in enumerate(table.keys)
-                   if take.sides[row, k].max() >= table.threshold},
-                **{unit.key: {"intensity": _round(value), "letter": table.letter(value)}
-                   for unit, value in zip(table.head, positions.tolist(), strict=True) if value >= table.threshold},
+                **{
+                    key: _unit(take, row, k)
+                    for k, key in enumerate(table.keys)
+                    if take.sides[row, k].max() >= table.threshold
+                },
+                **{
+                    unit.key: {"intensity": _round(value), "letter": table.letter(value)}
+                    for unit, value in zip(table.head, positions.tolist(), strict=True)
+                    if value >= table.threshold
+                },
             },
             "label": table.labels[label],
             "distribution": dict(zip(table.labels, map(_round, take.distribution[row]), strict=True)),
             "valence": _round(take.valence[row]),
             "arousal": _round(take.arousal[row]),
             "gaze": {"yaw_deg": _round(yaw, 1), "pitch_deg": _round(pitch, 1), "looking": gaze_words(yaw, pitch)},
-            "head": {f"{axis}_deg": _round(value, 1)
-                     for axis, value in zip(("yaw", "pitch", "roll"), take.head[row], strict=True)},
+            "head": {
+                f"{axis}_deg": _round(value, 1)
+                for axis, value in zip(("yaw", "pitch", "roll"), take.head[row], strict=True)
+            },
             "lip_gap_mm": _round(take.gap[row], 1),
             "lids": self._lids[row],
             "gesture": self._gestures[row],
             "speech": _round(take.speech[row]),
             "contributions": {table.labels[k]: self._parts(row, k) for k in shown},
-        }  # fmt: skip
+        }
 
     def _parts(self, row: int, label: int) -> dict[str, float]:
         """What each weight adds to the score of a label in a frame, the largest first."""

@@ -18,25 +18,36 @@ from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 Floats = NDArray[np.float64]
 
 #: Eye rotation in degrees at a weight of 1: outward and inward, up, down. Those of the embedded head.
-EYE_SIDE, EYE_UP, EYE_DOWN = 28.0, 22.0, 26.0
+EYE_SIDE = 28.0
+EYE_UP = 22.0
+EYE_DOWN = 26.0
 #: A resting face is not learned from fewer frames, and no weight of it exceeds this: a smile throughout stays a smile.
-MIN_RESTING_FRAMES, MAX_RESTING = 30, 0.45
+MIN_RESTING_FRAMES = 30
+MAX_RESTING = 0.45
 #: The range of a weight is not learned from less.
 LEAST_RANGE = 0.15
 #: Lip movement is speech if it changes direction often enough (syllables) and far enough.
 SPEECH_WINDOW = 1.6  # seconds
-_SYLLABLE, _TREND = 0.06, 0.5  # seconds, of the band-pass
+_SYLLABLE = 0.06  # seconds, of the band-pass
+_TREND = 0.5
 _MIN_SWING = 0.35  # millimeters
-_FEW_TURNS, _MANY_TURNS = 3.0, 7.0  # in SPEECH_WINDOW
+_FEW_TURNS = 3.0  # in SPEECH_WINDOW
+_MANY_TURNS = 7.0
 #: Decibels over the noise floor at which sound is speech, from none to certain.
-_QUIET, _LOUD = 6.0, 15.0
+_QUIET = 6.0
+_LOUD = 15.0
 
 _GAZE = np.zeros((52, 2))
 for _name, _yaw, _pitch in (
-    ("eyeLookOutLeft", EYE_SIDE, 0), ("eyeLookInLeft", -EYE_SIDE, 0), ("eyeLookInRight", EYE_SIDE, 0),
-    ("eyeLookOutRight", -EYE_SIDE, 0), ("eyeLookUpLeft", 0, EYE_UP), ("eyeLookUpRight", 0, EYE_UP),
-    ("eyeLookDownLeft", 0, -EYE_DOWN), ("eyeLookDownRight", 0, -EYE_DOWN),
-):  # fmt: skip
+    ("eyeLookOutLeft", EYE_SIDE, 0),
+    ("eyeLookInLeft", -EYE_SIDE, 0),
+    ("eyeLookInRight", EYE_SIDE, 0),
+    ("eyeLookOutRight", -EYE_SIDE, 0),
+    ("eyeLookUpLeft", 0, EYE_UP),
+    ("eyeLookUpRight", 0, EYE_UP),
+    ("eyeLookDownLeft", 0, -EYE_DOWN),
+    ("eyeLookDownRight", 0, -EYE_DOWN),
+):
     _GAZE[ARKIT_52.index(_name)] = _yaw / 2, _pitch / 2
 _OTHER = {"Left": "Right", "Right": "Left"}
 #: Column of the same expression on the other side; its own where an expression has no side.

@@ -10,7 +10,8 @@ import numpy as np
 from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.performance.readout.take import Loudness
 
-_RATE, _STEP = 16000, 320  # samples per second, samples per level: 20 ms
+_RATE = 16000  # samples per second, samples per level: 20 ms
+_STEP = 320
 _MIN_DECIBELS = -100.0
 
 
@@ -24,7 +25,8 @@ def read_loudness(path: Path) -> Loudness | None:
         with open_media(path) as container:
             if not container.streams.audio:
                 return None
-            start, rest = None, np.zeros(0, np.float32)
+            start = None
+            rest = np.zeros(0, np.float32)
             resampler = av.AudioResampler(format="flt", layout="mono", rate=_RATE)
             for frame in container.decode(audio=0):
                 if start is None:

@@ -141,7 +141,8 @@ def read_take(
     Raises:
         HeadsplatError: a motion without frames, or without any of ARKit's expressions.
     """
-    table, options = table or FacsTable.load(), options or ReadOptions()
+    table = table or FacsTable.load()
+    options = options or ReadOptions()
     if not len(motion):
         raise HeadsplatError("the motion has no frames; give another file")
     columns = arkit_columns(motion.names)
@@ -185,14 +186,18 @@ class _Frames:
 
     def read(self, loudness: Loudness | None) -> Take:
         """Read all frames."""
-        table, time, count = self.table, self.time, len(self.time)
-        units, emotions = UnitReader(table), EmotionReader(table)
+        table = self.table
+        time = self.time
+        count = len(self.time)
+        units = UnitReader(table)
+        emotions = EmotionReader(table)
         gap = units.gap(self.raw).astype(np.float32)
         lips = lip_speech(gap.astype(np.float64), frame_rate(time))
         speech = lips if loudness is None else sound_speech(loudness.decibels, loudness.time, time, lips)
         rest, reach, weights = self._calibrated()
         sides = np.zeros((count, len(table.units), 2), np.float32)
-        distribution, affect = np.zeros((count, len(table.labels)), np.float32), np.zeros((2, count), np.float32)
+        distribution = np.zeros((count, len(table.labels)), np.float32)
+        affect = np.zeros((2, count), np.float32)
         for part in _parts(count):
             sides[part] = units.sides(weights[part])
             read = emotions(sides[part], speech[part])
@@ -204,9 +209,23 @@ class _Frames:
         speech = np.where(self.face, speech, 0.0).astype(np.float32)
         source = "lips" if loudness is None else "sound and lips"
         return Take(
-            table, time, self.face, rest, reach, weights, sides, gap, speech, source, distribution, affect[0],
-            affect[1], gaze, head, self.notes,
-        )  # fmt: skip
+            table,
+            time,
+            self.face,
+            rest,
+            reach,
+            weights,
+            sides,
+            gap,
+            speech,
+            source,
+            distribution,
+            affect[0],
+            affect[1],
+            gaze,
+            head,
+            self.notes,
+        )
 
     def _calibrated(self) -> tuple[NDArray[np.float64], NDArray[np.float64], Floats]:
         """The resting face [52], the range of the weights [52], and the weights [T,52] relative to both."""

@@ -51,7 +51,8 @@ def unit_words(take: Take, event: Event) -> str:
 
 def observation(take: Take) -> list[str]:
     """What is seen: the face, the resting face, lids, gaze, head, speech, and the moments of the face in order."""
-    seen, count = int(take.face.sum()), len(take)
+    seen = int(take.face.sum())
+    count = len(take)
     lines = [f"A face is seen in {seen} of {counted(count, 'frame')} ({_percent(seen / count)}), {take.seconds:.1f} s."]
     if not seen:
         return lines
@@ -69,7 +70,8 @@ def observation(take: Take) -> list[str]:
 
 def interaction(take: Take) -> list[str]:
     """What goes together or follows one another."""
-    lines, events = [], take.events
+    lines = []
+    events = take.events
     pairs = Counter(pair for group in moments(take) for pair in _pairs(take, group))
     alone = Counter(event.name for event in events if event.kind == "unit")
     for (first, second), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:5]:
@@ -97,12 +99,15 @@ def conclusion(take: Take) -> list[str]:
     """What follows, with its confidence."""
     if not take.face.any():
         return ["Unknown: no face is seen. Confidence: none."]
-    labels, table = take.labels()[take.face], take.table
+    labels = take.labels()[take.face]
+    table = take.table
     shares = np.bincount(labels, minlength=len(table.labels)) / len(labels)
     order = np.argsort(-shares, kind="stable")
     main = int(order[0])
-    lines = [f"Most of the time the face reads as {table.labels[main]} ({_percent(shares[main])} of the frames with a "
-             f"face). Confidence: {confidence(take, main)}."]  # fmt: skip
+    lines = [
+        f"Most of the time the face reads as {table.labels[main]} ({_percent(shares[main])} of the frames with a "
+        f"face). Confidence: {confidence(take, main)}."
+    ]
     for label, name in enumerate(table.labels[:-2]):
         found = [event for event in take.events if event.kind == "emotion" and event.name == name]
         if found:
@@ -143,7 +148,8 @@ def _weight(take: Take, event: Event) -> float:
 
 
 def _moment(take: Take, group: Sequence[Event]) -> str:
-    start, end = group[0].onset - take.time[0], max(event.offset for event in group) - take.time[0]
+    start = group[0].onset - take.time[0]
+    end = max(event.offset for event in group) - take.time[0]
     strongest = {event.name: event for event in sorted(group, key=lambda event: event.peak) if event.kind == "unit"}
     units = sorted(strongest.values(), key=lambda event: -event.peak)
     shown = ", ".join(unit_words(take, event) for event in units[:6])
@@ -160,16 +166,22 @@ def _because(take: Take, event: Event) -> str:
     strongest = take.sides[event.frame].max(1)
     face = take.table.emotion(event.name).faces
     listed = [k for k in np.argsort(-strongest, kind="stable") if any(shape[k].any() for shape in face)]
-    named = [f"{take.table.keys[k]}{take.table.letter(float(strongest[k]))}" for k in listed
-             if strongest[k] >= take.table.threshold]  # fmt: skip
+    named = [
+        f"{take.table.keys[k]}{take.table.letter(float(strongest[k]))}"
+        for k in listed
+        if strongest[k] >= take.table.threshold
+    ]
     return f"probability {event.peak:.2f}, {', '.join(named[:5])}"
 
 
 def _lids(take: Take) -> str:
     counts = Counter(event.kind for event in take.events)
     parts = [f"{counted(counts['blink'], 'blink')}"]
-    parts += [f"{counted(counts[kind], noun)}" for kind, noun in (("wink", "wink"), ("closure", "longer closure"))
-              if counts[kind]]  # fmt: skip
+    parts += [
+        f"{counted(counts[kind], noun)}"
+        for kind, noun in (("wink", "wink"), ("closure", "longer closure"))
+        if counts[kind]
+    ]
     minutes = max(take.seconds, 1e-6) / 60
     rate = f" ({counts['blink'] / minutes:.0f} blinks a minute)" if take.seconds >= 10 else ""
     return f"Lids: {', '.join(parts)}{rate}."
@@ -226,8 +238,9 @@ def _blink_rates(take: Take) -> list[str]:
     if min(minutes) < 5 / 60:
         return []
     blinks = [event for event in take.events if event.kind == "blink"]
-    while_speaking = sum(bool(speaking[min(int(np.searchsorted(take.time, event.apex)), len(take) - 1)])
-                         for event in blinks)  # fmt: skip
+    while_speaking = sum(
+        bool(speaking[min(int(np.searchsorted(take.time, event.apex)), len(take) - 1)]) for event in blinks
+    )
     rates = while_speaking / minutes[0], (len(blinks) - while_speaking) / minutes[1]
     return [f"Blinks a minute: {rates[0]:.0f} while speaking, {rates[1]:.0f} otherwise."]
 

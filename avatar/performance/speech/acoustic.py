@@ -21,7 +21,8 @@ from avatar.performance.speech.phones import PHONES
 
 Floats = NDArray[np.float32]
 
-MAGIC, VERSION = "headsplat-acoustic", 1
+MAGIC = "headsplat-acoustic"
+VERSION = 1
 FILE = Path(__file__).with_name("acoustic.npz")
 #: Frames, relative to that of the output, whose values each layer combines.
 LAYERS = ((-1, 0, 1), (-2, 0, 2), (-3, 0, 3), (-8, -4, 0), (-16, -8, 0), (-32, -16, 0))
@@ -29,7 +30,8 @@ LAYERS = ((-1, 0, 1), (-2, 0, 2), (-3, 0, 3), (-8, -4, 0), (-16, -8, 0), (-32, -
 LOOKAHEAD = sum(offsets[2] for offsets in LAYERS)
 #: Frames of silence that are heard before a sound.
 _BEFORE = -sum(offsets[0] for offsets in LAYERS)
-_MEAN, _DEVIATION = -9.0, 4.0
+_MEAN = -9.0
+_DEVIATION = 4.0
 _SILENCE = -16.1  # logarithm of the energy of digital silence in every band
 
 

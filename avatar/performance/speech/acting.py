@@ -20,27 +20,39 @@ from avatar.performance.speech.style import SpeakingStyle
 
 #: Blinks: the lids close in this part of a blink, stay closed, and open in the rest, about twice as slowly (Evinger,
 #: Manning, Sibony 1991; Trutoiu, Carter, Matthews, Hodgins 2011).
-_CLOSE, _SHUT = 0.27, 0.07
+_CLOSE = 0.27
+_SHUT = 0.07
 #: Intervals between blinks are skewed: log-normal, standard deviation of the logarithm (Bentivoglio et al. 1997).
-_SKEW, _SHORTEST_INTERVAL = 0.55, 0.6
+_SKEW = 0.55
+_SHORTEST_INTERVAL = 0.6
 #: Probability that the end of a phrase draws the next blink, and the seconds in which it does (Nakano, Kitazawa 2010).
-_AT_PHRASE_END, _DRAWN_WITHIN = 0.6, 1.5
+_AT_PHRASE_END = 0.6
+_DRAWN_WITHIN = 1.5
 _PAUSE = 0.15  # seconds from which on a silence ends a phrase
 #: Part of the blinks that stay incomplete, and how far they close (Doane 1980).
-_INCOMPLETE, _PARTLY = 0.1, (0.55, 0.8)
+_INCOMPLETE = 0.1
+_PARTLY = (0.55, 0.8)
 #: Squint of the lower lid in a full blink.
 _SQUINT = 0.12
 #: Brows rise with some accents, before the vowel (Cave et al. 1996: 71 % of raises come with a rise of pitch).
-_BROW_WITH_ACCENT, _BROW_SIZE = 0.45, (0.12, 0.32)
+_BROW_WITH_ACCENT = 0.45
+_BROW_SIZE = (0.12, 0.32)
 #: Seconds before the middle of the vowel at which a raise starts, and in which it rises and falls.
-_BROW_LEAD, _BROW_RISE, _BROW_FALL = 0.22, 0.20, 0.45
+_BROW_LEAD = 0.22
+_BROW_RISE = 0.20
+_BROW_FALL = 0.45
 #: Nods on accents: degrees of pitch (Hadar, Steiner, Grant, Rose 1983; Graf, Cosatto, Strom, Huang 2002).
-_NOD_WITH_ACCENT, _NOD_DEGREES = 0.7, (1.0, 2.6)
-_NOD_LEAD, _NOD_RISE, _NOD_FALL = 0.15, 0.17, 0.38
+_NOD_WITH_ACCENT = 0.7
+_NOD_DEGREES = (1.0, 2.6)
+_NOD_LEAD = 0.15
+_NOD_RISE = 0.17
+_NOD_FALL = 0.38
 #: Part of the slow motion that remains in pauses, and limits of the head's rotation in degrees: far within its range.
-_IN_PAUSES, HEAD_LIMIT = 0.35, (8.0, 10.0, 6.0)
+_IN_PAUSES = 0.35
+HEAD_LIMIT = (8.0, 10.0, 6.0)
 #: Sinusoids of the slow motion of one axis, and the range of their frequencies in relation to the mean.
-_SINUSOIDS, _FREQUENCIES = 5, (0.35, 1.8)
+_SINUSOIDS = 5
+_FREQUENCIES = (0.35, 1.8)
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,8 @@ def _blinks(speech: Speech, times: Array, style: SpeakingStyle, random: np.rando
         partly = random.random() < _INCOMPLETE
         depth = random.uniform(*_PARTLY) if partly else 1.0
         length = style.blink_seconds * random.uniform(0.85, 1.15)
-        close, shut = _CLOSE * length, _SHUT * length
+        close = _CLOSE * length
+        shut = _SHUT * length
         add_pulse(blink, times, start, (close, shut, length - close - shut), depth)
     return {"eyeBlink": blink, "eyeSquint": _SQUINT * blink}
 
@@ -103,15 +116,19 @@ def _blink_times(speech: Speech, style: SpeakingStyle, random: np.random.Generat
 
 
 def _brows(times: Array, marks: list[Accent], acting: Acting, random: np.random.Generator) -> dict[str, Array]:
-    raised, outer = np.zeros(len(times)), np.zeros(len(times))
+    raised = np.zeros(len(times))
+    outer = np.zeros(len(times))
     for mark in marks:
-        chance, part, skew = random.random(), random.random(), random.uniform(0.5, 0.9)
+        chance = random.random()
+        part = random.random()
+        skew = random.uniform(0.5, 0.9)
         if chance < _BROW_WITH_ACCENT * (0.4 + mark.strength):
             size = acting.amount * acting.style.brows * (_BROW_SIZE[0] + part * mark.strength * np.ptp(_BROW_SIZE))
             span = _BROW_RISE, 0.04, _BROW_FALL
             add_pulse(raised, times, mark.time - _BROW_LEAD, span, size)
             add_pulse(outer, times, mark.time - _BROW_LEAD, span, size * skew)
-    raised, outer = _bounded(raised, 0.8), _bounded(outer, 0.8)
+    raised = _bounded(raised, 0.8)
+    outer = _bounded(outer, 0.8)
     return {"browInnerUp": raised, "browOuterUpLeft": outer, "browOuterUpRight": outer}
 
 
@@ -131,7 +148,9 @@ def _head(speech: Speech, times: Array, marks: list[Accent], acting: Acting, ran
             head[:, axis] += size * np.sin(2 * np.pi * frequency * times + phase)
     head *= activity[:, None]
     for mark in marks:
-        chance, part, yaw = random.random(), random.random(), random.normal(0, 0.35)
+        chance = random.random()
+        part = random.random()
+        yaw = random.normal(0, 0.35)
         if chance < _NOD_WITH_ACCENT * (0.5 + mark.strength / 2):
             size = mark.strength * (_NOD_DEGREES[0] + part * np.ptp(_NOD_DEGREES))
             for axis, degrees in ((0, size), (1, size * yaw)):

@@ -17,9 +17,11 @@ from avatar.performance.speech.text import spoken_words
 
 #: Mean probability of the phones and pauses of a text in its sound: 0.44 to 0.75 for the right text of voices that the
 #: model has not heard, 0.17 to 0.37 for another text. Below the first it is refused, below the second noted.
-_MISFIT, _DOUBTFUL = 0.2, 0.4
+_MISFIT = 0.2
+_DOUBTFUL = 0.4
 #: The same of the phones alone, which another text squeezes into little time: 0.35 to 0.75, and 0.09 to 0.3.
-_MISFIT_PHONES, _DOUBTFUL_PHONES = 0.12, 0.3
+_MISFIT_PHONES = 0.12
+_DOUBTFUL_PHONES = 0.3
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def aligned(
     """
     silence = PHONES.index(SILENCE)
     spoken = [run for run in runs if run.phone != silence]
-    fit, fit_of_phones = _mean_confidence(runs), _mean_confidence(spoken)
+    fit = _mean_confidence(runs)
+    fit_of_phones = _mean_confidence(spoken)
     reached = {text.places[run.owner][0] for run in spoken}
     if len(reached) < len(text.words) or fit < _MISFIT or fit_of_phones < _MISFIT_PHONES:
         raise HeadsplatError(

@@ -16,7 +16,8 @@ from avatar.performance.speech.gestures import Array, Demand, Gestures
 from avatar.performance.speech.visemes import CONTROLS, OPENING_CONTROLS
 
 #: Seconds beyond the core at which a dominance is 0, and of the rounding at the ends of the core.
-_WINDOW, _ROUNDING = 0.6, 0.012
+_WINDOW = 0.6
+_ROUNDING = 0.012
 #: Dominance of the resting mouth everywhere.
 _REST = 1e-4
 #: Gestures blended at a time.
@@ -76,7 +77,8 @@ def _frames_near(core: Array, times: Array) -> tuple[np.ndarray, np.ndarray]:
 
 def _falloff(gestures: Gestures, block: slice, core: Array, rows: np.ndarray, times: Array) -> Array:
     """Dominance [m], 0..1, of gestures `rows` of a block at `times` [m]."""
-    before, after = core[rows, 0] - times, times - core[rows, 1]
+    before = core[rows, 0] - times
+    after = times - core[rows, 1]
     outside = np.maximum(np.maximum(before, after), 0)
     distance = np.hypot(outside, _ROUNDING) - _ROUNDING
     constant = np.where(before > 0, gestures.attack[block][rows], gestures.decay[block][rows])
@@ -91,11 +93,14 @@ def envelope(demands: Sequence[Demand], row: int, times: Array) -> Array:
     """
     demand = demands[row]
     nearest = float(times[np.abs(times - (demand.start + demand.end) / 2).argmin()])
-    start, end = min(demand.start, nearest), max(demand.end, nearest)
-    before, after = (_neighbor(demands, row, step) for step in (-1, 1))
+    start = min(demand.start, nearest)
+    end = max(demand.end, nearest)
+    before = _neighbor(demands, row, -1)
+    after = _neighbor(demands, row, 1)
     rise = min(_CLOSING[demand.kind], demand.before, max(_BETWEEN / 2 * (start - before), 0))
     fall = min(_OPENING[demand.kind], demand.after, max(_BETWEEN / 2 * (after - end), 0))
-    rise, fall = max(rise, _FASTEST), max(fall, _FASTEST)
+    rise = max(rise, _FASTEST)
+    fall = max(fall, _FASTEST)
     return _smooth(((times - start) / rise + 1).clip(0, 1)) * _smooth(((end - times) / fall + 1).clip(0, 1))
 
 
@@ -108,7 +113,8 @@ def solved(weights: Array, demands: Sequence[Demand], times: Array, lips: Lips) 
     columns = {name: column for column, name in enumerate(CONTROLS)}
     weights = weights.clip(0, 1)
     touching = np.zeros_like(weights)
-    shut, dental = np.zeros(len(times)), np.zeros(len(times))
+    shut = np.zeros(len(times))
+    dental = np.zeros(len(times))
     for row, demand in enumerate(demands):  # in the frames around each: memory does not grow with their number
         near = slice(*np.searchsorted(times, (demand.start - _NEAR, demand.end + _NEAR)))
         if near.start == near.stop:
@@ -135,7 +141,8 @@ def closed(weights: Array, touching: Array, shut: Array, dental: Array, lips: Li
         lips: effect of the controls on the lip gap.
     """
     columns = list(CONTROLS)
-    close, upper = columns.index("mouthClose"), columns.index("mouthUpperUp")
+    close = columns.index("mouthClose")
+    upper = columns.index("mouthUpperUp")
     contact = shut + dental
     weights = weights.copy()
     for name in _OPENERS:

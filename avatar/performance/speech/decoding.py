@@ -58,13 +58,16 @@ class PathFinder:
     """Finds the path through a graph while the sound arrives."""
 
     def __init__(self, graph: Graph, model: AcousticModel) -> None:
-        self._graph, self._prior = graph, _PRIOR * model.log_share
+        self._graph = graph
+        self._prior = _PRIOR * model.log_share
         count = len(graph.phones)
         self._scores = np.full(count + 1, _IMPOSSIBLE, np.float32)  # the last one is of no state
-        self._low, self._high = 0, count
+        self._low = 0
+        self._high = count
         known = graph.previous >= 0
         steps = (np.arange(count)[:, None] - graph.previous)[known]  # how many states further a state is reached
-        self._ahead, self._behind = max(int(steps.max(initial=0)), 0), max(int(-steps.min(initial=0)), 0)
+        self._ahead = max(int(steps.max(initial=0)), 0)
+        self._behind = max(int(-steps.min(initial=0)), 0)
         self._back: list[tuple[int, NDArray[np.uint8], Floats]] = []
         self._first = 0  # frame of self._back[0]
         self._runs: list[Run] = []
@@ -77,12 +80,14 @@ class PathFinder:
                 self._settle()
 
     def _step(self, row: Floats) -> None:
-        graph, scores = self._graph, self._scores
+        graph = self._graph
+        scores = self._scores
         emission = row - self._prior
         if not self._first and not self._back:
             scores[graph.start] = 0.0
             choice = np.zeros(len(graph.phones), np.uint8)
-            low, high = 0, len(graph.phones)
+            low = 0
+            high = len(graph.phones)
             new = scores[:-1].copy()
         else:
             low = max(self._low - self._behind, 0)
@@ -98,7 +103,8 @@ class PathFinder:
         alive = np.flatnonzero(new > -_BEAM)
         scores[self._low : self._high] = _IMPOSSIBLE
         keep = slice(alive[0], alive[-1] + 1)
-        self._low, self._high = low + int(alive[0]), low + int(alive[-1]) + 1
+        self._low = low + int(alive[0])
+        self._high = low + int(alive[-1]) + 1
         scores[self._low : self._high] = new[keep]
         self._back.append((self._low, choice[keep], np.exp(row)))
 
@@ -130,7 +136,8 @@ class PathFinder:
         return np.where(chosen == 0, states, self._graph.previous[states, np.maximum(chosen, 1) - 1])
 
     def _extend(self, state: int, frame: int, probabilities: Floats) -> None:
-        phone, owner = int(self._graph.phones[state]), int(self._graph.owners[state])
+        phone = int(self._graph.phones[state])
+        owner = int(self._graph.owners[state])
         probability = float(probabilities[phone])
         last = self._runs[-1] if self._runs else None
         entered = not (last and last.owner == owner and last.end == frame)
@@ -168,7 +175,8 @@ def lips_together(log_probabilities: Floats) -> Floats:
 
 def free_graph(model: AcousticModel) -> Graph:
     """Any phones in any order, as likely as they follow each other."""
-    count, depth = len(PHONES), SHORTEST
+    count = len(PHONES)
+    depth = SHORTEST
     states = np.arange(count * depth).reshape(count, depth)
     previous = np.full((count * depth, count), -1)
     entering = np.full((count * depth, count), _IMPOSSIBLE, np.float32)

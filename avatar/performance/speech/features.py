@@ -15,7 +15,8 @@ HOP = RATE // FRAME_RATE  # samples between two frames
 WINDOW = 400  # samples of one frame, centered on its time
 _FFT = 512
 BANDS = 40
-_LOWEST, _HIGHEST = 60.0, 7600.0  # Hz
+_LOWEST = 60.0  # Hz
+_HIGHEST = 7600.0
 _FLOOR = 1e-7  # band energy; keeps the logarithm of silence finite: about 80 dB under loud speech
 
 
@@ -69,7 +70,8 @@ def _tables() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The taper [WINDOW], and triangular bands [_FFT // 2 + 1, BANDS], even in mel (O'Shaughnessy, 1987)."""
     taper = np.hanning(WINDOW + 1)[:-1]
     taper /= np.sqrt((taper**2).sum())
-    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (_LOWEST, _HIGHEST))
+    lowest = 2595 * np.log10(1 + _LOWEST / 700)
+    highest = 2595 * np.log10(1 + _HIGHEST / 700)
     corners = 700 * (10 ** (np.linspace(lowest, highest, BANDS + 2) / 2595) - 1)
     frequencies = np.arange(_FFT // 2 + 1) * RATE / _FFT
     rising = (frequencies[:, None] - corners[:-2]) / (corners[1:-1] - corners[:-2])

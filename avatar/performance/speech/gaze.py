@@ -9,16 +9,24 @@ from avatar.performance.speech.phones import SILENCE, Speech
 from avatar.performance.speech.pulses import minimum_jerk
 
 #: Main sequence of saccades: seconds per degree and at 0 degrees (Bahill, Clark, Stark 1975; Carpenter 1988).
-PER_DEGREE, AT_ZERO = 0.0022, 0.021
+PER_DEGREE = 0.0022
+AT_ZERO = 0.021
 #: Fixations are log-normal: median seconds and standard deviation of the logarithm while the eyes are on the listener,
 #: and median seconds of a glance away (Lee, Badler, Badler, Eyes Alive, 2002).
-_FIXATION, _SPREAD, _AWAY = 1.1, 0.6, 0.6
+_FIXATION = 1.1
+_SPREAD = 0.6
+_AWAY = 0.6
 _SHORTEST = 0.25
 #: Probability of a glance away at a fixation's end, in a pause more often (Kendon 1967), its degrees right or left and
 #: up or down; degrees between points on the listener's face.
-_GLANCE, _GLANCE_IN_PAUSE, _GLANCE_DEGREES, _ON_FACE = 0.1, 0.3, ((4.0, 10.0), (-5.0, 4.0)), (1.3, 0.9)
+_GLANCE = 0.1
+_GLANCE_IN_PAUSE = 0.3
+_GLANCE_DEGREES = ((4.0, 10.0), (-5.0, 4.0))
+_ON_FACE = (1.3, 0.9)
 #: Degrees of an eye at a weight of 1 of the embedded head's expressions: up, down, to the sides; and the limit.
-UP, DOWN, SIDE = 22.0, 26.0, 28.0
+UP = 22.0
+DOWN = 26.0
+SIDE = 28.0
 #: Part of the head's rotation that the eyes compensate (vestibulo-ocular reflex).
 _REFLEX = 0.9
 
@@ -27,7 +35,8 @@ def saccades(speech: Speech, times: Array, random: np.random.Generator) -> Array
     """Direction of gaze from the listener [T,2] in degrees, down and to the person's left, at `times` [T] seconds."""
     starts, targets = _fixations(speech, random)
     row = np.searchsorted(starts, times, side="right") - 1
-    before, after = targets[np.maximum(row - 1, 0)], targets[row]
+    before = targets[np.maximum(row - 1, 0)]
+    after = targets[row]
     length = AT_ZERO + PER_DEGREE * np.linalg.norm(after - before, axis=1)
     part = minimum_jerk((times - starts[row]) / length)
     return before + (after - before) * part[:, None]
@@ -37,7 +46,10 @@ def _fixations(speech: Speech, random: np.random.Generator) -> tuple[Array, Arra
     """Starts [n] in seconds of fixations, the first at 0, and their directions [n,2]."""
     pauses = np.array([(p.start, p.end) for p in speech.phones if p.name == SILENCE and p.end - p.start > 0.25])
     pauses = pauses.reshape(-1, 2)
-    starts, targets, time, away = [0.0], [np.zeros(2)], 0.0, False
+    starts = [0.0]
+    targets = [np.zeros(2)]
+    time = 0.0
+    away = False
     while True:
         median = _AWAY if away else _FIXATION
         time += max(median * float(np.exp(random.normal(0, _SPREAD))), _SHORTEST)

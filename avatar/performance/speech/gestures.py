@@ -21,7 +21,9 @@ Array = NDArray[np.float64]
 #: Size of a vowel by its stress (0 none, 1 primary, 2 secondary), where the recognizer knows stress.
 _STRESS = (0.9, 1.0, 0.95)
 #: Size per dB from the median vowel, its limits, and the same per octave of pitch.
-_PER_DECIBEL, _LOUDNESS_RANGE, _PER_OCTAVE = 0.025, (0.8, 1.15), 0.08
+_PER_DECIBEL = 0.025
+_LOUDNESS_RANGE = (0.8, 1.15)
+_PER_OCTAVE = 0.08
 #: The core of a phone, in which its dominance is full, in fractions of its length.
 _CORE = (0.2, 0.7)
 #: Seconds at both ends of a silence in which the mouth still or already belongs to the phone beside it.
@@ -123,7 +125,8 @@ def merged(phones: Sequence[Phone], table: VisemeTable) -> list[Phone]:
 
 
 def _alike(first: str, second: str, table: VisemeTable) -> bool:
-    a, b = table.phones[first], table.phones[second]
+    a = table.phones[first]
+    b = table.phones[second]
     return first == second or (a.requirement == b.requirement == "closure") or (bool(a.shape) and a == b)
 
 

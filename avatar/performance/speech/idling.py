@@ -13,7 +13,9 @@ from avatar.performance.speech.style import SpeakingStyle
 Floats = NDArray[np.float32]
 
 #: Seconds after which it repeats, of the blend at the seam, and frames per second.
-_LENGTH, _SEAM, _RATE = 240.0, 2.0, 60
+_LENGTH = 240.0
+_SEAM = 2.0
+_RATE = 60
 #: Factor of gaze and head: without a known voice there are no accents.
 _AMOUNT = 0.8
 
@@ -23,14 +25,16 @@ class Idling:
 
     def __init__(self, seed: int = 0) -> None:
         """Args: seed: of the random motion."""
-        seconds, nothing = _LENGTH + _SEAM, np.zeros(0, np.float32)
+        seconds = _LENGTH + _SEAM
+        nothing = np.zeros(0, np.float32)
         speech = Speech(seconds, (Phone("AH", 0, seconds),), (), nothing, nothing)
         times = np.arange(round(seconds * _RATE)) / _RATE
         performance = acted(speech, times, Acting(seed, _AMOUNT, SpeakingStyle()))
         names = [name for name, values in performance.weights.items() if values.any()]
         self._columns = np.array([ARKIT_52.index(name) for name in names])
         rows = np.stack([performance.weights[name] for name in names] + list(performance.head.T), 1)
-        seam, length = round(_SEAM * _RATE), round(_LENGTH * _RATE)
+        seam = round(_SEAM * _RATE)
+        length = round(_LENGTH * _RATE)
         part = np.linspace(0, 1, seam)[:, None]
         rows[:seam] = (1 - part) * rows[length : length + seam] + part * rows[:seam]
         self._rows = rows[:length].astype(np.float32)

@@ -17,7 +17,8 @@ from avatar.performance.speech.phones import BILABIALS, FRAME_RATE, SILENCE, Spe
 Floats = NDArray[np.float64]
 
 #: Seconds by which lips are shifted against the sound at most, and the step.
-LARGEST_OFFSET, OFFSET_STEP = 0.4, 0.01
+LARGEST_OFFSET = 0.4
+OFFSET_STEP = 0.01
 #: Frames with speech that a correlation needs.
 LEAST_FRAMES = 25
 #: dB below the loudest speech that count as silence.
@@ -41,7 +42,8 @@ def measure_lip_sync(times: Floats, opening: Floats, speech: Speech, expected: F
         None where fewer than LEAST_FRAMES frames have speech, or nothing moves.
     """
     seen = np.isfinite(opening)
-    times, opening = times[seen], opening[seen]
+    times = times[seen]
+    opening = opening[seen]
     spoken = _near_speech(times, speech)
     if spoken.sum() < LEAST_FRAMES or np.ptp(opening[spoken]) <= 0 or np.ptp(expected) <= 0:
         return None

@@ -95,7 +95,10 @@ def listen(path: Path, text: str | None = None, *, log: Callable[[str], None] | 
 
 def measure(path: Path) -> Loudness:
     """Read a sound once for its length and levels."""
-    cutter, parts, samples, clipped = FrameCutter(), [], 0, 0
+    cutter = FrameCutter()
+    parts = []
+    samples = 0
+    clipped = 0
     for block in sound_blocks(path):
         samples += len(block)
         clipped += int((np.abs(block) >= _CLIPPED).sum())
@@ -113,8 +116,12 @@ def loud_level(found: Floats) -> float:
 def _hear(path: Path, heard: Loudness, finder: PathFinder, report: Callable[[str], None]) -> Floats:
     """Push a sound through the acoustic model into `finder`; returns the pitch [n]."""
     gain = np.float32(10 ** (min(REFERENCE - heard.loud, _MOST_GAIN) / 20))
-    cutter, stream, tracker = FrameCutter(), AcousticStream(), PitchTracker()
-    skipped, pitch, frames = LOOKAHEAD, [], 0
+    cutter = FrameCutter()
+    stream = AcousticStream()
+    tracker = PitchTracker()
+    skipped = LOOKAHEAD
+    pitch = []
+    frames = 0
 
     def known(probabilities: Floats) -> Floats:
         nonlocal skipped

@@ -19,7 +19,8 @@ Floats = NDArray[np.float32]
 #: Seconds between a sound and the frame that tells its phone: what the network hears ahead, and half a window.
 LATENCY = LOOKAHEAD / FRAME_RATE + WINDOW / 2 / RATE
 #: Level of loud speech that is assumed at first, dB relative to full scale, and decay of the measured one, dB/s.
-_FIRST_LOUD, _DECAY = -30.0, 1.5
+_FIRST_LOUD = -30.0
+_DECAY = 1.5
 #: Quieter sounds are not amplified to speech, dB relative to full scale.
 _LEAST_LOUD = -50.0
 _BILABIAL = np.array([name in BILABIALS for name in PHONES])
@@ -58,7 +59,9 @@ class LiveListener:
         Raises:
             HeadsplatError: a rate that no sound card has, or a damaged installation.
         """
-        self._resampler, self._cutter, self._stream = Resampler(rate), FrameCutter(), AcousticStream()
+        self._resampler = Resampler(rate)
+        self._cutter = FrameCutter()
+        self._stream = AcousticStream()
         self._loud = _FIRST_LOUD
         self._levels: list[float] = []  # of frames whose phones are not known yet
         self._next = -LOOKAHEAD  # frame that the network tells next

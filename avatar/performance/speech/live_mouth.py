@@ -15,7 +15,10 @@ from avatar.performance.speech.speaking import embedded_lips
 from avatar.performance.speech.visemes import CONTROLS, OPENING_CONTROLS, VisemeTable
 
 #: Seconds in which the opening and the shape of the lips follow, and in which lips meet and part.
-_OPENING, _SHAPE, _MEET, _PART = 0.035, 0.06, 0.012, 0.02
+_OPENING = 0.035
+_SHAPE = 0.06
+_MEET = 0.012
+_PART = 0.02
 #: Probability of a bilabial or a labiodental from which the lips start to touch, and at which they do.
 _TOUCH = 0.25, 0.5
 
@@ -60,7 +63,8 @@ class LiveMouth:
         touch = ((likely - _TOUCH[0]) / (_TOUCH[1] - _TOUCH[0])).clip(0, 1)
         keep = np.where(touch > self._touch, _kept(_MEET), _kept(_PART))
         self._touch = keep * self._touch + (1 - keep) * touch
-        shut, dental = self._touch[0], self._touch[1] * (1 - self._touch[0])
+        shut = self._touch[0]
+        dental = self._touch[1] * (1 - self._touch[0])
         weights = self._weights * self._factors
         contact = np.maximum(shut * self._contact[0], dental * self._contact[1])
         found = closed(weights[None], contact[None], np.array([shut]), np.array([dental]), self._lips)[0]
@@ -78,7 +82,8 @@ def _kept(seconds: float) -> float:
 def _matrices(table: VisemeTable) -> tuple[Array, Array]:
     """Dominance [2,P] over opening and shape, targets [P,C] of PHONES; a diphthong is the mean of its parts."""
     names = list(CONTROLS)
-    dominance, targets = np.zeros((2, len(PHONES))), np.zeros((len(PHONES), len(names)))
+    dominance = np.zeros((2, len(PHONES)))
+    targets = np.zeros((len(PHONES), len(names)))
     for row, phone in enumerate(PHONES):
         parts = table.phones[phone].parts or (phone,)
         for part in parts:

@@ -11,9 +11,12 @@ from avatar.performance.speech.phones import SILENCE, VOWELS, Speech
 
 #: Weights of stress, loudness and pitch in the prominence of a vowel (Terken 1991: pitch first; Kochanski, Grabe,
 #: Coleman, Rosner 2005: loudness first; both here).
-_STRESS, _LOUDNESS, _PITCH = 0.5, 0.5, 0.5
+_STRESS = 0.5
+_LOUDNESS = 0.5
+_PITCH = 0.5
 #: Seconds between two accents, and the prominence, in standard deviations, from which a vowel is one.
-_APART, _LEAST = 0.45, 0.3
+_APART = 0.45
+_LEAST = 0.3
 #: Seconds that smooth speech activity.
 _ACTIVITY = 0.25
 

@@ -111,7 +111,8 @@ def guessed_pronunciation(word: str) -> tuple[str, ...]:
     letters = re.sub("[^a-z']", "", word)
     if not re.search("[aeiouy]", letters):
         return tuple(" ".join(_LETTERS[letter] for letter in letters if letter in _LETTERS).split())
-    marked, at = letters + "-", 0
+    marked = letters + "-"
+    at = 0
     phones: list[str] = []
     while at < len(letters):
         if re.match(r"[aeiou][bcdfgklmnpstvz]e-", marked[at:]):  # a magic e

@@ -10,7 +10,8 @@ from avatar.performance.speech.features import RATE
 
 Floats = NDArray[np.float32]
 
-_LOWEST, _HIGHEST = 4_000, 768_000  # samples per second that are accepted
+_LOWEST = 4_000  # samples per second that are accepted
+_HIGHEST = 768_000
 _PHASES = 256
 _CROSSINGS = 8  # zero crossings of the sinc on each side
 

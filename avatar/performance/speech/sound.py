@@ -34,7 +34,8 @@ def sound_blocks(path: Path) -> Iterator[Floats]:
     """
     if not path.exists():
         raise HeadsplatError(f"{path}: no such file; check the path of the sound")
-    total, pending = 0, np.zeros(0, np.float32)
+    total = 0
+    pending = np.zeros(0, np.float32)
     try:
         for part in _parts(path):
             total += len(part)

@@ -97,9 +97,14 @@ def speak(speech: Speech, options: SpeakOptions | None = None) -> Motion:
             weights[:, ARKIT_52.index(name)] = values
         joint_rot[:, ROOT] = performance.head
     return Motion(
-        torch.from_numpy(times), ARKIT_52, torch.from_numpy(weights), ARKIT, torch.from_numpy(joint_rot),
-        torch.zeros(count, 3), notes=speech.notes,
-    )  # fmt: skip
+        torch.from_numpy(times),
+        ARKIT_52,
+        torch.from_numpy(weights),
+        ARKIT,
+        torch.from_numpy(joint_rot),
+        torch.zeros(count, 3),
+        notes=speech.notes,
+    )
 
 
 def mouth_weights(speech: Speech, times: Array, options: SpeakOptions) -> Array:

@@ -20,8 +20,11 @@ _WEAK = {
     "you", "your",
 }  # fmt: skip
 #: What one standard deviation of each counts: loudness, length, pitch (Fry 1958 found length and pitch to matter most).
-_LOUDNESS, _LENGTH, _PITCH = 0.8, 1.0, 1.0
-_PRIMARY, _SECONDARY = 0.9, 0.2
+_LOUDNESS = 0.8
+_LENGTH = 1.0
+_PITCH = 1.0
+_PRIMARY = 0.9
+_SECONDARY = 0.2
 _AROUND = 1.5  # s on each side with which a vowel is compared
 
 

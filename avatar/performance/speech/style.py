@@ -26,7 +26,11 @@ GROUPS: Mapping[str, tuple[tuple[str, ...], float]] = {
 }
 #: Limits of the gain of a group, of the blinks per minute, of one blink's seconds, and of the head's degrees and
 #: degrees per second: what a short or noisy sequence may not exceed.
-_GAIN, _BLINKS, _BLINK_SECONDS, _DEGREES, _SPEED = (0.6, 1.5), (4.0, 35.0), (0.2, 0.5), (0.3, 3.5), (0.5, 15.0)
+_GAIN = (0.6, 1.5)
+_BLINKS = (4.0, 35.0)
+_BLINK_SECONDS = (0.2, 0.5)
+_DEGREES = (0.3, 3.5)
+_SPEED = (0.5, 15.0)
 #: Limits of the share of one side in the sum of both.
 _SIDE = (0.35, 0.65)
 #: Seconds that a sequence must last.
@@ -109,7 +113,8 @@ def _spread(values: Array) -> float:
 
 def _gains(weights: Mapping[str, Array]) -> tuple[dict[str, float], list[str]]:
     """The gain of each group, and the groups that do not move."""
-    gains, silent = {}, []
+    gains = {}
+    silent = []
     for group, (controls, reference) in GROUPS.items():
         columns = [values for control in controls for values in _sided(weights, control)]
         spread = _spread(np.mean(columns, 0)) if columns else 0.0
@@ -125,7 +130,8 @@ def _lefts(weights: Mapping[str, Array]) -> dict[str, float]:
     found = {}
     for group, (controls, _) in GROUPS.items():
         pairs = [name for name in controls if f"{name}Left" in weights and f"{name}Right" in weights]
-        left, right = (sum(_spread(weights[name + side]) for name in pairs) for side in ("Left", "Right"))
+        left = sum(_spread(weights[name + "Left"]) for name in pairs)
+        right = sum(_spread(weights[name + "Right"]) for name in pairs)
         if left + right > 0.02:
             found[group] = float(np.clip(left / (left + right), *_SIDE))
     return found

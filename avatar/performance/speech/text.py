@@ -100,7 +100,9 @@ def _letters(part: str) -> list[str]:
 
 
 def _of_number(found: re.Match[str]) -> list[str]:
-    whole, part, end = found["whole"].replace(",", ""), found["part"], found["end"]
+    whole = found["whole"].replace(",", "")
+    part = found["part"]
+    end = found["end"]
     words = ["minus"] if found["sign"] else []
     if len(whole) > _MAX_DIGITS or (len(whole) > 1 and whole[0] == "0"):
         words += [_ONES[int(digit)] for digit in whole]

@@ -12,13 +12,15 @@ Floats = NDArray[np.float32]
 #: Lowest level that is told from silence, dB relative to full scale.
 SILENT = -90.0
 #: Pitch that is looked for, Hz.
-LOWEST, HIGHEST = 60.0, 420.0
+LOWEST = 60.0
+HIGHEST = 420.0
 _DECIMATION = 2
 _WIDTH = 800  # samples of a window for pitch, 50 ms: three periods of the lowest pitch
 _VOICED = 0.55  # least normalized autocorrelation of a voice
 _QUIET = -35.0  # dB relative to the loudest: quieter frames have no pitch
 #: Cost of a low candidate for each octave (Boersma 1993), and of one far from the median of its surroundings.
-_OCTAVE_COST, _JUMP_COST = 0.05, 0.12
+_OCTAVE_COST = 0.05
+_JUMP_COST = 0.12
 
 
 def levels(windows: Floats) -> Floats:
@@ -78,7 +80,9 @@ class PitchTracker:
             scores = scores - _JUMP_COST * (octaves - self._median) ** 2
         best = scores.argmax(axis=1)
         rows = np.arange(len(best))
-        left, middle, right = (strength[rows, np.clip(best + k, 0, len(self._lags) - 1)] for k in (-1, 0, 1))
+        left = strength[rows, np.clip(best + -1, 0, len(self._lags) - 1)]
+        middle = strength[rows, np.clip(best + 0, 0, len(self._lags) - 1)]
+        right = strength[rows, np.clip(best + 1, 0, len(self._lags) - 1)]
         bend = left - 2 * middle + right
         shift = np.where(np.abs(bend) > 1e-9, 0.5 * (left - right) / np.where(np.abs(bend) > 1e-9, bend, 1), 0.0)
         hertz = RATE / _DECIMATION / (self._lags[best] + np.clip(shift, -0.5, 0.5))

@@ -125,7 +125,8 @@ def _merged(base: VisemeTable, content: Mapping[str, Any], where: str) -> Viseme
     for key in content:
         if key not in ("classes", "phones"):
             raise HeadsplatError(f"{where}: unknown table [{key}]; the tables are [classes.NAME] and [phones.NAME]")
-    classes, phones = dict(base.classes), dict(base.phones)
+    classes = dict(base.classes)
+    phones = dict(base.phones)
     for name, values in _tables(content, "classes", where):
         classes[name] = apply_values(classes.get(name, VisemeClass()), values, where, f"classes.{name}.")
     for name, values in _tables(content, "phones", where):
