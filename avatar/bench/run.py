@@ -1,23 +1,28 @@
-"""The measurements of a benchmark run."""
+"""The measurements of a benchmark run.
+
+Timing of gsplat's rasterizer on the same tensors, after a check that both give the same image.
+"""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from avatar import ops
-from avatar.bench.gsplat_comparison import compare_with_gsplat
 from avatar.bench.report import Part, Report, Row, describe_machine
 from avatar.bench.scene import Scene, avatar_scene, head_scene
-from avatar.bench.stages import RenderPath, TrainingStep
+from avatar.bench.stages import RenderPath, TrainingStep, gaussians, parameters
 from avatar.bench.timing import CPU_EFFORT, CUDA_EFFORT, Effort, Timing, cuda_graph, measure, split
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.ops.backend import native_for
-from avatar.types import Camera
+from avatar.rendering.backends import backend_of
+from avatar.types import Camera, Gaussians
 
 STEP_BATCHES = (1, 4)
 DEFAULT_COUNT = 50_000
@@ -33,6 +38,56 @@ PARTS = {
 }
 #: Called with the finished fraction 0..1 and a short text.
 Progress = Callable[[float, str], None]
+
+MIN_PSNR = 50.0  # dB
+Add = Callable[[Part, str, Callable[[], object], int], None]
+
+
+def psnr(found: Tensor, expected: Tensor) -> float:
+    """PSNR in dB of images in 0..1."""
+    error = float((found - expected).square().mean())
+    return math.inf if error == 0 else -10 * math.log10(error)
+
+
+def compare_with_gsplat(scene: Scene, report: Report, add: Add) -> None:
+    """Time both rasterizers, forward alone and with backward; adds a note where gsplat is missing or differs."""
+    gsplat = backend_of("gsplat")
+    try:
+        gsplat.check()
+    except HeadsplatError as error:
+        note = f"Not compared with gsplat: {error}."
+        if note not in report.notes:
+            report.notes.append(note)
+        return
+    with torch.no_grad():
+        inputs = gaussians(scene, ops.blend(None, scene.basis, scene.weights), parameters(scene))
+    leaves = [value.contiguous().requires_grad_() for value in inputs]
+
+    def ours() -> Tensor:
+        means, quats, scales, opacities, colors = leaves
+        return ops.splat(means, quats, scales, opacities, colors, scene.camera, with_depth=False).rgb
+
+    def theirs() -> Tensor:
+        means, quats, scales, opacities, sh = leaves
+        return gsplat.rasterize(Gaussians(means, quats, scales, opacities, sh), scene.camera, with_depth=False).rgb
+
+    decibels = psnr(theirs().detach(), ours().detach())
+    if not decibels > MIN_PSNR:
+        report.failed = True
+        report.notes.append(f"{scene.count} Gaussians: gsplat's image differs, PSNR {decibels:.1f} dB; not timed.")
+        return
+    gradient = torch.ones_like(ours())
+    for name, splat in (("headsplat", ours), ("gsplat", theirs)):
+
+        def forward(splat: Callable[[], Tensor] = splat) -> None:
+            with torch.no_grad():
+                splat()
+
+        def both_ways(splat: Callable[[], Tensor] = splat) -> None:
+            torch.autograd.grad(splat(), leaves, gradient)
+
+        add("peer", f"{name} forward", forward, scene.batch)
+        add("peer", f"{name} forward and backward", both_ways, scene.batch)
 
 
 @dataclass(frozen=True)

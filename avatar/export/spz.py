@@ -10,10 +10,13 @@ sizes, and a zstd frame per attribute.
 Axes are RUB: x to the person's right, y up, z to the back, so that the face looks along -z. Converters then make the
 .ply (right, down, front) and the .glb (left, up, front) that headsplat writes from it, and the other way round. Source:
 github.com/nianticlabs/spz, README and extensions/README.
+
+Zstandard frames (RFC 8878): compressed where a library is installed, else valid frames of stored blocks.
 """
 
 from __future__ import annotations
 
+import importlib
 import struct
 import zlib
 from collections.abc import Sequence
@@ -34,7 +37,6 @@ from avatar.types import Gaussians, HeadParams
 
 from .placement import turned_around
 from .ply import placed, remarks
-from .zstd import zstd_frame
 
 SpzVersion = Literal[3, 4]
 MAGIC = b"NGSP"
@@ -48,6 +50,38 @@ MAX_COUNT_V3 = 10_000_000
 COMMENTS_RECORD = 0x4853_0001
 _HAS_EXTENSIONS = 0x2
 _DEGREES = {1: 0, 4: 1, 9: 2, 16: 3}
+
+#: Python's own from 3.14 on, then the package of the same format.
+_LIBRARIES = ("compression.zstd", "zstandard")
+_LEVEL = 12
+_BLOCK = 1 << 17  # bytes, the largest of the format
+
+
+def zstd_frame(data: bytes) -> bytes:
+    """One frame of `data` (< 4 GiB) that stores its size."""
+    library = _library()
+    return stored_frame(data) if library is None else bytes(library.compress(data, _LEVEL))
+
+
+def stored_frame(data: bytes) -> bytes:
+    """One frame of `data` (< 4 GiB) in stored blocks, 3 bytes larger per block, for any reader of the format."""
+    size_of_4_bytes, single_segment = 2 << 6, 1 << 5
+    parts = [struct.pack("<IBI", 0xFD2FB528, size_of_4_bytes | single_segment, len(data))]
+    for start in range(0, max(len(data), 1), _BLOCK):
+        block = data[start : start + _BLOCK]
+        is_last = start + _BLOCK >= len(data)
+        parts += [struct.pack("<I", len(block) << 3 | is_last)[:3], block]
+    return b"".join(parts)
+
+
+def _library() -> Any:
+    """The first installed library with `compress(data, level)`; None without one."""
+    for name in _LIBRARIES:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    return None
 
 
 def write_spz(

@@ -2,6 +2,10 @@
 
 Every event is a minimum-jerk step or pulse (Flash and Hogan 1985), so all curves have a continuous slope and
 acceleration. Each kind of event has random numbers of its own, so that a change of one does not change the others.
+
+Gaze of a speaking face: fixations on the listener, small shifts, glances away, and the eyes' weights.
+
+Prominence: the accented syllables of speech, and when somebody speaks.
 """
 
 from __future__ import annotations
@@ -11,11 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar.performance.speech.gaze import gaze_weights, saccades
-from avatar.performance.speech.gestures import Array
-from avatar.performance.speech.phones import SILENCE, Speech
-from avatar.performance.speech.prominence import Accent, accents, speaking_at
-from avatar.performance.speech.pulses import add_pulse
+from avatar.performance.speech.gestures import Array, mean_between
+from avatar.performance.speech.phones import SILENCE, VOWELS, Speech
+from avatar.performance.speech.pulses import add_pulse, minimum_jerk
 from avatar.performance.speech.style import SpeakingStyle
 
 #: Blinks: the lids close in this part of a blink, stay closed, and open in the rest, about twice as slowly (Evinger,
@@ -53,6 +55,140 @@ HEAD_LIMIT = (8.0, 10.0, 6.0)
 #: Sinusoids of the slow motion of one axis, and the range of their frequencies in relation to the mean.
 _SINUSOIDS = 5
 _FREQUENCIES = (0.35, 1.8)
+
+#: Main sequence of saccades: seconds per degree and at 0 degrees (Bahill, Clark, Stark 1975; Carpenter 1988).
+PER_DEGREE = 0.0022
+AT_ZERO = 0.021
+#: Fixations are log-normal: median seconds and standard deviation of the logarithm while the eyes are on the listener,
+#: and median seconds of a glance away (Lee, Badler, Badler, Eyes Alive, 2002).
+_FIXATION = 1.1
+_SPREAD = 0.6
+_AWAY = 0.6
+_SHORTEST = 0.25
+#: Probability of a glance away at a fixation's end, in a pause more often (Kendon 1967), its degrees right or left and
+#: up or down; degrees between points on the listener's face.
+_GLANCE = 0.1
+_GLANCE_IN_PAUSE = 0.3
+_GLANCE_DEGREES = ((4.0, 10.0), (-5.0, 4.0))
+_ON_FACE = (1.3, 0.9)
+#: Degrees of an eye at a weight of 1 of the embedded head's expressions: up, down, to the sides; and the limit.
+UP = 22.0
+DOWN = 26.0
+SIDE = 28.0
+#: Part of the head's rotation that the eyes compensate (vestibulo-ocular reflex).
+_REFLEX = 0.9
+
+#: Weights of stress, loudness and pitch in the prominence of a vowel (Terken 1991: pitch first; Kochanski, Grabe,
+#: Coleman, Rosner 2005: loudness first; both here).
+_STRESS = 0.5
+_LOUDNESS = 0.5
+_PITCH = 0.5
+#: Seconds between two accents, and the prominence, in standard deviations, from which a vowel is one.
+_APART = 0.45
+_LEAST = 0.3
+#: Seconds that smooth speech activity.
+_ACTIVITY = 0.25
+
+
+@dataclass(frozen=True)
+class Accent:
+    """An accented syllable."""
+
+    time: float  # seconds, of the middle of its vowel
+    strength: float  # 0..1
+
+
+def accents(speech: Speech) -> list[Accent]:
+    """The accented syllables: vowels that are stressed, loud or high, the strongest first within a short time."""
+    vowels = [phone for phone in speech.phones if phone.name in VOWELS]
+    if not vowels:
+        return []
+    score = _STRESS * np.array([1.0 if phone.stress == 1 else 0.0 for phone in vowels])
+    score = score + _LOUDNESS * _normalized([mean_between(speech.loudness, p.start, p.end) for p in vowels])
+    pitch = np.array([mean_between(speech.pitch, p.start, p.end, voiced=True) for p in vowels])
+    score = score + _PITCH * _normalized(np.log2(np.maximum(pitch, 1.0)))
+    score = _normalized(score)
+    middles = np.array([(phone.start + phone.end) / 2 for phone in vowels])
+    free = score >= _LEAST
+    found: list[Accent] = []
+    for row in np.argsort(-score, kind="stable"):
+        if free[row]:
+            found.append(Accent(float(middles[row]), float(np.clip(0.4 + 0.3 * score[row], 0, 1))))
+            free[slice(*np.searchsorted(middles, (middles[row] - _APART, middles[row] + _APART)))] = False
+    return sorted(found, key=lambda mark: mark.time)
+
+
+def speaking_at(speech: Speech, times: Array) -> Array:
+    """Speech activity [T], 0..1, smooth, at `times` [T] seconds: 1 within phrases, 0 in long pauses."""
+    edges = [(phone.start, phone.end) for phone in speech.phones if phone.name == SILENCE and phone.end > phone.start]
+    silent = np.zeros(len(times))
+    for start, end in edges:
+        length = end - start
+        if length > 2 * _ACTIVITY:
+            near = slice(*np.searchsorted(times, (start, end)))
+            edge = np.minimum(times[near] - start, end - times[near]) / _ACTIVITY
+            x = edge.clip(0, 1)
+            silent[near] = x * x * (3 - 2 * x)
+    return 1 - silent
+
+
+def _normalized(values: list[float] | Array) -> Array:
+    """Values in standard deviations from their mean; 0 for NaN."""
+    found = np.asarray(values, np.float64)
+    known = found[np.isfinite(found)]
+    if not len(known) or known.std() < 1e-9:
+        return np.zeros(len(found))
+    return np.nan_to_num((found - known.mean()) / known.std())
+
+
+def saccades(speech: Speech, times: Array, random: np.random.Generator) -> Array:
+    """Direction of gaze from the listener [T,2] in degrees, down and to the person's left, at `times` [T] seconds."""
+    starts, targets = _fixations(speech, random)
+    row = np.searchsorted(starts, times, side="right") - 1
+    before = targets[np.maximum(row - 1, 0)]
+    after = targets[row]
+    length = AT_ZERO + PER_DEGREE * np.linalg.norm(after - before, axis=1)
+    part = minimum_jerk((times - starts[row]) / length)
+    return before + (after - before) * part[:, None]
+
+
+def _fixations(speech: Speech, random: np.random.Generator) -> tuple[Array, Array]:
+    """Starts [n] in seconds of fixations, the first at 0, and their directions [n,2]."""
+    pauses = np.array([(p.start, p.end) for p in speech.phones if p.name == SILENCE and p.end - p.start > 0.25])
+    pauses = pauses.reshape(-1, 2)
+    starts = [0.0]
+    targets = [np.zeros(2)]
+    time = 0.0
+    away = False
+    while True:
+        median = _AWAY if away else _FIXATION
+        time += max(median * float(np.exp(random.normal(0, _SPREAD))), _SHORTEST)
+        if time >= speech.seconds:
+            return np.array(starts), np.array(targets)
+        paused = bool(((pauses[:, 0] - 0.3 <= time) & (time <= pauses[:, 1])).any())
+        away = not away and random.random() < (_GLANCE_IN_PAUSE if paused else _GLANCE)
+        side, down = (random.uniform(*span) for span in _GLANCE_DEGREES)
+        near = random.normal(0, _ON_FACE[1]), random.normal(0, _ON_FACE[0])
+        starts.append(time)
+        targets.append(np.array([down, side * random.choice([-1, 1])] if away else np.clip(near, -2.5, 2.5)))
+
+
+def gaze_weights(gaze: Array, head: Array) -> dict[str, Array]:
+    """ARKit weights by name for eyes that look into a direction while the head turns; lids follow the weights.
+
+    Args:
+        gaze: [T,2] degrees from straight at the listener, down and to the person's left.
+        head: [T,3] degrees of the head's rotation about x (down), y (to its left) and z.
+    """
+    down, left = (gaze - _REFLEX * head[:, :2]).T
+    return {
+        **{f"eyeLookDown{side}": (down / DOWN).clip(0, 1) for side in ("Left", "Right")},
+        **{f"eyeLookUp{side}": (-down / UP).clip(0, 1) for side in ("Left", "Right")},
+        "eyeLookOutLeft": (left / SIDE).clip(0, 1),
+        "eyeLookInRight": (left / SIDE).clip(0, 1),
+        "eyeLookInLeft": (-left / SIDE).clip(0, 1),
+        "eyeLookOutRight": (-left / SIDE).clip(0, 1),
+    }
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ import torch
 import cuda_ext
 from avatar import ops
 from avatar.bench import Grid, head_scene
-from avatar.bench.gsplat_comparison import psnr
-from avatar.bench.run import Case
+from avatar.bench.run import Case, psnr
 from avatar.bench.timing import Effort, measure, split, summary
 from avatar.ops.backend import native_for
 

@@ -15,10 +15,9 @@ import torch
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.evaluation import landmarks
-from avatar.evaluation.double_size import bicubic, evenly, gradient_energy
+from avatar.evaluation.double_size import bicubic, count_needles, evenly, gradient_energy, projected_axes
 from avatar.evaluation.landmarks import LandmarkDistance, Landmarker
 from avatar.evaluation.lpips import load_lpips
-from avatar.evaluation.needles import count_needles, projected_axes
 from avatar.evaluation.protocol import evaluate
 from avatar.model.avatar import Avatar
 from avatar.types import Camera, Gaussians

@@ -13,7 +13,7 @@ from torch import Tensor
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.export import mesh, posed, write_glb, write_obj
-from avatar.export.face import ArkitFace
+from avatar.export.glb import ArkitFace
 from avatar.export.mesh import vertex_colors
 from avatar.export.placement import Placement
 from avatar.head import load_head

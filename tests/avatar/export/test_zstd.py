@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatar.export import zstd
-from avatar.export.zstd import stored_frame, zstd_frame
+from avatar.export import spz
+from avatar.export.spz import stored_frame, zstd_frame
 from tests.avatar.export.splat_readers import unzstd
 
 SIZES = (0, 1, 255, 1 << 17, (1 << 17) + 1, 300_000)
@@ -35,5 +35,5 @@ def test_frames_are_compressed_where_the_library_is_installed() -> None:
 
 
 def test_frames_are_stored_without_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zstd, "_LIBRARIES", ("no_such_module",))
+    monkeypatch.setattr(spz, "_LIBRARIES", ("no_such_module",))
     assert zstd_frame(content(1000)) == stored_frame(content(1000))

@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from avatar.head.arkit import ARKIT_52
-from avatar.performance.speech.acting import HEAD_LIMIT
-from avatar.performance.speech.gaze import AT_ZERO, PER_DEGREE, gaze_weights, saccades
-from avatar.performance.speech.prominence import accents, speaking_at
+from avatar.performance.speech.acting import (
+    AT_ZERO,
+    HEAD_LIMIT,
+    PER_DEGREE,
+    accents,
+    gaze_weights,
+    saccades,
+    speaking_at,
+)
 from avatar.performance.speech.pulses import add_pulse, minimum_jerk
 from avatar.performance.speech.speaking import SpeakOptions, speak
 from avatar.performance.speech.style import SpeakingStyle

@@ -9,9 +9,8 @@ from avatar.data.capture_folder import Capture
 from avatar.evaluation.landmarks import Landmarker
 from avatar.model.avatar import Avatar
 from avatar.performance.speech.lip_sync import LEAST_FRAMES, LipSyncRow, measure_lip_sync
-from avatar.performance.speech.opening import OPENINGS, opening_of
 from avatar.performance.speech.phones import BILABIALS, FRAME_RATE, PHONES, SILENCE, VOWELS, Phone, Speech, Word
-from avatar.performance.speech.speaking_frames import LipSync, measure_capture
+from avatar.performance.speech.speaking_frames import OPENINGS, LipSync, measure_capture, opening_of
 
 _SAID = (
     SILENCE,

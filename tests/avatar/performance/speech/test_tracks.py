@@ -7,7 +7,7 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from avatar.performance.speech.features import HOP, RATE, FrameCutter, log_mel, windows_of
-from avatar.performance.speech.resampling import Resampler
+from avatar.performance.speech.live import Resampler
 from avatar.performance.speech.tracks import SILENT, PitchTracker, levels, voiced_only
 
 
