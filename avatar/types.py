@@ -10,8 +10,9 @@ PyTorch is imported only where tensors are made: readers of motions and captures
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,6 +151,117 @@ class HeadParams:
 
     def __len__(self) -> int:
         return len(self.expression)
+
+
+Record = TypeVar("Record")
+
+
+def map_tensors(function: Callable[..., Tensor], *records: Record) -> Record:
+    """A record whose fields are `function` of the same field of each of `records`, all of one dataclass of tensors."""
+    first: Any = records[0]
+    names = (field.name for field in fields(first))
+    return type(records[0])(**{name: function(*(getattr(record, name) for record in records)) for name in names})
+
+
+@dataclass(frozen=True)
+class LocalGaussians:
+    """N Gaussians in the frames of their triangles, before activation: what training learns of each."""
+
+    offsets: Tensor  # [N,3] meters, from the binding point along the axes of the triangle's frame
+    quats: Tensor  # [N,4] wxyz, relative to the triangle's frame; not normalized
+    log_scales: Tensor  # [N,3] natural logarithms of meters
+    logit_opacities: Tensor  # [N]
+    colors: Tensor  # [N,3] display sRGB
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+#: Names of the tensors of local Gaussians, which are those of the parameters of an avatar.
+LOCAL_NAMES = tuple(field.name for field in fields(LocalGaussians))
+
+
+@dataclass(frozen=True)
+class DeformedGaussians:
+    """Local Gaussians in B poses: activated, with the offsets of blendshapes added."""
+
+    offsets: Tensor  # [B,N,3] meters, as in LocalGaussians
+    quats: Tensor  # [B,N,4] wxyz, not normalized
+    scales: Tensor  # [B,N,3] meters
+    opacities: Tensor  # [B,N] 0..1
+    sh: Tensor  # [B,N,1,3] coefficients of degree 0
+
+
+@dataclass(frozen=True)
+class Binding:
+    """The points of a mesh that carry N Gaussians, and their skinning weights."""
+
+    triangles: Tensor  # [N,3] int64, vertex indices of the triangle of each Gaussian
+    bary: Tensor  # [N,3] barycentric coordinates of the binding point; rows sum to 1
+    skin: Tensor  # [N] 0..1, skinning weight of the torso (0 skull, 1 torso)
+
+    def __len__(self) -> int:
+        return len(self.skin)
+
+
+@dataclass(frozen=True)
+class Bones:
+    """Poses of the two bones, skull then torso; a bone moves a point x of the skull frame to R x + t in the world."""
+
+    quats: Tensor  # [B,2,4] unit wxyz
+    translations: Tensor  # [B,2,3] meters
+
+
+@dataclass(frozen=True)
+class TorsoPose:
+    """Poses of the torso; they move a point x of the skull frame to R x + t in the world."""
+
+    rotation: Tensor  # [B,3,3]
+    translation: Tensor  # [B,3] meters
+    #: [B,6] the motion from the rest of a torso map (`TorsoMap`, in its units) that they were computed from, if any
+    motion: Tensor | None = None
+
+    def __getitem__(self, rows: slice | Tensor) -> TorsoPose:
+        """The poses `rows`."""
+        motion = None if self.motion is None else self.motion[rows]
+        return TorsoPose(self.rotation[rows], self.translation[rows], motion)
+
+    def __len__(self) -> int:
+        return len(self.rotation)
+
+    def pose(self, torso: object, rotation: Tensor, translation: Tensor) -> TorsoPose:
+        """Itself, whatever a torso map gives for the pose of the skull; see `avatar.model.torso.Torso`."""
+        return self
+
+
+@dataclass(frozen=True)
+class PosedHead:
+    """The mesh of a head and its bones in B poses: all that Gaussians on it need but their blendshape offsets."""
+
+    vertices: Tensor  # [B,V,3] meters, skull frame
+    rotation: Tensor  # [B,3,3] skull frame -> world, the first of the bones as a matrix
+    bones: Bones
+
+    @staticmethod
+    def in_skull_frame(vertices: Tensor) -> PosedHead:
+        """The head with `vertices` [B,V,3] and the skull frame as the world: both bones stay where they are."""
+        batch = len(vertices)
+        quats = vertices.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(batch, 2, 4)
+        rotation = vertices.new_tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).expand(batch, 3, 3)
+        return PosedHead(vertices, rotation, Bones(quats, vertices.new_zeros(batch, 2, 3)))
+
+    @property
+    def translation(self) -> Tensor:
+        """Origin of the skull frame in the world [B,3], meters."""
+        return self.bones.translations[:, 0]
+
+
+@dataclass(frozen=True)
+class VertexStretch:
+    """How much a mesh stretches at its vertices, in B poses."""
+
+    tensors: Tensor  # [B,M,6] of the vertices that stretch, from `ops.vertex_stretch`
+    rows: Tensor  # [V] int64, row of each vertex in `tensors`, -1 where it does not stretch
 
 
 #: Pixels^2 added to the projected covariance where nothing else is stated, as in 3D Gaussian splatting.

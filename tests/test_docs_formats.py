@@ -78,8 +78,7 @@ def with_expression_bases(avatar: Avatar, capture: Capture) -> Avatar:
     mask = torch.rand(features.shape[1], count, generator=generator)
     shapes = Blendshapes("expression", features, 0, count, mask)
     shapes.basis.data.normal_(0, 0.1, generator=generator)
-    names = ("offsets", "quats", "log_scales", "logit_opacities", "colors", "neutral")
-    return Avatar(avatar.head, avatar.rig, shapes, {name: getattr(avatar, name).detach() for name in names})
+    return Avatar(avatar.head, avatar.rig, shapes, avatar.local, avatar.neutral)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.bench.report import Part, Report, Row, describe_machine
 from avatar.bench.scene import Scene, avatar_scene, head_scene
-from avatar.bench.stages import RenderPath, TrainingStep, gaussians, parameters
+from avatar.bench.stages import RenderPath, TrainingStep, gaussians
 from avatar.bench.timing import CPU_EFFORT, CUDA_EFFORT, Effort, Timing, cuda_graph, measure, split
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
@@ -60,7 +60,7 @@ def compare_with_gsplat(scene: Scene, report: Report, add: Add) -> None:
             report.notes.append(note)
         return
     with torch.no_grad():
-        inputs = gaussians(scene, ops.blend(None, scene.basis, scene.weights), parameters(scene))
+        inputs = gaussians(scene, ops.blend(None, scene.basis, scene.weights))
     leaves = [value.contiguous().requires_grad_() for value in inputs]
 
     def ours() -> Tensor:

@@ -12,8 +12,9 @@ from torch import Tensor
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_quat, quat_multiply, triangle_frames
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import CHANNELS, UNITS
+from avatar.model.moving import moved
 from avatar.ops import StretchMesh, stretch_mesh
-from avatar.types import JOINT_NAMES, Camera, HeadParams
+from avatar.types import JOINT_NAMES, Binding, Bones, Camera, HeadParams, LocalGaussians, map_tensors
 
 RADII = torch.tensor([0.078, 0.115, 0.098])  # meters, of the ellipsoid
 DISTANCE = 1.0  # meters from the camera to its center
@@ -23,7 +24,6 @@ SECTORS = 96
 SPREAD = (0.1, 0.02, 0.03, 0.02)  # of the bases' position, rotation, color and opacity, in `blendshapes.UNITS`
 STRETCHES = 0.3  # of the depth before the center: vertices beyond it stretch, a third of the Gaussians
 ORBIT = 0.35  # radians between the first and the last camera of a batch
-LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")  # inputs of `ops.deform`
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,9 @@ class Scene:
     """The inputs of all measured operations; a leading B where images differ."""
 
     vertices: Tensor  # [B,V,3] meters
-    triangles: Tensor  # [N,3]
-    bary: Tensor  # [N,3]
-    skin: Tensor  # [N] 0..1
-    rotations: Tensor  # [B,2,4] wxyz, skull and torso
-    translations: Tensor  # [B,2,3] meters, skull and torso
-    offsets: Tensor  # [N,3] meters, in the triangle's frame
-    quats: Tensor  # [N,4] wxyz, in the triangle's frame
-    log_scales: Tensor  # [N,3] of meters
-    logit_opacities: Tensor  # [N]
-    colors: Tensor  # [N,3]
+    binding: Binding
+    bones: Bones  # B poses
+    local: LocalGaussians
     basis: Tensor  # [K,N,11] of `units`
     units: Tensor  # [11]
     weights: Tensor  # [B,K]
@@ -56,32 +49,30 @@ class Scene:
     @property
     def count(self) -> int:
         """Number of Gaussians N."""
-        return len(self.offsets)
+        return len(self.local)
 
     def repeated(self, batch: int) -> Scene:
         """The first image `batch` times with different cameras and weights."""
         rotvec = torch.zeros(batch, 3)
         rotvec[:, 1] = torch.linspace(0, ORBIT, batch)
         pose = self.camera.world_to_cam[:1].cpu()
-        pivot = pose[0, :3, :3] @ self.translations[0, 0].cpu() + pose[0, :3, 3]
+        pivot = pose[0, :3, :3] @ self.bones.translations[0, 0].cpu() + pose[0, :3, 3]
         turned = torch.eye(4).repeat(batch, 1, 1)
         turned[:, :3, :3] = axis_angle_to_matrix(rotvec)
         turned[:, :3, 3] = pivot - (turned[:, :3, :3] @ pivot)
-        device = self.offsets.device
+        device = self.units.device
         camera = replace(self.camera, K=self.camera.K[:1].repeat(batch, 1, 1), world_to_cam=(turned @ pose).to(device))
         return replace(
             self,
-            **{name: getattr(self, name)[:1].repeat(batch, 1, 1) for name in ("vertices", "rotations", "translations")},
+            vertices=self.vertices[:1].repeat(batch, 1, 1),
+            bones=map_tensors(lambda values: values[:1].repeat(batch, 1, 1), self.bones),
             weights=torch.stack([self.weights[0].roll(k) for k in range(batch)]),
             camera=camera,
         )
 
     def to(self, device: torch.device) -> Scene:
         """The same scene on another device."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
-        camera = replace(self.camera, K=self.camera.K.to(device), world_to_cam=self.camera.world_to_cam.to(device))
-        stretch = None if self.stretch is None else StretchMesh(*(value.to(device) for value in self.stretch.tensors()))
-        return replace(self, **moved, stretch=stretch, camera=camera)
+        return moved(self, device)
 
 
 def head_shell(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -128,16 +119,17 @@ def head_scene(count: int, size: int, bases: int, sh_degree: int = 0) -> Scene:
     terms = (sh_degree + 1) ** 2
     return Scene(
         vertices=vertices[None],
-        triangles=triangles,
-        bary=torch.full((count, 3), 1 / 3),
-        skin=torch.zeros(count),
-        rotations=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(1, 2, 1),
-        translations=torch.tensor([0.0, 0.0, -DISTANCE]).repeat(1, 2, 1),
-        offsets=offsets,
-        quats=quat_multiply(to_local, F.normalize(quats, dim=-1)),
-        log_scales=scales.log(),
-        logit_opacities=torch.logit(opacities),
-        colors=torch.rand(count, 3, generator=source),
+        binding=Binding(triangles, torch.full((count, 3), 1 / 3), torch.zeros(count)),
+        bones=Bones(
+            torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(1, 2, 1), torch.tensor([0.0, 0.0, -DISTANCE]).repeat(1, 2, 1)
+        ),
+        local=LocalGaussians(
+            offsets,
+            quat_multiply(to_local, F.normalize(quats, dim=-1)),
+            scales.log(),
+            torch.logit(opacities),
+            torch.rand(count, 3, generator=source),
+        ),
         basis=torch.randn(bases, count, CHANNELS, generator=source) * spread,
         units=torch.tensor(UNITS),
         weights=torch.randn(1, bases, generator=source) / math.sqrt(bases),
@@ -176,12 +168,9 @@ def avatar_scene(avatar: Avatar, camera: Camera) -> Scene:
     )
     return Scene(
         vertices=avatar.head.skull_vertices(rest),
-        triangles=avatar.rig.triangles,
-        bary=avatar.rig.bary,
-        skin=avatar.rig.skin,
-        rotations=rotation.repeat(1, 2, 1),
-        translations=torso.mean_translation.repeat(1, 2, 1),
-        **{name: getattr(avatar, name).detach() for name in LOCAL},
+        binding=avatar.rig.binding,
+        bones=Bones(rotation.repeat(1, 2, 1), torso.mean_translation.repeat(1, 2, 1)),
+        local=map_tensors(Tensor.detach, avatar.local),
         basis=basis,
         units=shapes.units,
         weights=torch.randn(1, len(basis), generator=torch.Generator().manual_seed(3)),

@@ -27,12 +27,12 @@ from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
 from avatar.motion.made import is_made
 from avatar.refine.corrected_pose import corrected_params
-from avatar.refine.measured_torso import measured_torso_motion
+from avatar.refine.measured_torso import measured_torso
 from avatar.rendering.camera_file import camera_at_times, read_camera_file
 from avatar.rendering.camera_request import CameraRequest
 from avatar.rendering.cameras import moving_camera, subject_of
 from avatar.rendering.settings import RenderSettings
-from avatar.types import Camera, HeadParams, Motion
+from avatar.types import Camera, HeadParams, Motion, TorsoPose
 from avatar.video.offline_render import RenderColumn
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class DrivenAvatar:
     header: Mapping[str, Any]  # of the avatar's file
     avatar: Avatar
     params: HeadParams  # T frames
-    torso: Tensor | None  # [T,6] measured motion of the torso, units of the torso map; None: from the map
+    torso: TorsoPose | None  # T frames, where it is measured; None: from the torso map
     times: np.ndarray  # [T] seconds since the first frame
     report: Mapping[str, Any] | None = None  # of the retargeting; None: the avatar's own capture, unchanged
     camera: Camera | None = None  # [T] of the avatar's own capture, whose window follows the head
@@ -139,12 +139,14 @@ class DrivingSource:
         times = np.asarray(capture.track["time"][rows], dtype=np.float64)
         params = corrected_params(avatar, capture, rows, capture.params(rows))
         poses = avatar.head.skull_pose(avatar.with_identity(params))
-        torso = measured_torso_motion(avatar, capture, rows, *poses)
+        torso = measured_torso(avatar, capture, rows, *poses)
         report = None
         if fps is not None:
             known = times
             params, times = resample(params, times, fps)
-            torso = None if torso is None else _interpolated(torso, known, times)
+            if torso is not None:
+                motion = avatar.rig.torso.motion_of_pose(torso)
+                torso = avatar.rig.torso.pose(_interpolated(motion, known, times))
             notes = with_gap_note(self.motion, gaps(self.motion)).notes
             for note in notes:
                 say(f"{self.label}: {note}")

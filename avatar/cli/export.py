@@ -30,11 +30,10 @@ from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from avatar.model.avatar import Avatar
     from avatar.model.light.relight import Relighting
-    from avatar.types import HeadParams
+    from avatar.types import HeadParams, TorsoPose
 
 YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
 SpzVersionName = Literal[3, 4]  # equal to avatar.export.SpzVersion, likewise
@@ -284,7 +283,7 @@ class ExportFrames:
     params: HeadParams  # T frames
     times: np.ndarray | None = None  # [T] seconds; None: a single pose without a motion
     first: int = 0  # number of the first frame in the motion
-    torso: Tensor | None = None  # [T,6] measured motion of the torso; None: from the torso map
+    torso: TorsoPose | None = None  # T frames, where it is measured; None: from the torso map
 
     @property
     def consent(self) -> str:

@@ -15,7 +15,7 @@ from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.model.appearance import unique_names
 from avatar.model.avatar_header import MOST, RecordingEntry
-from avatar.types import Camera
+from avatar.types import Camera, TorsoPose
 
 #: Seconds between two recordings on the common time axis.
 _GAP = 10.0
@@ -132,7 +132,7 @@ def joined_states(parts: Sequence[HeadStates]) -> HeadStates:
     poses = [part.torso for part in parts if part.torso is not None]
     torso = None
     if len(poses) == len(parts):
-        torso = torch.cat([pose[0] for pose in poses]), torch.cat([pose[1] for pose in poses])
+        torso = TorsoPose(torch.cat([pose.rotation for pose in poses]), torch.cat([pose.translation for pose in poses]))
     return HeadStates(
         params,
         torch.cat([part.vertices for part in parts]),

@@ -14,7 +14,8 @@ from avatar.data.capture_folder import Capture
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import expression_features
 from avatar.model.moving import moved
-from avatar.types import Camera, HeadParams
+from avatar.model.rig import Rig
+from avatar.types import Camera, HeadParams, PosedHead, TorsoPose
 
 #: States whose vertices are computed at a time: what is computed on the way needs several times their memory.
 _CHUNK = 16
@@ -29,7 +30,7 @@ class HeadStates:
     features: Tensor  # [S,F] of the blendshapes
     rotation: Tensor  # [S,3,3] skull -> world
     translation: Tensor  # [S,3] meters
-    torso: tuple[Tensor, Tensor] | None = None  # [S,3,3], [S,3] if the torso was fitted; None: from the rig's torso map
+    torso: TorsoPose | None = None  # [S] if the torso was fitted; None: from the rig's torso map
 
     def __len__(self) -> int:
         return len(self.rotation)
@@ -43,21 +44,23 @@ class HeadStates:
             vertices[start : start + _CHUNK] = head.skull_vertices(params[start : start + _CHUNK])
         return HeadStates(params, vertices, expression_features(params), *head.skull_pose(params))
 
-    def with_torso(self, rotation: Tensor, translation: Tensor) -> HeadStates:
-        """These states with known poses of the torso [S,3,3], [S,3]."""
-        return replace(self, torso=(rotation, translation))
-
     def __getitem__(self, rows: Tensor) -> HeadStates:
         """The time steps `rows` [n] int."""
-        torso = None if self.torso is None else (self.torso[0][rows], self.torso[1][rows])
         return HeadStates(
             self.params[rows],
             self.vertices[rows],
             self.features[rows],
             self.rotation[rows],
             self.translation[rows],
-            torso,
+            None if self.torso is None else self.torso[rows],
         )
+
+    def posed_head(self, rig: Rig, rows: Tensor) -> PosedHead:
+        """The head at the time steps `rows` [n] int, on the bones of `rig`."""
+        torso = self.torso
+        if torso is not None:
+            torso = TorsoPose(pick(torso.rotation, rows), pick(torso.translation, rows))
+        return rig.posed_head(pick(self.vertices, rows), pick(self.rotation, rows), pick(self.translation, rows), torso)
 
 
 @dataclass(frozen=True)

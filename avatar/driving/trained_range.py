@@ -25,7 +25,7 @@ from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.mesh_layer import has_mouth
-from avatar.model.rig import TRAVEL_UNIT
+from avatar.model.torso import TRAVEL_UNIT
 from avatar.types import JAW, ROOT, HeadParams
 
 #: Margin of an expression beyond the trained range, by the first prefix that matches its name. Chosen by eye on avatars

@@ -23,10 +23,12 @@ from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import CLAMP, Blendshapes
 from avatar.model.mesh_layer import MeshLayer
-from avatar.model.rig import Rig, TorsoMap
+from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
+from avatar.model.torso import TorsoMap
 from avatar.model.weight_network import joined_networks
+from avatar.types import LocalGaussians, map_tensors
 
 #: Gaussians that no expression makes more opaque than this are left out.
 MIN_OPACITY = 0.004
@@ -36,7 +38,6 @@ _LARGE_WEIGHT = 2.0
 _OPACITY = 10
 _SIZE_LIMITS = 0.7, 1.4  # of a Gaussian on a larger or smaller triangle, relative
 
-_BINDING = ("triangles", "bary", "skin")
 _TORSO_POINTS = ("mean_translation", "pivot")
 
 Parts = Sequence[tuple[Avatar, float]]  # avatars with their shares, which are above 0 and sum to 1
@@ -61,16 +62,16 @@ def blend_avatars(a: Avatar, b: Avatar, at: float) -> Avatar:
             return torch.cat(first + [value[count:] for value, count in zip(values, split, strict=True)])
 
         rig = _rig(parts, head, joined)
-        initial = {
-            "offsets": joined([avatar.offsets for avatar, _ in parts]),
-            "quats": joined([avatar.quats for avatar, _ in parts]),
-            "log_scales": joined([avatar.log_scales + _growth(avatar, head) for avatar, _ in parts]),
-            "logit_opacities": joined([shared_logits(avatar.logit_opacities, share) for avatar, share in parts]),
-            "colors": joined(shared_colors(parts, head)),
-            "neutral": _mean(parts, lambda avatar: avatar.neutral),
-        }
-        blendshapes = _blendshapes(parts, initial, joined)
-        mixed = Avatar(head, rig, blendshapes, initial, _layer(parts, head))
+        local = LocalGaussians(
+            joined([avatar.offsets for avatar, _ in parts]),
+            joined([avatar.quats for avatar, _ in parts]),
+            joined([avatar.log_scales + _growth(avatar, head) for avatar, _ in parts]),
+            joined([shared_logits(avatar.logit_opacities, share) for avatar, share in parts]),
+            joined(shared_colors(parts, head)),
+        )
+        neutral = _mean(parts, lambda avatar: avatar.neutral)
+        blendshapes = _blendshapes(parts, local, neutral)
+        mixed = Avatar(head, rig, blendshapes, local, neutral, _layer(parts, head))
         mixed.sampling = Sampling.of(_mean(parts, lambda avatar: avatar.sampling.tensor()))
     return mixed.requires_grad_(False)
 
@@ -97,7 +98,7 @@ def _without(avatar: Avatar, kept: Tensor) -> Avatar:
     shapes.mask = shapes.mask[:, kept[:count]]
     fewer.blendshapes = shapes
     rig = avatar.rig
-    fewer.rig = Rig(rig.triangles[kept], rig.bary[kept], rig.skin[kept], rig.torso)
+    fewer.rig = Rig(map_tensors(lambda values: values[kept], rig.binding), rig.torso)
     fewer.rig.stretch = rig.stretch
     fewer.wrinkles = None  # a blend has none
     return fewer
@@ -174,8 +175,8 @@ def _rig(parts: Parts, head: HeadModel, joined: Callable[[Sequence[Tensor]], Ten
     torso = TorsoMap(turned, moved, pivot)
     torso.limit.copy_(_mean(parts, lambda avatar: avatar.rig.torso.limit))
     torso.weight.copy_(_mean(parts, lambda avatar: avatar.rig.torso.weight))
-    triangles, bary, skin = (joined([getattr(avatar.rig, name) for avatar, _ in parts]) for name in _BINDING)
-    rig = Rig(triangles, bary, skin, torso)
+    binding = map_tensors(lambda *values: joined(values), *(avatar.rig.binding for avatar, _ in parts))
+    rig = Rig(binding, torso)
     masks = [avatar.rig.stretch.mask for avatar, _ in parts if avatar.rig.stretch is not None]
     if masks:
         rig.stretch = Stretch(head, torch.stack(masks).any(0), rig.triangles)
@@ -222,12 +223,17 @@ def _common_faces(faces: Tensor, others: Tensor, vertices: int) -> tuple[Tensor,
     return own, order[place[own]]
 
 
-def _blendshapes(parts: Parts, initial: dict[str, Tensor], joined: Callable[[Sequence[Tensor]], Tensor]) -> Blendshapes:
+def _blendshapes(parts: Parts, local: LocalGaussians, neutral: Tensor) -> Blendshapes:
     """Blendshapes that give each avatar's Gaussians the offsets of that avatar.
 
     Modes "expression" have the same weights. Those of "reduced" are put side by side. The weights depend on the
     distance of the features from their mean in training, over its spread; both become those in between. Where one
-    avatar's own mean differs, the constant part of its offsets goes into `initial`.
+    avatar's own mean differs, the constant part of its offsets is added to `local`, in place.
+
+    Args:
+        parts: the avatars with their shares.
+        local: the joined Gaussians; changed.
+        neutral: [E] of the blend.
     """
     shapes = [avatar.blendshapes for avatar, _ in parts]
     mode, count = shapes[0].mode, sum(shape.count for shape in shapes)
@@ -246,7 +252,7 @@ def _blendshapes(parts: Parts, initial: dict[str, Tensor], joined: Callable[[Seq
         basis, mask = shape.basis.clone(), shape.mask
         basis[:, :, _OPACITY] *= _logit_slope(avatar.logit_opacities[: shape.count], share)
         if mode == "reduced":
-            start, slope = line = _standard_line(shape, limits, initial["neutral"] - avatar.neutral)
+            start, slope = line = _standard_line(shape, limits, neutral - avatar.neutral)
             lines.append(line)
             block = slice(row, row + size)
             mixed.components[:, block] = shape.components * slope[:, None]
@@ -264,9 +270,10 @@ def _blendshapes(parts: Parts, initial: dict[str, Tensor], joined: Callable[[Seq
     mixed.mask.copy_(torch.cat(masks, 1))
     if constants:
         offsets, quats, colors, logits = torch.cat(constants).split((3, 4, 3, 1), 1)
-        added = {"offsets": offsets, "quats": quats, "colors": colors, "logit_opacities": logits[:, 0]}
-        for name, value in added.items():
-            initial[name][:count] += value
+        local.offsets[:count] += offsets
+        local.quats[:count] += quats
+        local.colors[:count] += colors
+        local.logit_opacities[:count] += logits[:, 0]
     return mixed
 
 

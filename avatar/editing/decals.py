@@ -30,6 +30,7 @@ from avatar.model.gaussian_set import GaussianSet, with_gaussians
 from avatar.model.mesh_layer import NODE_WEIGHTS
 from avatar.model.resting import resting_vertices
 from avatar.model.stretch import Stretch
+from avatar.types import Binding, LocalGaussians
 
 Canvas = NDArray[np.uint8]  # [SIZE,SIZE,4] RGBA, straight alpha
 #: At most so many Gaussians are added; a mark that needs more gets larger cells.
@@ -155,7 +156,8 @@ class Painter:
         alpha = _opacities(cells.color[:, 3], area, self.avatar.sampling.widened(scales)[:, :2])
         torso = self.avatar.rig.skin[torch.from_numpy(self._trees[0].query(points.numpy())[1])]
         colors = torch.from_numpy(cells.color[:, :3]).float()
-        return GaussianSet(triangles, bary, torso, offsets, quats, scales.log(), alpha.logit(), colors, basis)
+        local = LocalGaussians(offsets, quats, scales.log(), alpha.logit(), colors)
+        return GaussianSet(Binding(triangles, bary, torso), local, basis)
 
     def _motion(self, points: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Basis [K,D,11] of points [D,3] from the moving Gaussians around, and what it adds at rest [D,3] meters."""

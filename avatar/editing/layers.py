@@ -22,6 +22,7 @@ from avatar.model.gaussian_set import GaussianSet, with_gaussians
 from avatar.model.prior import from_log, to_log
 from avatar.model.resting import resting_vertices
 from avatar.model.segmentation import ENOUGH, Floats, Regions, places_of
+from avatar.types import Binding, LocalGaussians
 
 LAYERS = ("skin", "brows", "hair", "glasses", "clothes")
 #: Layers that can be taken from another avatar.
@@ -157,10 +158,9 @@ def _skin_under(avatar: Avatar, covered: NDArray[np.bool_]) -> GaussianSet:
     offsets = torch.zeros(count, 3)
     offsets[:, 2] = -_FILL_DEPTH
     logit = math.log(_FILL_OPACITY / (1 - _FILL_OPACITY))
-    return GaussianSet(
-        triangles, torch.full((count, 3), 1 / 3), torch.zeros(count), offsets, quats, scales.log(),
-        torch.full((count,), logit), colors, basis.new_zeros(len(basis), 0, basis.shape[2]),
-    )  # fmt: skip
+    binding = Binding(triangles, torch.full((count, 3), 1 / 3), torch.zeros(count))
+    local = LocalGaussians(offsets, quats, scales.log(), torch.full((count,), logit), colors)
+    return GaussianSet(binding, local, basis.new_zeros(len(basis), 0, basis.shape[2]))
 
 
 def _faces_below(avatar: Avatar, rest: Tensor, points: Tensor) -> Tensor:
@@ -193,7 +193,8 @@ def with_layer_from(avatar: Avatar, other: Avatar, name: str) -> Avatar:
         raise HeadsplatError(f"--{name}-from: the other avatar has no {name}; give an avatar with {name}")
     layers, mine = layers_of(avatar), Regions(places_of(avatar))
     lent_set = _still(other, GaussianSet.of(other), len(avatar.blendshapes.basis)).rows(torch.from_numpy(take))
-    lent_set = replace(lent_set, colors=_in_light(lent_set.colors, _light_gain(theirs, mine)))
+    colors = _in_light(lent_set.local.colors, _light_gain(theirs, mine))
+    lent_set = replace(lent_set, local=replace(lent_set.local, colors=colors))
     hidden = layers == LAYERS.index(name)
     sets = _kept_and_filled(avatar, hidden, layers, True) if hidden.any() else [GaussianSet.of(avatar)]
     if len(sets) > 1 and name == "hair":
@@ -206,16 +207,19 @@ def _shaded(avatar: Avatar, scalp: GaussianSet, hair: GaussianSet) -> GaussianSe
     rest = resting_vertices(avatar, avatar.head)[0]
 
     def places(gaussians: GaussianSet) -> NDArray[np.floating]:
-        points: NDArray[np.floating] = (rest[gaussians.triangles] * gaussians.bary[..., None]).sum(1).numpy()
+        binding = gaussians.binding
+        points: NDArray[np.floating] = (rest[binding.triangles] * binding.bary[..., None]).sum(1).numpy()
         return points
 
-    solid = hair.rows((hair.logit_opacities > 0) & (hair.offsets.norm(dim=1) < 0.02))
+    solid = hair.rows((hair.local.logit_opacities > 0) & (hair.local.offsets.norm(dim=1) < 0.02))
     if not len(solid):
         return scalp
     distance, near = cKDTree(places(solid)).query(places(scalp), k=min(8, len(solid)))
     distance, near = distance.reshape(len(scalp), -1), near.reshape(len(scalp), -1)
     share = torch.from_numpy(smoothstep(_SHADE_REACH, 0.5 * _SHADE_REACH, distance.mean(1)))[:, None]
-    return replace(scalp, colors=scalp.colors + share * (solid.colors[torch.from_numpy(near)].mean(1) - scalp.colors))
+    own = scalp.local.colors
+    over = solid.local.colors[torch.from_numpy(near)].mean(1)
+    return replace(scalp, local=replace(scalp.local, colors=own + share * (over - own)))
 
 
 def check_movable(avatar: Avatar, other: Avatar, name: str) -> None:
@@ -235,14 +239,15 @@ def _still(avatar: Avatar, gaussians: GaussianSet, bases: int) -> GaussianSet:
     shape = avatar.blendshapes
     extra = (shape(shape.weights(expression_features(params)))[0] * shape.units).detach()
     added = torch.nn.functional.pad(extra, (0, 0, 0, len(gaussians) - len(extra)))
-    return replace(
-        gaussians,
-        offsets=gaussians.offsets + added[:, :3],
-        quats=gaussians.quats + added[:, 3:7],
-        colors=gaussians.colors + added[:, 7:10],
-        logit_opacities=gaussians.logit_opacities + added[:, 10],
-        basis=extra.new_zeros(bases, 0, extra.shape[1]),
+    local = gaussians.local
+    still = LocalGaussians(
+        local.offsets + added[:, :3],
+        local.quats + added[:, 3:7],
+        local.log_scales,
+        local.logit_opacities + added[:, 10],
+        local.colors + added[:, 7:10],
     )
+    return GaussianSet(gaussians.binding, still, extra.new_zeros(bases, 0, extra.shape[1]))
 
 
 def _light_gain(theirs: Regions, mine: Regions) -> Floats:

@@ -82,12 +82,12 @@ class Veil:
         covered = values[..., 3].mean(1, keepdim=True)
         color = (values[..., :3] * values[..., 3:]).mean(1) / covered.clamp_min(1e-6)
         rows, weight = self.index[touched], self._weight[touched]
-        colors, logit_opacities = own.colors.clone(), own.logit_opacities.clone()
+        colors, logit_opacities = own.local.colors.clone(), own.local.logit_opacities.clone()
         colors[rows] += covered * weight[:, None] * (color - colors[rows])
         part = covered[:, 0] / values[..., 3].amax(1)
         kept = (1 - weight * _EDGE * 4 * part * (1 - part)).clamp_min(1e-3)
         logit_opacities[rows] = (logit_opacities[rows].sigmoid() * kept).logit()
-        return replace(own, colors=colors, logit_opacities=logit_opacities)
+        return replace(own, local=replace(own.local, colors=colors, logit_opacities=logit_opacities))
 
 
 def _normal_samples() -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, assemble
 from avatar.model.blendshapes import expression_features
 from avatar.model.moving import moved
 from avatar.rendering.backends import Rasterizer
@@ -57,11 +59,8 @@ def frame_gaussians(
     weights = avatar.blendshapes.weights(features[None])
     if not blend:
         weights = torch.zeros_like(weights)
-    step = frames.step[index]
-    poses = frames.states.torso
-    torso = None if poses is None else (poses[0][step][None], poses[1][step][None])
-    pose = (frames.rotation[index][None], frames.translation[index][None])
-    return avatar.assemble(vertices[None], weights, *pose, torso)
+    head = frames.states.posed_head(avatar.rig, frames.step[index : index + 1])
+    return assemble(avatar, replace(head, vertices=vertices[None]), avatar.blendshapes(weights))
 
 
 def rendered(gaussians: Gaussians, camera: Camera, rasterizer: Rasterizer) -> tuple[np.ndarray, np.ndarray]:

@@ -57,7 +57,7 @@ class Placement:
         params = avatar.with_identity(params)
         head = avatar.head
         rotation, offset = head.skull_pose(params)
-        torso = self.rotation @ avatar.rig.torso(rotation, offset)[0]
+        torso = self.rotation @ avatar.rig.torso(rotation, offset).rotation
         skull = self.rotation @ rotation
         neck = head.joint_locations(params.identity)[NECK]
         shift = offset @ self.rotation.T + self.translation + skull @ neck - torso @ neck

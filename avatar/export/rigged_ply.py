@@ -7,7 +7,7 @@ corners c0, c1, c2 of the face, the frame is F = [e, n x e, n], e along c1 - c0,
     mean = bary_0 c0 + bary_1 c1 + bary_2 c2 + F offset        rotation = F rot
 
 `torso` is the skinning weight of the torso; the weight of the skull is 1 - torso. Offsets and scales are those of the
-neutral expression; where expressions move the mesh, headsplat stretches both with it (`avatar.ops.bind_stretched`).
+neutral expression; where expressions move the mesh, headsplat stretches both with it (`avatar.ops.bind`).
 The last rows stand for the mesh layer, see `FaceGaussians`: a flat Gaussian in the middle of each of its faces.
 """
 
@@ -22,9 +22,10 @@ from torch import Tensor
 from avatar import __version__, ops
 from avatar.common.files import atomic_path
 from avatar.geometry.rotations import triangle_frames
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, assemble
 from avatar.model.avatar_file import CONSENT
 from avatar.model.blendshapes import expression_features
+from avatar.types import PosedHead
 
 from .inside_colors import open_shade
 from .layer_gaussians import OPACITY, FaceGaussians
@@ -83,17 +84,16 @@ def _local(avatar: Avatar) -> np.ndarray:
     """A row for each Gaussian."""
     shapes = avatar.blendshapes
     extra = shapes(shapes.weights(expression_features(posed(avatar))))
-    offsets, quats, scales, opacities, sh = ops.deform(
-        avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra, shapes.units
-    )
+    local = ops.deform(avatar.local, extra, shapes.units)
+    offsets = local.offsets
+    scales = avatar.sampling.widened(local.scales)
     if avatar.rig.stretch is not None:
-        offsets, scales = _stretched(avatar, offsets, quats, scales)
-    sampling = avatar.sampling
-    unchanged = avatar.rig.stretch is None and not sampling.filter_scale
-    log_scales = avatar.log_scales if unchanged else sampling.widened(scales)[0].log()
+        offsets, scales = _stretched(avatar, extra)
+    unchanged = avatar.rig.stretch is None and not avatar.sampling.filter_scale
     columns = [
-        offsets[0], torch.nn.functional.normalize(quats[0], dim=-1), log_scales,
-        _logit(opacities[0])[:, None], sh[0, :, 0], avatar.rig.bary, avatar.rig.skin[:, None],
+        offsets[0], torch.nn.functional.normalize(local.quats[0], dim=-1),
+        avatar.log_scales if unchanged else scales[0].log(),
+        _logit(local.opacities[0])[:, None], local.sh[0, :, 0], avatar.rig.bary, avatar.rig.skin[:, None],
     ]  # fmt: skip
     return _rows(avatar, columns, avatar.rig.triangles)
 
@@ -126,11 +126,10 @@ def _rows(avatar: Avatar, columns: list[Tensor], triangles: Tensor) -> np.ndarra
     return rows
 
 
-def _stretched(avatar: Avatar, offsets: Tensor, quats: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
-    """Local offsets and scales [1,N,3] as they are in the neutral expression, which may stretch the mesh a little."""
-    vertices, still = avatar.head.skull_vertices(posed(avatar)), torch.zeros(1, 2, 3)
-    bones = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(1, 2, 4)
-    means, _, scales = avatar.rig.bind(vertices, offsets, quats, scales, bones, still)
+def _stretched(avatar: Avatar, extra: Tensor) -> tuple[Tensor, Tensor]:
+    """Local offsets and widened scales [1,N,3] in the neutral expression, which may stretch the mesh a little."""
+    vertices = avatar.head.skull_vertices(posed(avatar))
+    gaussians = assemble(avatar, PosedHead.in_skull_frame(vertices), extra)
     corners = vertices[:, avatar.rig.triangles]
     points = (avatar.rig.bary[:, :, None] * corners).sum(2)
-    return (triangle_frames(corners).mT @ (means - points)[..., None])[..., 0], scales
+    return (triangle_frames(corners).mT @ (gaussians.means - points)[..., None])[..., 0], gaussians.scales

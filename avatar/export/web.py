@@ -20,7 +20,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import AXES, CONSENT
 from avatar.model.mesh_layer import MeshLayer
 from avatar.rendering.cameras import DISTANCE, framing, subject_of
-from avatar.types import JAW, HeadParams
+from avatar.types import JAW, HeadParams, TorsoPose
 
 from .posed import posed
 from .web_blocks import Blocks
@@ -38,7 +38,7 @@ class WebMotion:
     name: str
     times: NDArray[np.float64]  # [T] seconds from 0
     params: HeadParams  # T frames
-    torso: Tensor | None = None  # [T,6] measured motion of the torso, units of the torso map; None: from the map
+    torso: TorsoPose | None = None  # T frames, where it is measured; None: from the torso map
 
 
 @torch.no_grad()
@@ -74,7 +74,7 @@ def web_container(avatar: Avatar, header: Mapping[str, Any], name: str, motion: 
         "driving": _driving(avatar),
         "view": _view(avatar),
         "layer": None if avatar.layer is None else _layer(avatar, avatar.layer, blocks),
-        "motion": None if motion is None else _motion(motion, blocks),
+        "motion": None if motion is None else _motion(avatar, motion, blocks),
     }
     return blocks.container(entries)
 
@@ -221,7 +221,7 @@ def _layer(avatar: Avatar, layer: MeshLayer, blocks: Blocks) -> dict[str, Any]:
     }
 
 
-def _motion(motion: WebMotion, blocks: Blocks) -> dict[str, Any]:
+def _motion(avatar: Avatar, motion: WebMotion, blocks: Blocks) -> dict[str, Any]:
     """The frames of a motion, as parameters of this avatar."""
     params = motion.params
     blocks.add("motion.times", motion.times.astype(np.float32))
@@ -229,5 +229,5 @@ def _motion(motion: WebMotion, blocks: Blocks) -> dict[str, Any]:
     blocks.add("motion.joint_rot", _array(params.joint_rot.flatten(1).T, np.float32))
     blocks.add("motion.translation", _array(params.translation.T, np.float32))
     if motion.torso is not None:
-        blocks.add("motion.torso", _array(motion.torso.T, np.float32))
+        blocks.add("motion.torso", _array(avatar.rig.torso.motion_of_pose(motion.torso).T, np.float32))
     return {"name": motion.name, "frames": len(motion.times), "torso": motion.torso is not None}

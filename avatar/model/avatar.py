@@ -1,7 +1,8 @@
-"""The avatar: head model -> blendshapes -> rig -> Gaussians. The only path from head parameters to Gaussians."""
+"""The avatar: head model -> blendshapes -> rig -> Gaussians, and the only function that makes Gaussians."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.torso_regression import TorsoRegression
 from avatar.model.wrinkles import Wrinkles
-from avatar.types import Gaussians, HeadParams, PosedLayer
+from avatar.types import Gaussians, HeadParams, LocalGaussians, PosedHead, PosedLayer
 
 
 def baked(head: HeadModel, identity: Tensor) -> HeadModel:
@@ -45,7 +46,8 @@ class Avatar(nn.Module):
         head: HeadModel,
         rig: Rig,
         blendshapes: Blendshapes,
-        initial: dict[str, Tensor],
+        local: LocalGaussians,
+        neutral: Tensor,
         layer: MeshLayer | None = None,
     ) -> None:
         """
@@ -53,9 +55,8 @@ class Avatar(nn.Module):
             head: a baked head.
             rig: which triangle carries each of the N Gaussians.
             blendshapes: offsets of the Gaussians by expression.
-            initial: values of the parameters by name: offsets [N,3] meters, quats [N,4] wxyz, log_scales [N,3],
-                logit_opacities [N], colors [N,3]; and `neutral` [E], the tracked expression weights of the person's
-                resting face.
+            local: the initial values of the N Gaussians; they are copied.
+            neutral: [E] the tracked expression weights of the person's resting face.
             layer: teeth, tongue and eyeballs of the head as a textured mesh; None: they are Gaussians.
         """
         super().__init__()
@@ -64,12 +65,9 @@ class Avatar(nn.Module):
         self.blendshapes = blendshapes
         self.layer = layer
         self.wrinkles: Wrinkles | None = None
-        self.offsets = nn.Parameter(initial["offsets"].clone())
-        self.quats = nn.Parameter(initial["quats"].clone())
-        self.log_scales = nn.Parameter(initial["log_scales"].clone())
-        self.logit_opacities = nn.Parameter(initial["logit_opacities"].clone())
-        self.colors = nn.Parameter(initial["colors"].clone())
-        self.register_buffer("neutral", initial["neutral"].clone())
+        for name, value in vars(local).items():
+            self.register_parameter(name, nn.Parameter(value.clone()))
+        self.register_buffer("neutral", neutral.clone())
         self.sampling = Sampling()
         self.light: HeadLight | None = None  # how the colors change with the pose of the head, or in another light
         self.provenance: Mapping[str, Any] = {}  # figures of the training, plain JSON values, stored in the file
@@ -78,7 +76,24 @@ class Avatar(nn.Module):
         self.pose_corrector: PoseCorrector | None = None
         self.appearance: Appearances | None = None  # of several recordings
 
+    offsets: Tensor
+    quats: Tensor
+    log_scales: Tensor
+    logit_opacities: Tensor
+    colors: Tensor
     neutral: Tensor
+
+    @property
+    def local(self) -> LocalGaussians:
+        """The parameters of the Gaussians as one record, not copied."""
+        return LocalGaussians(self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors)
+
+    def with_local(self, local: LocalGaussians) -> Avatar:
+        """A view of this avatar with other local Gaussians, differentiable in them; everything else is shared."""
+        view = copy.copy(self)
+        view._parameters = {}
+        view.__dict__ |= vars(local)
+        return view
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Avatar:
         """As of nn.Module, under `to`, `cpu` and `cuda`; the parts that are no modules follow to the device."""
@@ -94,15 +109,11 @@ class Avatar(nn.Module):
     def __len__(self) -> int:
         return len(self.offsets)
 
-    def posed_layer(
-        self, vertices: Tensor, rotation: Tensor, translation: Tensor, look: tuple[Tensor, Tensor] | None = None
-    ) -> PosedLayer | None:
-        """The mesh layer in B poses; None for an avatar without one.
+    def posed_layer(self, head: PosedHead, look: tuple[Tensor, Tensor] | None = None) -> PosedLayer | None:
+        """The mesh layer in the B poses of `head`; None for an avatar without one.
 
         Args:
-            vertices: [B,V,3] meters, skull frame.
-            rotation: [B,3,3] skull frame -> world.
-            translation: [B,3] meters.
+            head: B poses.
             look: `layer_look()` if it is known.
         """
         look = self.layer_look() if look is None else look
@@ -110,8 +121,8 @@ class Avatar(nn.Module):
             return None
         fades, texels = look
         if self.light is not None:
-            texels = self.light.lit_texels(texels, self.layer, rotation)
-        return self.layer.posed(vertices, rotation, translation, fades, texels)
+            texels = self.light.lit_texels(texels, self.layer, head.rotation)
+        return self.layer.posed(head.vertices, head.rotation, head.translation, fades, texels)
 
     def layer_look(self) -> tuple[Tensor, Tensor] | None:
         """What the mesh layer has in all poses: fades [N] of the Gaussians and texels [T,3]; None without a layer."""
@@ -142,58 +153,36 @@ class Avatar(nn.Module):
         """
         params.check_finite()
         params = self.with_identity(params)
-        rotation, translation = self.head.skull_pose(params)
         weights = self.blendshapes.weights(expression_features(params))
         if not blend:
             weights = torch.zeros_like(weights)
-        return self.assemble(self.head.skull_vertices(params), weights, rotation, translation)
+        head = self.rig.posed_head(self.head.skull_vertices(params), *self.head.skull_pose(params))
+        return assemble(self, head, self.blendshapes(weights))
 
-    def assemble(
-        self,
-        vertices: Tensor,
-        weights: Tensor,
-        rotation: Tensor,
-        translation: Tensor,
-        torso: tuple[Tensor, Tensor] | None = None,
-    ) -> Gaussians:
-        """Gaussians [B,N] in the world.
 
-        Args:
-            vertices: [B,V,3] meters, skull frame.
-            weights: [B,K] blendshape weights.
-            rotation: [B,3,3] skull frame -> world.
-            translation: [B,3] meters, origin of the skull frame in the world.
-            torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the rig's torso map.
-        """
-        return self.place(self.blendshapes(weights), vertices, rotation, translation, torso)
+def assemble(avatar: Avatar, head: PosedHead, extra: Tensor, look: tuple[Tensor, Tensor] | None = None) -> Gaussians:
+    """The Gaussians of a posed head in the world: the only function that makes them.
 
-    def place(
-        self,
-        extra: Tensor,
-        vertices: Tensor,
-        rotation: Tensor,
-        translation: Tensor,
-        torso: tuple[Tensor, Tensor] | None = None,
-    ) -> Gaussians:
-        """Gaussians [B,N] in the world from offsets that are blended already.
+    The head may come from the head model, with gradients (`Rig.posed_head`), or from a `Poser`, which is faster.
 
-        Args:
-            extra: [B,M,CHANNELS] blended offsets of the first M Gaussians, in units of the blendshapes; no wrinkles.
-            vertices: [B,V,3] meters, skull frame.
-            rotation: [B,3,3] skull frame -> world.
-            translation: [B,3] meters, origin of the skull frame in the world.
-            torso: pose of the torso [B,3,3], [B,3] where it is known; None: from the rig's torso map.
-        """
-        tensors = self.rig.stretched(vertices)
-        if self.wrinkles is not None:
-            extra = self.wrinkles(extra, tensors, self.rig)
-        offsets, quats, scales, opacities, sh = ops.deform(
-            self.offsets, self.quats, self.log_scales, self.logit_opacities, self.colors, extra, self.blendshapes.units
-        )
-        if self.light is not None:
-            sh = self.light.lit(sh, rotation, self.rig.skin)
-        posed = self.rig.place(vertices, offsets, quats, scales, rotation, translation, torso, tensors)
-        means, world_quats, scales = posed
-        sampling = self.sampling
-        layer = self.posed_layer(vertices, rotation, translation)
-        return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation, layer)
+    Args:
+        avatar: N Gaussians.
+        head: B poses of its head.
+        extra: [B,M,CHANNELS] blended offsets of the first M Gaussians, in units of the blendshapes; no wrinkles.
+        look: `avatar.layer_look()` if it is known.
+
+    Returns:
+        [B,N] Gaussians, and the mesh layer behind them.
+    """
+    rig = avatar.rig
+    sampling = avatar.sampling
+    # What the deformation of the mesh adds to the blendshapes.
+    stretch = rig.vertex_stretch(head.vertices)
+    if avatar.wrinkles is not None:
+        extra = avatar.wrinkles(extra, stretch, rig)
+    local = ops.deform(avatar.local, extra, avatar.blendshapes.units)
+    sh = local.sh if avatar.light is None else avatar.light.lit(local.sh, head.rotation, rig.skin)
+    # From the frames of the triangles to the world.
+    means, quats, scales = ops.bind(head.vertices, rig.binding, local, head.bones, stretch)
+    layer = avatar.posed_layer(head, look)
+    return Gaussians(means, quats, sampling.widened(scales), local.opacities, sh, sampling.dilation, layer)

@@ -34,13 +34,14 @@ from avatar.model.blendshapes import Blendshapes
 from avatar.model.light.light_file import light_entry, light_tensors, restore_light
 from avatar.model.mesh_layer import MeshLayer, has_parts
 from avatar.model.person_file import person_entry, person_tensors, restore_person
-from avatar.model.rig import Rig, TorsoMap
+from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
+from avatar.model.torso import TorsoMap
 from avatar.model.weight_network import WeightNetwork
 from avatar.model.wrinkles_file import restore_wrinkles, wrinkle_entry, wrinkle_tensors
 from avatar.ops.devices import chosen_device
-from avatar.types import JOINT_NAMES, check_shape
+from avatar.types import JOINT_NAMES, LOCAL_NAMES, Binding, LocalGaussians, check_shape
 
 #: That of avatars without a network for the weights of blendshapes, which earlier versions of headsplat can read.
 _WITHOUT_NETWORK = 4
@@ -179,15 +180,15 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
         **geometry,
     )
     torso = TorsoMap(*(state[f"rig.torso.{name}"] for name in ("mean_rotation", "mean_translation", "pivot")))
-    rig = Rig(state["rig.triangles"], state["rig.bary"], state["rig.skin"], torso)
+    rig = Rig(Binding(state["rig.triangles"], state["rig.bary"], state["rig.skin"]), torso)
     bases, count, _ = state["blendshapes.basis"].shape
     blank = torch.zeros(2, len(state["blendshapes.mean"]))
     blendshapes = Blendshapes(header["blendshapes"]["mode"], blank, bases, count)
     if header["version"] >= 5:
         features, hidden = state["blendshapes.network.hidden"].shape
         blendshapes.network = WeightNetwork(features, bases, hidden)
-    initial = {name: state[name] for name in ("offsets", "quats", "log_scales", "logit_opacities", "colors", "neutral")}
-    avatar = Avatar(head, rig, blendshapes, initial)
+    local = LocalGaussians(**{name: state[name] for name in LOCAL_NAMES})
+    avatar = Avatar(head, rig, blendshapes, local, state["neutral"])
     sampling, stretch = state.pop("sampling", None), state.pop("rig.stretch", None)
     avatar.load_state_dict(state)
     if stretch is not None and bool(stretch.any()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,54 +12,48 @@ from torch import Tensor, nn
 from avatar.model.avatar import Avatar
 from avatar.model.rig import Rig
 from avatar.model.stretch import Stretch
+from avatar.types import Binding, LocalGaussians, map_tensors
 
 
 @dataclass(frozen=True)
 class GaussianSet:
     """N Gaussians on a head mesh, the first M of them with blendshape offsets."""
 
-    triangles: Tensor  # [N,3] int64, vertices
-    bary: Tensor  # [N,3]
-    skin: Tensor  # [N] 0 skull, 1 torso
-    offsets: Tensor  # [N,3] meters, in the frame of the triangle
-    quats: Tensor  # [N,4] wxyz
-    log_scales: Tensor  # [N,3] logarithms of meters
-    logit_opacities: Tensor  # [N]
-    colors: Tensor  # [N,3] display sRGB
+    binding: Binding
+    local: LocalGaussians
     basis: Tensor  # [K,M,11] in the units of the blendshapes
 
     @staticmethod
     def of(avatar: Avatar) -> GaussianSet:
         """Those of `avatar`, with its mask of blendshapes multiplied in."""
-        shapes, rig = avatar.blendshapes, avatar.rig
+        shapes = avatar.blendshapes
         basis = shapes.basis * shapes.mask[:, :, None] if shapes.mode == "expression" else shapes.basis
-        own = (avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, basis)
-        return GaussianSet(rig.triangles, rig.bary, rig.skin, *(value.detach() for value in own))
+        return GaussianSet(avatar.rig.binding, map_tensors(Tensor.detach, avatar.local), basis.detach())
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.local)
 
     def rows(self, mask: Tensor) -> GaussianSet:
         """The Gaussians of a mask [N] bool, in their order."""
-        moving = self.basis.shape[1]
-        values = {field.name: getattr(self, field.name)[mask] for field in fields(self) if field.name != "basis"}
-        return GaussianSet(**values, basis=self.basis[:, mask[:moving]])
+        binding = map_tensors(lambda values: values[mask], self.binding)
+        local = map_tensors(lambda values: values[mask], self.local)
+        return GaussianSet(binding, local, self.basis[:, mask[: self.basis.shape[1]]])
 
     @staticmethod
     def joined(sets: Sequence[GaussianSet]) -> GaussianSet:
         """All Gaussians of `sets`: those with blendshape offsets first, each in the order of its set."""
-        moving = [each.basis.shape[1] for each in sets]
-        values = {}
-        for field in fields(GaussianSet):
-            parts = [getattr(each, field.name) for each in sets]
-            if field.name == "basis":
-                values["basis"] = torch.cat(parts, 1)
-                continue
-            first = [part[:count] for part, count in zip(parts, moving, strict=True)]
-            values[field.name] = torch.cat(
-                [*first, *(part[count:] for part, count in zip(parts, moving, strict=True))]
-            ).contiguous()
-        return GaussianSet(**values)
+        counts = [each.basis.shape[1] for each in sets]
+
+        def join(*values: Tensor) -> Tensor:
+            first = [value[:count] for value, count in zip(values, counts, strict=True)]
+            others = [value[count:] for value, count in zip(values, counts, strict=True)]
+            return torch.cat([*first, *others]).contiguous()
+
+        return GaussianSet(
+            map_tensors(join, *(each.binding for each in sets)),
+            map_tensors(join, *(each.local for each in sets)),
+            torch.cat([each.basis for each in sets], 1),
+        )
 
 
 def with_gaussians(avatar: Avatar, gaussians: GaussianSet, stretch: Stretch | None = None) -> Avatar:
@@ -74,14 +68,12 @@ def with_gaussians(avatar: Avatar, gaussians: GaussianSet, stretch: Stretch | No
     shapes._parameters, shapes._buffers = dict(shapes._parameters), dict(shapes._buffers)
     shapes.basis = nn.Parameter(gaussians.basis.contiguous(), requires_grad=False)
     shapes.mask = gaussians.basis.new_ones(gaussians.basis.shape[:2])
-    rig = Rig(gaussians.triangles, gaussians.bary, gaussians.skin, copy.deepcopy(avatar.rig.torso))
+    rig = Rig(gaussians.binding, copy.deepcopy(avatar.rig.torso))
     if avatar.rig.stretch is not None:
-        mask, used = avatar.rig.stretch.mask, gaussians.triangles.flatten()
+        mask, used = avatar.rig.stretch.mask, gaussians.binding.triangles.flatten()
         known = stretch is not None and bool((stretch.rows[used] >= 0)[mask[used]].all())
-        rig.stretch = stretch if known else Stretch(avatar.head, mask, gaussians.triangles)
-    names = ("offsets", "quats", "log_scales", "logit_opacities", "colors")
-    initial = {name: getattr(gaussians, name) for name in names} | {"neutral": avatar.neutral}
-    result = Avatar(avatar.head, rig, shapes, initial, copy.deepcopy(avatar.layer))
+        rig.stretch = stretch if known else Stretch(avatar.head, mask, gaussians.binding.triangles)
+    result = Avatar(avatar.head, rig, shapes, gaussians.local, avatar.neutral, copy.deepcopy(avatar.layer))
     result.sampling, result.provenance = avatar.sampling, avatar.provenance
     result.torso_regression, result.pose_corrector = avatar.torso_regression, avatar.pose_corrector
     return result.requires_grad_(False)

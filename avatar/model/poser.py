@@ -14,27 +14,25 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.geometry.rotations import matrix_to_quat
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
-from avatar.model.measured_torso import MeasuredTorso
-from avatar.types import NECK, HeadParams
+from avatar.model.torso import Torso
+from avatar.types import NECK, Bones, HeadParams, PosedHead
 
 
 @dataclass(frozen=True)
-class Poses:
+class PosedFrames:
     """T posed frames of an avatar, to be rendered one by one."""
 
     shape_weights: Tensor  # [T,S] of the head's vertex bases: expressions, their quadratic terms, pose correctives
     joint_turns: Tensor  # [T,3M,3] skull frame, (R - 1)^T of the M joints that rotate in it, stacked
     joint_offsets: Tensor  # [T,M,3] meters; a joint maps x to R x + t
     blendshape_weights: Tensor  # [T,K] of the bases of the Gaussians
-    rotations: Tensor  # [T,2,3,3] skull frame -> world: skull, torso
-    quats: Tensor  # [T,2,4] the same, wxyz
-    translations: Tensor  # [T,2,3] meters
+    rotation: Tensor  # [T,3,3] skull frame -> world, of the skull
+    bones: Bones  # T poses
 
     def __len__(self) -> int:
-        return len(self.quats)
+        return len(self.rotation)
 
 
 class Poser:
@@ -67,13 +65,12 @@ class Poser:
         return other
 
     @torch.no_grad()
-    def poses(self, params: HeadParams, torso: Tensor | MeasuredTorso | None = None) -> Poses:
+    def poses(self, params: HeadParams, torso: Torso | None = None) -> PosedFrames:
         """Poses of the T frames of `params`; the identity in `params` is ignored: it is baked into the head.
 
         Args:
             params: T frames.
-            torso: [T,6] motion of the torso from its rest, in the units of the torso map; or as far as it is measured
-                in the T frames; None: from the map.
+            torso: the torso in the T frames where it is known; None: from the torso map.
 
         Raises:
             ValueError: a frame has a NaN or an infinity.
@@ -85,20 +82,14 @@ class Poser:
         travel = torch.nn.functional.pad(params.translation, (0, 0, 0, count))
         turned, moved = head.forward_kinematics(params.identity, local, travel)
         rotation, translation = turned[:count, NECK], moved[:count, NECK]
-        motion = torso if isinstance(torso, Tensor) else avatar.rig.torso.motion(rotation, translation)
-        if isinstance(torso, MeasuredTorso):
-            motion = torso.motion(avatar.rig.torso, motion)
-        torso_rotation, torso_translation = avatar.rig.torso.pose(motion)
-        rotations = torch.stack([rotation, torso_rotation], 1)
         turns = turned[count:, self._joints] - self._identity
-        return Poses(
+        return PosedFrames(
             self._shape_weights(params.expression, local[count:]),
             turns.mT.flatten(1, 2).contiguous(),
             moved[count:, self._joints].contiguous(),
             avatar.blendshapes.weights(expression_features(params)),
-            rotations,
-            matrix_to_quat(rotations),
-            torch.stack([translation, torso_translation], 1),
+            rotation,
+            avatar.rig.bones(rotation, translation, torso),
         )
 
     def _with_skull_frame(self, params: HeadParams) -> HeadParams:
@@ -121,12 +112,18 @@ class Poser:
         return torch.cat(parts, 1)
 
     @torch.no_grad()
-    def vertices(self, poses: Poses, frame: int) -> Tensor:
-        """Vertices [1,V,3] of one frame in the skull frame, meters."""
-        vertices = ops.blend(self._template, self._bases, poses.shape_weights[frame : frame + 1])
+    def head(self, frames: PosedFrames, index: int) -> PosedHead:
+        """The head [1] of frame `index`."""
+        one = slice(index, index + 1)
+        bones = Bones(frames.bones.quats[one], frames.bones.translations[one])
+        return PosedHead(self._vertices(frames, index), frames.rotation[one], bones)
+
+    def _vertices(self, frames: PosedFrames, index: int) -> Tensor:
+        """Vertices [1,V,3] of frame `index` in the skull frame, meters."""
+        vertices = ops.blend(self._template, self._bases, frames.shape_weights[index : index + 1])
         rest = vertices[0].index_select(0, self._moving)
         # The sum over joints of weight ((R - 1) x + t), as two matrix products.
         bent = (self._weights[:, :, None] * rest[:, None]).flatten(1)
-        moved = torch.addmm(rest, bent, poses.joint_turns[frame]).addmm_(self._weights, poses.joint_offsets[frame])
+        moved = torch.addmm(rest, bent, frames.joint_turns[index]).addmm_(self._weights, frames.joint_offsets[index])
         vertices[0].index_copy_(0, self._moving, moved)
         return vertices

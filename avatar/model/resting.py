@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from avatar.head.model import HeadModel
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, assemble
+from avatar.model.blendshapes import CHANNELS
+from avatar.types import PosedHead
 
 NEUTRAL_QUANTILE = 0.2
 
@@ -26,8 +26,6 @@ def resting_vertices(avatar: Avatar, head: HeadModel) -> tuple[Tensor, Tensor]:
     """Vertices [V,3] of the resting `head` and centers [N,3] of the avatar's Gaussians on it, skull frame; meters."""
     params = head.neutral_params(1)
     params.expression[:] = avatar.neutral
-    rotation, origin = torch.eye(3)[None], torch.zeros(1, 3)
-    vertices, scales = head.skull_vertices(params), avatar.log_scales.exp()[None]
-    quats = normalize(avatar.quats, dim=-1)[None]
-    placed = avatar.rig.place(vertices, avatar.offsets[None], quats, scales, rotation, origin, (rotation, origin))
-    return vertices[0], placed[0][0]
+    vertices = head.skull_vertices(params)
+    still = avatar.offsets.new_zeros(1, avatar.blendshapes.count, CHANNELS)
+    return vertices[0], assemble(avatar, PosedHead.in_skull_frame(vertices), still).means[0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.model.rig import TorsoMap
+from avatar.model.torso import TorsoMap
 
 #: Confidence of the motion up to which only the torso map counts, and from which on it does not count.
 _DISTRUST, _TRUST = 0.5, 0.8

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from avatar import ops
 from avatar.model.rig import Rig
+from avatar.types import VertexStretch
 
 #: Features of each Gaussian: compression of the smaller principal strain, extension of the larger one.
 FEATURES = 2
@@ -40,29 +41,29 @@ class Wrinkles(nn.Module):
         """Number of Gaussians with wrinkles, M."""
         return len(self.coefficients)
 
-    def features(self, tensors: Tensor | None, rig: Rig) -> Tensor:
+    def features(self, stretch: VertexStretch | None, rig: Rig) -> Tensor:
         """Compression and extension [B,M,2] of the skin, from 0 on, up to the limit.
 
         Args:
-            tensors: [B,S,6] from `rig.stretched`.
+            stretch: of the mesh in the B poses, from `rig.vertex_stretch`.
             rig: which triangle carries each Gaussian; it stretches.
         """
-        if rig.stretch is None or tensors is None:
+        if stretch is None:
             raise ValueError("wrinkles need a rig that stretches")
         chosen = rig.triangles[: self.count], rig.bary[: self.count]
-        strains = ops.principal_strains(tensors, rig.stretch.rows, *chosen)
+        strains = ops.principal_strains(stretch.tensors, stretch.rows, *chosen)
         sign = strains.new_tensor([-1.0, 1.0])
         return torch.minimum((strains * sign - MIN_STRAIN).clamp_min(0), self.limit)
 
-    def forward(self, extra: Tensor, tensors: Tensor | None, rig: Rig) -> Tensor:
+    def forward(self, extra: Tensor, stretch: VertexStretch | None, rig: Rig) -> Tensor:
         """Offsets `extra` [B,M,11] of blendshapes, in their units, with the wrinkles added.
 
         Args:
             extra: [B,M,11] from `Blendshapes`.
-            tensors: [B,S,6] from `rig.stretched`.
+            stretch: of the mesh in the B poses, from `rig.vertex_stretch`.
             rig: of the avatar.
         """
-        features = self.features(tensors, rig)
+        features = self.features(stretch, rig)
         added = features[:, :, :1] * self.coefficients[:, 0] + features[:, :, 1:] * self.coefficients[:, 1]
         return torch.cat([extra[..., :FIRST_CHANNEL], extra[..., FIRST_CHANNEL:] + added], -1)
 
@@ -72,5 +73,5 @@ class Wrinkles(nn.Module):
         self.limit.fill_(1e3)
         largest = torch.zeros_like(self.limit)
         for part in vertices.split(_CHUNK):
-            largest = torch.maximum(largest, self.features(rig.stretched(part), rig).amax(0))
+            largest = torch.maximum(largest, self.features(rig.vertex_stretch(part), rig).amax(0))
         self.limit.copy_(MARGIN * largest)

@@ -17,7 +17,7 @@ from avatar.reference import (
 )
 
 from .backend import keep_memory, kernel_threads, one_thread, one_thread_each
-from .bind import bind, bind_stretched
+from .bind import bind
 from .blend import batch_invariant_matmul, blend
 from .buffers import SplatBuffers, splat_buffers, splat_into
 from .deform import DEFORM_CHANNELS, deform
@@ -49,7 +49,6 @@ __all__ = [
     "add_reflections",
     "batch_invariant_matmul",
     "bind",
-    "bind_stretched",
     "blend",
     "deform",
     "keep_memory",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar import reference
-from avatar.types import check_shape
+from avatar.types import Binding, Bones, DeformedGaussians, VertexStretch, check_shape
 
 from .backend import checks_indices, native_for
 from .checks import check_floats, check_indices, check_integers
@@ -43,78 +43,35 @@ class _Bind(torch.autograd.Function):
         return tuple(found)
 
 
-#: Inputs of `bind`, then the index of the tensors among those of `bind_stretched`.
+#: Number of inputs without stretch, then the index of the tensors of the stretch.
 _PLAIN, _TENSORS = 8, 9
-#: Differentiable inputs, in the order of the native functions: vertices, offsets, quats, rotations, translations,
+#: Differentiable inputs, in the order of the native functions: vertices, offsets, quats, bones (quats, translations),
 #: scales, tensors.
 _LEARNED = (0, 3, 4, 6, 7, 8, 9)
 
 
 def bind(
     vertices: Tensor,
-    triangles: Tensor,
-    bary: Tensor,
-    offsets: Tensor,
-    quats: Tensor,
-    skin: Tensor,
-    rotations: Tensor,
-    translations: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Transform Gaussians from their triangles' frames to the world; two bones, linear blend skinning.
-
-    Differentiable in `vertices`, `offsets`, `quats`, `rotations` and `translations`.
-
-    Args:
-        vertices: [B,V,3] meters, skull frame.
-        triangles: [N,3] int64, vertex indices of each Gaussian's triangle.
-        bary: [N,3], rows sum to 1.
-        offsets: [B,N,3] meters along the axes of the triangle's frame (`geometry.triangle_frames`).
-        quats: [B,N,4] wxyz relative to the triangle's frame, normalized here.
-        skin: [N] 0..1, skin weight of the second bone.
-        rotations: [B,2,4] unit wxyz, skull then torso.
-        translations: [B,2,3] meters; a bone moves x to R x + t.
-
-    Returns:
-        means [B,N,3] meters, world; quats [B,N,4] unit, world.
-
-    Raises:
-        ValueError: a wrong shape, dtype or device; the text names the argument.
-    """
-    inputs = (vertices, triangles, bary, offsets, quats, skin, rotations, translations)
-    return (_Bind.apply if _check(*inputs) else reference.bind)(*inputs)
-
-
-def bind_stretched(
-    vertices: Tensor,
-    triangles: Tensor,
-    bary: Tensor,
-    offsets: Tensor,
-    quats: Tensor,
-    skin: Tensor,
-    rotations: Tensor,
-    translations: Tensor,
-    scales: Tensor,
-    tensors: Tensor,
-    rows: Tensor,
+    binding: Binding,
+    local: DeformedGaussians,
+    bones: Bones,
+    stretch: VertexStretch | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`bind` of Gaussians that stretch with the mesh; differentiable in `scales` and `tensors` too.
+    """Transform Gaussians from their triangles' frames to the world; two bones, linear blend skinning.
 
     With S = 1 + tensor, the stretch there in the triangle's plane, the offset's components in the plane become S times
     themselves, and the scale along an axis a of the Gaussian is multiplied by |(S a_plane, a_normal)|. Gaussians none
     of whose corners stretches stay as they are.
 
+    Differentiable in `vertices`, offsets, quaternions and scales of `local`, `bones`, and the tensors of `stretch`.
+
     Args:
-        vertices: as the following up to `translations`, see `bind`.
-        triangles: see `bind`.
-        bary: see `bind`.
-        offsets: see `bind`.
-        quats: see `bind`.
-        skin: see `bind`.
-        rotations: see `bind`.
-        translations: see `bind`.
-        scales: [B,N,3] meters.
-        tensors: [B,M,6] of the vertices that stretch, from `vertex_stretch`; interpolated by `bary`.
-        rows: [V] int64, row of each vertex in `tensors`, -1 where it does not stretch (`StretchMesh.rows`).
+        vertices: [B,V,3] meters, skull frame.
+        binding: the points of the mesh that carry the N Gaussians.
+        local: N Gaussians in B poses, in the frames of their triangles (`geometry.triangle_frames`); their quaternions
+            are normalized here.
+        bones: B poses of skull and torso.
+        stretch: of the mesh in the B poses; None: the Gaussians keep offsets and scales.
 
     Returns:
         means [B,N,3] meters, world; quats [B,N,4] unit, world; scales [B,N,3] meters.
@@ -122,41 +79,49 @@ def bind_stretched(
     Raises:
         ValueError: a wrong shape, dtype or device; the text names the argument.
     """
-    inputs = (vertices, triangles, bary, offsets, quats, skin, rotations, translations)
-    native = _check(*inputs)
-    check_shape("scales", scales, tuple(offsets.shape))
-    check_shape("tensors", tensors, (len(vertices), "M", reference.TENSOR_SIZE))
-    check_shape("rows", rows, (vertices.shape[1],))
-    check_integers("rows", rows)
-    check_floats(vertices, scales=scales, tensors=tensors)
-    return (_Bind.apply if native else reference.bind_stretched)(*inputs, scales, tensors, rows)
+    native = _check(vertices, binding, local, bones)
+    if stretch is not None:
+        check_shape("tensors", stretch.tensors, (len(vertices), "M", reference.TENSOR_SIZE))
+        check_shape("rows", stretch.rows, (vertices.shape[1],))
+        check_integers("rows", stretch.rows)
+        check_floats(vertices, tensors=stretch.tensors)
+    if not native:
+        return reference.bind(vertices, binding, local, bones, stretch)
+    inputs = (
+        vertices, binding.triangles, binding.bary, local.offsets, local.quats, binding.skin, bones.quats,
+        bones.translations,
+    )  # fmt: skip
+    if stretch is None:
+        means, quats = _Bind.apply(*inputs)
+        return means, quats, local.scales
+    means, quats, scales = _Bind.apply(*inputs, local.scales, stretch.tensors, stretch.rows)
+    return means, quats, scales
 
 
-def _check(
-    vertices: Tensor,
-    triangles: Tensor,
-    bary: Tensor,
-    offsets: Tensor,
-    quats: Tensor,
-    skin: Tensor,
-    rotations: Tensor,
-    translations: Tensor,
-) -> bool:
-    """Check the arguments of `bind`; returns whether a native kernel takes them."""
+def _check(vertices: Tensor, binding: Binding, local: DeformedGaussians, bones: Bones) -> bool:
+    """Check the arguments of `bind` but the stretch; returns whether a native kernel takes them."""
     check_shape("vertices", vertices, ("B", "V", 3))
-    check_shape("triangles", triangles, ("N", 3))
-    batch, count = vertices.shape[0], triangles.shape[0]
-    check_shape("bary", bary, (count, 3))
-    check_shape("offsets", offsets, (batch, count, 3))
-    check_shape("quats", quats, (batch, count, 4))
-    check_shape("skin", skin, (count,))
-    check_shape("rotations", rotations, (batch, 2, 4))
-    check_shape("translations", translations, (batch, 2, 3))
-    check_integers("triangles", triangles)
+    check_shape("triangles", binding.triangles, ("N", 3))
+    batch = len(vertices)
+    count = len(binding.triangles)
+    check_shape("bary", binding.bary, (count, 3))
+    check_shape("skin", binding.skin, (count,))
+    check_shape("offsets", local.offsets, (batch, count, 3))
+    check_shape("quats", local.quats, (batch, count, 4))
+    check_shape("scales", local.scales, (batch, count, 3))
+    check_shape("bones.quats", bones.quats, (batch, 2, 4))
+    check_shape("bones.translations", bones.translations, (batch, 2, 3))
+    check_integers("triangles", binding.triangles)
     check_floats(
-        vertices, bary=bary, offsets=offsets, quats=quats, skin=skin, rotations=rotations, translations=translations
+        vertices,
+        bary=binding.bary,
+        skin=binding.skin,
+        offsets=local.offsets,
+        quats=local.quats,
+        scales=local.scales,
+        **{"bones.quats": bones.quats, "bones.translations": bones.translations},
     )
     native = native_for(vertices)
     if not checks_indices(native):
-        check_indices("triangles", triangles, vertices.shape[1])
+        check_indices("triangles", binding.triangles, vertices.shape[1])
     return native is not None

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from avatar.reference import LayerImages, SplatLayer, StretchMesh, stretch_mesh
-from avatar.types import Camera, LayerMesh
+from avatar.types import Binding, Bones, Camera, DeformedGaussians, LayerMesh, LocalGaussians, VertexStretch
 
-from .bind import bind, bind_stretched
+from .bind import bind
 from .blend import blend
 from .deform import DEFORM_CHANNELS, deform
 from .images import photometric, ssim
@@ -61,9 +61,14 @@ def _small_cases(made: Made) -> list[Case]:
     return [
         Case("blend", (made(COUNT, DEFORM_CHANNELS), basis, weights), 3, lambda *values: (blend(*values),)),
         Case("blend of float16", (weights, basis), 0, _blend_halves),
-        Case("deform", (*_local(made), made(BATCH, COUNT, DEFORM_CHANNELS) - 0.5, _units()), 6, deform),
+        Case("deform", (*_local(made), made(BATCH, COUNT, DEFORM_CHANNELS) - 0.5, _units()), 6, _deform),
         Case("rotate_sh", (made(BATCH, COUNT, 16, 3), made(BATCH, COUNT, 4) - 0.5), 2, lambda *v: (rotate_sh(*v),)),
     ]
+
+
+def _deform(*values: Tensor) -> Tensors:
+    *local, extra, units = values
+    return tuple(vars(deform(LocalGaussians(*local), extra, units)).values())
 
 
 def _blend_halves(weights: Tensor, basis: Tensor) -> Tensors:
@@ -109,6 +114,12 @@ def _stretch_there(whole: StretchMesh, like: Tensor) -> StretchMesh:
     return StretchMesh(*parts)
 
 
+def _deformed(offsets: Tensor, quats: Tensor, scales: Tensor) -> DeformedGaussians:
+    """Gaussians for `bind`, which does not read their opacities and colors."""
+    unread = offsets.new_empty(0)
+    return DeformedGaussians(offsets, quats, scales, unread, unread)
+
+
 def _rig_cases(made: Made) -> list[Case]:
     (vertices, rotations, shifts), (triangles, bary, skin) = _rig(made)
     local = (made(BATCH, COUNT, 3) - 0.5) / 16, made(BATCH, COUNT, 4) - 0.5
@@ -121,13 +132,16 @@ def _rig_cases(made: Made) -> list[Case]:
         vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, triangles: Tensor,
         bary: Tensor, skin: Tensor,
     ) -> Tensors:  # fmt: skip
-        return bind(vertices, triangles, bary, offsets, quats, skin, turns, shifts)
+        local = _deformed(offsets, quats, torch.ones_like(offsets))
+        return bind(vertices, Binding(triangles, bary, skin), local, Bones(turns, shifts))[:2]
 
     def stretched(
         vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, scales: Tensor,
         tensors: Tensor, triangles: Tensor, bary: Tensor, skin: Tensor, rows: Tensor,
     ) -> Tensors:  # fmt: skip
-        return bind_stretched(vertices, triangles, bary, offsets, quats, skin, turns, shifts, scales, tensors, rows)
+        local = _deformed(offsets, quats, scales)
+        stretch = VertexStretch(tensors, rows)
+        return bind(vertices, Binding(triangles, bary, skin), local, Bones(turns, shifts), stretch)
 
     def strains(tensors: Tensor, triangles: Tensor, bary: Tensor, rows: Tensor) -> Tensors:
         return (principal_strains(tensors, rows, triangles, bary),)
@@ -136,7 +150,7 @@ def _rig_cases(made: Made) -> list[Case]:
     scales = made(BATCH, COUNT, 3) / 8 + 0.0078125
     return [
         Case("bind", (*learned, *fixed), 5, bound),
-        Case("bind_stretched", (*learned, scales, tensors, *fixed, single.rows), 7, stretched),
+        Case("bind with stretch", (*learned, scales, tensors, *fixed, single.rows), 7, stretched),
         Case("vertex_stretch", (vertices,), 1, lambda value: (vertex_stretch(value, _stretch_there(single, value)),)),
         Case("principal_strains", (tensors, triangles, bary, single.rows), 1, strains),
     ]
@@ -242,12 +256,11 @@ def _step_case(made: Made) -> Case:
 def _training_step(*values: Tensor) -> Tensors:
     """Loss, gradients and parameters after a step of Adam."""
     leaves = [value.detach().requires_grad_() for value in values[:7]]
-    vertices, rotations, shifts, triangles, bary, skin, truth, matte, background = values[7:]
+    vertices, turns, shifts, triangles, bary, skin, truth, matte, background = values[7:]
     extra = blend(None, leaves[5], leaves[6])
-    places, turned, sizes, logits, colors = leaves[:5]
-    offsets, quats, scales, opacities, sh = deform(places, turned, sizes, logits, colors, extra, _units().to(extra))
-    means, quats = bind(vertices, triangles, bary, offsets, quats, skin, rotations, shifts)
-    out = splat(means, quats, scales, opacities, sh, _camera(means), with_depth=False)
+    local = deform(LocalGaussians(*leaves[:5]), extra, _units().to(extra))
+    means, quats, scales = bind(vertices, Binding(triangles, bary, skin), local, Bones(turns, shifts))
+    out = splat(means, quats, scales, local.opacities, local.sh, _camera(means), with_depth=False)
     loss, _ = photometric(out.rgb, out.alpha, truth, matte, background, 0.2, 0.3)
     grads = torch.autograd.grad(loss.sum(), leaves)
     after = _own(*leaves)

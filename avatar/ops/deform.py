@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar import reference
-from avatar.types import check_shape
+from avatar.types import DeformedGaussians, LocalGaussians, check_shape
 
 from .backend import native_for
 from .checks import check_floats
@@ -38,47 +38,32 @@ class _Deform(torch.autograd.Function):
         return None, *local, extra
 
 
-def deform(
-    offsets: Tensor,
-    quats: Tensor,
-    log_scales: Tensor,
-    logit_opacities: Tensor,
-    colors: Tensor,
-    extra: Tensor,
-    units: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Add blendshape offsets to local Gaussians and activate them; differentiable in all arguments but `units`.
+def deform(local: LocalGaussians, extra: Tensor, units: Tensor) -> DeformedGaussians:
+    """Add blendshape offsets to N local Gaussians and activate them; differentiable in all arguments but `units`.
 
     Args:
-        offsets: [N,3] meters, local.
-        quats: [N,4] wxyz, local.
-        log_scales: [N,3] log of meters.
-        logit_opacities: [N].
-        colors: [N,3] display sRGB.
+        local: N Gaussians.
         extra: [B,M,11] offsets of position, quaternion, color and opacity logit of the first M Gaussians, in `units`.
         units: [11] scale of each channel of `extra`.
 
     Returns:
-        offsets [B,N,3], quats [B,N,4], scales [B,N,3] meters, opacities [B,N] in 0..1, sh [B,N,1,3].
+        The N Gaussians in B poses.
 
     Raises:
         ValueError: a wrong shape, dtype or device; the text names the argument.
     """
-    check_shape("offsets", offsets, ("N", 3))
-    count = len(offsets)
-    check_shape("quats", quats, (count, 4))
-    check_shape("log_scales", log_scales, (count, 3))
-    check_shape("logit_opacities", logit_opacities, (count,))
-    check_shape("colors", colors, (count, 3))
+    tensors = vars(local)
+    check_shape("offsets", local.offsets, ("N", 3))
+    count = len(local)
+    check_shape("quats", local.quats, (count, 4))
+    check_shape("log_scales", local.log_scales, (count, 3))
+    check_shape("logit_opacities", local.logit_opacities, (count,))
+    check_shape("colors", local.colors, (count, 3))
     check_shape("extra", extra, ("B", "M", DEFORM_CHANNELS))
     check_shape("units", units, (DEFORM_CHANNELS,))
     if extra.shape[1] > count:
         raise ValueError(f"extra: expected [B,M,11] with M up to N={count} (from offsets), got {list(extra.shape)}")
-    local = (offsets, quats, log_scales, logit_opacities, colors)
-    check_floats(
-        offsets, quats=quats, log_scales=log_scales, logit_opacities=logit_opacities, colors=colors, extra=extra,
-        units=units,
-    )  # fmt: skip
-    if native_for(offsets) is None:
-        return reference.deform(*local, extra, units)
-    return _Deform.apply(units.detach().contiguous(), *local, extra)
+    check_floats(local.offsets, **tensors, extra=extra, units=units)
+    if native_for(local.offsets) is None:
+        return reference.deform(local, extra, units)
+    return DeformedGaussians(*_Deform.apply(units.detach().contiguous(), *tensors.values(), extra))

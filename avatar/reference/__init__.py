@@ -4,7 +4,7 @@ Every function has the signature of the function of the same name in `avatar.ops
 Letters: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bases, C channels, D SH terms.
 """
 
-from .bind import bind, bind_stretched
+from .bind import bind
 from .blend import blend, deform
 from .images import photometric, ssim, to_bytes
 from .layer import TEXEL_NODES, LayerImages, SplatLayer, layer, texel_colors, whole_image
@@ -43,7 +43,6 @@ __all__ = [
     "adam_step",
     "add_reflections",
     "bind",
-    "bind_stretched",
     "blend",
     "deform",
     "edge_span",

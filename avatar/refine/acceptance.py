@@ -14,10 +14,11 @@ from avatar.data.image_regions import head_box
 from avatar.data.training_frames import HeadStates, TrainingFrames, over_white
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, assemble
 from avatar.refine.chunks import solve_chunks
 from avatar.refine.controls import Controls
 from avatar.rendering.render import render
+from avatar.types import TorsoPose
 
 REGIONS = ("mouth", "eyes", "head", "hair")
 #: Growth of the convex hulls of mouth and eyes, relative to the height of the face.
@@ -57,7 +58,7 @@ def accepted(
     left = torch.from_numpy(np.flatnonzero(~allowed(before, after, tolerance)))
     changed = torch.zeros(len(start), dtype=torch.bool)
     if base.torso is not None and refined.torso is not None:
-        changed = (base.torso[1] != refined.torso[1]).any(-1).cpu()
+        changed = (base.torso.translation != refined.torso.translation).any(-1).cpu()
     changed[left] = True
     result = replace(refined, torso=base.torso)
     if not len(left):
@@ -128,7 +129,8 @@ class RegionJudge:
             chosen = images[begin : begin + _CHUNK]
             shown = states[self._steps[chosen].to(states.rotation.device)]
             weights = avatar.blendshapes.weights(shown.features)
-            gaussians = avatar.assemble(shown.vertices, weights, shown.rotation, shown.translation, shown.torso)
+            head = avatar.rig.posed_head(shown.vertices, shown.rotation, shown.translation, shown.torso)
+            gaussians = assemble(avatar, head, avatar.blendshapes(weights))
             rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).cpu().numpy()
             for color, index in zip(rendered, chosen.tolist(), strict=True):
                 truth = over_white(frames.rgb[index].cpu().numpy(), frames.alpha[index].cpu().numpy())
@@ -226,7 +228,7 @@ def _with_torso(avatar: Avatar, start: HeadStates) -> HeadStates:
     if start.torso is not None:
         return start
     with torch.no_grad():
-        return start.with_torso(*avatar.rig.torso(start.rotation, start.translation))
+        return replace(start, torso=avatar.rig.torso(start.rotation, start.translation))
 
 
 def _replaced(states: HeadStates, other: HeadStates, rows: Tensor) -> HeadStates:
@@ -244,7 +246,10 @@ def _replaced(states: HeadStates, other: HeadStates, rows: Tensor) -> HeadStates
     )
     torso = None
     if states.torso is not None and other.torso is not None:
-        torso = (merged(states.torso[0], other.torso[0]), merged(states.torso[1], other.torso[1]))
+        torso = TorsoPose(
+            merged(states.torso.rotation, other.torso.rotation),
+            merged(states.torso.translation, other.torso.translation),
+        )
     return HeadStates(
         params,
         merged(states.vertices, other.vertices),

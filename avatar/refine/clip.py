@@ -24,6 +24,7 @@ from avatar.refine.poses import PoseFit, Poses, refine_poses
 from avatar.refine.smooth import jitter, smooth_controls, smooth_poses
 from avatar.refine.sums import add_by_row
 from avatar.refine.targets import Targets
+from avatar.types import TorsoPose
 
 #: Factor of the information of a flagged frame's pose in the smoothing.
 _FLAGGED_TRUST = 0.01
@@ -48,10 +49,12 @@ class ClipFit:
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain numbers from which `restored` makes the same result."""
-        params, torso = self.states.params, self.states.torso or ()
+        params = self.states.params
+        torso = self.states.torso
+        bust = () if torso is None else (torso.rotation, torso.translation)
         return {
             "params": (params.expression, params.joint_rot, params.translation),
-            "poses": (self.states.rotation, self.states.translation, *torso),
+            "poses": (self.states.rotation, self.states.translation, *bust),
             "found": (self.flagged, self.turn_deg, self.shift_cm, self.reverted),
             "numbers": (self.cost, self.jitter, self.seconds),
         }
@@ -70,7 +73,7 @@ class ClipFit:
         rotation, position, *torso = state["poses"]
         states = replace(HeadStates.of(params, head), rotation=rotation, translation=position)
         if torso:
-            states = states.with_torso(*torso)
+            states = replace(states, torso=TorsoPose(*torso))
         flagged, turn, shift, *more = state["found"]
         reverted = more[0] if more else torch.zeros_like(flagged)  # checkpoints of earlier versions have none
         cost, jitters, seconds = state["numbers"]
@@ -199,7 +202,9 @@ def with_head(
 def with_poses(states: HeadStates, poses: Poses) -> HeadStates:
     """`states` [S] with other poses [S]; without a torso in `poses` that of `states` stays."""
     rotation, translation = poses.rotation.float(), poses.translation.float()
-    torso = (rotation[:, 1].contiguous(), translation[:, 1].contiguous()) if rotation.shape[1] > 1 else states.torso
+    torso = states.torso
+    if rotation.shape[1] > 1:
+        torso = TorsoPose(rotation[:, 1].contiguous(), translation[:, 1].contiguous())
     return replace(
         states, rotation=rotation[:, 0].contiguous(), translation=translation[:, 0].contiguous(), torso=torso
     )
@@ -285,7 +290,7 @@ def learn_torso(avatar: Avatar, states: HeadStates) -> None:
     torso = avatar.rig.torso
     features = torso.features(states.rotation, states.translation)
     torso.learn_limits(features)
-    motion = torso.motion_of_pose(*states.torso).double()
+    motion = torso.motion_of_pose(states.torso).double()
     x = features.double()
     ridge = torch.eye(x.shape[1], dtype=x.dtype, device=x.device) * (_TORSO_RIDGE * len(x))
     ridge[0, 0] = 1e-9

@@ -16,7 +16,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.training_frames import HeadStates
 from avatar.geometry.rotations import SH_C0
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, assemble
 from avatar.model.blendshapes import expression_features
 from avatar.reference.motion import geman_mcclure, image_gradients
 from avatar.refine.chunks import solve_chunks
@@ -26,7 +26,7 @@ from avatar.refine.layer_flow import layer_flow
 from avatar.refine.options import RefineOptions
 from avatar.refine.sums import add_by_row
 from avatar.refine.targets import Rendered, Targets, render_targets
-from avatar.types import Gaussians, HeadParams
+from avatar.types import Gaussians, HeadParams, PosedHead
 
 _LARGEST = 0.4  # largest change of a control in one step
 _NEAR = 1e-3  # meters, smallest depth to divide by
@@ -133,9 +133,9 @@ class _Chunk:
     def _gaussians(self, params: HeadParams) -> Gaussians:
         avatar, states = self.avatar, self.states
         weights = avatar.blendshapes.weights(expression_features(params))
-        return avatar.assemble(
-            avatar.head.skull_vertices(params), weights, states.rotation, states.translation, states.torso
-        )
+        vertices = avatar.head.skull_vertices(params)
+        head = avatar.rig.posed_head(vertices, states.rotation, states.translation, states.torso)
+        return assemble(avatar, head, avatar.blendshapes(weights))
 
     def _motions(self) -> tuple[Tensor, Tensor, Tensor]:
         """Change of position (meters, skull frame) and of color of every Gaussian by each control, [P,N,3] each.
@@ -150,10 +150,9 @@ class _Chunk:
         count = len(self.controls)
         repeated = mean[torch.zeros(count + 1, dtype=torch.int64, device=step.device)]
         moved = self.controls.write(repeated, center + torch.cat([step.new_zeros(1, count), torch.diag(step)]))
-        eye, origin = torch.eye(3, device=step.device).expand(count + 1, 3, 3), step.new_zeros(count + 1, 3)
         weights = self.avatar.blendshapes.weights(expression_features(moved))
         vertices = self.avatar.head.skull_vertices(moved)
-        out = self.avatar.assemble(vertices, weights, eye, origin, (eye, origin))
+        out = assemble(self.avatar, PosedHead.in_skull_frame(vertices), self.avatar.blendshapes(weights))
         size = step[:, None, None]
         tint = (out.sh[1:, :, 0] - out.sh[:1, :, 0]) * SH_C0 / size
         return (out.means[1:] - out.means[:1]) / size, tint, (vertices[1:] - vertices[:1]) / size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from avatar.geometry.ridge import cross_validate, ridge
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
 from avatar.model.torso_regression import TorsoRegression
+from avatar.types import TorsoPose
 
 #: Confidence from which on a frame is used to learn.
 _CONFIDENT = 0.7
@@ -50,7 +53,7 @@ def learn_torso_regression(avatar: Avatar, capture: Capture, states: HeadStates,
     if states.torso is None or int(used.sum()) < _MIN_FRAMES:
         return
     torso = avatar.rig.torso
-    target = torso.motion_of_pose(*states.torso).double()[used]
+    target = torso.motion_of_pose(states.torso).double()[used]
     features = TorsoRegression.features(image_motion).double()[used]
     mapped = torso.features(states.rotation, states.translation).double()[used]
     measured = cross_validate(features, target, slack=_DAMPING_SLACK)
@@ -74,18 +77,15 @@ def with_measured_torso(avatar: Avatar, capture: Capture, indices: np.ndarray, s
         indices: [n] int, images.
         states: [S] of their time steps.
     """
-    motion = measured_torso_motion(avatar, capture, indices, states.rotation, states.translation)
-    if motion is None:
-        return states
-    rotation, translation = avatar.rig.torso.pose(motion)
-    return states.with_torso(rotation.contiguous(), translation.contiguous())
+    torso = measured_torso(avatar, capture, indices, states.rotation, states.translation)
+    return states if torso is None else replace(states, torso=torso)
 
 
 @torch.no_grad()
-def measured_torso_motion(
+def measured_torso(
     avatar: Avatar, capture: Capture, indices: np.ndarray, rotation: Tensor, translation: Tensor
-) -> Tensor | None:
-    """Motion of the torso from its rest [S,6] at the time steps of some images; None: the torso map's is used.
+) -> TorsoPose | None:
+    """Poses of the torso [S] at the time steps of some images; None: those of the torso map are used.
 
     Args:
         avatar: the avatar.
@@ -98,4 +98,4 @@ def measured_torso_motion(
     if regression is None or regression.capture != capture.fingerprint:
         return None
     measured = moved(measured_motion(capture, indices), rotation.device)
-    return regression.blended_motion(avatar.rig.torso, *measured, rotation, translation)
+    return avatar.rig.torso.pose(regression.blended_motion(avatar.rig.torso, *measured, rotation, translation))

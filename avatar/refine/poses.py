@@ -11,14 +11,14 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.training_frames import HeadStates
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.model.avatar import Avatar
-from avatar.model.rig import TRAVEL_UNIT
+from avatar.model.avatar import Avatar, assemble
+from avatar.model.torso import TRAVEL_UNIT
 from avatar.refine.chunks import solve_chunks
 from avatar.refine.crops import face_crop
 from avatar.refine.options import RefineOptions
 from avatar.refine.sums import add_by_row
 from avatar.refine.targets import Rendered, Targets, depth_and_torso, render_targets
-from avatar.types import Gaussians
+from avatar.types import Gaussians, TorsoPose
 
 #: Largest step: rotation in radians, translation in meters.
 _LARGEST_TURN, _LARGEST_SHIFT = 0.06, 0.015
@@ -40,9 +40,11 @@ class Poses:
         rotation, translation = [states.rotation], [states.translation]
         if torso:
             with torch.no_grad():
-                torso_pose = states.torso or avatar.rig.torso(states.rotation, states.translation)
-            rotation.append(torso_pose[0])
-            translation.append(torso_pose[1])
+                torso_pose = (
+                    avatar.rig.torso(states.rotation, states.translation) if states.torso is None else states.torso
+                )
+            rotation.append(torso_pose.rotation)
+            translation.append(torso_pose.translation)
         return Poses(torch.stack(rotation, 1).double(), torch.stack(translation, 1).double())
 
     def __len__(self) -> int:
@@ -213,8 +215,9 @@ class _Chunk:
         rotation, translation = poses.rotation.float(), poses.translation.float()
         torso = self.states[rows].torso
         if rotation.shape[1] > 1:
-            torso = (rotation[:, 1], translation[:, 1])
-        return self.avatar.place(self.extra[rows], self.states.vertices[rows], rotation[:, 0], translation[:, 0], torso)
+            torso = TorsoPose(rotation[:, 1], translation[:, 1])
+        head = self.avatar.rig.posed_head(self.states.vertices[rows], rotation[:, 0], translation[:, 0], torso)
+        return assemble(self.avatar, head, self.extra[rows])
 
     def _normal(
         self, poses: Poses, targets: Targets, row: Tensor, rendered: Rendered, features: Tensor
@@ -264,8 +267,8 @@ class _Chunk:
         if self.states.torso is None:
             pose = self.avatar.rig.torso(poses.rotation[:, 0].float(), poses.translation[:, 0].float())
         else:
-            pose = self.states.torso[0][rows], self.states.torso[1][rows]
-        anchor = Poses(pose[0].double()[:, None], pose[1].double()[:, None])
+            pose = self.states.torso[rows]
+        anchor = Poses(pose.rotation.double()[:, None], pose.translation.double()[:, None])
         torso = Poses(poses.rotation[:, 1:], poses.translation[:, 1:])
         difference = torch.cat(
             [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from avatar.data.track_arrays import (
     read_arrays,
 )
 from avatar.errors import HeadsplatError
-from avatar.types import NECK, ROOT, HeadParams
+from avatar.types import NECK, ROOT, HeadParams, TorsoPose
 
 if TYPE_CHECKING:
     import torch
@@ -85,8 +85,8 @@ class RefinedTrack:
         root = head.root_translation(identity, states.rotation, states.translation)
         arrays["translation"][indices] = root.numpy()[step]
         if states.torso is not None:
-            torso_rot[indices] = matrix_to_axis_angle(states.torso[0]).numpy()[step]
-            torso_translation[indices] = states.torso[1].numpy()[step]
+            torso_rot[indices] = matrix_to_axis_angle(states.torso.rotation).numpy()[step]
+            torso_translation[indices] = states.torso.translation.numpy()[step]
         refined, marks = np.zeros(count, bool), np.zeros(count, bool)
         refined[indices], marks[indices] = True, flagged.numpy()[step]
         return RefinedTrack(
@@ -134,7 +134,8 @@ class RefinedTrack:
         states = HeadStates.of(params, head)
         if np.isnan(self.torso_rot[rows]).any():
             return states
-        return states.with_torso(axis_angle_to_matrix(tensor(self.torso_rot)), tensor(self.torso_translation))
+        torso = TorsoPose(axis_angle_to_matrix(tensor(self.torso_rot)), tensor(self.torso_translation))
+        return replace(states, torso=torso)
 
     def save(self, root: Path) -> None:
         """Write the track to the capture folder `root`, whole or not at all."""

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.model.avatar import Avatar
-from avatar.model.measured_torso import MeasuredTorso
+from avatar.model.avatar import Avatar, assemble
 from avatar.model.moving import moved
-from avatar.model.poser import Poser, Poses
+from avatar.model.poser import PosedFrames, Poser
+from avatar.model.torso import Torso
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.render import WHITE
-from avatar.types import Camera, Gaussians, HeadParams
+from avatar.types import Camera, Gaussians, HeadParams, PosedHead
+
+
+@dataclass(frozen=True)
+class PosedFrame:
+    """One frame of an avatar: its mesh and Gaussians, independent of a camera."""
+
+    head: PosedHead  # [1]
+    gaussians: Gaussians  # [1,N], world frame
 
 
 class Animator:
@@ -92,22 +101,17 @@ class Animator:
         """Alpha [H,W] of the last rendered frame."""
         return self.buffers.alpha[0]
 
-    def poses(self, params: HeadParams, torso: Tensor | MeasuredTorso | None = None) -> Poses:
-        """Poses of all frames of `params`, for `gaussians`; one call for many frames is much faster than many calls.
+    def poses(self, params: HeadParams, torso: Torso | None = None) -> PosedFrames:
+        """Poses of all frames of `params`, for `frame`; one call for many frames is much faster than many calls.
 
         Args:
             params: T frames.
-            torso: [T,6] motion of the torso from its rest, in the units of the torso map; or as far as it is measured
-                in the T frames; None: from the map.
+            torso: the torso in the T frames where it is known; None: from the torso map.
 
         Raises:
             ValueError: a frame has a NaN or an infinity.
         """
         return self._poser.poses(params, torso)
-
-    def vertices(self, poses: Poses, frame: int) -> Tensor:
-        """Vertices [1,V,3] of the mesh of frame `frame`, skull frame, meters."""
-        return self._poser.vertices(poses, frame)
 
     @torch.no_grad()
     def render(self, params: HeadParams, camera: Camera) -> Tensor:
@@ -123,38 +127,20 @@ class Animator:
         Raises:
             ValueError: `params` has a NaN or an infinity.
         """
-        poses = self.poses(params)
-        self.rasterize(self.gaussians(poses, 0, self.vertices(poses, 0)), camera)
+        self.rasterize(self.frame(self.poses(params), 0).gaussians, camera)
         return self.image()
 
     @torch.no_grad()
-    def gaussians(self, poses: Poses, frame: int, vertices: Tensor) -> Gaussians:
-        """Gaussians [1,N] of one frame in the world frame.
+    def frame(self, frames: PosedFrames, index: int) -> PosedFrame:
+        """One frame, ready to be rasterized.
 
         Args:
-            poses: from `poses`.
-            frame: index in `poses`.
-            vertices: [1,V,3] of that frame, from `vertices`.
+            frames: from `poses`.
+            index: of the frame in `frames`.
         """
-        avatar = self.avatar
-        one = slice(frame, frame + 1)
-        extra = ops.blend(None, self.basis, poses.blendshape_weights[one])
-        tensors = avatar.rig.stretched(vertices)
-        if avatar.wrinkles is not None:
-            extra = avatar.wrinkles(extra, tensors, avatar.rig)
-        offsets, quats, scales, opacities, sh = ops.deform(
-            avatar.offsets, avatar.quats, avatar.log_scales, avatar.logit_opacities, avatar.colors, extra,
-            avatar.blendshapes.units,
-        )  # fmt: skip
-        means, world_quats, scales = avatar.rig.bind(
-            vertices, offsets, quats, scales, poses.quats[one], poses.translations[one], tensors
-        )
-        rotation, translation = poses.rotations[one, 0], poses.translations[one, 0]
-        if avatar.light is not None:
-            sh = avatar.light.lit(sh, rotation, avatar.rig.skin)
-        layer = avatar.posed_layer(vertices, rotation, translation, self._layer_look)
-        sampling = avatar.sampling
-        return Gaussians(means, world_quats, sampling.widened(scales), opacities, sh, sampling.dilation, layer)
+        head = self._poser.head(frames, index)
+        extra = ops.blend(None, self.basis, frames.blendshape_weights[index : index + 1])
+        return PosedFrame(head, assemble(self.avatar, head, extra, self._layer_look))
 
     @torch.no_grad()
     def rasterize(self, gaussians: Gaussians, camera: Camera) -> None:

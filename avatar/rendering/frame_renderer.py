@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.model.poser import Poses
-from avatar.rendering.animator import Animator
+from avatar.rendering.animator import Animator, PosedFrame
 from avatar.rendering.mesh_shader import MeshShader, gaussian_normals, layer_normals
 from avatar.rendering.readback import Readback
 from avatar.rendering.settings import RenderSettings
-from avatar.types import Camera, Gaussians
+from avatar.types import Camera
 
 #: Pixels that are rasterized at once: a larger (supersampled) frame is rendered in horizontal strips.
 STRIP_PIXELS = 1 << 22
@@ -34,22 +33,6 @@ class RenderedPasses:
 
     images: dict[str, np.ndarray]  # [H,W] or [H,W,C] of each pass
     peak_alpha: float  # the largest; 0 if nothing is visible, NaN if a color or alpha is not finite
-
-
-@dataclass(frozen=True)
-class PosedFrame:
-    """One frame of an avatar: its mesh and Gaussians, independent of a camera."""
-
-    poses: Poses
-    frame: int  # index in `poses`
-    vertices: Tensor  # [1,V,3] meters, skull frame
-    gaussians: Gaussians  # [1,N], world frame
-
-    @staticmethod
-    def of(animator: Animator, poses: Poses, frame: int) -> PosedFrame:
-        """Frame `frame` of `poses`, which must come from `animator`."""
-        vertices = animator.vertices(poses, frame)
-        return PosedFrame(poses, frame, vertices, animator.gaussians(poses, frame, vertices))
 
 
 def raster_size(settings: RenderSettings, strip_pixels: int = STRIP_PIXELS) -> tuple[int, int]:
@@ -175,9 +158,7 @@ class FrameRenderer:
 
     def _normals(self, frame: PosedFrame, camera: Camera) -> Tensor:
         animator = self._animator
-        normals = gaussian_normals(
-            animator.avatar, frame.poses.quats[frame.frame], frame.vertices, frame.gaussians, camera
-        )
+        normals = gaussian_normals(animator.avatar, frame.head, frame.gaussians, camera)
         of_layer = layer_normals(frame.gaussians, camera)
         blended = self._downsample(animator.blend_features(normals, of_layer))
         visible = self._downsample(animator.alpha) >= _MIN_SURFACE_ALPHA
@@ -186,8 +167,7 @@ class FrameRenderer:
 
     def _mesh(self, frame: PosedFrame, camera: Camera, top: int) -> Tensor:
         assert self._shader is not None
-        poses, index = frame.poses, frame.frame
-        rgb, alpha = self._shader.render(frame.vertices, poses.quats[index], poses.translations[index], camera)
+        rgb, alpha = self._shader.render(frame.head, camera)
         self._add_peak(rgb, alpha)
         return self._composite(self._downsample(rgb), self._downsample(alpha), top)
 

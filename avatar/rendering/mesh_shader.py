@@ -10,13 +10,13 @@ from avatar.geometry.rotations import quat_to_matrix
 from avatar.head.shading import openness, shade, vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.rendering.layer import splat_layer
-from avatar.types import Camera, Gaussians
+from avatar.types import Camera, Gaussians, PosedHead
 
 #: OpenCV camera axes (y down, z forward) -> axes of the normals pass (y up, z towards the viewer).
 _TO_VIEWER = (1.0, -1.0, -1.0)
 
 
-def gaussian_normals(avatar: Avatar, quats: Tensor, vertices: Tensor, gaussians: Gaussians, camera: Camera) -> Tensor:
+def gaussian_normals(avatar: Avatar, head: PosedHead, gaussians: Gaussians, camera: Camera) -> Tensor:
     """Unit normals of the mesh surface at the binding point of each Gaussian.
 
     They are interpolated from the vertex normals of the posed mesh. The shortest axis of a Gaussian is not used: it has
@@ -26,8 +26,7 @@ def gaussian_normals(avatar: Avatar, quats: Tensor, vertices: Tensor, gaussians:
 
     Args:
         avatar: the avatar.
-        quats: [2,4] rotations of skull and torso, skull frame -> world, wxyz.
-        vertices: [1,V,3] meters, skull frame.
+        head: [1] the posed head of the avatar.
         gaussians: [1,N], world frame.
         camera: [1].
 
@@ -35,9 +34,9 @@ def gaussian_normals(avatar: Avatar, quats: Tensor, vertices: Tensor, gaussians:
         [N,3] in the viewer's axes: x right, y up, z towards the viewer.
     """
     rig = avatar.rig
-    at_vertices = vertex_normals(vertices[0], avatar.head.faces)
+    at_vertices = vertex_normals(head.vertices[0], avatar.head.faces)
     local = _interpolate(at_vertices, rig.triangles, rig.bary)
-    skull, torso = (local @ rotation.T for rotation in quat_to_matrix(quats))
+    skull, torso = (local @ rotation.T for rotation in quat_to_matrix(head.bones.quats[0]))
     normals = torch.lerp(skull, torso, rig.skin[:, None])
     in_camera = torch.nn.functional.normalize(normals @ camera.world_to_cam[0, :3, :3].T, dim=1)
     to_camera = torch.nn.functional.normalize(-camera.to_camera(gaussians.means[0]), dim=1)
@@ -91,20 +90,19 @@ class MeshShader:
         normals = vertex_normals(template, head.faces.cpu())
         self._openness = openness(template, normals, head.faces.cpu()).to(head.v_template)[:, None]
 
-    def render(self, vertices: Tensor, quats: Tensor, translations: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
+    def render(self, head: PosedHead, camera: Camera) -> tuple[Tensor, Tensor]:
         """Render the mesh.
 
         Args:
-            vertices: [1,V,3] meters, skull frame.
-            quats: [2,4] rotations of skull and torso, skull frame -> world, wxyz.
-            translations: [2,3] meters, of skull and torso.
+            head: [1] the posed head of the avatar.
             camera: [1].
 
         Returns:
             Premultiplied color [H,W,3] 0..1 and alpha [H,W].
         """
-        rotations = quat_to_matrix(quats)
-        skull, torso = (vertices[0] @ rotations[bone].T + translations[bone] for bone in (0, 1))
+        rotations = quat_to_matrix(head.bones.quats[0])
+        translations = head.bones.translations[0]
+        skull, torso = (head.vertices[0] @ rotations[bone].T + translations[bone] for bone in (0, 1))
         in_camera = camera.to_camera(torch.lerp(skull, torso, self._torso_weight))
         faces = self.head.faces
         normals = vertex_normals(in_camera, faces) * in_camera.new_tensor(_TO_VIEWER)

@@ -16,6 +16,7 @@ from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.refine.measured_torso import measured_motion
 from avatar.training.matte_sampling import mean_pose
+from avatar.types import TorsoPose
 
 #: Confidence from which on a motion counts; between such frames it is interpolated in time.
 _CONFIDENT = 0.7
@@ -49,5 +50,5 @@ def with_initial_torso(capture: Capture, indices: np.ndarray, frames: TrainingFr
     turn = to_camera.T @ turn @ to_camera
     rotation, translation = (torch.from_numpy(value) for value in mean_pose(frames))
     moved = (turn @ (translation - origin)[:, None])[..., 0] + origin
-    poses = (turn @ rotation).float().contiguous(), moved.float().contiguous()
-    return replace(frames, states=frames.states.with_torso(*poses))
+    torso = TorsoPose((turn @ rotation).float().contiguous(), moved.float().contiguous())
+    return replace(frames, states=replace(frames.states, torso=torso))

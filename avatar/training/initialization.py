@@ -17,9 +17,10 @@ from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes, Mode
 from avatar.model.mesh_layer import EYES, MOUTH, MeshLayer, has_parts, skin_vertices
 from avatar.model.resting import resting_expression
-from avatar.model.rig import Rig, TorsoMap
+from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch, stretching_vertices
+from avatar.model.torso import TorsoMap
 from avatar.model.weight_network import WeightNetwork
 from avatar.model.wrinkles import Wrinkles
 from avatar.training.config import TrainConfig
@@ -27,6 +28,7 @@ from avatar.training.hair_height import hair_heights
 from avatar.training.local_bases import face_parts, keep_local, local_mask
 from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, sample_matte
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
+from avatar.types import Binding, LocalGaussians
 
 #: Gaussians of these regions have blendshape offsets.
 EXPRESSIVE: tuple[Region, ...] = (
@@ -89,11 +91,12 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     torso = TorsoMap(rotation, translation, neck)
     torso.learn_limits(torso.features(frames.rotation, frames.translation))
     triangles = head.faces[torch.from_numpy(samples.face)]
-    rig = Rig(triangles, _float(samples.bary), _float(samples.torso), torso)
+    rig = Rig(Binding(triangles, _float(samples.bary), _float(samples.torso)), torso)
     if config.stretch:
         rig.stretch = Stretch(head, stretching_vertices(head), triangles)
     blendshapes = _blendshapes(head, frames, config, samples, count)
-    avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), layer)
+    neutral = resting_expression(frames.features[:, : len(head.expression_names)])
+    avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), neutral, layer)
     if config.wrinkles:
         avatar.wrinkles = Wrinkles(count)
         avatar.wrinkles.learn_limits(frames.states.vertices, rig)
@@ -179,22 +182,17 @@ def nearest_pixel(frames: TrainingFrames) -> float:
     return float(np.quantile(sizes[sizes > 0], 0.05)) if (sizes > 0).any() else 0.0
 
 
-def _initial_values(head: HeadModel, frames: TrainingFrames, samples: SurfaceSamples) -> dict[str, Tensor]:
-    """The `initial` argument of `Avatar`."""
+def _initial_values(head: HeadModel, frames: TrainingFrames, samples: SurfaceSamples) -> LocalGaussians:
+    """Gaussians as wide as the spacing of the samples, in the colors of the head."""
     depth = camera_depth(frames.view(0), frames.translation.mean(0).numpy())
     pixel = depth / frames.camera.K[0, 0, 0].item()
     size = np.log(np.maximum(samples.spacing * SCALE_PER_SPACING, MIN_PIXELS * pixel))
     log_scales = np.stack([size, size, size + np.log(NORMAL_SCALE)], 1)
     bary = _float(samples.bary)
     colors = (head.colors[head.faces[torch.from_numpy(samples.face)]] * bary[:, :, None]).sum(1)
-    return {
-        "offsets": _float(samples.offset),
-        "quats": _float(samples.quat),
-        "log_scales": _float(log_scales),
-        "logit_opacities": torch.ones(len(samples)),
-        "colors": colors,
-        "neutral": resting_expression(frames.features[:, : len(head.expression_names)]),
-    }
+    return LocalGaussians(
+        _float(samples.offset), _float(samples.quat), _float(log_scales), torch.ones(len(samples)), colors
+    )
 
 
 def _float(values: np.ndarray) -> Tensor:

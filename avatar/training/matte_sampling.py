@@ -130,7 +130,7 @@ def _torso_pose(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pose of the torso [3,3], [3] in a frame: `rest` where it is not known."""
     torso, step = frames.states.torso, frames.step[frame]
-    return rest if torso is None else (torso[0][step].numpy(), torso[1][step].numpy())
+    return rest if torso is None else (torso.rotation[step].numpy(), torso.translation[step].numpy())
 
 
 def bind_to_mesh(head: HeadModel, points: MattePoints) -> SurfaceSamples:

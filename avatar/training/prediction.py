@@ -6,7 +6,7 @@ from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.appearance import in_recording
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, assemble
 from avatar.types import Gaussians
 
 
@@ -24,6 +24,4 @@ def predict(avatar: Avatar, frames: TrainingFrames, indices: Tensor, extra: Tens
     states, steps = frames.states, pick(frames.step, indices)
     if extra is None:
         extra = avatar.blendshapes(avatar.blendshapes.weights(pick(states.features, steps)))
-    torso = None if states.torso is None else (pick(states.torso[0], steps), pick(states.torso[1], steps))
-    vertices, rotation = pick(states.vertices, steps), pick(states.rotation, steps)
-    return avatar.place(extra, vertices, rotation, pick(states.translation, steps), torso)
+    return assemble(avatar, states.posed_head(avatar.rig, steps), extra)

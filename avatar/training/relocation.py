@@ -38,8 +38,6 @@ SPREAD = (0.5, 0.5, 0.15)
 #: Opacities of the halves stay in this range, where the gradient of the logit does not vanish.
 MIN_OPACITY, MAX_OPACITY = 0.01, 0.99
 
-PER_GAUSSIAN = ("offsets", "log_scales", "quats", "logit_opacities", "colors")
-BINDING = ("triangles", "bary", "skin")
 #: Name of the optimizer group whose rows are the Gaussians with blendshapes.
 WRINKLES = "wrinkles"
 
@@ -128,13 +126,10 @@ def _sources(group: Tensor, unused: Tensor, error: Tensor, rng: np.random.Genera
 
 def _copy(avatar: Avatar, anchors: Anchors, optimizer: Optimizer, sources: Tensor, targets: Tensor) -> None:
     """Make the Gaussians `targets` equal to `sources`; their first moments are cleared."""
-    for name in PER_GAUSSIAN:
-        values = getattr(avatar, name)
-        values[targets] = values[sources]
+    for record in (avatar.local, avatar.rig.binding):
+        for values in vars(record).values():
+            values[targets] = values[sources]
     for values in anchors.initial.values():
-        values[targets] = values[sources]
-    for name in BINDING:
-        values = getattr(avatar.rig, name)
         values[targets] = values[sources]
     if avatar.appearance is not None:
         avatar.appearance.copy_rows(sources, targets)

@@ -6,12 +6,15 @@ degrees above or below gaps open between them, most of all along the shoulders.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames, pick
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, assemble
+from avatar.model.blendshapes import CHANNELS
 from avatar.training.prediction import predict
 
 #: Blend weight per frame, in pixels, from which on a Gaussian counts as visible.
@@ -54,19 +57,13 @@ def smooth_torso_depth(avatar: Avatar, frames: TrainingFrames, contribution: Ten
 
 def _axes(avatar: Avatar, frames: TrainingFrames, frame: Tensor) -> Tensor:
     """Motion of each Gaussian in the world by its offset [N,3,3] in the frame [1] int; columns: axes of the offset."""
-    states, step = frames.states, pick(frames.step, frame)
+    head = frames.states.posed_head(avatar.rig, pick(frames.step, frame))
+    still = avatar.offsets.new_zeros(1, avatar.blendshapes.count, CHANNELS)
 
-    def four(values: Tensor) -> Tensor:
-        return pick(values, step).expand(4, *values.shape[1:])
+    def means(shift: Tensor) -> Tensor:
+        view = avatar.with_local(replace(avatar.local, offsets=avatar.offsets + shift))
+        return assemble(view, head, still).means
 
-    unit = torch.cat([torch.zeros(1, 1, 3), _MOVE * torch.eye(3)[:, None]]).to(avatar.offsets.device)
-    means, _, _ = avatar.rig.place(
-        four(states.vertices),
-        avatar.offsets + unit,
-        avatar.quats.expand(4, -1, -1),
-        avatar.log_scales.exp().expand(4, -1, -1),
-        four(states.rotation),
-        four(states.translation),
-        None if states.torso is None else (four(states.torso[0]), four(states.torso[1])),
-    )
-    return ((means[1:] - means[:1]) / _MOVE).permute(1, 2, 0)
+    units = _MOVE * torch.eye(3, device=avatar.offsets.device)
+    moved = torch.cat([means(unit) for unit in units])
+    return ((moved - means(torch.zeros_like(units[0]))) / _MOVE).permute(1, 2, 0)

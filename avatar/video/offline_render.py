@@ -9,19 +9,18 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avatar import ops
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
-from avatar.model.poser import Poses
+from avatar.model.poser import PosedFrames
 from avatar.ops.ordered_map import ordered_map
 from avatar.rendering.animator import Animator
-from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, PosedFrame, RenderedPasses, raster_size
+from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, RenderedPasses, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.settings import RenderSettings
-from avatar.types import Camera, HeadParams
+from avatar.types import Camera, HeadParams, TorsoPose
 
 #: Every pass of a frame, all columns side by side, and whether anything is visible in each column.
 _Frame: TypeAlias = tuple[dict[str, np.ndarray], list[bool]]
@@ -40,7 +39,7 @@ class RenderColumn:
     avatar: Avatar
     params: HeadParams  # T frames
     camera: Camera  # [T], or [1] if it does not move; of the size of the settings
-    torso: Tensor | None = None  # [T,6] motion of the torso from its rest, units of the torso map; None: from the map
+    torso: TorsoPose | None = None  # T frames, where it is measured; None: from the torso map
 
     def __len__(self) -> int:
         return len(self.params)
@@ -169,11 +168,11 @@ class _ColumnRenderer:
         )
         shader = MeshShader(column.avatar) if "mesh" in settings.passes else None
         self._renderer = FrameRenderer(self._animator, settings, shader)
-        self._chunk: tuple[int, Poses] | None = None  # number of the chunk and its poses
+        self._chunk: tuple[int, PosedFrames] | None = None  # number of the chunk and its poses
 
     def start(self, frame: int) -> Callable[[], RenderedPasses]:
         """Start to render every pass of a frame; the function that is returned waits for them."""
-        posed = PosedFrame.of(self._animator, *self._poses_of(frame))
+        posed = self._animator.frame(*self._poses_of(frame))
         read = self._renderer.start(posed, self.column.camera_at(frame))
 
         def finish() -> RenderedPasses:
@@ -187,7 +186,7 @@ class _ColumnRenderer:
 
         return finish
 
-    def _poses_of(self, frame: int) -> tuple[Poses, int]:
+    def _poses_of(self, frame: int) -> tuple[PosedFrames, int]:
         """The poses of the chunk with `frame`, and its index in them."""
         chunk, index = divmod(frame, _CHUNK)
         if self._chunk is None or self._chunk[0] != chunk:

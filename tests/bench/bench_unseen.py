@@ -155,13 +155,7 @@ class Placed:
         params = replace(self._params, expression=shot.truth.params()[shot.step].expression.reshape(1, -1))
         state = HeadStates.of(params, self._avatar.head)
         with torch.no_grad():
-            gaussians = self._avatar.assemble(
-                state.vertices,
-                self._avatar.blendshapes.weights(state.features),
-                state.rotation,
-                state.translation,
-                None,
-            )
+            gaussians = self._avatar(params)
         return rendered(gaussians, self._camera(shot, state), "native")[0]
 
     def _camera(self, shot: Shot, state: HeadStates) -> Camera:

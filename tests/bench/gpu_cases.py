@@ -6,7 +6,7 @@ import torch
 
 from avatar import ops
 from avatar.bench.scene import Scene, head_scene
-from avatar.bench.stages import TrainingStep, gaussians, parameters, render
+from avatar.bench.stages import TrainingStep, gaussians, render
 
 COUNT, SIZE, BASES = 700, 49, 5  # ragged in every tile, block and warp
 
@@ -24,14 +24,14 @@ def run(device: torch.device) -> None:
         TrainingStep(scene)()
     scene = small_scene(device, 0)
     extra = ops.blend(None, scene.basis, scene.weights)
-    leaves = [value.detach().requires_grad_() for value in gaussians(scene, extra, parameters(scene))]
+    leaves = [value.detach().requires_grad_() for value in gaussians(scene, extra)]
     out = ops.splat(*leaves, scene.camera, with_weights=True, antialias=True)
     ops.splat_features(out.prepared, torch.rand_like(leaves[0]))
     torch.autograd.grad(out.rgb.sum() + out.alpha.sum() + out.depth.sum(), leaves)
     first, second = torch.rand(2, 2, SIZE, SIZE, 3, device=device).unbind(0)
     ops.ssim(first.requires_grad_(), second).sum().backward()
     seen = scene.vertices + torch.tensor([0.0, 0.0, 1.0], device=device)
-    ops.mesh(seen, scene.triangles, scene.camera.K, SIZE, SIZE)
+    ops.mesh(seen, scene.binding.triangles, scene.camera.K, SIZE, SIZE)
 
 
 if __name__ == "__main__":

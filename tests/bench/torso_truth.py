@@ -10,7 +10,6 @@ training frames.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,43 +24,32 @@ from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
 from avatar.refine.corrected_pose import with_corrected_pose
 from avatar.refine.measured_torso import with_measured_torso
-from avatar.types import ROOT
+from avatar.types import ROOT, TorsoPose
 from capture.synthetic.truth import SyntheticTruth
 
 #: The point whose distance is measured, meters, in the torso's frame: the middle of the upper chest.
 CHEST = (0.0, -0.22, -0.05)
 
 
-@dataclass(frozen=True)
-class Poses:
-    """Poses of the torso at T frames: points of its frame -> world."""
-
-    rotation: Tensor  # [T,3,3] float64
-    translation: Tensor  # [T,3] meters
-
-    def __getitem__(self, rows: np.ndarray) -> Poses:
-        return Poses(self.rotation[rows], self.translation[rows])
-
-
-def true_poses(truth: SyntheticTruth, steps: np.ndarray) -> Poses:
+def true_poses(truth: SyntheticTruth, steps: np.ndarray) -> TorsoPose:
     """Poses of the torso at frames `steps` [T] of a synthetic clip."""
     identity = torch.from_numpy(truth.identity).float()
     root = load_head().joint_locations(identity)[ROOT].double()
     rotation = axis_angle_to_matrix(torch.from_numpy(truth.joint_rot[steps, ROOT]).double())
-    return Poses(rotation, torch.from_numpy(truth.translation[steps]).double() + root - rotation @ root)
+    return TorsoPose(rotation, torch.from_numpy(truth.translation[steps]).double() + root - rotation @ root)
 
 
-def driven_poses(avatar: Avatar, capture: Capture, *, measured: bool) -> Poses:
+def driven_poses(avatar: Avatar, capture: Capture, *, measured: bool) -> TorsoPose:
     """Poses of the torso at all rows of `capture` as tracked: from the image if `measured`, else from the torso map."""
     rows = np.arange(len(capture))
     states = HeadStates.of(capture.params(rows), avatar.head)
     if measured:
         states = with_measured_torso(avatar, capture, rows, with_corrected_pose(avatar, capture, rows, states))
-    pose = states.torso or avatar.rig.torso(states.rotation, states.translation)
-    return Poses(pose[0].double(), pose[1].double())
+    pose = avatar.rig.torso(states.rotation, states.translation) if states.torso is None else states.torso
+    return TorsoPose(pose.rotation.double(), pose.translation.double())
 
 
-def torso_errors(found: Poses, true: Poses, is_test: np.ndarray) -> tuple[Tensor, Tensor]:
+def torso_errors(found: TorsoPose, true: TorsoPose, is_test: np.ndarray) -> tuple[Tensor, Tensor]:
     """Errors of held-out frames: angles [n] in degrees and distances [n] of the chest in millimeters.
 
     Args:

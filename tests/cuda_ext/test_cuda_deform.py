@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops, reference
+from tests.avatar.ops.flat import flat_deform
 from tests.avatar.ops.splat_scenes import largest
 from tests.avatar.ops.test_small import ROUNDING, random
 from tests.cuda_ext.test_cuda_small import assert_same_bits, there
@@ -15,8 +16,8 @@ from tests.cuda_ext.test_cuda_small import assert_same_bits, there
 def values_and_gradients(run: str, where: object, inputs: list[Tensor], learned: int) -> tuple[Tensor, ...]:
     """Outputs of ops.`run` or reference.`run`, and the gradients with respect to the first `learned` inputs."""
     leaves = [value.clone().requires_grad_(k < learned) for k, value in enumerate(inputs)]
-    found = getattr(where, run)(*leaves)
-    values = (found,) if isinstance(found, Tensor) else found
+    function = getattr(where, run)
+    values = flat_deform(*leaves, function=function) if run == "deform" else (function(*leaves),)
     total = sum((value * (random(*value.shape, seed=30 + k) - 0.5).to(value)).sum() for k, value in enumerate(values))
     return *(value.detach() for value in values), *torch.autograd.grad(total, leaves[:learned], materialize_grads=True)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avatar import ops, reference
 from avatar.ops.backend import native_for
+from tests.avatar.ops.flat import flat_bind
 from tests.avatar.ops.splat_scenes import largest
 from tests.avatar.ops.test_mesh import intrinsics, random_mesh
 from tests.avatar.ops.test_small import LEARNED, ROUNDING, image_pair, random, rigged
@@ -50,7 +51,7 @@ def bind_and_gradients(values: list[Tensor], learned: tuple[int, ...] = LEARNED)
     for k in learned:
         values[k] = values[k].clone().requires_grad_()
     bind = reference.bind if values[0].dtype == torch.float64 else ops.bind
-    means, quats = bind(*values)
+    means, quats = flat_bind(*values, function=bind)
     grads = (random(*means.shape, seed=9) - 0.5).to(means), (random(*quats.shape, seed=10) - 0.5).to(quats)
     total = (means * grads[0]).sum() + (quats * grads[1]).sum()
     return means.detach(), quats.detach(), *torch.autograd.grad(total, [values[k] for k in learned])
@@ -76,17 +77,17 @@ def test_bind_gradients_are_bit_identical_in_any_order_of_threads(device: torch.
 
 def test_bind_of_a_batch_equals_its_images_one_by_one(device: torch.device) -> None:
     values = there(device, *rigged(150, batch=3))
-    together = ops.bind(*values)
+    together = flat_bind(*values)
     shared = (1, 2, 5)
     for b in range(3):
-        alone = ops.bind(*(value if k in shared else value[b : b + 1] for k, value in enumerate(values)))
+        alone = flat_bind(*(value if k in shared else value[b : b + 1] for k, value in enumerate(values)))
         assert all(torch.equal(one[0], other[b]) for one, other in zip(alone, together, strict=True))
 
 
 def test_a_gradient_that_is_not_finite_affects_only_its_triangles_vertices(device: torch.device) -> None:
     values = there(device, *rigged(30))
     vertices = values[0].requires_grad_()
-    means, _ = ops.bind(*values)
+    means, _ = flat_bind(*values)
     grad_means = torch.ones_like(means)
     grad_means[0, 4] = float("nan")
     (grad,) = torch.autograd.grad(means, vertices, grad_means)

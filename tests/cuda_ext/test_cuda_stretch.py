@@ -1,4 +1,4 @@
-"""`vertex_stretch` and `bind_stretched` on CUDA, in the emulator where there is no GPU: against the reference."""
+"""`vertex_stretch` and `bind` with stretch on CUDA, in the emulator where there is no GPU: against the reference."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops, reference
+from tests.avatar.ops.flat import flat_bind
 from tests.avatar.ops.splat_scenes import largest
 from tests.avatar.ops.test_small import ROUNDING, random
 from tests.avatar.ops.test_stretch import LEARNED, cast, soup, stretched
@@ -30,8 +31,8 @@ def bound_and_gradients(values: list[Tensor], learned: tuple[int, ...] = LEARNED
     values = list(values)
     for k in learned:
         values[k] = values[k].clone().requires_grad_()
-    bind = reference.bind_stretched if values[0].dtype == torch.float64 else ops.bind_stretched
-    out = bind(*values)
+    bind = reference.bind if values[0].dtype == torch.float64 else ops.bind
+    out = flat_bind(*values, function=bind)
     pulls = (random(*value.shape, seed=20 + k) - 0.5 for k, value in enumerate(out))
     total = torch.stack([(value * pull.to(value)).sum() for value, pull in zip(out, pulls, strict=True)]).sum()
     return *(value.detach() for value in out), *torch.autograd.grad(total, [values[k] for k in learned])
@@ -67,7 +68,7 @@ def test_a_flat_mesh_and_zero_quaternions_have_finite_results_and_gradients(devi
     values = there(device, *stretched(40))
     values[0], values[4] = torch.zeros_like(values[0]).requires_grad_(), torch.zeros_like(values[4])
     values[9] = ops.vertex_stretch(values[0], mesh_there(device))
-    out = ops.bind_stretched(*values)
+    out = flat_bind(*values)
     (grad,) = torch.autograd.grad(torch.cat([value.flatten() for value in out]).sum(), values[0])
     assert all(value.isfinite().all() for value in (*out, grad))
 
@@ -91,7 +92,7 @@ def test_a_gradient_that_is_not_finite_stays_in_its_rows(device: torch.device) -
     values = there(device, *stretched(30))
     tensors, rows = values[9].requires_grad_(), values[10][values[1]]
     chosen = int((rows >= 0).all(1).nonzero()[0, 0])
-    scales = ops.bind_stretched(*values)[2]
+    scales = flat_bind(*values)[2]
     grad_scales = torch.ones_like(scales)
     grad_scales[0, chosen] = float("nan")
     (grad,) = torch.autograd.grad(scales, tensors, grad_scales)

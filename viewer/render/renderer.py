@@ -20,13 +20,13 @@ from avatar import ops
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
 from avatar.model.light.relight import Relighting, shine, with_own_light
-from avatar.model.measured_torso import MeasuredTorso
 from avatar.model.moving import moved
 from avatar.model.poser import Poser
-from avatar.rendering.animator import Animator
+from avatar.model.torso import Torso
+from avatar.rendering.animator import Animator, PosedFrame
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
-from avatar.rendering.frame_renderer import FrameRenderer, PosedFrame, raster_size
+from avatar.rendering.frame_renderer import FrameRenderer, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.readback import Readback
 from avatar.rendering.settings import Background, RenderSettings
@@ -85,16 +85,14 @@ class Renderer:
         self._relighting: Relighting | None = None
 
     @torch.no_grad()
-    def render(
-        self, params: HeadParams, camera: Camera, view: ViewSettings, torso: MeasuredTorso | None = None
-    ) -> np.ndarray:
+    def render(self, params: HeadParams, camera: Camera, view: ViewSettings, torso: Torso | None = None) -> np.ndarray:
         """Render one frame.
 
         Args:
             params: [1] of the avatar.
             camera: [1]; its size is the image's.
             view: kind of image and debug settings.
-            torso: [1] that of the driver, where it is measured; None: from the torso map.
+            torso: [1] where it is known; None: from the torso map.
 
         Returns:
             uint8 [H,W,3], overwritten by the next call.
@@ -156,12 +154,12 @@ class Renderer:
     def _to_device(self, values: Tensor) -> Tensor:
         return values.to(self._device, torch.float32).contiguous()
 
-    def _posed_frame(self, params: HeadParams, view: ViewSettings, torso: MeasuredTorso | None) -> PosedFrame:
+    def _posed_frame(self, params: HeadParams, view: ViewSettings, torso: Torso | None) -> PosedFrame:
         parts = (params.identity, params.expression, params.joint_rot, params.translation)
         place = self.avatar.offsets.device
         params = HeadParams(*(part.to(place, torch.float32).contiguous() for part in parts))
         poses = moved(self._poser.poses(params, torso), self._device)
-        frame = PosedFrame.of(self._animator, poses, 0)
+        frame = self._animator.frame(poses, 0)
         return replace(frame, gaussians=self._edited(frame.gaussians, view))
 
     def _edited(self, gaussians: Gaussians, view: ViewSettings) -> Gaussians:
@@ -209,8 +207,8 @@ class Renderer:
         self, depth: np.ndarray, frame: PosedFrame, camera: Camera, background: tuple[float, float, float]
     ) -> np.ndarray:
         """Depth [H,W] meters as colors, near ones bright, on a scale relative to the head's center."""
-        poses, view = frame.poses, camera.world_to_cam[0]
-        center = poses.rotations[0, 0] @ view.new_tensor(HEAD_CENTER) + poses.translations[0, 0]
+        view = camera.world_to_cam[0]
+        center = frame.head.rotation[0] @ view.new_tensor(HEAD_CENTER) + frame.head.translation[0]
         far = float(view[2, :3] @ center + view[2, 3]) + _DEPTH_BACK
         scale = -255 / (_DEPTH_FRONT + _DEPTH_BACK)
         values = cv2.convertScaleAbs(np.minimum(depth, far), alpha=scale, beta=-scale * far)
@@ -220,8 +218,7 @@ class Renderer:
 
     def _overlay_mesh(self, image: np.ndarray, frame: PosedFrame, camera: Camera, opacity: float) -> None:
         """Blend the mesh into `image`, in place."""
-        poses = frame.poses
-        rgb, alpha = self._shader.render(frame.vertices, poses.quats[0], poses.translations[0], camera)
+        rgb, alpha = self._shader.render(frame.head, camera)
         mesh = ops.to_bytes(rgb[None], alpha[None], torch.zeros_like(rgb[0, 0]))[0]
         overlay = self._readback.start({"mesh": mesh, "alpha": alpha.to(torch.uint8)})()
         blended = cv2.addWeighted(image, 1 - opacity, overlay["mesh"], opacity, 0)

@@ -198,9 +198,8 @@ class SurfaceFinder:
             pose: of the avatar.
         """
         with torch.no_grad():
-            poses = poser.poses(pose.params, pose.torso)
-            skull = poser.vertices(poses, 0)[0]
-            world = skull @ quat_to_matrix(poses.quats[0, 0]).T + poses.translations[0, 0]
+            head = poser.head(poser.poses(pose.params, pose.torso), 0)
+            world = head.vertices[0] @ quat_to_matrix(head.bones.quats[0, 0]).T + head.translation[0]
             self._seen = camera.to_camera(world)[None].contiguous()
         self._camera, self._faces = camera, poser.avatar.head.faces
 

@@ -26,8 +26,8 @@ def pose_message(avatar: Avatar, pose: AvatarPose) -> str:
     }
     if pose.torso is not None:
         torso = avatar.rig.torso
-        mapped = torso.motion(*avatar.head.skull_pose(params))
-        entries["torso"] = _rounded(pose.torso.motion(torso, mapped)[0])
+        measured = pose.torso.pose(torso, *avatar.head.skull_pose(params))
+        entries["torso"] = _rounded(torso.motion_of_pose(measured)[0])
     return json.dumps(entries, separators=(",", ":"))
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.model.measured_torso import MeasuredTorso
+from avatar.model.torso import MeasuredTorso
 from avatar.types import JOINT_NAMES, HeadParams
 
 Floats = NDArray[np.float32]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from avatar.model.measured_torso import MeasuredTorso
+from avatar.model.torso import MeasuredTorso
 
 #: Confidence of a measurement up to which it does not count, and from which on the torso map does not count.
 _DISTRUST, _TRUST = 0.5, 0.8

@@ -8,8 +8,9 @@ from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, baked
 from avatar.model.blendshapes import Blendshapes
-from avatar.model.rig import Rig, TorsoMap
-from avatar.types import NECK
+from avatar.model.rig import Rig
+from avatar.model.torso import TorsoMap
+from avatar.types import NECK, Binding, LocalGaussians
 
 
 def puppet(
@@ -25,13 +26,13 @@ def puppet(
     pivot = head.joint_locations(head.v_template.new_zeros(head.shapedirs.shape[2]))[NECK]
     torso = TorsoMap(axis_angle_to_matrix(torch.tensor([0.1, 0.2, 0.0])), torch.tensor([0.0, 0.05, -0.6]), pivot)
     torso.limit.copy_(torch.tensor([1.0, turn, turn, turn, 0.5, 0.5, 0.5]))
-    rig = Rig(head.faces[:gaussians].clone(), torch.full((gaussians, 3), 1 / 3), torch.zeros(gaussians), torso)
-    initial = {
-        "offsets": torch.zeros(gaussians, 3),
-        "quats": torch.tensor([[1.0, 0, 0, 0]]).repeat(gaussians, 1),
-        "log_scales": torch.full((gaussians, 3), -6.0),
-        "logit_opacities": torch.zeros(gaussians),
-        "colors": torch.zeros(gaussians, 3),
-        "neutral": torch.full((count,), neutral),
-    }
-    return Avatar(person, rig, Blendshapes("reduced", span, 2, min(gaussians, 20)), initial).requires_grad_(False)
+    binding = Binding(head.faces[:gaussians].clone(), torch.full((gaussians, 3), 1 / 3), torch.zeros(gaussians))
+    local = LocalGaussians(
+        torch.zeros(gaussians, 3),
+        torch.tensor([[1.0, 0, 0, 0]]).repeat(gaussians, 1),
+        torch.full((gaussians, 3), -6.0),
+        torch.zeros(gaussians),
+        torch.zeros(gaussians, 3),
+    )
+    shapes = Blendshapes("reduced", span, 2, min(gaussians, 20))
+    return Avatar(person, Rig(binding, torso), shapes, local, torch.full((count,), neutral)).requires_grad_(False)

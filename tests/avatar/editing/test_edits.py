@@ -23,6 +23,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
 from avatar.model.gaussian_set import GaussianSet, with_gaussians
 from avatar.model.segmentation import Regions, places_of
+from avatar.types import Binding, LocalGaussians
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_without_hair_there_is_skin_in_its_place(stored: Path) -> None:
     assert len(result) > kept
     own = GaussianSet.of(avatar).rows(torch.from_numpy(layers != LAYERS.index("hair")))
     moving = own.basis.shape[1]
-    assert torch.equal(result.colors[:moving], own.colors[:moving])
+    assert torch.equal(result.colors[:moving], own.local.colors[:moving])
     added = result.colors[kept:]
     assert (added - torch.tensor([0.75, 0.55, 0.45])).abs().max() < 0.15
 
@@ -90,12 +91,16 @@ def test_what_stands_before_the_eyes_and_is_not_skin_is_glasses(stored: Path) ->
     frame = triangle_frames(corners)
     x = torch.linspace(float(marks[33, 0]), float(marks[263, 0]), count)
     at = torch.stack([x, marks[33, 1].expand(count), (marks[168, 2] + 0.012).expand(count)], 1)
-    bars = replace(
-        own.rows(torch.arange(len(own)) >= len(own) - count),
-        triangles=face.expand(count, 3), bary=torch.full((count, 3), 1 / 3), skin=torch.zeros(count),
-        offsets=(at - corners.mean(0)) @ frame, log_scales=torch.full((count, 3), 0.0015).log(),
-        logit_opacities=torch.full((count,), 4.0), colors=torch.full((count, 3), 0.05),
-    )  # fmt: skip
+    last = own.rows(torch.arange(len(own)) >= len(own) - count)
+    local = LocalGaussians(
+        (at - corners.mean(0)) @ frame,
+        last.local.quats,
+        torch.full((count, 3), 0.0015).log(),
+        torch.full((count,), 4.0),
+        torch.full((count, 3), 0.05),
+    )
+    binding = Binding(face.expand(count, 3), torch.full((count, 3), 1 / 3), torch.zeros(count))
+    bars = replace(last, binding=binding, local=local)
     wearing = with_gaussians(avatar, GaussianSet.joined([own, bars]))
     found = layers_of(wearing) == LAYERS.index("glasses")
     assert found[-count:].mean() > 0.8 and found[:-count].mean() < 0.05

@@ -15,8 +15,9 @@ from avatar.head.anatomy.indices import LID_LOWER, LID_UPPER
 from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.model.blendshapes import Blendshapes
-from avatar.model.rig import Rig, TorsoMap
-from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+from avatar.model.rig import Rig
+from avatar.model.torso import TorsoMap
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Binding, LocalGaussians
 
 from .flame import made_up
 from .measures import normals, posed, region, template
@@ -204,11 +205,11 @@ def test_license_and_name_are_set(head: HeadModel) -> None:
 def test_an_avatar_of_it_passes_the_checks_of_its_file(head: HeadModel, tmp_path: Path) -> None:
     own = baked(head, head.neutral_params().identity)
     torso = TorsoMap(torch.eye(3), torch.zeros(3), own.joint_locations(torch.zeros(0))[NECK])
-    rig = Rig(own.faces[:6], torch.full((6, 3), 1 / 3), torch.zeros(6), torso)
+    rig = Rig(Binding(own.faces[:6], torch.full((6, 3), 1 / 3), torch.zeros(6)), torso)
     shapes = Blendshapes("reduced", torch.rand(4, len(own.expression_names) + 9), 2, 3)
-    initial = {"offsets": torch.zeros(6, 3), "quats": torch.ones(6, 4), "log_scales": torch.full((6, 3), -6.0)}
-    initial |= {"logit_opacities": torch.ones(6), "colors": torch.rand(6, 3)}
+    scales, colors = torch.full((6, 3), -6.0), torch.rand(6, 3)
+    local = LocalGaussians(torch.zeros(6, 3), torch.ones(6, 4), scales, torch.ones(6), colors)
     neutral = torch.zeros(len(own.expression_names))
-    save_avatar(tmp_path / "me.avatar", Avatar(own, rig, shapes, initial | {"neutral": neutral}))
+    save_avatar(tmp_path / "me.avatar", Avatar(own, rig, shapes, local, neutral))
     loaded = load_avatar(tmp_path / "me.avatar").head
     assert loaded.expression_names == head.expression_names and torch.equal(loaded.lbs_weights, head.lbs_weights)

@@ -8,15 +8,16 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.geometry.rotations import axis_angle_to_matrix, quat_to_matrix
 from avatar.head import load_head
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, assemble
 from avatar.model.blendshapes import CHANNELS, Blendshapes, expression_features
-from avatar.model.rig import TorsoMap
+from avatar.model.torso import TorsoMap
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
-from avatar.types import HeadParams
+from avatar.types import DeformedGaussians, HeadParams
 
 
 def params_of(avatar: Avatar, capture: Capture, frame: int = 3) -> HeadParams:
@@ -28,15 +29,16 @@ def test_zero_weights_give_the_neutral_bit_for_bit(tiny_avatar: Avatar, tiny: Ca
     rotation, translation = tiny_avatar.head.skull_pose(params)
     vertices = tiny_avatar.head.skull_vertices(params)
     zero = torch.zeros(1, tiny_avatar.blendshapes.basis.shape[0])
-    neutral = tiny_avatar.assemble(vertices, zero, rotation, translation)
-    means, quats, scales = tiny_avatar.rig.place(
-        vertices, tiny_avatar.offsets[None], tiny_avatar.quats[None], tiny_avatar.log_scales[None].exp(), rotation,
-        translation,
-    )  # fmt: skip
+    rig, head = tiny_avatar.rig, tiny_avatar.rig.posed_head(vertices, rotation, translation)
+    neutral = assemble(tiny_avatar, head, tiny_avatar.blendshapes(zero))
+    bare = assemble(tiny_avatar, head, torch.zeros(1, 0, CHANNELS))
+    local = DeformedGaussians(
+        tiny_avatar.offsets[None], tiny_avatar.quats[None], tiny_avatar.log_scales[None].exp(), bare.opacities, bare.sh
+    )
+    means, quats, scales = ops.bind(vertices, rig.binding, local, head.bones, rig.vertex_stretch(vertices))
     assert torch.equal(neutral.means, means)
     assert torch.equal(neutral.quats, quats)
     assert_close(neutral.scales, tiny_avatar.sampling.widened(scales), rtol=1e-5, atol=1e-9)
-    bare = tiny_avatar.place(torch.zeros(1, 0, CHANNELS), vertices, rotation, translation)
     assert torch.equal(neutral.opacities, bare.opacities)
     assert torch.equal(neutral.sh, bare.sh)
     assert_close(neutral.opacities[0], torch.sigmoid(tiny_avatar.logit_opacities), rtol=1e-5, atol=1e-6)
@@ -67,8 +69,9 @@ def test_skull_gaussians_follow_the_head_rigidly(tiny_avatar: Avatar, tiny: Capt
     rotation, translation = tiny_avatar.head.skull_pose(params)
     vertices = tiny_avatar.head.skull_vertices(params)
     weights = tiny_avatar.blendshapes.weights(expression_features(params))
-    before = tiny_avatar.assemble(vertices, weights, rotation, translation)
-    after = tiny_avatar.assemble(vertices, weights, turn @ rotation, translation @ turn.T)
+    extra, rig = tiny_avatar.blendshapes(weights), tiny_avatar.rig
+    before = assemble(tiny_avatar, rig.posed_head(vertices, rotation, translation), extra)
+    after = assemble(tiny_avatar, rig.posed_head(vertices, turn @ rotation, translation @ turn.T), extra)
     skull = tiny_avatar.rig.skin == 0
     assert torch.allclose(before.means[:, skull] @ turn.T, after.means[:, skull], atol=1e-5)
     turned = turn @ quat_to_matrix(before.quats[:, skull])
@@ -88,14 +91,14 @@ def test_the_torso_rests_before_training_and_stays_in_its_range() -> None:
     torso = TorsoMap(torch.eye(3), torch.tensor([0.0, 0.0, -0.6]), torch.tensor([0.0, -0.16, -0.1]))
     rotation = axis_angle_to_matrix(torch.tensor([[0.0, 0.5, 0.0]]))
     translation = torch.tensor([[0.05, 0.0, -0.6]])
-    rest, position = torso(rotation, translation)
-    assert torch.allclose(rest[0], torch.eye(3), atol=1e-6)
-    assert torch.allclose(position[0], torso.mean_translation, atol=1e-6)
+    rest = torso(rotation, translation)
+    assert torch.allclose(rest.rotation[0], torch.eye(3), atol=1e-6)
+    assert torch.allclose(rest.translation[0], torso.mean_translation, atol=1e-6)
     torso.weight.data[0, 1:4] = 1.0
     torso.learn_limits(torso.features(axis_angle_to_matrix(torch.tensor([[0.0, 0.2, 0.0]])), translation))
-    inside, _ = torso(axis_angle_to_matrix(torch.tensor([[0.0, 0.24, 0.0]])), translation)
-    outside, _ = torso(rotation, translation)
-    assert torch.allclose(inside, outside, atol=1e-6)
+    inside = torso(axis_angle_to_matrix(torch.tensor([[0.0, 0.24, 0.0]])), translation)
+    outside = torso(rotation, translation)
+    assert torch.allclose(inside.rotation, outside.rotation, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["reduced", "expression"])

@@ -33,7 +33,7 @@ from avatar.model.mesh_layer import (
 from avatar.ops import TEXEL_NODES
 from avatar.rendering.animator import Animator
 from avatar.rendering.backends import backend_of
-from avatar.rendering.frame_renderer import FrameRenderer, PosedFrame
+from avatar.rendering.frame_renderer import FrameRenderer
 from avatar.rendering.layer import splat_layer
 from avatar.rendering.render import render
 from avatar.rendering.settings import RenderSettings
@@ -225,7 +225,7 @@ def test_passes_show_the_layer(trained: Avatar, tiny: Capture) -> None:
     params, camera = open_mouth(trained, tiny.params([3])), tiny.camera(64)
     settings = RenderSettings(camera.width, camera.height, passes=("rgb", "alpha", "depth", "normals"))
     animator = Animator(trained, camera.width, camera.height, with_depth=True)
-    frame = PosedFrame.of(animator, animator.poses(params), 0)
+    frame = animator.frame(animator.poses(params), 0)
     passes = {
         name: torch.from_numpy(image.copy())
         for name, image in FrameRenderer(animator, settings).render(frame, camera).items()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from avatar.data.capture_folder import Capture
-from avatar.geometry.rotations import axis_angle_to_matrix
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_quat
 from avatar.model.avatar import Avatar
-from avatar.model.poser import Poser
-from avatar.model.rig import TorsoMap
+from avatar.model.poser import PosedFrames, Poser
+from avatar.model.torso import TorsoMap
 from avatar.types import JAW, LEFT_EYE
 
 
@@ -22,7 +23,11 @@ def test_vertices_equal_those_of_the_head_model(tiny_avatar: Avatar, tiny: Captu
     poses = poser.poses(params)
     for frame in (0, 5):
         expected = tiny_avatar.head.skull_vertices(params[frame])
-        torch.testing.assert_close(poser.vertices(poses, frame), expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(poser.head(poses, frame).vertices, expected, rtol=0, atol=1e-6)
+
+
+def tensors_of(frames: PosedFrames) -> dict[str, Tensor]:
+    return {name: value for name, value in (vars(frames) | vars(frames.bones)).items() if name != "bones"}
 
 
 def test_poses_do_not_depend_on_the_number_of_frames(tiny_avatar: Avatar, tiny: Capture) -> None:
@@ -31,9 +36,9 @@ def test_poses_do_not_depend_on_the_number_of_frames(tiny_avatar: Avatar, tiny: 
     whole = poser.poses(params)
     for size in (1, 3, 17):
         parts = [poser.poses(params[first : first + size]) for first in range(0, 24, size)]
-        for field in fields(whole):
-            joined = torch.cat([getattr(part, field.name) for part in parts])
-            assert torch.equal(joined, getattr(whole, field.name)), (size, field.name)
+        for name, expected in tensors_of(whole).items():
+            joined = torch.cat([tensors_of(part)[name] for part in parts])
+            assert torch.equal(joined, expected), (size, name)
 
 
 def test_the_torso_pose_does_not_depend_on_the_number_of_frames() -> None:
@@ -48,23 +53,27 @@ def test_the_torso_pose_does_not_depend_on_the_number_of_frames() -> None:
         whole = torso(rotations, translations)
         for size in (1, 2, 3, 17):
             parts = [torso(*pose) for pose in zip(rotations.split(size), translations.split(size), strict=True)]
-            for joined, expected in zip(map(torch.cat, zip(*parts, strict=True)), whole, strict=True):
-                assert torch.equal(joined, expected), size
+            for name, expected in vars(whole).items():
+                assert torch.equal(torch.cat([getattr(part, name) for part in parts]), expected), (size, name)
 
 
 def test_a_known_motion_of_the_torso_takes_the_place_of_the_map(tiny_avatar: Avatar, tiny: Capture) -> None:
     params, poser = tiny.params(range(4)), Poser(tiny_avatar)
     motion = torch.linspace(-0.2, 0.3, 24).reshape(4, 6)
-    known, mapped = poser.poses(params, motion), poser.poses(params)
-    rotation, translation = tiny_avatar.rig.torso.pose(motion)
-    assert torch.equal(known.rotations[:, 1], rotation) and torch.equal(known.translations[:, 1], translation)
-    assert torch.equal(known.rotations[:, 0], mapped.rotations[:, 0])
+    torso = tiny_avatar.rig.torso.pose(motion)
+    known, mapped = poser.poses(params, torso), poser.poses(params)
+    assert torch.equal(known.bones.quats[:, 1], matrix_to_quat(torso.rotation))
+    assert torch.equal(known.bones.translations[:, 1], torso.translation)
+    assert torch.equal(known.rotation, mapped.rotation)
+    assert torch.equal(known.bones.quats[:, 0], mapped.bones.quats[:, 0])
 
 
 def test_the_motion_of_a_torso_pose_is_that_which_made_it() -> None:
     torso = TorsoMap(torch.eye(3), torch.tensor([0.0, 0.1, -0.6]), torch.tensor([0.0, -0.16, -0.1]))
     motion = torch.randn(8, 6, generator=torch.Generator().manual_seed(0)) * 0.3
-    torch.testing.assert_close(torso.motion_of_pose(*torso.pose(motion)), motion, atol=1e-5, rtol=0)
+    pose = torso.pose(motion)
+    assert torso.motion_of_pose(pose) is motion
+    torch.testing.assert_close(torso.motion_of_pose(replace(pose, motion=None)), motion, atol=1e-5, rtol=0)
 
 
 def test_vertices_have_the_pose_correctives_of_joints(tiny_avatar: Avatar, tiny: Capture) -> None:
@@ -81,4 +90,4 @@ def test_vertices_have_the_pose_correctives_of_joints(tiny_avatar: Avatar, tiny:
     params.joint_rot[:, JAW, 0] = 0.3
     poser = Poser(other)
     expected = other.head.skull_vertices(params)
-    torch.testing.assert_close(poser.vertices(poser.poses(params), 0), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(poser.head(poser.poses(params), 0).vertices, expected, rtol=0, atol=1e-6)

@@ -68,7 +68,7 @@ def test_the_neutral_mesh_leaves_all_gaussians_as_they_are(tiny_avatar: Avatar) 
 def test_the_animator_stretches_like_the_avatar(tiny_avatar: Avatar, tiny: Capture) -> None:
     params, animator = with_open_jaw(tiny_avatar, tiny), Animator(tiny_avatar, 32, 32)
     poses = animator.poses(params)
-    found, expected = animator.gaussians(poses, 0, animator.vertices(poses, 0)), tiny_avatar(params)
+    found, expected = animator.frame(poses, 0).gaussians, tiny_avatar(params)
     torch.testing.assert_close(found.scales, expected.scales, atol=1e-6, rtol=2e-3)
     torch.testing.assert_close(found.means, expected.means, atol=2e-5, rtol=0)
 

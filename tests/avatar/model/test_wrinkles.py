@@ -67,7 +67,7 @@ def test_a_rigid_motion_makes_no_wrinkle(wrinkled: Avatar) -> None:
     assert wrinkled.wrinkles is not None
     turn = axis_angle_to_matrix(torch.tensor([0.4, -1.9, 0.3]))
     moved = wrinkled.head.v_template @ turn.T + torch.tensor([0.1, 0.2, -0.3])
-    assert not wrinkled.wrinkles.features(wrinkled.rig.stretched(moved[None]), wrinkled.rig).any()
+    assert not wrinkled.wrinkles.features(wrinkled.rig.vertex_stretch(moved[None]), wrinkled.rig).any()
 
 
 def test_the_stretch_of_a_frame_is_computed_once(wrinkled: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_the_stretch_of_a_frame_is_computed_once(wrinkled: Avatar, monkeypatch: 
     animator, params = Animator(wrinkled, 32, 32), raised(wrinkled)
     wrinkled(params)
     poses = animator.poses(params)
-    animator.gaussians(poses, 0, animator.vertices(poses, 0))
+    animator.frame(poses, 0)
     assert len(calls) == 2
 
 
@@ -86,7 +86,7 @@ def test_features_stop_at_the_limit_of_the_training_frames(wrinkled: Avatar) -> 
     half, whole = (vertices_of(wrinkled, raised(wrinkled, weight)) for weight in (0.2, 1.0))
     wrinkles.learn_limits(half, wrinkled.rig)
     rig = wrinkled.rig
-    shown, beyond = (wrinkles.features(rig.stretched(vertices), rig) for vertices in (half, whole))
+    shown, beyond = (wrinkles.features(rig.vertex_stretch(vertices), rig) for vertices in (half, whole))
     assert torch.equal(wrinkles.limit, MARGIN * shown[0])
     assert (beyond <= wrinkles.limit).all()
     assert (beyond == wrinkles.limit)[0, wrinkles.limit[:, 0] > 0.01, 0].float().mean() > 0.9
@@ -106,7 +106,7 @@ def test_a_wrinkle_follows_the_strain_and_a_mole_the_skin(wrinkled: Avatar) -> N
 def test_the_animator_shows_what_the_avatar_does(wrinkled: Avatar) -> None:
     animator, params = Animator(wrinkled, 32, 32), raised(wrinkled)
     poses = animator.poses(params)
-    shown, expected = animator.gaussians(poses, 0, animator.vertices(poses, 0)), wrinkled(params)
+    shown, expected = animator.frame(poses, 0).gaussians, wrinkled(params)
     torch.testing.assert_close(shown.sh, expected.sh, atol=5e-3, rtol=0)
     torch.testing.assert_close(shown.opacities, expected.opacities, atol=5e-3, rtol=0)
 
@@ -121,7 +121,7 @@ def test_training_learns_wrinkles_and_relocation_takes_them_along(tiny: Capture)
     wrinkles, avatar = trainer.avatar.wrinkles, trainer.avatar
     assert wrinkles is not None
     assert wrinkles.coefficients.any()
-    features = wrinkles.features(avatar.rig.stretched(frames.states.vertices), avatar.rig)
+    features = wrinkles.features(avatar.rig.vertex_stretch(frames.states.vertices), avatar.rig)
     assert not wrinkles.coefficients[(features == 0).all(0).all(1)].any()
     state, limit = copy.deepcopy(trainer.state()), wrinkles.limit.clone()
     use = measure(avatar, trainer.full, 0)

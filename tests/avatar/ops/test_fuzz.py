@@ -18,6 +18,7 @@ from torch import Tensor
 import cuda_ext
 from avatar import ops
 from avatar.types import Camera
+from tests.avatar.ops.flat import flat_bind
 from tests.avatar.ops.splat_scenes import IMAGES, camera, scene, splat_and_gradients
 
 FRESH = os.environ.get("HEADSPLAT_FUZZ")
@@ -191,7 +192,7 @@ def binding(batch: int, count: int, seed: int) -> list[Tensor]:
 def bound(values: list[Tensor]) -> tuple[Tensor, ...]:
     """Means and quaternions of bind, and the gradients of its learned arguments."""
     leaves = [value.clone().requires_grad_(k in LEARNED) for k, value in enumerate(values)]
-    means, quats = ops.bind(*leaves)
+    means, quats = flat_bind(*leaves)
     gradients = torch.autograd.grad(means.sum() + quats[..., 1].sum(), [leaves[k] for k in LEARNED])
     return means.detach(), quats.detach(), *gradients
 

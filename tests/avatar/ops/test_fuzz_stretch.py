@@ -1,4 +1,4 @@
-"""`ops.vertex_stretch` and `ops.bind_stretched` with extreme and non-finite numbers, as in `test_fuzz`."""
+"""`ops.vertex_stretch` and `ops.bind` with stretch: with extreme and non-finite numbers, as in `test_fuzz`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 import cuda_ext
 from avatar import ops
+from tests.avatar.ops.flat import flat_bind
 from tests.avatar.ops.test_fuzz import EXTREME, LEARNED, Dose, binding, doses, fuzzed, levels, poison
 
 
@@ -21,7 +22,7 @@ def stretched_binding(batch: int, count: int, seed: int) -> list[Tensor]:
 
 def bound_stretched(values: list[Tensor]) -> tuple[Tensor, ...]:
     leaves = [value.clone().requires_grad_(k in (*LEARNED, 8, 9)) for k, value in enumerate(values)]
-    out = ops.bind_stretched(*leaves)
+    out = flat_bind(*leaves)
     total = out[0].sum() + out[1][..., 1].sum() + out[2].sum()
     return *(value.detach() for value in out), *torch.autograd.grad(total, [leaves[k] for k in (*LEARNED, 8, 9)])
 

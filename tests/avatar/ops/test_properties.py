@@ -14,6 +14,7 @@ from avatar import ops, reference
 from avatar.geometry import rotations
 from avatar.rendering.render import render
 from avatar.types import Camera, Gaussians
+from tests.avatar.ops.flat import flat_bind
 from tests.avatar.ops.splat_scenes import IMAGES, camera, largest, scene, splat_and_gradients
 
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
@@ -119,8 +120,8 @@ def test_rigid_motion_of_mesh_and_camera_together_changes_nothing() -> None:
     pose = moved.world_to_cam.clone()
     pose[:, :3, :3] = still.world_to_cam[:, :3, :3] @ turn.T
     pose[:, :3, 3] = still.world_to_cam[:, :3, 3] - pose[:, :3, :3] @ shift
-    before = ops.splat(*ops.bind(vertices, *binding), *looks, still)
-    after = ops.splat(*ops.bind(vertices @ turn.T + shift, *binding), *looks, replace(moved, world_to_cam=pose))
+    before = ops.splat(*flat_bind(vertices, *binding), *looks, still)
+    after = ops.splat(*flat_bind(vertices @ turn.T + shift, *binding), *looks, replace(moved, world_to_cam=pose))
     assert (before.alpha > 0.5).any()
     # Where rounding crosses the cutoff a pixel changes by at most half an 8-bit step for each splat there.
     assert (before.rgb - after.rgb).abs().max() < 2 / 255

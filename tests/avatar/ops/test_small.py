@@ -11,6 +11,7 @@ from torch import Tensor
 import cuda_ext
 from avatar import ops, reference
 from avatar.geometry.rotations import quat_to_matrix, triangle_frames
+from tests.avatar.ops.flat import flat_bind
 from tests.avatar.ops.splat_scenes import largest
 
 ROUNDING = 5e-6  # float32 against float64 through a few dozen operations
@@ -76,11 +77,11 @@ def rigged(count: int = 1100, vertices: int = 40, batch: int = 2) -> tuple[Tenso
 LEARNED = (0, 3, 4, 6, 7)  # vertices, offsets, quats, rotations, translations
 
 
-def bind_and_gradients(bind: Callable[..., tuple[Tensor, Tensor]], dtype: torch.dtype) -> tuple[Tensor, ...]:
+def bind_and_gradients(bind: Callable[..., tuple[Tensor, ...]], dtype: torch.dtype) -> tuple[Tensor, ...]:
     values = [value.to(dtype) if value.is_floating_point() else value for value in rigged()]
     for k in LEARNED:
         values[k] = values[k].clone().requires_grad_()
-    means, quats = bind(*values)
+    means, quats = flat_bind(*values, function=bind)
     pull = (random(*means.shape, seed=9) - 0.5).to(dtype), (random(*quats.shape, seed=10) - 0.5).to(dtype)
     total = (means * pull[0]).sum() + (quats * pull[1]).sum()
     return means.detach(), quats.detach(), *torch.autograd.grad(total, [values[k] for k in LEARNED])
@@ -96,11 +97,11 @@ def test_native_bind_and_its_gradients_match_reference(level: str) -> None:
 def test_reference_bind_gradients_match_finite_differences() -> None:
     values = list(rigged(count=6, vertices=9))
 
-    def bound(*learned: Tensor) -> tuple[Tensor, Tensor]:
+    def bound(*learned: Tensor) -> tuple[Tensor, ...]:
         given = list(values)
         for k, value in zip(LEARNED, learned, strict=True):
             given[k] = value
-        return reference.bind(*given)
+        return flat_bind(*given, function=reference.bind)
 
     assert torch.autograd.gradcheck(bound, tuple(values[k].clone().requires_grad_() for k in LEARNED))
 
@@ -125,7 +126,7 @@ def test_bind_without_offsets_or_motion_gives_points_and_frames_of_the_triangles
     still = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(2, 2, 4)
     identity = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(2, 20, 4)
     zeros = torch.zeros(2, 20, 3)
-    means, quats = ops.bind(vertices, triangles, bary, zeros, identity, values[5], still, torch.zeros(2, 2, 3))
+    means, quats = flat_bind(vertices, triangles, bary, zeros, identity, values[5], still, torch.zeros(2, 2, 3))
     corners = vertices[:, triangles]
     torch.testing.assert_close(means, torch.einsum("nk,bnkc->bnc", bary, corners))
     torch.testing.assert_close(quat_to_matrix(quats), triangle_frames(corners), atol=1e-4, rtol=1e-4)
@@ -135,10 +136,10 @@ def test_bind_moves_rigidly_with_a_bone_that_has_all_the_skin() -> None:
     values = [value.float() if value.is_floating_point() else value for value in rigged(count=30)]
     values[5] = torch.ones(30)
     rotations, translations = values[6], values[7]
-    moved, turned = ops.bind(*values)
+    moved, turned = flat_bind(*values)
     values[6] = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(2, 2, 4)
     values[7] = torch.zeros(2, 2, 3)
-    rest, frames = ops.bind(*values)
+    rest, frames = flat_bind(*values)
     rotation = quat_to_matrix(rotations[:, 1])
     torch.testing.assert_close(moved, rest @ rotation.transpose(1, 2) + translations[:, 1:], atol=1e-6, rtol=1e-5)
     expected = rotation[:, None] @ quat_to_matrix(frames)
@@ -152,7 +153,7 @@ def test_bind_of_a_degenerate_triangle_and_a_zero_quaternion_has_finite_gradient
     leaves = [values[k].clone().requires_grad_() for k in LEARNED]
     for k, leaf in zip(LEARNED, leaves, strict=True):
         values[k] = leaf
-    means, _ = ops.bind(*values)
+    means, _ = flat_bind(*values)
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(means.sum(), leaves, allow_unused=True))
 
 
@@ -160,7 +161,7 @@ def test_bind_refuses_a_triangle_with_an_invalid_vertex() -> None:
     values = [value.float() if value.is_floating_point() else value for value in rigged(count=4)]
     values[1] = values[1] + 100
     with pytest.raises(ValueError, match=r"triangles: expected indices in 0\.\.39"):
-        ops.bind(*values)
+        flat_bind(*values)
 
 
 def test_blend_matches_reference_and_its_gradients_match_finite_differences() -> None:

@@ -1,7 +1,8 @@
-"""`ops.vertex_stretch` and `ops.bind_stretched`: native against reference, gradients, properties of the stretch."""
+"""`ops.vertex_stretch` and `ops.bind` with stretch: native against reference, gradients, properties of the stretch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 import cuda_ext
 from avatar import ops, reference
 from avatar.geometry.rotations import axis_angle_to_matrix, triangle_frames
+from tests.avatar.ops.flat import flat_bind
 from tests.avatar.ops.splat_scenes import largest
 from tests.avatar.ops.test_small import ROUNDING, random, rigged
 
@@ -36,7 +38,7 @@ def soup() -> tuple[Tensor, ops.StretchMesh]:
 
 
 def stretched(count: int = COUNT) -> list[Tensor]:
-    """Arguments of `bind_stretched` in double."""
+    """Arguments of `flat_bind` in double."""
     mesh = soup()[1]
     tensors = random(2, len(mesh.vertices), 6, seed=12) - 0.5
     return [*rigged(count), 0.01 * random(2, count, 3, seed=11), tensors, mesh.rows]
@@ -50,11 +52,13 @@ def tensors_and_gradient(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return tensors.detach(), grad
 
 
-def bound_and_gradients(values: list[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+def bound_and_gradients(
+    values: list[Tensor], dtype: torch.dtype, bind: Callable[..., tuple[Tensor, ...]] = ops.bind
+) -> tuple[Tensor, ...]:
     given = [value.to(dtype) if value.is_floating_point() else value for value in values]
     for k in LEARNED:
         given[k] = given[k].clone().requires_grad_()
-    out = ops.bind_stretched(*given)
+    out = flat_bind(*given, function=bind)
     pulls = (random(*value.shape, seed=20 + k) - 0.5 for k, value in enumerate(out))
     total = torch.stack([(value * pull.to(value)).sum() for value, pull in zip(out, pulls, strict=True)]).sum()
     return *(value.detach() for value in out), *torch.autograd.grad(total, [given[k] for k in LEARNED])
@@ -85,7 +89,7 @@ def test_reference_stretched_gaussians_match_finite_differences() -> None:
         given = list(values)
         for k, value in zip(LEARNED, learned, strict=True):
             given[k] = value
-        return reference.bind_stretched(*given)
+        return flat_bind(*given, function=reference.bind)
 
     assert torch.autograd.gradcheck(bound, tuple(values[k].clone().requires_grad_() for k in LEARNED), fast_mode=True)
 
@@ -126,7 +130,7 @@ def test_a_square_pulled_along_x_stretches_along_x_alone(factor: float, stretch:
         STILL,
         still,
     )
-    means, _, wide = ops.bind_stretched(*binding, scales, tensors, mesh.rows)
+    means, _, wide = flat_bind(*binding, scales, tensors, mesh.rows)
     assert means[0, 0].tolist() == pytest.approx([factor / 3 + 0.1 * stretch, 1 / 3 + 0.2, 0.3], abs=1e-5)
     assert wide[0, 0].tolist() == pytest.approx([0.01 * stretch, 0.02, 0.03], rel=1e-5)
 
@@ -143,7 +147,7 @@ def test_stretch_is_continuous_across_an_edge() -> None:
         torch.tensor([[1.0, 0, 0, 0]]).expand(1, 2, 4), torch.zeros(2), STILL, torch.zeros(1, 2, 3),
     )  # fmt: skip
     tensors = ops.vertex_stretch(posed[None], mesh)
-    means, _, _ = ops.bind_stretched(*binding, torch.ones(1, 2, 3), tensors, mesh.rows)
+    means, _, _ = flat_bind(*binding, torch.ones(1, 2, 3), tensors, mesh.rows)
     torch.testing.assert_close(means[0, 0], means[0, 1], atol=1e-6, rtol=1e-6)
     assert (means[0, 0] - (posed[1] + posed[2]) / 2 - offset).norm() > 0.01
 
@@ -161,8 +165,8 @@ def test_gaussians_on_still_triangles_keep_every_bit(level: str) -> None:
     values = [value.float() if value.is_floating_point() else value for value in stretched()]
     still = (values[10][values[1]] < 0).all(1)
     assert 5 < int(still.sum()) < COUNT
-    means, quats = ops.bind(*values[:8])
-    found = ops.bind_stretched(*values)
+    means, quats = flat_bind(*values[:8])
+    found = flat_bind(*values)
     assert torch.equal(found[0][:, still], means[:, still]) and torch.equal(found[2][:, still], values[8][:, still])
     assert torch.equal(found[1], quats)
     assert not torch.equal(found[0][:, ~still], means[:, ~still])
@@ -179,7 +183,7 @@ def test_degenerate_triangles_and_zero_quaternions_have_finite_results_and_gradi
         given = list(values)
         given[0] = vertices.requires_grad_()
         given[9] = ops.vertex_stretch(given[0], mesh)
-        out = ops.bind_stretched(*given)
+        out = flat_bind(*given)
         (grad,) = torch.autograd.grad(torch.cat([value.flatten() for value in out]).sum(), given[0])
         assert all(value.isfinite().all() for value in (*out, grad))
 
@@ -216,7 +220,7 @@ def test_wrong_arguments_are_named() -> None:
         wrong = list(values)
         wrong[k] = wrong[k][..., 1:]
         with pytest.raises(ValueError, match=f"{name}: expected"):
-            ops.bind_stretched(*wrong)
+            flat_bind(*wrong)
 
 
 @pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
@@ -235,4 +239,4 @@ def test_indices_that_changed_are_refused_or_left_out(value: int) -> None:
     values = [each.float() if each.is_floating_point() else each for each in stretched(50)]
     values[10] = values[10].clone()
     values[10][5] = value  # a row out of range counts as none
-    assert all(out.isfinite().all() for out in ops.bind_stretched(*values))
+    assert all(out.isfinite().all() for out in flat_bind(*values))

@@ -10,6 +10,8 @@ from torch import Tensor
 
 import cuda_ext
 from avatar import ops, reference
+from avatar.types import DeformedGaussians
+from tests.avatar.ops.flat import flat_deform
 from tests.avatar.ops.splat_scenes import largest
 from tests.avatar.ops.test_small import ROUNDING, random
 
@@ -47,9 +49,6 @@ def test_blend_refuses_gradients_of_half_precision_bases() -> None:
         ops.blend(None, torch.zeros(2, 3, 4, dtype=torch.float16, requires_grad=True), torch.zeros(1, 2))
 
 
-LOCAL = ("offsets", "quats", "log_scales", "logit_opacities", "colors")
-
-
 def local_gaussians(count: int, moved: int, batch: int) -> tuple[Tensor, ...]:
     shapes = ((count, 3), (count, 4), (count, 3), (count,), (count, 3), (batch, moved, ops.DEFORM_CHANNELS))
     return tuple(4 * random(*shape, seed=seed) - 2 for seed, shape in enumerate(shapes))
@@ -59,9 +58,9 @@ def local_gaussians(count: int, moved: int, batch: int) -> tuple[Tensor, ...]:
 def test_native_deform_and_its_gradients_match_reference(level: str, count: int, moved: int, batch: int) -> None:
     inputs, units = local_gaussians(count, moved, batch), random(ops.DEFORM_CHANNELS, seed=7)
 
-    def run(deform: Callable[..., tuple[Tensor, ...]], dtype: torch.dtype) -> list[Tensor]:
+    def run(deform: Callable[..., DeformedGaussians], dtype: torch.dtype) -> list[Tensor]:
         leaves = [value.to(dtype).requires_grad_() for value in inputs]
-        outputs = deform(*leaves, units.to(dtype))
+        outputs = flat_deform(*leaves, units.to(dtype), function=deform)
         pulls = [random(*value.shape, seed=20 + k).to(dtype) - 0.5 for k, value in enumerate(outputs)]
         total = sum((value * anchor_weight).sum() for value, anchor_weight in zip(outputs, pulls, strict=True))
         assert isinstance(total, Tensor)
@@ -77,7 +76,9 @@ def test_native_deform_and_its_gradients_match_reference(level: str, count: int,
 def test_reference_deform_gradients_match_finite_differences() -> None:
     leaves = tuple(value.requires_grad_() for value in local_gaussians(3, 2, 2))
     units = random(ops.DEFORM_CHANNELS, seed=7)
-    assert torch.autograd.gradcheck(lambda *values: reference.deform(*values, units), leaves, fast_mode=True)
+    assert torch.autograd.gradcheck(
+        lambda *values: flat_deform(*values, units, function=reference.deform), leaves, fast_mode=True
+    )
 
 
 def test_deform_refuses_more_offsets_than_gaussians() -> None:
@@ -86,7 +87,7 @@ def test_deform_refuses_more_offsets_than_gaussians() -> None:
     with pytest.raises(
         ValueError, match=r"extra: expected \[B,M,11\] with M up to N=3 \(from offsets\), got \[1, 4, 11\]"
     ):
-        ops.deform(*inputs, torch.ones(ops.DEFORM_CHANNELS))
+        flat_deform(*inputs, torch.ones(ops.DEFORM_CHANNELS))
 
 
 def images(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
@@ -235,7 +236,7 @@ def test_training_operations_are_bit_identical_at_any_thread_count() -> None:
         (by_weight,) = torch.autograd.grad(extra.sum(), weights)
         ops.adam_outer_step(state[0], weights.detach(), extra.detach(), state[1], state[2], 0.1, *BETAS, 2)
         grads = torch.autograd.grad(loss.sum(), leaves)
-        return [loss, mse, *grads, extra, by_weight, *state, *ops.deform(*local, units)]
+        return [loss, mse, *grads, extra, by_weight, *state, *flat_deform(*local, units)]
 
     before = cuda_ext.threads()
     try:

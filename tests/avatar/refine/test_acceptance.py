@@ -125,11 +125,11 @@ def test_states_that_make_nothing_worse_are_accepted_as_they_are(trained: Traine
 
 def test_a_wrong_torso_is_taken_back_alone(trained: Trained) -> None:
     few = first(trained.frames, 3)
-    rotation, translation = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
-    far = few.states.with_torso(rotation, translation + torch.tensor([0.0, 0.12, 0.0]))
+    pose = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
+    far = replace(few.states, torso=replace(pose, translation=pose.translation + torch.tensor([0.0, 0.12, 0.0])))
     found, reverted = accepted(trained.avatar, few, few.states, far, [], 0.2)
     assert reverted.all() and found.torso is not None
-    torch.testing.assert_close(found.torso[1], translation)
+    torch.testing.assert_close(found.torso.translation, pose.translation)
 
 
 def test_refinement_leaves_no_region_of_a_frame_worse(trained: Trained) -> None:

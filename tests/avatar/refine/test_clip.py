@@ -151,12 +151,13 @@ def test_diverged_frames_do_not_count_in_the_mean() -> None:
 
 @pytest.mark.parametrize("torso", [True, False])
 def test_unchanged_poses_give_the_same_states_bit_for_bit(trained: Trained, torso: bool) -> None:
-    torsos = trained.avatar.rig.torso(trained.frames.states.rotation, trained.frames.states.translation)
-    states = trained.frames.states.with_torso(*torsos)
+    pose = trained.avatar.rig.torso(trained.frames.states.rotation, trained.frames.states.translation)
+    states = replace(trained.frames.states, torso=pose)
     found = with_poses(states, Poses.of(trained.avatar, states, torso))
     assert found.torso is not None and states.torso is not None
     assert torch.equal(found.rotation, states.rotation) and torch.equal(found.translation, states.translation)
-    assert torch.equal(found.torso[0], states.torso[0]) and torch.equal(found.torso[1], states.torso[1])
+    assert torch.equal(found.torso.rotation, states.torso.rotation)
+    assert torch.equal(found.torso.translation, states.torso.translation)
 
 
 def test_without_expressions_the_trackers_parameters_stay(trained: Trained, poses_only: RefineOptions) -> None:
@@ -178,9 +179,10 @@ def test_refining_does_not_change_avatar_and_frames(trained: Trained, options: R
 
 def tensors_of(states: HeadStates) -> list[Tensor]:
     """All tensors of head states."""
-    params, torso = states.params, states.torso or ()
+    params, torso = states.params, states.torso
     head = (states.vertices, states.features, states.rotation, states.translation)
-    return [params.expression, params.joint_rot, params.translation, *head, *torso]
+    bust = () if torso is None else (torso.rotation, torso.translation)
+    return [params.expression, params.joint_rot, params.translation, *head, *bust]
 
 
 @pytest.mark.parametrize("changes", [{}, {"torso": False}, {"expressions": False}])
@@ -216,9 +218,10 @@ def torso_moved_by(trained: Trained, weight: Tensor) -> tuple[Tensor, Tensor]:
     avatar.rig.torso.weight.data.copy_(weight)
     truth = avatar.rig.torso(states.rotation, states.translation)
     avatar.rig.torso.weight.data.zero_()
-    learn_torso(avatar, states.with_torso(*truth))
+    learn_torso(avatar, replace(states, torso=truth))
     found = avatar.rig.torso(states.rotation, states.translation)
-    return torch.cat([each.flatten(1) for each in truth], 1), torch.cat([each.flatten(1) for each in found], 1)
+    first, second = (torch.cat([pose.rotation.flatten(1), pose.translation], 1) for pose in (truth, found))
+    return first, second
 
 
 def test_a_linear_motion_of_the_torso_is_fitted_exactly(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:

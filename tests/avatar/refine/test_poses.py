@@ -12,6 +12,7 @@ from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import PoseFit, Poses, refine_poses
 from avatar.refine.targets import Targets
+from avatar.types import TorsoPose
 from tests.avatar.refine.conftest import SIZE, Trained
 from tests.avatar.refine.made_up import Distance, first, wrong
 from tests.support.tiny import side_camera, tiny_capture
@@ -122,25 +123,26 @@ def degrees_between(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 def test_a_large_weight_keeps_the_torso_at_the_pose_of_the_map(trained: Trained, options: RefineOptions) -> None:
     few = first(trained.frames, 3)
     poses = refine_poses(trained.avatar, Targets.of(few, SIZE), wrong(few.states, 3.0), firm(options)).poses
-    mapped = trained.avatar.rig.torso(poses.rotation[:, 0].float(), poses.translation[:, 0].float())[0]
+    mapped = trained.avatar.rig.torso(poses.rotation[:, 0].float(), poses.translation[:, 0].float()).rotation
     assert degrees_between(poses.rotation[:, 1], mapped).max() < 0.1
 
 
 def test_a_large_weight_keeps_a_known_torso_where_it_is(trained: Trained, options: RefineOptions) -> None:
     few = first(trained.frames, 3)
-    rotation, position = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
-    tilted = axis_angle_to_matrix(torch.tensor([0.0, 0.0, 6.0]).deg2rad()) @ rotation
-    start = few.states.with_torso(tilted, position)
+    pose = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
+    tilted = axis_angle_to_matrix(torch.tensor([0.0, 0.0, 6.0]).deg2rad()) @ pose.rotation
+    start = replace(few.states, torso=TorsoPose(tilted, pose.translation))
     poses = refine_poses(trained.avatar, Targets.of(few, SIZE), start, firm(options)).poses
     assert degrees_between(poses.rotation[:, 1], tilted).max() < 0.1
 
 
 def test_the_images_pull_a_known_torso_towards_where_they_show_it(trained: Trained, options: RefineOptions) -> None:
     few = first(trained.frames, 5)
-    rotation, position = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
+    pose = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
     ends = []
     for shift in (0.0, 0.02):
-        start = few.states.with_torso(rotation, position + torch.tensor([shift, 0.0, 0.0]))
+        shifted = TorsoPose(pose.rotation, pose.translation + torch.tensor([shift, 0.0, 0.0]))
+        start = replace(few.states, torso=shifted)
         poses = refine_poses(trained.avatar, Targets.of(few, SIZE), start, options).poses
         ends.append(poses.pivots(trained.avatar)[:, 1])
     # Of a shift by 20 mm; the tiny images show little more than the neck, some of them hardly that.

@@ -17,7 +17,7 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
 from avatar.refine.track import FILE, RefinedTrack
-from avatar.types import NECK
+from avatar.types import NECK, TorsoPose
 from tests.avatar.refine.made_up import wrong
 from tests.support.tiny import side_camera, tiny_capture
 
@@ -41,7 +41,7 @@ def found(capture: Capture, head: HeadModel) -> HeadStates:
     params = replace(tracked.params, expression=(tracked.params.expression + 0.1).clamp(0, 1))
     states = wrong(HeadStates.of(params, head), 5.0)
     torso = wrong(tracked, 3.0, seed=1)
-    return states.with_torso(torso.rotation, torso.translation)
+    return replace(states, torso=TorsoPose(torso.rotation, torso.translation))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,8 @@ def test_states_of_the_track_are_the_refined_states(
     states = track.states(capture, capture.train_indices, head)
     assert states.torso is not None and found.torso is not None
     pairs = [(getattr(states, name), getattr(found, name)) for name in ("vertices", "features", "rotation")]
-    pairs += [(states.translation, found.translation), *zip(states.torso, found.torso, strict=True)]
+    pairs += [(states.translation, found.translation), (states.torso.rotation, found.torso.rotation)]
+    pairs += [(states.torso.translation, found.torso.translation)]
     for one, other in pairs:
         torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from avatar.training.adam import EPS_OF_GAUSSIANS, Group, Optimizer
+from avatar.types import LOCAL_NAMES
 
 RATE = 0.1
 
@@ -23,4 +24,4 @@ def test_the_epsilon_decides_which_gradients_are_noise(gradient: float, eps: flo
 
 
 def test_every_parameter_of_the_gaussians_has_an_epsilon() -> None:
-    assert set(EPS_OF_GAUSSIANS) == {"offsets", "log_scales", "quats", "logit_opacities", "colors"}
+    assert set(EPS_OF_GAUSSIANS) == set(LOCAL_NAMES)

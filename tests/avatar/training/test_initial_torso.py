@@ -37,7 +37,7 @@ def test_a_torso_far_from_rest_is_seen_where_the_image_shows_it(tiny: Capture) -
     _, frames = moved(tiny, motion)
     torso = frames.states.torso
     assert torso is not None
-    seen = frames.camera.to_camera(torso[1][frames.step][:, None])[:, 0]
+    seen = frames.camera.to_camera(torso.translation[frames.step][:, None])[:, 0]
     pixels = (frames.camera.K @ (seen / seen[:, 2:])[..., None])[:, :2, 0].numpy()
     landmarks = tiny.track["landmarks"][tiny.train_indices]
     face = np.median(landmarks[:, 152, 1] - landmarks[:, 10, 1])
@@ -49,7 +49,7 @@ def test_a_torso_far_from_rest_is_seen_where_the_image_shows_it(tiny: Capture) -
 def test_the_torso_keeps_its_distance_from_the_camera(tiny: Capture) -> None:
     _, frames = moved(tiny, travel(len(tiny), 1.0))
     assert frames.states.torso is not None
-    distance = frames.camera.to_camera(frames.states.torso[1][frames.step][:, None])[:, 0].norm(dim=-1)
+    distance = frames.camera.to_camera(frames.states.torso.translation[frames.step][:, None])[:, 0].norm(dim=-1)
     torch.testing.assert_close(distance, distance[:1].expand(len(distance)), rtol=1e-4, atol=0)
 
 

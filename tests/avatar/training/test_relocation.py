@@ -22,6 +22,7 @@ from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
 from avatar.training.relocation import Use, measure, relocate, relocation_due
 from avatar.training.trainer import Trainer
+from avatar.types import LOCAL_NAMES
 from tests.support.stop_after import StopAfter
 
 CONFIG = TrainConfig(size=64, steps=30, gaussians=900, refine_at=1.0, layer=False)
@@ -102,7 +103,7 @@ def test_anchored_gaussians_and_the_order_of_the_groups_stay(tiny: Capture) -> N
     anchored, count = trainer.anchors.rows.clone(), trainer.avatar.blendshapes.count
     before, _, rows = moved(trainer)
     assert len(anchored) and not torch.isin(rows, anchored).any()
-    for name in relocation.PER_GAUSSIAN:
+    for name in LOCAL_NAMES:
         assert torch.equal(before[name][anchored], getattr(trainer.avatar, name)[anchored])
     triangles = before["rig.triangles"]
     groups = [{tuple(row) for row in part.tolist()} for part in (triangles[:count], triangles[count:])]

@@ -43,10 +43,10 @@ def test_rgb_is_the_image_of_an_animator(column: RenderColumn) -> None:
 
 def test_a_torso_motion_belongs_to_its_frame(column: RenderColumn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline_render, "_CHUNK", 4)
-    torso = torch.linspace(-0.3, 0.3, 144).reshape(24, 6)
+    torso = column.avatar.rig.torso.pose(torch.linspace(-0.3, 0.3, 144).reshape(24, 6))
     animator = Animator(column.avatar, SIZE, SIZE)
     poses = animator.poses(column.params[9:10], torso[9:10])
-    animator.rasterize(animator.gaussians(poses, 0, animator.vertices(poses, 0)), column.camera[9])
+    animator.rasterize(animator.frame(poses, 0).gaussians, column.camera[9])
     assert np.array_equal(one(replace(column, torso=torso), PLAIN, 9)["rgb"], animator.image().numpy())
     assert not np.array_equal(one(column, PLAIN, 9)["rgb"], animator.image().numpy())
 
@@ -126,7 +126,8 @@ def test_depth_of_a_plane_is_its_distance(column: RenderColumn, monkeypatch: pyt
         torch.tensor([0.02, 0.02, 1e-4]).expand(1, count, 3).contiguous(), torch.full((1, count), 0.9),
         torch.zeros(1, count, 1, 3),
     )  # fmt: skip
-    monkeypatch.setattr(Animator, "gaussians", lambda *_: flat)
+    frame = Animator.frame
+    monkeypatch.setattr(Animator, "frame", lambda *given: replace(frame(*given), gaussians=flat))
     found = one(
         replace(column, camera=Camera.facing(60.0, SIZE, SIZE)), replace(PLAIN, supersample=step, passes=("depth",))
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 from avatar import ops, reference
 from avatar.reference import whole_image
 from avatar.types import Camera
+from tests.avatar.ops.flat import flat_bind, flat_deform
 from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, intrinsics, layer_scene
 from tests.avatar.ops.splat_scenes import IMAGES, Inputs, camera, largest, scene, sh_scene, splat_and_gradients
 from tests.avatar.ops.test_small import LEARNED, bind_and_gradients, image_pair, random, rigged
@@ -30,7 +31,6 @@ EXACT = 1e-9  # both in double, sums in a different order
 NAMES = (
     "add_reflections",
     "bind",
-    "bind_stretched",
     "blend",
     "deform",
     "layer",
@@ -95,11 +95,11 @@ def test_splat_in_double_equals_its_specification(inputs: Inputs, options: dict[
 def test_bind_gradients_match_finite_differences() -> None:
     values = list(rigged(count=6, vertices=9))
 
-    def bound(*learned: Tensor) -> tuple[Tensor, Tensor]:
+    def bound(*learned: Tensor) -> tuple[Tensor, ...]:
         given = list(values)
         for k, value in zip(LEARNED, learned, strict=True):
             given[k] = value
-        return ops.bind(*given)
+        return flat_bind(*given)
 
     assert torch.autograd.gradcheck(bound, leaves_of(tuple(values[k] for k in LEARNED)))
 
@@ -118,16 +118,15 @@ def test_stretched_bind_gradients_match_finite_differences() -> None:
         given = list(values)
         for k, value in zip(LEARNED_STRETCHED, learned, strict=True):
             given[k] = value
-        return ops.bind_stretched(*given)
+        return flat_bind(*given)
 
     assert torch.autograd.gradcheck(bound, leaves_of(tuple(values[k] for k in LEARNED_STRETCHED)), fast_mode=True)
 
 
-def test_stretched_bind_in_double_equals_its_specification(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stretched_bind_in_double_equals_its_specification() -> None:
     found = bound_and_gradients(stretched(), torch.float64)
-    monkeypatch.setattr(ops, "bind_stretched", SPECIFICATION["bind_stretched"])
-    monkeypatch.setattr(sys.modules["avatar.reference.bind"], "bind", SPECIFICATION["bind"])
-    for value, true_value in zip(found, bound_and_gradients(stretched(), torch.float64), strict=True):
+    expected = bound_and_gradients(stretched(), torch.float64, SPECIFICATION["bind"])
+    for value, true_value in zip(found, expected, strict=True):
         assert largest(value, true_value) < EXACT
 
 
@@ -177,13 +176,14 @@ def local_gaussians(count: int, moved: int) -> tuple[tuple[Tensor, ...], Tensor]
 
 def test_deform_gradients_match_finite_differences() -> None:
     learned, units = local_gaussians(6, 4)
-    assert torch.autograd.gradcheck(lambda *values: ops.deform(*values, units), leaves_of(learned))
+    assert torch.autograd.gradcheck(lambda *values: flat_deform(*values, units), leaves_of(learned))
 
 
 def test_deform_in_double_equals_its_specification() -> None:
     learned, units = local_gaussians(50, 33)
-    for found, expected in zip(ops.deform(*learned, units), SPECIFICATION["deform"](*learned, units), strict=True):
-        assert largest(found, expected) < EXACT
+    expected = flat_deform(*learned, units, function=SPECIFICATION["deform"])
+    for found, true_value in zip(flat_deform(*learned, units), expected, strict=True):
+        assert largest(found, true_value) < EXACT
 
 
 def compared_images(height: int, width: int) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ import torch
 
 from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
-from avatar.model.measured_torso import MeasuredTorso
+from avatar.model.torso import MeasuredTorso
 from tests.support.pretended import GPU, HOST, Device
 from tests.system.emulator.test_video import avatar, small
 from viewer.render.renderer import Renderer

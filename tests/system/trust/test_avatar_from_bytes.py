@@ -14,6 +14,7 @@ from torch import Tensor
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import HEAD_TENSORS, load_avatar, read_avatar, save_avatar
 from avatar.model.rig import Rig
+from avatar.types import map_tensors
 from tests.support.sample_avatar import SAMPLE
 
 TRUNCATE = """
@@ -33,12 +34,13 @@ print(float(avatar(avatar.head.neutral_params()).means.abs().sum()))
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of many pages: the sample with a thousand times its Gaussians."""
     path, sample = tmp_path_factory.mktemp("large") / "me.avatar", load_avatar(SAMPLE)
-    rig = Rig(sample.rig.triangles.repeat(1000, 1), sample.rig.bary.repeat(1000, 1), sample.rig.skin.repeat(1000),
-              sample.rig.torso)  # fmt: skip
-    initial = {
-        name: value.repeat(1000, *[1] * (value.ndim - 1)) for name, value in sample.named_parameters(recurse=False)
-    }
-    save_avatar(path, Avatar(sample.head, rig, sample.blendshapes, initial | {"neutral": sample.neutral}))
+
+    def repeated(value: Tensor) -> Tensor:
+        return value.repeat(1000, *[1] * (value.ndim - 1))
+
+    rig = Rig(map_tensors(repeated, sample.rig.binding), sample.rig.torso)
+    local = map_tensors(repeated, sample.local)
+    save_avatar(path, Avatar(sample.head, rig, sample.blendshapes, local, sample.neutral))
     return path
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops
+from tests.avatar.ops.flat import flat_bind
 
 VERTICES, COUNT, SIZE = 40, 1500, 16  # more Gaussians than one task of the kernel has
 #: Below, at and far beyond the ends of the range.
@@ -35,7 +36,7 @@ Change = Callable[[Tensor, int, int], None]
 
 
 def bind_inputs(dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """Arguments of `ops.bind` for two images."""
+    """Arguments of `flat_bind` for two images."""
     random = torch.Generator().manual_seed(1)
 
     def normal(*shape: int) -> Tensor:
@@ -53,17 +54,17 @@ def bind_inputs(dtype: torch.dtype = torch.float32) -> list[Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_bind_refuses_triangles_that_changed(dtype: torch.dtype, change: Change, value: int) -> None:
     inputs = bind_inputs(dtype)
-    ops.bind(*inputs)
+    flat_bind(*inputs)
     change(inputs[1], COUNT - 1, value)
     with pytest.raises(ValueError, match=rf"triangles: expected indices in 0\.\.{VERTICES - 1}, got .*{value}"):
-        ops.bind(*inputs)
+        flat_bind(*inputs)
 
 
 @pytest.mark.parametrize("value", BAD)
 def test_the_gradient_of_bind_refuses_triangles_that_changed_since_the_forward_pass(value: int) -> None:
     inputs = bind_inputs()
     inputs[0].requires_grad_()
-    means, _ = ops.bind(*inputs)
+    means, _ = flat_bind(*inputs)
     inputs[1].numpy()[3, 2] = value
     with pytest.raises(ValueError, match=rf"triangles: expected indices in 0\.\.{VERTICES - 1}"):
         means.sum().backward()
@@ -85,4 +86,4 @@ def test_a_mesh_without_vertices_has_no_valid_triangle() -> None:
     inputs = bind_inputs()
     inputs[0] = inputs[0][:, :0]
     with pytest.raises(ValueError, match="triangles: expected indices"):
-        ops.bind(*inputs)
+        flat_bind(*inputs)

@@ -29,6 +29,7 @@ from avatar.model.avatar import baked
 from avatar.motion.from_capture import motion_of
 from avatar.refine.track import FILE as REFINED_FILE
 from avatar.refine.track import RefinedTrack
+from avatar.types import TorsoPose
 from capture.layouts import read_layout
 from capture.layouts.views import read_images, read_mask
 from capture.layouts.write import write_layout
@@ -213,7 +214,7 @@ def write_refined(capture: Capture, root: Path) -> None:
     head = load_head()
     person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     states = HeadStates.of(capture.params(capture.train_indices), person)
-    states = states.with_torso(states.rotation, states.translation)
+    states = replace(states, torso=TorsoPose(states.rotation, states.translation))
     flagged = torch.zeros(len(states), dtype=torch.bool)
     RefinedTrack.of(capture, capture.train_indices, states, flagged, person).save(root)
 

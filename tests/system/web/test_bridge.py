@@ -16,7 +16,7 @@ from avatar.driving.live.samples import AvatarPose
 from avatar.errors import HeadsplatError
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
-from avatar.model.measured_torso import MeasuredTorso
+from avatar.model.torso import MeasuredTorso
 from viewer.web.bridge import CALIBRATE, MAX_CONNECTIONS, MAX_MESSAGE, MAX_MESSAGES, WebBridge
 from viewer.web.live_pose import pose_message
 

@@ -14,8 +14,8 @@ from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
-from avatar.model.measured_torso import MeasuredTorso
-from avatar.rendering.animator import Animator
+from avatar.model.torso import MeasuredTorso
+from avatar.rendering.animator import Animator, PosedFrame
 from avatar.rendering.backends import GsplatBackend, RasterOutput, backend_of
 from avatar.rendering.cameras import front_camera, subject_of
 from avatar.rendering.settings import Background, RenderSettings
@@ -233,13 +233,14 @@ def test_with_a_count_the_gaussians_that_cover_most_are_rendered(
 def test_sh_degree_limits_the_coefficients(
     renderer: Renderer, params: HeadParams, camera: Camera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain, gaussians = rendered(renderer, ViewSettings(), params, camera), Animator.gaussians
+    plain, frame = rendered(renderer, ViewSettings(), params, camera), Animator.frame
 
-    def with_view_dependence(self: Animator, *given: object) -> Gaussians:
-        found = gaussians(self, *given)  # type: ignore[arg-type]
-        return replace(found, sh=torch.nn.functional.pad(found.sh, (0, 0, 0, 3), value=0.3))
+    def with_view_dependence(self: Animator, *given: object) -> PosedFrame:
+        found = frame(self, *given)  # type: ignore[arg-type]
+        sh = torch.nn.functional.pad(found.gaussians.sh, (0, 0, 0, 3), value=0.3)
+        return replace(found, gaussians=replace(found.gaussians, sh=sh))
 
-    monkeypatch.setattr(Animator, "gaussians", with_view_dependence)
+    monkeypatch.setattr(Animator, "frame", with_view_dependence)
     every = rendered(renderer, ViewSettings(), params, camera)
     assert not np.array_equal(every, plain)
     assert np.array_equal(rendered(renderer, ViewSettings(sh_degree=0), params, camera), plain)

@@ -65,7 +65,7 @@ def test_the_animator_and_the_module_light_alike(lit: Avatar) -> None:
     params = posed(lit, {}, (25.0, 0.0, 0.0))
     animator = Animator(lit, 48, 48)
     poses = animator.poses(params)
-    found = animator.gaussians(poses, 0, animator.vertices(poses, 0)).sh
+    found = animator.frame(poses, 0).gaussians.sh
     assert torch.allclose(found, lit(params).sh, atol=1e-3)
 
 

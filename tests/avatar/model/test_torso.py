@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from avatar.geometry.rotations import axis_angle_to_matrix
-from avatar.model.measured_torso import CHEST, LIMIT, MeasuredTorso
-from avatar.model.rig import TorsoMap
+from avatar.model.torso import CHEST, LIMIT, MeasuredTorso, TorsoMap
 
 
 @pytest.fixture
@@ -30,8 +29,8 @@ def mapped() -> Tensor:
 
 def chest(torso: TorsoMap, motion: Tensor) -> Tensor:
     """Position of the chest [B,3] in the world, by the exact pose."""
-    rotation, translation = torso.pose(motion)
-    return rotation @ (torso.pivot + torso.pivot.new_tensor(CHEST)) + translation
+    pose = torso.pose(motion)
+    return pose.rotation @ (torso.pivot + torso.pivot.new_tensor(CHEST)) + pose.translation
 
 
 def test_the_chest_moves_from_its_rest_as_measured(torso: TorsoMap, mapped: Tensor) -> None:
