@@ -2,53 +2,63 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from avatar.common.ranges import Between, check_numbers
 from avatar.errors import HeadsplatError
-from capture.tracker.camera import FocalPrior
-from capture.video.crop import Framing
-from capture.video.split import MIN_TRAINING, Split
+
+if TYPE_CHECKING:  # numpy is not loaded for the help of the command
+    from capture.video.split import Split
 
 #: `progress(stage, done, total)`; stages are "yaw" (by --test-yaw), "overview" (long videos), "landmarks",
 #: "mattes", "track".
 Progress = Callable[[str, int, int], None]
+#: head: head and shoulders; bust: head and chest; full: the whole frame.
+Framing = Literal["head", "bust", "full"]
 
 
 @dataclass(frozen=True)
 class CaptureOptions:
-    """How to capture a video; everything that decides the result is in here."""
+    """How to capture a video; everything that decides the result."""
 
-    test_fraction: float | None = None  # hold out the last part of the clip, 0..0.9
-    test_every: int | None = None  # hold out every Nth frame
-    test_yaw: float | None = None  # degrees: hold out the frames whose yaw is farther from the mean
-    test_camera: str | None = None  # hold out all of one camera of several: its name or number
-    solve_cameras: bool = False  # estimate the poses of several cameras from the face, ignoring their files
-    max_frames: int = 600  # training frames at most, those of a longer clip that show the most
-    framing: Framing = "head"  # how much of the person the stored window shows
-    max_size: int = 1024  # longer side of stored frames, pixels
-    passes: int = 5  # jittered landmark passes averaged per frame
-    seed: int = 0  # of the jitter
-    focal: float | None = None  # pixels of the source frame; None: metadata or a guess
-    mattes: Path | None = None  # folder of NNNNN.png by frame number, or a video of mattes
-    head: str = "embedded"  # the head model, as `avatar.head.load_head` takes it
-    consent: str = ""  # note on the person's consent; copied into every avatar trained from this capture
+    test_fraction: Annotated[float | None, Between(0, 0.9)] = None
+    """hold out this last part of the frames, such as 0.2; identity, camera and smoothing do not use them"""
+    test_every: Annotated[int | None, Between(2, 1_000_000)] = None
+    """hold out every Nth frame instead, such as 5"""
+    test_yaw: Annotated[float | None, Between(1, 60)] = None
+    """hold out the frames whose yaw is more than this many degrees from the mean instead, such as 15"""
+    test_camera: str | None = None
+    """hold out one of several cameras instead: its name or number"""
+    solve_cameras: bool = False
+    """estimate the poses of several cameras from the face, ignoring those in the folder"""
+    max_frames: Annotated[int, Between(16, 100_000)] = 600
+    """maximum number of training frames; of a longer video the most varied ones"""
+    framing: Framing = "head"
+    """head: stores head and shoulders in a window that follows the head; bust: head and chest; full: the whole frame"""
+    max_size: Annotated[int, Between(64, 4096)] = 1024
+    """maximum longer side of the stored frames in pixels"""
+    passes: Annotated[int, Between(1, 64)] = 5
+    """jittered landmark passes averaged per frame; more passes are steadier and slower"""
+    focal: Annotated[float | None, Between(10, 1_000_000)] = None
+    """focal length in pixels of the video's frames; default: from the file's metadata, or an estimate"""
+    mattes: Path | None = None
+    """your mattes: a folder of NNNNN.png by frame number, or a video of them"""
+    head: str = "embedded"
+    """embedded, embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
+    consent: str = ""
+    """a note on the person's consent; stored in the capture and in every avatar trained from it"""
     overwrite: bool = False
+    """replace an existing capture; the old one is kept until the new one is complete"""
 
     def __post_init__(self) -> None:
-        if self.max_frames < 16:
-            raise HeadsplatError(f"--max-frames: expected 16 or more, got {self.max_frames}")
+        check_numbers(self)
         if self.framing not in get_args(Framing):
             raise HeadsplatError(f"--framing: expected {', '.join(get_args(Framing))}, got {self.framing!r}")
-        if not 64 <= self.max_size <= 4096:
-            raise HeadsplatError(f"--max-size: expected 64 to 4096 pixels, got {self.max_size}")
-        if not 1 <= self.passes <= 64:
-            raise HeadsplatError(f"--passes: expected 1 to 64, got {self.passes}")
-        if self.focal is not None and not (self.focal > 0 and math.isfinite(self.focal)):
-            raise HeadsplatError(f"--focal: expected a focal length in pixels above 0, got {self.focal}")
+        if (self.test_fraction, self.test_every, self.test_yaw) == (None, None, None):
+            return
         if self.test_camera is not None and (self.test_fraction or self.test_every or self.test_yaw is not None):
             raise HeadsplatError(
                 "--test-camera and --test-fraction, --test-every or --test-yaw: both given; hold out a camera or time "
@@ -59,33 +69,16 @@ class CaptureOptions:
     @property
     def split(self) -> Split:
         """How frames are held out."""
+        from capture.video.split import Split
+
         return Split(self.test_fraction, self.test_every, self.test_yaw)
 
     def key(self) -> dict[str, Any]:
-        """What must agree for an unfinished capture to be continued."""
-        return {
-            "test_fraction": self.test_fraction,
-            "test_every": self.test_every,
-            "test_yaw": self.test_yaw,
-            "test_camera": self.test_camera,
-            "solve_cameras": self.solve_cameras,
-            "max_frames": self.max_frames,
-            "framing": self.framing,
-            "max_size": self.max_size,
-            "passes": self.passes,
-            "seed": self.seed,
-            "focal": self.focal,
-            "head": self.head,
-            "mattes": None if self.mattes is None else str(self.mattes),
-        }
-
-
-@dataclass(frozen=True)
-class SourceTraits:
-    """What differs between a video and other sources of frames."""
-
-    least_frames: int = MIN_TRAINING  # training frames that show the face
-    focal: FocalPrior | None = None  # pixels of its frames; None: from their size and `focal_35mm`
+        """What must agree for an unfinished capture to be continued, as JSON types; stored in capture.json."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        del values["consent"], values["overwrite"]  # do not change the frames and the track
+        mattes = None if self.mattes is None else str(self.mattes)
+        return {**values, "mattes": mattes, "seed": 0}  # the seed was an option once
 
 
 def _detector() -> Any:

@@ -20,9 +20,9 @@ from avatar.common.image_io import read_image
 from avatar.common.media import MEDIA_ERRORS
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from capture.digest import source_digest
-from capture.options import CaptureOptions, FaceModels, Progress, SourceTraits
-from capture.pipeline import capture_frames
+from capture.options import CaptureOptions, FaceModels, Progress
+from capture.pipeline import SourceTraits, capture_frames
+from capture.sources import source_digest
 from capture.tracker.camera import FocalPrior, focal_prior
 from capture.video.decoding import SourceFrame
 

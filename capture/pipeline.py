@@ -23,13 +23,13 @@ from avatar.errors import HeadsplatError
 from avatar.head import load_head, stored_source
 from avatar.head.model import HeadModel
 from avatar.types import FACING_CAMERA
-from capture.digest import file_digest
 from capture.faces.face_pose import eyes_above_mouth
 from capture.faces.head_detector import HeadDetector
 from capture.matting.user_matte import open_mattes
-from capture.options import CaptureOptions, FaceModels, Progress, SourceTraits
+from capture.options import CaptureOptions, FaceModels, Progress
 from capture.quality.assessment import Assessment, assess_frames, check_photographed, flagged_sentence
 from capture.quality.frame_statistics import FrameStatistics
+from capture.sources import file_digest
 from capture.stages.frames import ImageStage
 from capture.stages.images import SmallImages
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
@@ -51,7 +51,7 @@ from capture.tracker.output import quality, track_arrays
 from capture.video.crop import Crop, MovingWindow, few_pixels
 from capture.video.decoding import open_video
 from capture.video.overview import choose_frames
-from capture.video.split import FramePlan, frame_plan, split_by_yaw, split_frames
+from capture.video.split import MIN_TRAINING, FramePlan, frame_plan, split_by_yaw, split_frames
 from capture.video.turns import turn_sentence
 from capture.workspace import Workspace
 
@@ -137,6 +137,14 @@ def capture_frames(
     return Capture.load(out)
 
 
+@dataclass(frozen=True)
+class SourceTraits:
+    """What differs between a video and other sources of frames."""
+
+    least_frames: int = MIN_TRAINING  # training frames that show the face
+    focal: FocalPrior | None = None  # pixels of its frames; None: from their size and `focal_35mm`
+
+
 @dataclass
 class _Run:
     """One capture under way."""
@@ -162,7 +170,7 @@ class _Run:
     def all_stages(self) -> None:
         """Landmarks, images, track, files."""
         head = load_head(self.options.head, HeadDetector(), self._add_head_note)
-        follower = FaceFollower(self.models, self.options.passes, self.options.seed)
+        follower = FaceFollower(self.models, self.options.passes)
         self._timed("orientation", lambda: self._turn_upright(follower))
         if (degrees := self.options.test_yaw) is not None:
             self.plan = self._timed("yaw", lambda: self._split_by_yaw(follower, degrees))

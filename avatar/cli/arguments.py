@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import re
 import shutil
-import typing
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from avatar.cli.progress import say
 from avatar.common.frame_rate import MAX_FPS
-from avatar.common.jsonable import counted, shortened
+from avatar.common.jsonable import counted
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclasses.dataclass(frozen=True)
-class Between:
-    """The valid range of a numeric option, as metadata of its type; checked by `check_numbers`."""
-
-    low: float
-    high: float
-    above: bool = False  # `low` itself is not valid
-
-    def check(self, option: str, value: float) -> None:
-        """Raise HeadsplatError unless `value` is within the range; `option` names it."""
-        if not self.low <= value <= self.high or (self.above and value == self.low):
-            low, high = shortened(self.low), shortened(self.high)
-            expected = f"more than {low} and at most {high}" if self.above else f"{low} to {high}"
-            raise HeadsplatError(f"{option}: expected {expected}, got {shortened(value)}")
 
 
 Source = Annotated[Positional[Path], arg(metavar="VIDEO|CAPTURE")]
@@ -63,8 +46,6 @@ MAX_WINDOW = 10
 HeldOutFraction = Annotated[OptionalFloat, Between(0, 0.9)]
 HeldOutYaw = Annotated[OptionalFloat, Between(1, 60)]
 HeldOutEvery = Annotated[OptionalInt, Between(2, 1_000_000)]
-#: How much of the person a capture stores, as in capture.video.crop, whose import is slow.
-Framing = Literal["head", "bust", "full"]
 #: Landmark passes per frame.
 PASSES = Between(1, 64)
 #: For `parse_gain`; several options are combined.
@@ -74,31 +55,6 @@ Gain = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR,..."
 Record = Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PATH")]
 #: Narrower terminals get help of this width.
 _MIN_COLUMNS = 40
-
-
-def numeric_options(command: Any) -> Iterator[tuple[str, Any, Between | None]]:
-    """Name, value (None: not given) and range of every numeric option of a parsed subcommand and of what it nests."""
-    hints = typing.get_type_hints(type(command), include_extras=True)
-    for field in dataclasses.fields(command):
-        value, hint = getattr(command, field.name), hints[field.name]
-        if dataclasses.is_dataclass(value):
-            yield from numeric_options(value)
-        elif _is_numeric(hint):
-            ranges = (mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Between))
-            yield f"--{field.name.replace('_', '-')}", value, next(ranges, None)
-
-
-def _is_numeric(hint: Any) -> bool:
-    """Whether a type annotation is a number, an optional one or a tuple of them."""
-    return hint in (int, float) or any(_is_numeric(part) for part in typing.get_args(hint))
-
-
-def check_numbers(command: Any) -> None:
-    """Raise HeadsplatError if a numeric option of a parsed subcommand is outside its range."""
-    for option, value, between in numeric_options(command):
-        if between is not None and value is not None:
-            for number in value if isinstance(value, tuple) else (value,):
-                between.check(option, number)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Annotated, Protocol
 
 import tyro
 
-from avatar.cli.arguments import check_numbers, readable_width
+from avatar.cli.arguments import readable_width
+from avatar.common.ranges import check_numbers
 
 _DESCRIPTION = (
     "Real-time 3D Gaussian-splatting head avatars from a phone video, on any machine. "

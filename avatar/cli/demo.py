@@ -147,12 +147,15 @@ class Demo:
         return path
 
     def _capture(self, video: Path) -> Capture:
-        from avatar.cli.capture import CaptureRequest, make_capture
+        from avatar.cli.capture import make_capture
+        from capture.options import CaptureOptions
 
         frames = self.command.frames
         with self._step("capture", f"tracking the face in {frames} frames", frames, CAPTURE):
-            request = CaptureRequest((video,), self.out / "capture", TEST_FRACTION, consent="a synthetic person")
-            return make_capture(request, self.command.overwrite)
+            options = CaptureOptions(
+                test_fraction=TEST_FRACTION, consent="a synthetic person", overwrite=self.command.overwrite
+            )
+            return make_capture((video,), self.out / "capture", options)
 
     def _train(self, capture: Capture) -> Path:
         from avatar.cli.train import with_flags

@@ -280,7 +280,7 @@ def heard(capture: Capture, sound: Path | None, text: str | None) -> tuple[str, 
         HeadsplatError: `sound` has no sound, `text` is not what is said in it, or there is a text without a sound.
     """
     from avatar.video.audio import has_audio
-    from capture.digest import file_digest
+    from capture.sources import file_digest
 
     source = capture.metadata["source"]
     if sound is None:

@@ -15,6 +15,7 @@ from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.files import atomic_path, shown
 from avatar.common.frame_rate import MAX_FPS
+from avatar.common.photo_files import are_photos
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
@@ -113,12 +114,14 @@ class MotionReport:
 
 def track_video(video: Path, out: Path, passes: int) -> Path:
     """Capture `video` into the folder `out`, which is returned, for its track only."""
-    from avatar.cli.capture import CaptureRequest, make_capture
+    from avatar.cli.capture import make_capture
+    from capture.options import CaptureOptions
+    from capture.sources import check_source
 
-    request = CaptureRequest((video,), out, max_frames=_MAX_FRAMES, max_size=_TRACKED_SIZE, passes=passes)
-    if request.of_photos:
+    check_source([video])
+    if are_photos([video]):
         raise HeadsplatError(f"{shown(video)}: a photo, which shows no motion; give a video, or a motion file")
-    make_capture(request, overwrite=False)
+    make_capture((video,), out, CaptureOptions(max_frames=_MAX_FRAMES, max_size=_TRACKED_SIZE, passes=passes))
     return out
 
 

@@ -17,7 +17,6 @@ from avatar.cli.arguments import (
     SEED,
     SIDE,
     Device,
-    Framing,
     HeldOutEvery,
     HeldOutFraction,
     HeldOutYaw,
@@ -37,6 +36,7 @@ from avatar.common.toml_config import load_config, load_preset
 from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.training.config import TrainConfig
+from capture.options import CaptureOptions, Framing
 
 if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
@@ -187,15 +187,15 @@ class TrainCommand:
         return self.out.with_name(f"{self.out.stem}.capture")
 
     def _capture(self) -> Capture:
-        from avatar.cli.capture import CaptureRequest, reuse_or_capture
+        from avatar.cli.capture import reuse_or_capture
         from avatar.data.capture_folder import Capture
 
         options = {name: value for name in CAPTURE_OPTIONS if (value := getattr(self, name)) is not None}
         if self._folder is not None:
             self._check_capture(self._folder, options)
             return Capture.load(self._folder)
-        request = CaptureRequest(self.source, self._capture_folder, head=self.head or EMBEDDED, **options)
-        return reuse_or_capture(request, self.overwrite)
+        requested = CaptureOptions(head=self.head or EMBEDDED, overwrite=self.overwrite, **options)
+        return reuse_or_capture(self.source, self._capture_folder, requested)
 
     def _check_capture(self, folder: Path, options: Collection[str]) -> None:
         """Raise HeadsplatError if options of a capture are given, or the source folder is not captured yet."""

@@ -44,7 +44,7 @@ class LiveFollower:
     """Tracks one face's landmarks from frame to frame, with one network pass per frame."""
 
     def __init__(self, models: FaceModels) -> None:
-        self._follower = FaceFollower(models, passes=1, seed=0, thorough=False)
+        self._follower = FaceFollower(models, passes=1, thorough=False)
         self._filter = RegionFilter()
         self._region: np.ndarray | None = None  # [4] region to search in the next frame
         self._last: np.ndarray | None = None  # [4] region of the last face found

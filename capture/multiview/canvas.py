@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from capture.video.crop import Framing, MovingWindow
+from capture.options import Framing
+from capture.video.crop import MovingWindow
 
 #: Enlargement of a camera's images above which the user gets a sentence.
 _ENLARGED = 1.1

@@ -7,9 +7,7 @@ where the folder has a matte of it, since its camera is known, and left out othe
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -34,6 +32,7 @@ from capture.multiview.output import Row, project_head, rig_quality, row_arrays
 from capture.multiview.plan import ViewPlan, plan_views
 from capture.multiview.stage import TrackStage
 from capture.options import CaptureOptions, FaceModels, Progress
+from capture.sources import folder_digest
 from capture.stages.landmarks import FaceFollower
 from capture.stages.workers import PerThread, Pool, ahead
 from capture.tracker.landmark_model import LandmarkModel
@@ -75,22 +74,6 @@ def capture_folder(
     views = read_layout(folder)
     source = SourceFolder(shown(folder.resolve().name), folder_digest(folder))
     return capture_views(views, source, out, options, progress, models)
-
-
-def folder_digest(folder: Path) -> str:
-    """SHA-256 in hexadecimal of the folder's description files, and of names and sizes of its other files.
-
-    Hidden files are ignored: file managers and synchronization tools create them.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder)
-        if any(part.startswith(".") for part in name.parts):
-            continue
-        digest.update(os.fsencode(f"{name.as_posix()}:{path.stat().st_size}\n"))
-        if path.suffix in (".json", ".frame"):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def capture_views(
@@ -159,7 +142,7 @@ class _Run:
     def all_stages(self) -> None:
         """Landmarks, track, images, files."""
         head = load_head(self.options.head, HeadDetector(), self._note)
-        follower = FaceFollower(self.models, self.options.passes, self.options.seed)
+        follower = FaceFollower(self.models, self.options.passes)
         found = self._timed("landmarks", lambda: find_landmarks(self.plan, follower, self.workspace, self.progress))
         stage = TrackStage(self.plan, self.views, self.options, LandmarkModel.from_head(head), self.source.name)
         self._timed("track", lambda: stage.run(found, self.progress))

@@ -23,6 +23,7 @@ from capture.workspace import Workspace
 PRESENT = 0.5
 #: Every so many training frames the whole image is searched for other people.
 _SURVEY_STEP = 10
+_SEED = 0  # of the jitter of landmark passes
 _SAVE_STEP = 200
 PARTIAL = "landmarks.npz"
 
@@ -107,17 +108,16 @@ class Sighting:
 class FaceFollower:
     """Finds the same face from frame to frame; averaging over jittered regions runs on worker threads."""
 
-    def __init__(self, models: FaceModels, passes: int, seed: int, *, thorough: bool = True) -> None:
+    def __init__(self, models: FaceModels, passes: int, *, thorough: bool = True) -> None:
         """
         Args:
             models: makers of the networks.
             passes: jittered passes of `average`.
-            seed: of the jitter.
             thorough: search an image without a face tile by tile (0.2 s), for faces that are small in it.
         """
         self._detector, self._thorough = models.detector(), thorough
         self._tracker = PerThread(models.landmarks)
-        self._passes, self._seed = passes, seed
+        self._passes = passes
 
     def follow(self, rgb: np.ndarray, previous: np.ndarray | None, last_box: np.ndarray | None) -> Any | None:
         """Landmarks of one frame, or None where there is no face.
@@ -195,7 +195,7 @@ class FaceFollower:
 
     def average(self, rgb: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Averaged points [478,3], spread [478] and presence; the jitter is the same in every frame."""
-        rng = np.random.default_rng(self._seed)
+        rng = np.random.default_rng(_SEED)
         return self._tracker.get().locate_averaged(rgb, Roi.from_landmarks(points), self._passes, rng)
 
     def other_heights(self, rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 
+from capture.options import Framing
 from capture.tracker.indices import FACE_COUNT
 
-#: head: head and shoulders; bust: head and chest; full: the whole frame.
-Framing = Literal["head", "bust", "full"]
 #: Height of the face (top of the forehead to chin) as a fraction of the window's longer side, and how far below the
 #: window's upper edge its middle is, as a fraction of the window's height.
 _FACE = {"head": 0.40, "bust": 0.27}

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-import capture.digest
 import capture.pipeline
+import capture.sources
 from avatar import cli
-from avatar.cli.capture import CaptureRequest, reuse_or_capture
+from avatar.cli.capture import reuse_or_capture
 from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.errors import HeadsplatError
+from capture.options import CaptureOptions
 from tests.support.tiny import tiny_capture
 
 
@@ -31,7 +32,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             progress(name, 2, 2)
         tiny_capture(out, frames=10)
         metadata = json.loads((out / METADATA_FILE).read_text())
-        metadata["source"]["sha256"] = capture.digest.file_digest(source)
+        metadata["source"]["sha256"] = capture.sources.file_digest(source)
         metadata["split"] = {"mode": options.split.mode, "value": options.split.value}
         metadata["warnings"] = ["the video is dark"]
         metadata["consent"] = options.consent
@@ -142,11 +143,11 @@ def test_a_capture_of_another_video_or_split_is_refused(
     pipeline: list[Any], video: Path, tmp_path: Path, content: bytes | None, every: int | None, sentence: str
 ) -> None:
     folder = tmp_path / "me.capture"
-    reuse_or_capture(CaptureRequest((video,), folder), overwrite=False)
+    reuse_or_capture((video,), folder, CaptureOptions())
     if content is not None:
         video.write_bytes(content)
     with pytest.raises(HeadsplatError, match=f"{sentence}; give --overwrite to capture again"):
-        reuse_or_capture(CaptureRequest((video,), folder, test_every=every), overwrite=False)
+        reuse_or_capture((video,), folder, CaptureOptions(test_every=every))
     assert len(pipeline) == 1
 
 
@@ -155,7 +156,7 @@ def test_the_head_model_is_passed_on_and_compared(pipeline: list[Any], video: Pa
     assert cli.main(["capture", str(video), "-o", str(tmp_path / "c"), *flags]) == 0
     assert pipeline[0].head == flags[1]
     with pytest.raises(HeadsplatError, match="contains a capture with another head model"):
-        reuse_or_capture(CaptureRequest((video,), tmp_path / "c", head=flags[1]), overwrite=False)
+        reuse_or_capture((video,), tmp_path / "c", CaptureOptions(head=flags[1]))
 
 
 def test_interrupted_pipeline_ends_with_130(
@@ -174,13 +175,13 @@ def test_interrupted_pipeline_ends_with_130(
 
 def test_overwrite_repairs_a_damaged_capture(pipeline: list[Any], video: Path, tmp_path: Path) -> None:
     folder = tmp_path / "me.capture"
-    reuse_or_capture(CaptureRequest((video,), folder), overwrite=False)
+    reuse_or_capture((video,), folder, CaptureOptions())
     (folder / "track.npz").write_bytes(b"damaged")
     shutil.rmtree(folder / "frames")
     shutil.rmtree(folder / "mattes")  # the replaced pipeline makes them
     with pytest.raises(HeadsplatError, match="the track is damaged"):
-        reuse_or_capture(CaptureRequest((video,), folder), overwrite=False)
-    reuse_or_capture(CaptureRequest((video,), folder), overwrite=True)
+        reuse_or_capture((video,), folder, CaptureOptions())
+    reuse_or_capture((video,), folder, CaptureOptions(overwrite=True))
     assert len(pipeline) == 2 and len(Capture.load(folder)) == 10
 
 
@@ -198,16 +199,14 @@ def test_a_capture_with_other_options_is_refused(
     pipeline: list[Any], video: Path, tmp_path: Path, used: dict, requested: dict, sentence: str | None
 ) -> None:
     folder = tmp_path / "me.capture"
-    reuse_or_capture(CaptureRequest((video,), folder, **used), overwrite=False)
+    reuse_or_capture((video,), folder, CaptureOptions(**used))
     metadata = json.loads((folder / METADATA_FILE).read_text())
-    (folder / METADATA_FILE).write_text(
-        json.dumps(metadata | {"options": CaptureRequest((video,), folder, **used).options().key()})
-    )
+    (folder / METADATA_FILE).write_text(json.dumps(metadata | {"options": CaptureOptions(**used).key()}))
     if sentence is None:
-        reuse_or_capture(CaptureRequest((video,), folder, **requested), overwrite=False)
+        reuse_or_capture((video,), folder, CaptureOptions(**requested))
         return
     with pytest.raises(HeadsplatError, match=sentence):
-        reuse_or_capture(CaptureRequest((video,), folder, **requested), overwrite=False)
+        reuse_or_capture((video,), folder, CaptureOptions(**requested))
 
 
 @pytest.mark.parametrize("focal", ["inf", "nan"])

@@ -71,6 +71,7 @@ def loaded(place: Path, words: str) -> set[str]:
         ("--version", ""),
         ("--help", "tyro"),
         ("motion --help", "tyro"),
+        ("capture --help", "tyro typeguard"),
         ("render --help", "tyro typeguard"),
         ("info me.avatar", "tyro safetensors"),
         ("info me.capture", "tyro numpy"),

@@ -15,8 +15,8 @@ import pytest
 import avatar.cli.capture
 import capture.synthetic.video
 from avatar import cli
-from avatar.cli.capture import CaptureRequest
 from avatar.data.capture_folder import Capture
+from capture.options import CaptureOptions
 from capture.synthetic import SyntheticOptions
 from capture.synthetic.video import DEMO_CLIP
 from tests.support.tiny import tiny_capture
@@ -27,7 +27,8 @@ class Finished:
     """A finished demo."""
 
     folder: Path
-    request: CaptureRequest  # for the capture of its video
+    source: tuple[Path, ...]  # of its capture
+    options: CaptureOptions  # of its capture
     said: str  # stderr
 
 
@@ -35,15 +36,15 @@ class Finished:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder, requests, said = tmp_path_factory.mktemp("demo") / "out", [], io.StringIO()
 
-    def make_capture(request: CaptureRequest, overwrite: bool) -> Capture:
-        requests.append(request)
-        return tiny_capture(request.out, frames=24)
+    def make_capture(source: tuple[Path, ...], out: Path, options: CaptureOptions) -> Capture:
+        requests.append((source, options))
+        return tiny_capture(out, frames=24)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(avatar.cli.capture, "make_capture", make_capture)
         with redirect_stderr(said):
             assert cli.main(["demo", "-o", str(folder), "--seconds", "1", "--size", "64"]) == 0
-    return Finished(folder, requests[0], said.getvalue())
+    return Finished(folder, *requests[0], said.getvalue())
 
 
 @pytest.fixture
@@ -70,8 +71,8 @@ def test_demo_writes_avatar_videos_figures_and_report(demo: Path) -> None:
 
 def test_the_video_is_that_of_the_package_and_its_person_is_synthetic(finished: Finished) -> None:
     assert (finished.folder / "phone.mp4").read_bytes() == DEMO_CLIP.read_bytes()
-    assert finished.request.source == (finished.folder / "phone.mp4",)
-    assert finished.request.consent == "a synthetic person"
+    assert finished.source == (finished.folder / "phone.mp4",)
+    assert finished.options.consent == "a synthetic person"
 
 
 def test_another_number_of_frames_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,7 @@ def test_a_passer_by_in_front_is_left_out_and_the_main_person_found_again(tmp_pa
     workspace = Workspace(tmp_path / "clip")
     workspace.open({}, overwrite=False)
     numbers = np.arange(street.count)
-    table = find_training_landmarks(street, numbers, FaceFollower(FaceModels(), 1, 0), workspace, None)
+    table = find_training_landmarks(street, numbers, FaceFollower(FaceModels(), 1), workspace, None)
     kept, warnings = choose_person(table, "street.mp4", street.count)
     centers = np.array([points[:468, :2].mean(0) for points in kept.points])
     assert np.abs(centers - np.median(centers, axis=0)).max() < 12  # pixels; the other face is 30 and more away

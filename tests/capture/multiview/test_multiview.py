@@ -18,13 +18,13 @@ from capture.layouts import read_layout
 from capture.layouts.transforms import FLIP
 from capture.multiview.bundle import solve_cameras
 from capture.multiview.fit import fit_head
-from capture.multiview.pipeline import folder_digest
 from capture.multiview.plan import plan_views
 from capture.multiview.rig import RigCamera
 from capture.multiview.track import TimeSteps, fit_rig_person, track_rig, track_rig_held_out
 from capture.multiview.world import find_similarity
 from capture.options import CaptureOptions
 from capture.pipeline import run_capture
+from capture.sources import folder_digest
 from capture.tracker.camera import FocalPrior
 from capture.tracker.problem import State
 from tests.capture.faces.landmark_fixture import make_model, make_states

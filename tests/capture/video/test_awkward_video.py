@@ -36,7 +36,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def follower(face_models: None) -> FaceFollower:
-    return FaceFollower(FaceModels(), 1, 0)
+    return FaceFollower(FaceModels(), 1)
 
 
 def encode(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from capture.options import Framing
 from capture.tracker.problem import Pinhole
-from capture.video.crop import DESIRED_FACE, Crop, Framing, MovingWindow, face_heights, few_pixels
+from capture.video.crop import DESIRED_FACE, Crop, MovingWindow, face_heights, few_pixels
 from tests.capture.video.fake_video import true_points
 
 FULL_HD, UHD = (1920, 1080), (3840, 2160)

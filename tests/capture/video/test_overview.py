@@ -66,7 +66,7 @@ def test_a_clip_without_any_face_is_spread_evenly() -> None:
 def _chosen(folder: Path, video: FakeVideo, candidates: np.ndarray) -> np.ndarray:
     workspace = Workspace(folder)
     workspace.open({}, overwrite=False)
-    return choose_frames(video, candidates, 32, FaceFollower(fake_models(), 1, 0), workspace, None)
+    return choose_frames(video, candidates, 32, FaceFollower(fake_models(), 1), workspace, None)
 
 
 def test_held_out_frames_have_no_say(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from avatar import cli
 from avatar.common.files import atomic_folder, os_error_sentence, shown, write_error
 from avatar.errors import HeadsplatError
 from avatar.model.avatar_file import read_header
-from capture.multiview.pipeline import folder_digest
+from capture.sources import folder_digest
 
 Refused = Callable[..., str]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX file names and permissions")

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from avatar.cli import main
-from avatar.cli.arguments import Between, check_numbers, numeric_options, parse_frames
+from avatar.cli.arguments import parse_frames
 from avatar.cli.commands import COMMANDS
+from avatar.common.ranges import Between, check_numbers, numeric_options
 from avatar.common.toml_config import MAX_BYTES, load_config
 from avatar.errors import HeadsplatError
 from avatar.training.config import TrainConfig
@@ -129,10 +130,16 @@ def test_a_seed_is_refused_in_python_too(seed: int) -> None:
 
 @pytest.mark.parametrize("focal", [1e9, 0.5, 50_000.0])
 def test_a_focal_length_that_no_camera_has_is_refused(focal: float) -> None:
-    CaptureOptions(focal=focal)
     with pytest.raises(HeadsplatError, match=r"--focal: .* is no focal length .* 640x480; give 128 to 19200"):
         focal_prior(640, 480, None, focal)
     assert focal_prior(640, 480, None, 600.0).focal == 600
+    CaptureOptions(focal=50_000.0)  # the size of the frames decides
+
+
+@pytest.mark.parametrize("focal", [1e9, 0.5, math.nan])
+def test_a_focal_length_is_refused_in_python_as_on_the_command_line(focal: float) -> None:
+    with pytest.raises(HeadsplatError, match="--focal: expected 10 to 1000000, got"):
+        CaptureOptions(focal=focal)
 
 
 TOML = {

@@ -98,7 +98,7 @@ def test_every_turn_is_found(quarters: int, frames: np.ndarray, face_models: Non
     write_video(tmp_path / "clip.mp4", np.rot90(frames[:4], quarters, axes=(1, 2)), 30, crf=8)
     video = open_video(tmp_path / "clip.mp4")
     (tmp_path / "partial").mkdir()
-    turn = find_turn(video, np.arange(4), FaceFollower(FaceModels(), 1, 0), Workspace(tmp_path))
+    turn = find_turn(video, np.arange(4), FaceFollower(FaceModels(), 1), Workspace(tmp_path))
     assert turn == -90 * quarters % 360
     found = next(iter(video.turned(turn))).rgb
     assert found.shape == frames.shape[1:]
@@ -118,7 +118,7 @@ def test_mattes_of_the_user_turn_with_the_frames(turn: int, tmp_path: Path) -> N
         plan,
         LandmarkTable(),
         window,
-        FaceFollower(fake_models(), 1, 0),
+        FaceFollower(fake_models(), 1),
         fake_models(),
         Workspace(tmp_path),
         folder,
