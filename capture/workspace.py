@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from avatar.common.files import shown
-from avatar.common.temporaries import create_file
+from avatar.common.temporaries import replacement
 from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, METADATA_FILE, TRACK_FILE
 from avatar.errors import HeadsplatError
 
@@ -218,27 +218,19 @@ def _is_finished(folder: Path) -> bool:
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write the arrays to an .npz file, completely or not at all."""
-    with _new(_torn(path)).open("wb") as stream:
+    with replacement(path, _torn(path)) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)
-    os.replace(_torn(path), path)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    _new(_torn(path)).write_bytes(content)
-    os.replace(_torn(path), path)
+    with replacement(path, _torn(path)) as temporary:
+        temporary.write_bytes(content)
 
 
 def _torn(path: Path) -> Path:
     """Where `path` is written first; what a killed run leaves there is removed by the next."""
     return path.with_name(path.name + _TORN)
-
-
-def _new(path: Path) -> Path:
-    """`path` as a new empty file: a link there is removed, not followed."""
-    path.unlink(missing_ok=True)
-    create_file(path)
-    return path
 
 
 @contextlib.contextmanager

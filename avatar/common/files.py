@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.common.folder_sign import SIGN, sign_folder, signed_names, unlisted
-from avatar.common.temporaries import create_file, old_path, remove_orphans, temporary_path
+from avatar.common.temporaries import create_file, old_path, remove_orphans, replacement, temporary_path
 from avatar.errors import HeadsplatError
 
 _FULL = "the disk is full; free some space or write somewhere else with -o"
@@ -147,21 +147,16 @@ def atomic_path(path: str | Path, *failures: type[Exception]) -> Iterator[Path]:
         HeadsplatError: the disk is full, read-only or refuses the folder.
     """
     path = Path(path)
-    temporary = _start(path, folder=False)
+    temporary = _prepare(path)
     try:
-        mode = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(mode)  # some writers (safetensors) create private files
-        os.replace(temporary, path)
+        with replacement(path, temporary):
+            yield temporary
     except failures as error:
         raise write_error(path, error) from error
     except OSError as error:
         if _is_write_error(error, path, temporary):
             raise write_error(path, error) from error
         raise
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -175,8 +170,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     target = path.resolve()  # a link to a folder stays, and that folder is replaced
-    temporary = _start(target, folder=True)
+    temporary = _prepare(target)
     try:
+        temporary.mkdir()
         yield temporary
         put_in_place(temporary, target)
     except OSError as error:
@@ -187,19 +183,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _start(path: Path, folder: bool) -> Path:
-    """A new temporary file or folder for `path`."""
+def _prepare(path: Path) -> Path:
+    """A temporary path for `path`, after its folder is created and what killed processes left there is removed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_orphans(path)
-        temporary = temporary_path(path)
-        if folder:
-            temporary.mkdir()
-        else:
-            create_file(temporary)
-        return temporary
     except OSError as error:
         raise write_error(path, error) from error
+    remove_orphans(path)
+    return temporary_path(path)
 
 
 def _is_write_error(error: OSError, path: Path, temporary: Path) -> bool:

@@ -28,6 +28,28 @@ def create_file(temporary: Path) -> None:
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))
 
 
+@contextlib.contextmanager
+def replacement(path: Path, temporary: Path) -> Iterator[Path]:
+    """The new empty file `temporary` in the folder of `path`: it replaces `path` on success and is removed on an error.
+
+    Every whole file is written by this. A link at `temporary` is removed, not followed.
+
+    Raises:
+        OSError: of the file system, and those of the block.
+    """
+    temporary.unlink(missing_ok=True)
+    create_file(temporary)
+    try:
+        mode = temporary.stat().st_mode
+        yield temporary
+        temporary.chmod(mode)  # some writers (safetensors) create private files
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
 def open_unlinked(path: str, flags: int) -> int:
     """An `opener` for `open` that does not follow a link at `path`."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)

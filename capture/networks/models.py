@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avatar.common.cache import user_cache
+from avatar.common.temporaries import replacement, temporary_path
 from avatar.errors import HeadsplatError
 
 log = logging.getLogger(__name__)
@@ -196,9 +197,8 @@ def _extract(archive: Path, targets: dict[str, Path]) -> None:
         with zipfile.ZipFile(archive) as opened:
             for member, target in targets.items():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                temporary = target.with_name(f".{target.name}.{os.getpid()}")
-                temporary.write_bytes(opened.read(member))
-                os.replace(temporary, target)
+                with replacement(target, temporary_path(target)) as temporary:
+                    temporary.write_bytes(opened.read(member))
     except (zipfile.BadZipFile, KeyError) as error:
         raise HeadsplatError(f"{archive}: damaged or not the expected file ({error}); download it again") from error
     except OSError as error:

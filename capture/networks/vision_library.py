@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
-import os
 import tarfile
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from avatar.common.temporaries import replacement, temporary_path
 from avatar.errors import HeadsplatError
 from capture.networks.models import cache_dir, model_folders
 
@@ -85,9 +85,8 @@ def _fetch(target: Path, download: Downloader) -> None:
         raise HeadsplatError(f"{ADDRESS}: not the expected file (its SHA-256 differs); try again, or {advice}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        temporary.write_bytes(content)
-        os.replace(temporary, target)
+        with replacement(target, temporary_path(target)) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise HeadsplatError(
             f"{target.parent}: cannot be written ({error}); set HEADSPLAT_CACHE to a writable folder"

@@ -16,7 +16,7 @@ from capture.report.coverage_image import coverage_image
 from capture.report.geometry import TrackedGeometry
 from capture.report.overlay import write_overlay
 from capture.report.summary import CaptureReport, report_on
-from capture.workspace import COVERAGE_FILE, OVERLAY_FILE, REPORT_FILE, write_atomically
+from capture.workspace import COVERAGE_FILE, OVERLAY_FILE, REPORT_FILE
 
 
 def write_report(
@@ -51,5 +51,6 @@ def write_report(
             write_overlay(capture, head, root / OVERLAY_FILE, refined, progress)
         else:
             (root / OVERLAY_FILE).unlink(missing_ok=True)
-    write_atomically(root / REPORT_FILE, report.to_json().encode())
+    with atomic_path(root / REPORT_FILE) as path:
+        path.write_text(report.to_json(), encoding="utf-8", newline="")
     return report
