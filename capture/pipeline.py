@@ -7,20 +7,17 @@ needs the yaw of every frame; nothing but the split comes of it.
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import avatar
 from avatar.common.files import shown
-from avatar.data.capture_folder import MAGIC, VERSION, Capture, track_defaults
+from avatar.data.capture_folder import Capture, track_defaults
 from avatar.errors import HeadsplatError
-from avatar.head import load_head, stored_source
+from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.types import FACING_CAMERA
 from capture.faces.face_pose import eyes_above_mouth
@@ -29,6 +26,7 @@ from capture.matting.user_matte import open_mattes
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.quality.assessment import Assessment, assess_frames, check_photographed, flagged_sentence
 from capture.quality.frame_statistics import FrameStatistics
+from capture.run import CaptureRun, open_workspace
 from capture.sources import file_digest
 from capture.stages.frames import ImageStage
 from capture.stages.images import SmallImages
@@ -53,9 +51,6 @@ from capture.video.decoding import open_video
 from capture.video.overview import choose_frames
 from capture.video.split import MIN_TRAINING, FramePlan, frame_plan, split_by_yaw, split_frames
 from capture.video.turns import turn_sentence
-from capture.workspace import Workspace
-
-log = logging.getLogger(__name__)
 
 
 def run_capture(
@@ -129,11 +124,18 @@ def capture_frames(
     focal = traits.focal or focal_prior(video.width, video.height, video.focal_35mm, options.focal)
     if options.mattes is not None:
         open_mattes(options.mattes)
-    workspace = Workspace(out)
-    key = {"source": source_metadata["sha256"], "version": VERSION, "headsplat": avatar.__version__, **options.key()}
-    workspace.open(key, options.overwrite)
-    plan, models = frame_plan(training, held_out), models or FaceModels()
-    _Run(video, plan, source_metadata, workspace, options, progress, models, focal, traits.least_frames).all_stages()
+    run = _Run(
+        source_metadata,
+        open_workspace(out, source_metadata["sha256"], options),
+        options,
+        progress,
+        models or FaceModels(),
+        video,
+        frame_plan(training, held_out),
+        focal,
+        traits.least_frames,
+    )
+    run.all_stages()
     return Capture.load(out)
 
 
@@ -146,21 +148,13 @@ class SourceTraits:
 
 
 @dataclass
-class _Run:
-    """One capture under way."""
+class _Run(CaptureRun):
+    """A capture of the frames of one camera under way."""
 
     video: Any
     plan: FramePlan
-    source_metadata: dict[str, Any]
-    workspace: Workspace
-    options: CaptureOptions
-    progress: Progress | None
-    models: FaceModels
     focal: FocalPrior  # pixels of the source
     least_frames: int  # that show the face
-    seconds: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    head_notes: list[str] = field(default_factory=list)
     statistics: dict[int, FrameStatistics] = field(default_factory=dict)
     crops: dict[int, Crop] = field(default_factory=dict)  # by frame number
     assessments: list[Assessment] = field(default_factory=list)
@@ -182,28 +176,16 @@ class _Run:
         person, tracks = self._timed("track", lambda: self._track(head, training, held_out, window.scale))
         self._finish(head, window, person, tracks)
 
-    def _add_head_note(self, sentence: str) -> None:
-        """A remark from reading a head file; stored with the capture."""
-        log.info("%s", sentence)
-        self.head_notes.append(sentence)
-
-    def _timed(self, stage: str, work: Callable[[], Any]) -> Any:
-        start = time.perf_counter()
-        result = work()
-        self.seconds[stage] = round(time.perf_counter() - start, 3)
-        log.debug("%s: %.1f s", stage, self.seconds[stage])
-        return result
-
     def _turn_upright(self, follower: FaceFollower) -> None:
         """Turn the frames where the face is not upright in them."""
         self.turn = find_turn(self.video, self.plan.numbers[~self.plan.is_test], follower, self.workspace)
         if self.turn:
             self.video = self.video.turned(self.turn)
-            self.warnings.append(f"{self.source_metadata['name']}: {turn_sentence(self.turn)}")
+            self.warnings.append(f"{self.name}: {turn_sentence(self.turn)}")
 
     def _split_by_yaw(self, follower: FaceFollower, degrees: float) -> FramePlan:
         """The split itself needs the yaw of all frames; only their numbers reach what follows."""
-        name, numbers = self.source_metadata["name"], self.plan.numbers
+        name, numbers = self.name, self.plan.numbers
         yaw = find_yaw(self.video, numbers, follower, self.workspace, self.progress, name)
         return frame_plan(*split_by_yaw(numbers, yaw, degrees, name))
 
@@ -216,7 +198,7 @@ class _Run:
     def _landmarks(self, follower: FaceFollower) -> LandmarkTable:
         wanted = self.plan.numbers[~self.plan.is_test]
         table = find_training_landmarks(self.video, wanted, follower, self.workspace, self.progress)
-        kept, warnings = choose_person(table, self.source_metadata["name"], len(wanted), self.least_frames)
+        kept, warnings = choose_person(table, self.name, len(wanted), self.least_frames)
         self.warnings += warnings
         return kept
 
@@ -226,7 +208,7 @@ class _Run:
         points, time = np.stack(training.points), np.array(training.time)
         window = MovingWindow.around(points, time, source, options.framing, options.max_size)
         if sentence := few_pixels(window.face, window.stored_size):
-            self.warnings.append(f"{self.source_metadata['name']}: {sentence}")
+            self.warnings.append(f"{self.name}: {sentence}")
         return window
 
     def _images(
@@ -247,7 +229,7 @@ class _Run:
         if len(stored) < len(training):  # a damaged file does not decode alike in both passes
             self.warnings.append(f"{len(training) - len(stored)} training frames could not be decoded again; left out")
             training = training.keep(stored)
-        check_photographed((self.statistics[number] for number in training.number), self.source_metadata["name"])
+        check_photographed((self.statistics[number] for number in training.number), self.name)
         return training, held_out
 
     def _track(
@@ -261,17 +243,13 @@ class _Run:
         seen = self.assessments[0].observations
         total = len(training) + len(held_out)
 
-        def report_done(done: int) -> None:
-            if self.progress:
-                self.progress("track", done, total)
-
         person = fit_person(model, seen, prior, (video.width / 2 * scale, video.height / 2 * scale))
-        track = track_training(person, seen, lambda done, _: report_done(done))
+        track = track_training(person, seen, lambda done, _: self._report("track", done, total))
         tracks = [(training, seen, track, False)]
         if unseen is not None:
             unseen = self.assessments[1].observations
             tracks.append((held_out, unseen, track_held_out(person, seen, track, unseen), True))
-        report_done(total)
+        self._report("track", total, total)
         return person, tracks
 
     def _finish(
@@ -304,7 +282,9 @@ class _Run:
         )
         if flagged:
             self.warnings.append(flagged_sentence(flagged))
-        metadata = self._metadata(head, window, person, arrays)
+        split = {"mode": self.options.split.mode, "value": self.options.split.value}
+        own = self._own_metadata(window, person, arrays)
+        metadata = self._metadata(head, arrays["is_test"], split, own)
         metadata["flagged"] = flagged
         metadata["quality"] = quality(person, tracks[0][1], tracks[0][2])
         self.workspace.finish(arrays, metadata)
@@ -317,46 +297,27 @@ class _Run:
         centers = [crop.principal_point(self.video.width, self.video.height) for crop in crops]
         return {"landmarks": np.stack(stored).astype(np.float32), "principal_point": np.stack(centers)}
 
-    def _metadata(
-        self, head: HeadModel, window: MovingWindow, person: Person, arrays: dict[str, np.ndarray]
-    ) -> dict[str, Any]:
+    def _own_metadata(self, window: MovingWindow, person: Person, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """The entries of capture.json that a capture of one camera has."""
         width, height = window.stored_size
         crop = Crop(0, 0, *window.size, window.scale)
         center = np.median(arrays["principal_point"][~arrays["is_test"]], axis=0)
         return {
-            "magic": MAGIC,
-            "version": VERSION,
-            "headsplat": avatar.__version__,
-            "source": self._source_metadata(),
+            "source": {
+                **self.source_metadata,
+                "fps": float(self.video.fps),
+                "frames": len(self.plan),
+                "width": self.video.width,
+                "height": self.video.height,
+                "rotation": self.video.rotation,
+                "turned": self.turn,
+            },
             "crop": {"width": crop.width, "height": crop.height, "scale": crop.scale},
             "width": width,
             "height": height,
             "cameras": [camera_metadata(person, crop.scales / crop.scale, center)],
-            "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
-            "head": {
-                "name": head.name,
-                "model_id": head.model_id,
-                "licence": head.license,
-                "source": stored_source(self.options.head),
-                "notes": self.head_notes,
-                "expression_names": list(head.expression_names),
-            },
-            "split": self._split_metadata(arrays["is_test"]),
             "lost": [int(number) for number in np.setdiff1d(self.plan.numbers, arrays["frame_number"])],
-            "warnings": self.warnings,
-            "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
-            "options": self.options.key(),
-            "consent": self.options.consent,
         }
-
-    def _source_metadata(self) -> dict[str, Any]:
-        video = self.video
-        size = {"width": video.width, "height": video.height, "rotation": video.rotation, "turned": self.turn}
-        return {**self.source_metadata, "fps": float(video.fps), "frames": len(self.plan), **size}
-
-    def _split_metadata(self, is_test: np.ndarray) -> dict[str, Any]:
-        split, test = self.options.split, int(np.count_nonzero(is_test))
-        return {"mode": split.mode, "value": split.value, "train": len(is_test) - test, "test": test}
 
 
 def camera_metadata(person: Person, stretch: np.ndarray, center: np.ndarray) -> dict[str, Any]:

@@ -7,20 +7,16 @@ where the folder has a matte of it, since its camera is known, and left out othe
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-import avatar
 from avatar.common.files import shown
-from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, VERSION, Capture, frame_name, track_defaults
+from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, Capture, frame_name, track_defaults
 from avatar.errors import HeadsplatError
-from avatar.head import load_head, stored_source
+from avatar.head import load_head
 from avatar.head.model import HeadModel
 from capture.faces.head_detector import HeadDetector
 from capture.layouts import ViewSet, read_layout
@@ -32,22 +28,11 @@ from capture.multiview.output import Row, project_head, rig_quality, row_arrays
 from capture.multiview.plan import ViewPlan, plan_views
 from capture.multiview.stage import TrackStage
 from capture.options import CaptureOptions, FaceModels, Progress
+from capture.run import CaptureRun, open_workspace
 from capture.sources import folder_digest
 from capture.stages.landmarks import FaceFollower
 from capture.stages.workers import PerThread, Pool, ahead
 from capture.tracker.landmark_model import LandmarkModel
-from capture.workspace import Workspace
-
-log = logging.getLogger(__name__)
-_Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class SourceFolder:
-    """The folder that is captured."""
-
-    name: str
-    sha256: str  # from `folder_digest`
 
 
 def capture_folder(
@@ -72,13 +57,13 @@ def capture_folder(
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise HeadsplatError(f"{out}: is inside the folder that is captured; give -o a folder outside {folder}")
     views = read_layout(folder)
-    source = SourceFolder(shown(folder.resolve().name), folder_digest(folder))
-    return capture_views(views, source, out, options, progress, models)
+    metadata = {"name": shown(folder.resolve().name), "sha256": folder_digest(folder)}
+    return capture_views(views, metadata, out, options, progress, models)
 
 
 def capture_views(
     views: ViewSet,
-    source: SourceFolder,
+    source_metadata: dict[str, Any],
     out: Path,
     options: CaptureOptions | None = None,
     progress: Progress | None = None,
@@ -88,7 +73,7 @@ def capture_views(
 
     Args:
         views: from `read_layout`.
-        source: name and hash of the folder.
+        source_metadata: name and hash of the folder.
         out: the folder to write.
         options: see CaptureOptions.
         progress: called as `progress(stage, done, total)`.
@@ -100,10 +85,8 @@ def capture_views(
     options = options or CaptureOptions()
     _check_options(views, options)
     plan = plan_views(views, options)
-    workspace = Workspace(out)
-    key = {"source": source.sha256, "version": VERSION, "headsplat": avatar.__version__, **options.key()}
-    workspace.open(key, options.overwrite)
-    run = _Run(views, plan, source, workspace, options, progress, models or FaceModels())
+    workspace = open_workspace(out, source_metadata["sha256"], options)
+    run = _Run(source_metadata, workspace, options, progress, models or FaceModels(), views, plan)
     run.all_stages()
     return Capture.load(out)
 
@@ -125,47 +108,30 @@ def _check_options(views: ViewSet, options: CaptureOptions) -> None:
 
 
 @dataclass
-class _Run:
-    """A running capture."""
+class _Run(CaptureRun):
+    """A capture of several cameras under way."""
 
     views: ViewSet
     plan: ViewPlan
-    source: SourceFolder
-    workspace: Workspace
-    options: CaptureOptions
-    progress: Progress | None
-    models: FaceModels
-    seconds: dict[str, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    head_notes: list[str] = field(default_factory=list)
 
     def all_stages(self) -> None:
         """Landmarks, track, images, files."""
-        head = load_head(self.options.head, HeadDetector(), self._note)
+        self.warnings += [*self.views.notes, *self.plan.warnings]
+        head = load_head(self.options.head, HeadDetector(), self._add_head_note)
         follower = FaceFollower(self.models, self.options.passes)
-        found = self._timed("landmarks", lambda: find_landmarks(self.plan, follower, self.workspace, self.progress))
-        stage = TrackStage(self.plan, self.views, self.options, LandmarkModel.from_head(head), self.source.name)
-        self._timed("track", lambda: stage.run(found, self.progress))
+        tables = self._timed("landmarks", lambda: find_landmarks(self.plan, follower, self.workspace, self.progress))
+        stage = TrackStage(self.plan, self.views, self.options, LandmarkModel.from_head(head), self.name)
+        self._timed("track", lambda: stage.run(tables, self.progress))
         rows, canvases = self._timed("mattes", lambda: self._write_images(stage))
         self.warnings += stage.warnings
         self._finish(head, stage, rows, canvases)
-
-    def _note(self, sentence: str) -> None:
-        log.info("%s", sentence)
-        self.head_notes.append(sentence)
-
-    def _timed(self, stage: str, work: Callable[[], _Result]) -> _Result:
-        start = time.perf_counter()
-        result = work()
-        self.seconds[stage] = round(time.perf_counter() - start, 3)
-        return result
 
     def _write_images(self, stage: TrackStage) -> tuple[list[Row], list[Canvas]]:
         """Write frames and mattes; returns the rows of the capture and the canvas of each."""
         rows, left_out = stage.rows()
         if left_out:
             self.warnings.append(
-                f"{self.source.name}: {left_out} of {len(self.plan.views)} images do not show the face "
+                f"{self.name}: {left_out} of {len(self.plan.views)} images do not show the face "
                 "and have no matte; left out"
             )
         canvases = stage.canvases(rows)
@@ -177,8 +143,7 @@ class _Run:
                 for view, frame in ahead(read_images([row.view for row, _ in by_step.values()])):
                     pool.submit(self._store, *by_step[view.time_step], frame.rgb, stage.fit, networks)
                     done += 1
-                    if self.progress:
-                        self.progress("mattes", done, len(rows))
+                    self._report("mattes", done, len(rows))
             pool.drain()
         return rows, canvases
 
@@ -199,47 +164,22 @@ class _Run:
 
     def _finish(self, head: HeadModel, stage: TrackStage, rows: list[Row], canvases: list[Canvas]) -> None:
         arrays = {**track_defaults(len(rows)), **row_arrays(head, stage.fit, rows, canvases)}
-        metadata = {
-            "magic": MAGIC,
-            "version": VERSION,
-            "headsplat": avatar.__version__,
+        own = {
             "source": self._source_metadata(),
             "width": canvases[0].size[0],
             "height": canvases[0].size[1],
             "cameras": stage.camera_metadata(rows, canvases, arrays["is_test"]),
             "world": stage.similarity.to_dict(),
-            "units": {"length": "metres", "angle": "radians", "time": "seconds", "image": "pixels of stored frames"},
-            "head": self._head_metadata(head),
-            "split": {
-                "mode": self.plan.mode,
-                "value": self.plan.value,
-                "train": int(np.count_nonzero(~arrays["is_test"])),
-                "test": int(np.count_nonzero(arrays["is_test"])),
-            },
-            "warnings": [*self.views.notes, *self.plan.warnings, *self.warnings],
-            "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
-            "options": self.options.key(),
-            "consent": self.options.consent,
             "quality": rig_quality(stage.fit, stage.training),
         }
-        self.workspace.finish(arrays, metadata)
-
-    def _head_metadata(self, head: HeadModel) -> dict[str, Any]:
-        return {
-            "name": head.name,
-            "model_id": head.model_id,
-            "licence": head.license,
-            "source": stored_source(self.options.head),
-            "notes": self.head_notes,
-            "expression_names": list(head.expression_names),
-        }
+        split = {"mode": self.plan.mode, "value": self.plan.value}
+        self.workspace.finish(arrays, self._metadata(head, arrays["is_test"], split, own))
 
     def _source_metadata(self) -> dict[str, Any]:
         times = np.unique([view.time for view in self.plan.views])
         width, height = self.plan.views[0].size
         return {
-            "name": self.source.name,
-            "sha256": self.source.sha256,
+            **self.source_metadata,
             "layout": self.views.layout,
             "fps": float(1 / np.median(np.diff(times))) if len(times) > 1 else 30.0,
             "frames": len(self.plan.views),
