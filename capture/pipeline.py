@@ -20,8 +20,8 @@ from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.types import FACING_CAMERA
-from capture.faces.face_pose import eyes_above_mouth
-from capture.faces.head_detector import HeadDetector
+from capture.faces.face_pose import eyes_above_mouth, turn_sentence
+from capture.faces.landmarks import HeadDetector
 from capture.matting.user_matte import open_mattes
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.quality.assessment import Assessment, assess_frames, check_photographed, flagged_sentence
@@ -31,10 +31,9 @@ from capture.sources import file_digest
 from capture.stages.frames import ImageStage
 from capture.stages.images import SmallImages
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
-from capture.stages.orientation import find_turn
+from capture.stages.orientation import find_turn, find_yaw
 from capture.stages.outline import track_outline
 from capture.stages.torso import track_torso
-from capture.stages.yaw import find_yaw
 from capture.tracker.camera import FocalPrior, focal_prior
 from capture.tracker.clip import (
     ClipTrack,
@@ -50,7 +49,6 @@ from capture.video.crop import Crop, MovingWindow, few_pixels
 from capture.video.decoding import open_video
 from capture.video.overview import choose_frames
 from capture.video.split import MIN_TRAINING, FramePlan, frame_plan, split_by_yaw, split_frames
-from capture.video.turns import turn_sentence
 
 
 def run_capture(

@@ -104,7 +104,7 @@ class HeadCommand:
 def load_with_landmarks(source: str) -> HeadModel:
     """Load the head `source`, with landmarks from the network where it is available; messages go to stderr."""
     from avatar.head import load_head
-    from capture.faces.head_detector import HeadDetector
+    from capture.faces.landmarks import HeadDetector
 
     return load_head(source, HeadDetector(), say)
 

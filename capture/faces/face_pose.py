@@ -6,6 +6,8 @@ import numpy as np
 
 from capture.tracker.indices import LEFT_CORNER, LEFT_LIDS, LIP_GAP, MOUTH_CORNERS, RIGHT_CORNER, RIGHT_LIDS
 
+#: Turns, in degrees counter-clockwise, by which the frames of a video can be set upright.
+TURNS = (0, 90, 180, 270)
 #: Middle of the forehead and base of the nose: the line that expressions leave alone.
 _FOREHEAD, _NOSE_BASE = 10, 2
 #: Middles of the brows (right, left), measured against the lids below them.
@@ -45,3 +47,9 @@ def face_features(points: np.ndarray) -> np.ndarray:
     brows = (gap(_BROWS[0], RIGHT_LIDS[1]) + gap(_BROWS[1], LEFT_LIDS[1])) / 2
     shape = np.stack([np.log(size), gap(*LIP_GAP), gap(*MOUTH_CORNERS), lids, brows], axis=1)
     return np.concatenate([face_angles(points), shape], axis=1) / _UNITS
+
+
+def turn_sentence(turn: int) -> str:
+    """What was done about a video whose frames were turned by `turn` degrees counter-clockwise."""
+    how = "upside down" if turn == 180 else "on its side"
+    return f"the face is {how} in the video; the frames were turned by {turn} degrees counter-clockwise"

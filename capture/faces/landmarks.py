@@ -289,3 +289,16 @@ def _sample(features: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def _to_crop(local: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Crop pixels [n,2] of points the second piece gives in quarter cells of the region."""
     return local.reshape(-1, 2) @ matrix[:, :2].T + _FEATURE_STRIDE * matrix[:, 2]
+
+
+class HeadDetector:
+    """Loads the network on first use: a head model whose landmarks are cached does not need it."""
+
+    def __init__(self) -> None:
+        self._mesh: AttentionMesh | None = None
+
+    def __call__(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
+        """Points [478,3] in crop pixels and the presence of a face, for a crop [1,192,192,3] float32 in 0..1."""
+        if self._mesh is None:
+            self._mesh = AttentionMesh(model_path("face_landmarks_attention"))
+        return self._mesh(crop)

@@ -18,7 +18,7 @@ from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, Capture, frame_na
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from capture.faces.head_detector import HeadDetector
+from capture.faces.landmarks import HeadDetector
 from capture.layouts import ViewSet, read_layout
 from capture.layouts.views import read_images, read_mask
 from capture.multiview.canvas import Canvas

@@ -18,11 +18,11 @@ from avatar.common.printable import single_line
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.refine.track import RefinedTrack
+from capture.faces.face_pose import TURNS, turn_sentence
 from capture.report.advice import Check, check_coverage
 from capture.report.coverage import Coverage
 from capture.report.face_pixels import PixelStatistics
 from capture.report.geometry import TrackedGeometry
-from capture.video.turns import TURNS, turn_sentence
 
 #: Mean landmark error (percent of the inter-ocular distance) above which the overlay should be inspected.
 POOR_FIT = 3.0

@@ -14,7 +14,7 @@ from avatar.geometry.similarity import fit_similarity
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.types import NECK, HeadParams
-from capture.faces.head_detector import HeadDetector
+from capture.faces.landmarks import HeadDetector
 from capture.synthetic.score import HeadMotion, TruthScore, constant_pose, score, shuffled_expressions
 from capture.synthetic.truth import SyntheticTruth
 

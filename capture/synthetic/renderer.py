@@ -14,7 +14,6 @@ from avatar import ops
 from avatar.types import NECK, ROOT
 from capture.synthetic.appearance import Appearance
 from capture.synthetic.clothes import Garment
-from capture.synthetic.compression import Compression
 from capture.synthetic.glasses import Glasses
 from capture.synthetic.hair import HairSystem, Ribbons
 from capture.synthetic.lighting import Lighting, Shadows
@@ -31,6 +30,11 @@ FaceIndex = NDArray[np.int32]
 _SUPERSAMPLE = 2
 _TEXELS = 10  # along an edge of a triangle, for an image of the default size
 _CENTER = np.array([0, -0.06, -0.05], np.float32)  # meters, of head and shoulders in the skull frame
+#: Compression of the skin (1 minus stretch) without wrinkles, and that of full depth.
+_FIRST_COMPRESSION = 0.03
+_FULL_COMPRESSION = 0.25
+#: Depth of the deepest wrinkles relative to the lines of the texture.
+_DEPTH = 2.5
 
 
 @dataclass(frozen=True)
@@ -253,3 +257,31 @@ def _downsampled(rgb: Array, inside: NDArray[np.bool_], width: int, height: int)
     color = cv2.resize(rgb.reshape(*fine, 3), (width, height), interpolation=cv2.INTER_AREA)
     alpha = cv2.resize(inside.reshape(fine).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     return Image(np.asarray(color, np.float32), np.asarray(alpha, np.float32))
+
+
+class Compression:
+    """Compression of the skin, which makes its wrinkles, from the stretch of the posed mesh against the resting one."""
+
+    def __init__(self, person: Person) -> None:
+        self._mesh = ops.stretch_mesh(
+            torch.from_numpy(person.rest * np.float32(0.01)),
+            person.head.faces,
+            torch.from_numpy(person.region("face", "forehead", "nose", "left_eye_region", "right_eye_region")),
+        )
+        self._corners = self._mesh.vertices[:, None].repeat(1, 3)
+        self._first = torch.tensor([[1.0, 0.0, 0.0]]).repeat(len(self._corners), 1)
+
+    def depth(self, vertices: Array, count: int) -> Array:
+        """Depth of the lines at the first V of `count` vertices, 0 at the rest, [count].
+
+        Args:
+            vertices: [V,3] meters, posed.
+            count: of vertices in the result.
+        """
+        tensors = ops.vertex_stretch(torch.from_numpy(vertices.astype(np.float32))[None], self._mesh)
+        strains = ops.principal_strains(tensors, self._mesh.rows, self._corners, self._first)[0, :, 0].numpy()
+        depth = np.zeros(count, np.float32)
+        depth[self._mesh.vertices.numpy()] = _DEPTH * np.clip(
+            (-strains - _FIRST_COMPRESSION) / (_FULL_COMPRESSION - _FIRST_COMPRESSION), 0, 1
+        )
+        return depth

@@ -30,7 +30,7 @@ from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.types import HeadParams
 from capture import CaptureOptions, run_capture
-from capture.faces.head_detector import HeadDetector
+from capture.faces.landmarks import HeadDetector
 from capture.synthetic.compare import first_rows, score_tracks
 from capture.synthetic.folder import MATTES_DIR, TRUTH_FILE, VIDEO_FILE, write_synthetic
 from capture.synthetic.options import SyntheticOptions

@@ -165,7 +165,7 @@ def measure(seed: int, config: TrainConfig, folder: Path) -> None:
     with TemporaryDirectory() as temporary:
         capture = recorded(Path(temporary) / "with", options)
         # Without lines: the depth is zero everywhere.
-        with patch("capture.synthetic.compression._DEPTH", 0.0):
+        with patch("capture.synthetic.renderer._DEPTH", 0.0):
             plain = true_images(recorded(Path(temporary) / "without", options), config.size)
         truth, held_out = true_images(capture, config.size), capture.track["is_test"]
         avatars = trained(seed, config, capture)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from capture.matting.color_guide import ColorGuide, apply_model
+from capture.matting.network import ColorGuide, apply_model
 
 EDGE = 1e-3
 

@@ -20,9 +20,8 @@ from avatar.refine.track import RefinedTrack
 from avatar.types import Camera
 from capture.report import read_report, write_report
 from capture.report.advice import check_coverage
-from capture.report.canvas import Canvas
 from capture.report.coverage import Coverage, count_blinks, count_views
-from capture.report.coverage_image import HEIGHT, coverage_image, pairs_of
+from capture.report.coverage_image import HEIGHT, Canvas, coverage_image, pairs_of
 from capture.report.face_pixels import PixelStatistics, blurredness
 from capture.report.geometry import TrackedGeometry
 from capture.report.overlay import PosedHead, draw_head, outer_faces

@@ -16,7 +16,7 @@ from capture.faces.landmarks import inter_ocular
 from capture.options import FaceModels
 from capture.stages.landmarks import FaceFollower
 from capture.synthetic import SyntheticOptions, make_video
-from capture.video import colors
+from capture.video import decoding
 from capture.video.decoding import open_video
 from tests.capture.video.test_decoding import rotated
 
@@ -117,8 +117,8 @@ def to_hdr(frames: np.ndarray, transfer: int) -> np.ndarray:
     """HDR code values [T,H,W,3] uint16 of sRGB frames uint8: the inverse of what is read, below its highlights."""
     code = frames / 255
     linear = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
-    wide = np.clip(linear @ np.linalg.inv(colors.BT2020_TO_BT709).T, 0, None)
-    curve = colors.hdr_curve(transfer, 10)
+    wide = np.clip(linear @ np.linalg.inv(decoding.BT2020_TO_BT709).T, 0, None)
+    curve = decoding.hdr_curve(transfer, 10)
     return (np.interp(wide, curve, np.arange(1024)) * 64).astype(np.uint16)
 
 

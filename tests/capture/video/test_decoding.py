@@ -11,7 +11,7 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from avatar.video import open_output, write_video
-from capture.video import colors
+from capture.video import decoding
 from capture.video.decoding import open_video
 
 #: Bound on |decoded - written| of flat colors: 4:2:0, 8-bit YUV rounding and light compression.
@@ -178,7 +178,7 @@ def test_damaged_parts_are_skipped_with_a_warning(tmp_path: Path) -> None:
 
 def test_hlg_white_and_black_become_srgb_white_and_black() -> None:
     image = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)
-    converted = colors.hdr_to_srgb(image, 18)
+    converted = decoding.hdr_to_srgb(image, 18)
     assert converted[0, 0].tolist() == [0, 0, 0]
     assert converted[0, 1].min() >= 250
 
@@ -186,7 +186,7 @@ def test_hlg_white_and_black_become_srgb_white_and_black() -> None:
 def test_hdr_keeps_gray_gray_and_brightness_in_order() -> None:
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
     for transfer in (16, 18):
-        converted = colors.hdr_to_srgb(ramp, transfer).astype(np.int64)[0]
+        converted = decoding.hdr_to_srgb(ramp, transfer).astype(np.int64)[0]
         assert np.abs(converted - converted[:, :1]).max() <= 1
         assert (np.diff(converted[:, 0]) >= 0).all()
 
