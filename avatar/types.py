@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+
+#: How the resting face of a motion is known. "find": it is found in the frames, which show a recorded person; "zero":
+#: zero weights are the resting face, as in motions that were made (speech, mixes, keyframes).
+Resting = Literal["find", "zero"]
 
 JOINT_NAMES = ("root", "neck", "jaw", "left_eye", "right_eye")
 ROOT, NECK, JAW, LEFT_EYE, RIGHT_EYE = range(5)
@@ -378,6 +382,7 @@ class Motion:
     translation: Tensor  # [T,3] meters, of the point the head rotates about
     confidence: Tensor | None = None  # [T] 0..1, of the tracker; 0 in frames without a face
     notes: tuple[str, ...] = ()  # remarks of the reader for the user, one sentence each
+    resting: Resting = "find"  # how its resting face is known; nothing else decides how the motion is retargeted
 
     def __post_init__(self) -> None:
         check_shape("Motion.time", self.time, ("T",))
@@ -387,6 +392,8 @@ class Motion:
         check_shape("Motion.translation", self.translation, (frames, 3))
         if self.confidence is not None:
             check_shape("Motion.confidence", self.confidence, (frames,))
+        if self.resting not in get_args(Resting):
+            raise ValueError(f'Motion.resting: expected "find" or "zero", got {self.resting!r}')
 
     def __getitem__(self, index: slice | Tensor) -> Motion:
         """The frames selected by `index`, with unchanged times."""

@@ -20,12 +20,11 @@ from avatar.cli.render_inputs import fit_camera, following_camera, is_trained_on
 from avatar.common.files import shown
 from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, Neutral, drive
-from avatar.driving.spoken import drive_spoken
+from avatar.driving.motion_source import MotionSource
 from avatar.model.avatar import Avatar
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
-from avatar.motion.made import is_made
 from avatar.refine.corrected_pose import corrected_params
 from avatar.refine.measured_torso import measured_torso
 from avatar.rendering.camera_file import camera_at_times, read_camera_file
@@ -94,25 +93,21 @@ class DrivingSource:
     motion: Motion
     options: DriveOptions
     edited: bool  # whether any option differs from its default
-    spoken: bool = False  # the motion of a face that speaks or was made of layers, not of a recorded person
 
     @staticmethod
     def load(path: Path, options: MotionOptions) -> DrivingSource:
         """Read the capture folder or motion file `path` and edit the motion as in `options`."""
-        source = load_source(path, options.motion_head, options.motion_fps)
-        motion = gain(smooth(source.motion, options.smooth), parse_gain(options.gain))
-        made = options.neutral == "zero" or (options.neutral == "resting" and is_made(motion))
-        neutral: Neutral = "as-is" if options.neutral == "as-is" else "resting"
-        drive_options = DriveOptions(neutral, options.pose, options.travel, options.soft_clamp, source.head)
-        return DrivingSource(source.label, source.capture, motion, drive_options, options != MotionOptions(), made)
+        return DrivingSource.of(load_source(path, options.motion_head, options.motion_fps), options)
 
     @staticmethod
-    def of_speech(label: str, motion: Motion, options: MotionOptions) -> DrivingSource:
-        """The `motion` of a speaking face, edited as in `options`."""
-        motion = gain(smooth(motion, options.smooth), parse_gain(options.gain))
+    def of(source: MotionSource, options: MotionOptions) -> DrivingSource:
+        """The motion of `source`, edited as in `options`."""
+        motion = gain(smooth(source.motion, options.smooth), parse_gain(options.gain))
+        if options.neutral == "zero":
+            motion = replace(motion, resting="zero")
         neutral: Neutral = "as-is" if options.neutral == "as-is" else "resting"
-        drive_options = DriveOptions(neutral, options.pose, options.travel, options.soft_clamp)
-        return DrivingSource(label, None, motion, drive_options, edited=True, spoken=True)
+        drive_options = DriveOptions(neutral, options.pose, options.travel, options.soft_clamp, source.head)
+        return DrivingSource(source.label, source.capture, motion, drive_options, options != MotionOptions())
 
     def drive(self, path: Path, fps: float | None, appearance: str | None = None) -> DrivenAvatar:
         """Drive an avatar: its own capture is used as tracked, any other motion is retargeted.
@@ -127,7 +122,7 @@ class DrivingSource:
         if self.capture is not None and is_trained_on(header, self.capture) and unchanged:
             return self._own_capture(path, header, avatar, self.capture, fps)
         motion = self.motion if fps is None else resample_motion(self.motion, fps)
-        driven = (drive_spoken if self.spoken else drive)(avatar, motion, self.options)
+        driven = drive(avatar, motion, self.options)
         say(f"{self.label} retargeted to {path.name}: {driven.report.to_text()}")
         times = driven.time - driven.time[0]
         return DrivenAvatar(shown(path.name), header, avatar, driven.params, None, times, driven.report.to_dict())

@@ -71,11 +71,10 @@ class MotionInfo:
         source = load_source(self.file, self.motion_head, self.motion_fps)
         if self.avatar is None:
             return source.motion, None
-        from avatar.driving.driver import DriveOptions
-        from avatar.driving.spoken import drive_file
+        from avatar.driving.driver import DriveOptions, drive
         from avatar.model.avatar_file import load_avatar
 
-        driven = drive_file(load_avatar(self.avatar), source.motion, DriveOptions(motion_head=source.head))
+        driven = drive(load_avatar(self.avatar), source.motion, DriveOptions(motion_head=source.head))
         return source.motion, driven.report
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from avatar.cli.arguments import SEED, Between, OptionalFloat, OptionalInt, OptionalPath, Out, parse_gain
-from avatar.cli.motion_options import made_notes
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.frame_rate import MAX_FPS
@@ -78,7 +77,7 @@ class MotionMix:
 
         mixed = mix_of_file(spec, self.base, loaders())
         missing = write_motion(self.out, mixed.motion)
-        for note in (*mixed.report.notes, *missing, *made_notes(self.out)):
+        for note in (*mixed.report.notes, *missing):
             say(note)
         show(mixed.report.to_text())
         print(f"{self.out}: {counted(len(mixed.motion), 'frame')}, {mixed.report.fps:g} fps")

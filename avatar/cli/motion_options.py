@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import arg
@@ -20,9 +19,9 @@ class MotionOptions:
     motion_fps: OptionalFps = None
     """frame rate of a motion file without times"""
     neutral: Literal["resting", "as-is", "zero"] = "resting"
-    """resting: the neutral expression of the recorded person maps to that of the avatar; as-is: weights are not
-    changed; zero: zero weights map to the avatar's, as in a motion that was made (a .motion.npz of `motion speak` or
-    `motion mix`: by itself)"""
+    """resting: the resting face of the motion maps to that of the avatar; it is found in the frames, or has zero
+    weights where the file says so, as after `motion speak` and `motion mix`; as-is: weights are not changed; zero: zero
+    weights map to the resting face of the avatar, whatever the file says"""
     pose: Literal["relative", "absolute", "still"] = "relative"
     """head rotation. relative: from the mean pose of the recording, applied to the mean pose of the avatar; absolute:
     as recorded; still: no rotation"""
@@ -38,10 +37,3 @@ class MotionOptions:
     def check(self) -> None:
         """Raise HeadsplatError for values that are not valid, before any file is read."""
         parse_gain(self.gain)
-
-
-def made_notes(path: Path) -> tuple[str, ...]:
-    """What to tell about a made motion written to `path`, in a format that cannot say that it was made."""
-    from avatar.motion.made import MADE
-
-    return () if path.name.lower().endswith(".npz") else (f"{path}: {MADE}; render it with --neutral zero",)

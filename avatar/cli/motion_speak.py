@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,6 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import Between, OptionalPath, Out
-from avatar.cli.motion_options import made_notes
 from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.cli.speech_options import SpeechOptions, speech_summary
@@ -44,15 +42,14 @@ class MotionSpeak:
         from avatar.driving.trained_range import TrainedRange
         from avatar.model.avatar_file import load_avatar
         from avatar.motion import write_motion
-        from avatar.motion.made import as_made
 
         limits = None
         if self.avatar is not None:
             known = TrainedRange.of(load_avatar(self.avatar)).of_expressions()
             limits = {name: limit for name, (_, _, limit) in known.items()}
         motion, speech = self.speech.speak(self.sound, self.fps, limits)
-        missing = write_motion(self.out, as_made(motion))
-        for note in itertools.chain(speech.notes, missing, made_notes(self.out)):
+        missing = write_motion(self.out, motion)
+        for note in (*speech.notes, *missing):
             say(note)
         show(f"{self.out}: {speech_summary(speech, motion, self.fps)}")
         return 0

@@ -155,6 +155,7 @@ class RenderCommand:
     def _source(self) -> DrivingSource:
         """The motion that drives the avatars."""
         from avatar.cli.driven_motion import DrivingSource
+        from avatar.driving.motion_source import MotionSource
 
         if self.speak is None:
             assert self.motion is not None, "checked by _check"
@@ -165,7 +166,7 @@ class RenderCommand:
         for note in speech.notes:
             say(f"{label}: {note}")
         say(f"{label}: {speech_summary(speech, motion, fps)}")
-        return DrivingSource.of_speech(label, motion, self.motion_options)
+        return DrivingSource.of(MotionSource(label, motion, None, None), self.motion_options)
 
     @property
     def _audio(self) -> Path | None:

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.driving.lip_closure import LipClosure
+from avatar.driving.lip_closure import LipClosure, LipContact
 from avatar.driving.report import DriveReport
 from avatar.driving.retargeting import ExpressionRetargeter
 from avatar.driving.trained_range import PoseTarget, TrainedRange
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import mean_rotation
+from avatar.head import load_head
 from avatar.head.arkit import is_mode
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
@@ -38,7 +39,7 @@ class DriveOptions:
     """How a motion is retargeted."""
 
     neutral: Neutral = "resting"
-    """resting: the neutral expression of the recording maps to that of the avatar; as-is: weights are not changed"""
+    """resting: the resting face of the motion maps to that of the avatar; as-is: weights are not changed"""
     head: HeadMode = "relative"
     """relative: rotation from the recording's mean pose, applied to the avatar's; absolute: as recorded; still: none"""
     travel: float = DEFAULT_TRAVEL
@@ -66,6 +67,38 @@ class Driver:
     mean_rotation: Tensor  # [3,3] mean rotation of the recorded head
     mean_position: Tensor | None  # [3] meters, mean position of the recorded head; None before calibration
     lip_closure: LipClosure | None  # of the avatar's head; None for a head without landmarks
+    lip_contact: LipContact | None = None  # between the motion's head and the avatar's, for `Motion.resting` "zero"
+
+    @staticmethod
+    def for_motion(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> Driver:
+        """The driver of the frames of `motion`, whose `resting` alone decides how its resting face is known.
+
+        "find": resting face, mean rotation and mean position are those of the recorded person, by `calibrated` with
+        all frames that have a face. "zero": zero weights are the avatar's neutral expression with closed lips, the
+        head rotates and moves about the avatar's mean pose, and the lips touch where those of the motion do.
+
+        Args:
+            avatar: the avatar to drive.
+            motion: T frames.
+            options: None for the defaults.
+
+        Raises:
+            HeadsplatError: the motion has no frames or no face, or none of its expressions is of `options.motion_head`.
+        """
+        full, has_face = with_faces(motion)
+        driver = Driver.of(avatar, motion.names, motion.space, options)
+        if motion.resting == "find":
+            known = full[has_face]
+            return driver.calibrated(known.weights, known.joint_rot, known.translation)
+        neutral = avatar.neutral
+        if driver.lip_closure is not None:
+            neutral = driver.lip_closure.close(neutral, neutral[None])
+        return replace(
+            driver,
+            avatar_neutral=neutral,
+            mean_position=torch.zeros_like(driver.trained_range.mean_position),
+            lip_contact=LipContact.of(motion.names, driver.options.motion_head or load_head(), avatar.head),
+        )
 
     @staticmethod
     def of(avatar: Avatar, names: tuple[str, ...], space: str, options: DriveOptions | None = None) -> Driver:
@@ -127,7 +160,7 @@ class Driver:
             T frames.
         """
         target = self.target(weights, joint_rot, translation)
-        return self.trained_range.head_params(self.trained_range.clamp(target) if self.options.soft_clamp else target)
+        return self.trained_range.head_params(self.limited(target, weights))
 
     def target(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> PoseTarget:
         """The retargeted frames before the soft clamp; arguments as for `__call__`."""
@@ -137,6 +170,14 @@ class Driver:
         rotation, position = self._head_pose(head_rotation(joint_rot), translation)
         remaining_rot[:, NECK] = 0
         return PoseTarget(expression, remaining_rot, rotation, position)
+
+    def limited(self, target: PoseTarget, weights: Tensor) -> PoseTarget:
+        """The frames to show: `target` of the motion's `weights` [T,E], soft-clamped, with lips that touch."""
+        if self.options.soft_clamp:
+            target = self.trained_range.clamp(target)
+        if self.lip_contact is None:
+            return target
+        return replace(target, expression=self.lip_contact(weights, target.expression))
 
     def _to_device(self, *values: Tensor) -> Iterator[Tensor]:
         """Tensors of a motion on the avatar's device: files and sockets provide CPU tensors."""
@@ -214,7 +255,9 @@ def with_faces(motion: Motion) -> tuple[Motion, Tensor]:
 
 
 def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> DriveResult:
-    """Retarget `motion` to `avatar`, frame by frame; frames without a face are interpolated from their neighbors.
+    """Retarget `motion` to `avatar` by the driver of `Driver.for_motion`.
+
+    Frames without a face are interpolated from their neighbors.
 
     Args:
         avatar: the avatar to drive.
@@ -224,14 +267,11 @@ def drive(avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -
     Raises:
         HeadsplatError: the motion has no frames or no face, or none of its expressions is of `options.motion_head`.
     """
-    options = options or DriveOptions()
     full, has_face = with_faces(motion)
-    known = full[has_face]
-    driver = Driver.of(avatar, motion.names, motion.space, options)
-    driver = driver.calibrated(known.weights, known.joint_rot, known.translation)
+    driver = Driver.for_motion(avatar, full[has_face], options)
     target = driver.target(full.weights, full.joint_rot, full.translation)
     trained_range = driver.trained_range
     unclamped = trained_range.head_params(target)
-    params = trained_range.head_params(trained_range.clamp(target)) if options.soft_clamp else unclamped
+    params = trained_range.head_params(driver.limited(target, full.weights))
     report = DriveReport.of(driver.retargeter, trained_range, full, unclamped, params)
     return DriveResult(params, motion.time.numpy(), report)

@@ -1,4 +1,4 @@
-"""Lip closure: a neutral expression in which the avatar's lips meet when those of the driving source do."""
+"""Lips of an avatar that meet when those of the driving source do: by its neutral expression, and by mouthClose."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from avatar.motion.lip_gap import LipGap
 
 #: The quantile of the lip gap over a recording that counts as a closed mouth.
 _CLOSED_QUANTILE = 0.05
+#: Gaps of the motion in meters up to which the avatar has the same gap, and from which on its own is not changed: lips
+#: that touch, or the lower lip that touches the teeth.
+_TOUCHING, _APART = 0.0026, 0.0045
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,3 +48,49 @@ class LipClosure:
         open_gap = float((neutral * self.opening)[openers].sum())
         scale = min(max(1 - closed_gap / open_gap, 0.0), 1.0) if open_gap > 0 else 1.0
         return torch.where(openers, scale * neutral, neutral)
+
+
+@dataclass(frozen=True, eq=False)
+class LipContact:
+    """Corrects the weights of an avatar so that its lips touch where those of the driving motion do."""
+
+    source: LipGap  # of the head that the motion was made for
+    columns: Tensor  # [E] int, columns of `source` for the motion's names
+    target: LipGap  # of the avatar's head
+    close: int  # column of mouthClose of the avatar's head
+
+    @staticmethod
+    def of(names: tuple[str, ...], source: HeadModel, head: HeadModel) -> LipContact | None:
+        """For a motion of `names` of the head `source`; None where a head has no landmarks or no mouthClose."""
+        gap, own = LipGap.of(source), LipGap.of(head)
+        if gap is None or own is None or "mouthClose" not in head.expression_names:
+            return None
+        if not set(names) <= set(source.expression_names):
+            return None
+        columns = torch.tensor([source.expression_index(name) for name in names])
+        return LipContact(gap, columns, own, head.expression_index("mouthClose"))
+
+    def gap(self, weights: Tensor) -> Tensor:
+        """The lip gap [T] in meters of the motion's `weights` [T,E]."""
+        return self.source.at_rest + weights.to(self.source.opening) @ self.source.opening[self.columns]
+
+    def __call__(self, weights: Tensor, expression: Tensor) -> Tensor:
+        """The avatar's weights with mouthClose such that its lip gap is that of the motion where the lips touch.
+
+        Args:
+            weights: [T,E] of the motion.
+            expression: [T,F] of the avatar.
+
+        Returns:
+            [T,F]; only mouthClose differs, and only near contacts.
+        """
+        wanted = self.gap(weights).to(expression)
+        effect = -self.target.opening[self.close]
+        if effect <= 0:
+            return expression
+        part = ((_APART - wanted) / (_APART - _TOUCHING)).clamp(0, 1)
+        excess = self.target(expression) - wanted
+        expression = expression.clone()
+        close = expression[:, self.close] + part * part * (3 - 2 * part) * excess / effect
+        expression[:, self.close] = close.clamp(0, 1)
+        return expression

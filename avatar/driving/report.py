@@ -15,7 +15,7 @@ from avatar.driving.retargeting import ExpressionRetargeter
 from avatar.driving.trained_range import TrainedRange, pivot_position
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.arkit import is_mode
-from avatar.types import ROOT, HeadParams, Motion
+from avatar.types import ROOT, HeadParams, Motion, Resting
 
 #: Changes below these are not visible: weights, degrees, centimeters.
 _MIN_WEIGHT, _MIN_DEGREES, _MIN_CENTIMETERS = 0.01, 0.5, 0.1
@@ -62,6 +62,7 @@ class DriveReport:
     travel_eased: int  # frames with a soft-clamped head position
     most_travel_cm: float  # largest change of the head position
     notes: tuple[str, ...]
+    resting: Resting  # of the motion
 
     @staticmethod
     def of(
@@ -94,6 +95,7 @@ class DriveReport:
             travel_eased=int((travel > _MIN_CENTIMETERS).sum()),
             most_travel_cm=float(travel.max()),
             notes=motion.notes,
+            resting=motion.resting,
         )
 
     def to_json(self) -> str:
@@ -108,6 +110,8 @@ class DriveReport:
     def to_text(self) -> str:
         """The report as a few lines of text."""
         lines = [f"{counted(self.frames, 'frame')}, {self.seconds:.2f} s of {self.space}, {self.way}", *self.notes]
+        if self.resting == "zero":
+            lines.append("zero weights are the resting face")
         if self.without_face:
             frames = counted(self.without_face, "frame")
             lines.append(f"without a face: {frames}, interpolated from the frames around them")

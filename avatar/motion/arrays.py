@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.geometry.numpy_rotations import quat_multiply, rotvec_to_quat
-from avatar.types import NECK, ROOT, Motion, mean_rate
+from avatar.types import NECK, ROOT, Motion, Resting, mean_rate
 
 Floats = NDArray[np.floating]
 
@@ -28,6 +28,7 @@ class MotionArrays:
     translation: Floats  # [T,3]
     confidence: Floats | None = None  # [T]
     notes: tuple[str, ...] = ()
+    resting: Resting = "find"
 
     def __len__(self) -> int:
         return len(self.time)
@@ -50,6 +51,7 @@ class MotionArrays:
             translation=torch.from_numpy(self.translation),
             confidence=None if self.confidence is None else torch.from_numpy(self.confidence),
             notes=self.notes,
+            resting=self.resting,
         )
 
 

@@ -96,6 +96,7 @@ class Bridge:
             joint_rot=joint_rot,
             translation=motion.translation,
             confidence=motion.confidence,
+            resting=motion.resting,
         )
 
     def _notes(self, motion: Motion) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from avatar.common.printable import single_line
 from avatar.geometry.numpy_rotations import mean_quat, quat_multiply, quat_to_rotvec
 from avatar.head.arkit import is_mode
 from avatar.motion.arrays import MotionArrays, gaps_between, head_quat
-from avatar.types import Motion
+from avatar.types import Motion, Resting
 
 #: An expression whose absolute weight never exceeds this is unused.
 _IDLE = 0.01
@@ -23,6 +23,7 @@ _LISTED_GAPS = 3
 _LISTED_MODES = 12
 #: Named expressions range from 0 to 1; smaller excesses are rounding.
 _BEYOND = 0.005
+_RESTING = {"find": "found in the frames", "zero": "zero weights"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class MotionSummary:
     travel_cm: float  # range of the head's translation along the axis with the largest range
     names: tuple[ExpressionUse, ...]
     notes: tuple[str, ...]
+    resting: Resting
 
     @staticmethod
     def of(motion: Motion | MotionArrays, source: str) -> MotionSummary:
@@ -73,6 +75,7 @@ class MotionSummary:
             travel_cm=100 * float(np.ptp(np.asarray(motion.translation), axis=0).max()),
             names=tuple(ExpressionUse(name, *row) for name, row in zip(motion.names, uses, strict=True)),
             notes=motion.notes,
+            resting=motion.resting,
         )
 
     def to_dict(self) -> dict[str, object]:
@@ -90,6 +93,7 @@ class MotionSummary:
         lines = [
             f"{self.source}: {self.space}, {counted(self.frames, 'frame')}, {self.seconds:.3f} s, {self.rate:.3f} fps",
             f"head rotation range: {head} degrees; translation range: {self.travel_cm:.1f} cm",
+            f"resting face: {_RESTING[self.resting]}",
             *self._problems(),
             *self.notes,
         ]

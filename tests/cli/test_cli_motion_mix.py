@@ -17,7 +17,6 @@ from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.model.avatar_file import save_avatar
 from avatar.motion import read_motion, write_motion
-from avatar.motion.made import is_made
 from avatar.performance.mixing.mouth import mouth_model
 from avatar.types import Motion
 from tests.avatar.driving.puppet import puppet
@@ -53,7 +52,7 @@ def test_a_stack_file_is_mixed_and_summarized(files: Path, capsys: pytest.Captur
     )
     found = run(files, "s.toml")
     take, speech = (read_motion(files / f"{name}.motion.npz") for name in ("take", "speech"))
-    assert np.array_equal(column(found, "browInnerUp"), column(take, "browInnerUp")) and is_made(found)
+    assert np.array_equal(column(found, "browInnerUp"), column(take, "browInnerUp")) and found.resting == "zero"
     assert np.corrcoef(column(found, "jawOpen"), column(speech, "jawOpen"))[0, 1] > 0.9
     text = capsys.readouterr().out
     assert "layer 2: speech.motion.npz (motion): replace mouth, 0.00 s to 4.00 s" in text
@@ -112,11 +111,13 @@ def test_smoothing_keeps_the_range(files: Path) -> None:
     assert column(smooth, "jawOpen").max() > 0.9 * column(rough, "jawOpen").max()
 
 
-def test_a_csv_says_how_to_render_it(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = files / "mixed.csv"
+@pytest.mark.parametrize("name", ["mixed.csv", "mixed.json", "mixed.motion.npz"])
+def test_every_format_of_a_mix_rests_at_zero(files: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = files / name
     assert cli.main(["motion", "mix", str(files / "take.motion.npz"), "-o", str(out)]) == 0
-    assert "zero weights are the resting face; render it with --neutral zero" in capsys.readouterr().err
-    assert len(read_motion(out)) == 121
+    assert "neutral" not in capsys.readouterr().err
+    found = read_motion(out)
+    assert len(found) == 121 and found.resting == "zero"
 
 
 def test_a_stack_is_read_wherever_a_motion_is(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from avatar.driving.driver import DriveOptions, Driver
+from avatar.driving.driver import DriveOptions, Driver, drive
 from avatar.driving.live.samples import AvatarPose, CameraPreview, LiveStats
-from avatar.driving.spoken import drive_file
 from avatar.export.posed import head_turn
 from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head import load_head
@@ -156,7 +155,7 @@ class MotionPoseSource(_OfflineSource):
 
     def __init__(self, avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> None:
         """Raises HeadsplatError where the motion has no frames or no face."""
-        driven = drive_file(avatar, motion, options)
+        driven = drive(avatar, motion, options)
         self.motion, self.options = motion, options
         self.params, self.report = driven.params, driven.report
         self.times: tuple[float, ...] = tuple((driven.time - driven.time[0]).tolist())  # seconds since the first

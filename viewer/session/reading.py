@@ -17,7 +17,6 @@ from avatar.export.posed import head_turn
 from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.files.names import ARKIT
-from avatar.motion.made import is_made
 from avatar.performance.facs.emotions import chosen_labels
 from avatar.performance.facs.units import arkit_columns, arkit_weights
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
@@ -205,7 +204,7 @@ def _reader_of_motion(motion: Motion) -> LiveReader | None:
         return _without_learning()
     weights = arkit_weights(motion.weights.numpy()[frames], arkit_columns(motion.names))
     pose = mean_pose(rotation_matrices(motion.joint_rot.numpy()[frames, ROOT]))
-    resting = np.zeros(len(ARKIT_52)) if is_made(motion) else resting_face(weights)
+    resting = np.zeros(len(ARKIT_52)) if motion.resting == "zero" else resting_face(weights)
     return LiveReader(table(), resting=resting, tracked=False, reference=pose)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
-from avatar.types import JOINT_NAMES
+from avatar.types import JOINT_NAMES, Resting
 
 from .text import check_frames
 
@@ -33,6 +33,7 @@ class Rows:
     joint_rot: dict[int, Floats] = field(default_factory=dict)  # joint -> [T,3] axis-angle radians
     translation: Floats | None = None  # [T,3] meters
     has_face: NDArray[np.bool_] | None = None  # [T] whether the tracker found a face; None: in all
+    resting: Resting = "find"
 
 
 def to_arrays(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: bool = False) -> MotionArrays:
@@ -75,6 +76,7 @@ def to_arrays(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: b
         translation=np.asarray(translation, np.float32),
         confidence=confidence,
         notes=tuple(notes),
+        resting=rows.resting,
     )
 
 

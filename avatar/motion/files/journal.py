@@ -3,6 +3,7 @@
 Line 1 is `# headsplat-recording` and JSON (version, axes, units, joints, space, names), line 2 has the names of the
 columns. Every other line is a sample: time (s), confidence, the weights [E], axis-angle rotations of the joints [5,3]
 (radians), and the head's translation [3] (meters). Single-precision numbers have nine digits, so that none is rounded.
+Samples are of a live source, so that the resting face is to be found in them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.arrays import MotionArrays
-from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
+from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Resting
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec
 from .assemble import Rows, note_unused_fps, to_arrays, unwrapped
@@ -23,6 +23,9 @@ from .text import Table, read_table
 Floats = NDArray[np.floating]
 
 TIMECODE, COUNT = "Timecode", "BlendShapeCount"
+#: The last column, of zeros, in files of motions whose zero weights are the resting face. Other programs ignore it, or
+#: see an expression that does not move.
+RESTING = "RestingWeight"
 #: The app's timecodes count 60 frames per second at any camera rate.
 TICKS = 60
 DAY = 86400.0
@@ -45,12 +48,13 @@ class _Columns:
     count: int | None
     weights: list[tuple[int, str]]
     angles: dict[int, tuple[int, ...]]  # joint -> yaw, pitch, roll
+    resting: Resting
 
     @staticmethod
     def of(table: Table, notes: list[str]) -> _Columns:
         lower = [name.lower() for name in table.header]
         places = {name: place for place, name in reversed(list(enumerate(lower)))}
-        taken = {TIMECODE.lower(), COUNT.lower()}
+        taken = {TIMECODE.lower(), COUNT.lower(), RESTING.lower()}
         angles = {}
         for joint, names in ANGLES.items():
             if all(name.lower() in places for name in names):
@@ -62,7 +66,8 @@ class _Columns:
         if ROOT not in angles:
             notes.append("the file has no head rotation: the head does not move")
         weights = arkit_columns(others, table.where(1), notes)
-        return _Columns(places[TIMECODE.lower()], places.get(COUNT.lower()), weights, angles)
+        resting: Resting = "zero" if RESTING.lower() in places else "find"
+        return _Columns(places[TIMECODE.lower()], places.get(COUNT.lower()), weights, angles, resting)
 
 
 def read_live_link(path: Path, fps: float | None = None, table: Table | None = None) -> MotionArrays:
@@ -101,6 +106,7 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
         names=tuple(name for _, name in columns.weights),
         weights=whole[:, : len(columns.weights)],
         has_face=np.array(has_face, bool),
+        resting=columns.resting,
     )
     _set_rotations(rows, columns, whole[:, len(columns.weights) :].astype(np.float64), notes)
     start = int(np.argmin(rows.time)) if len(rows.time) else 0

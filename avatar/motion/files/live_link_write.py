@@ -16,7 +16,7 @@ from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, Motion
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, rotvec_to_angles
 from .gaze import joints_to_weights, total_rotations
-from .live_link import COLUMNS, DAY, HEADER, TICKS
+from .live_link import COLUMNS, DAY, HEADER, RESTING, TICKS
 from .names import listed
 
 Floats = NDArray[np.floating]
@@ -45,11 +45,12 @@ def write_live_link(path: Path, motion: Motion) -> list[str]:
     angles += [rotvec_to_angles(total[:, eye], EYE_SIGNS) for eye in (LEFT_EYE, RIGHT_EYE)]
     whole = np.concatenate([table, *angles], 1)
     faces = np.ones(len(motion), bool) if motion.confidence is None else motion.confidence.numpy() > 0
+    name, cell = (f",{RESTING}", ",0") if motion.resting == "zero" else ("", "")
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(",".join(HEADER) + "\n")
+        stream.write(",".join(HEADER) + name + "\n")
         for tick, face, row in zip(ticks.tolist(), faces.tolist(), whole.tolist(), strict=True):
             cells = ",".join(f"{value:.10f}" for value in row)
-            stream.write(f"{_timecode(tick)},{len(HEADER) - 2 if face else 0},{cells}\n")
+            stream.write(f"{_timecode(tick)},{len(HEADER) - 2 if face else 0},{cells}{cell}\n")
     return [*_lost_times(ticks), *_lost_weights(motion), *lost_pose(motion, joints), *_lost_confidence(motion)]
 
 

@@ -1,4 +1,7 @@
-"""JSON of named weights: {"names": [...], "frames": [{"weights": [...], "time"?: s, "rotation"?: [...]}]}."""
+"""JSON of named weights: {"names": [...], "frames": [{"weights": [...], "time"?: s, "rotation"?: [...]}]}.
+
+With "resting": "zero", zero weights are the resting face; without it, or with "find", it is found in the frames.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from avatar.types import ROOT, Motion
 from .assemble import Rows, frame_times, note_unused_fps, to_arrays
 from .live_link_write import lost_pose, with_gaze
 from .names import ARKIT, FLAME, arkit_columns
-from .text import check_frames, check_names, number, numbers
+from .text import check_frames, check_names, check_resting, number, numbers
 
 Floats = NDArray[np.floating]
 
@@ -58,6 +61,7 @@ def read_named_json(path: Path, content: Any, fps: float | None = None) -> Motio
         where = f"{path}: frames[{k}].weights"
         weights[k] = np.array(numbers(frame.get("weights"), len(names), where), np.float32)[picked]
     rows = Rows(_times(path, frames, fps, notes), tuple(name for _, name in columns), weights)
+    rows.resting = check_resting(content.get("resting", "find"), str(path))
     rotvec = _rotations(path, frames, notes)
     if rotvec is not None:
         rows.joint_rot[ROOT] = rotvec
@@ -115,7 +119,8 @@ def write_named_json(path: Path, motion: Motion) -> list[str]:
     names, weights, joints = with_gaze(motion)
     weights = weights.astype(np.float32)
     skull = quat_to_rotvec(head_quat(joints))
-    head = json.dumps({"names": list(names), "rotation": ROTATION})
+    resting = {"resting": motion.resting} if motion.resting == "zero" else {}
+    head = json.dumps({"names": list(names), "rotation": ROTATION, **resting})
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
         stream.write(f'{head[:-1]}, "frames": [\n')
         for k, time in enumerate(motion.time.tolist()):

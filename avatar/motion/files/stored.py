@@ -2,7 +2,7 @@
 
 Arrays `time` [T] float64 s, `weights` [T,E], `joint_rot` [T,J,3] axis-angle radians, `translation` [T,3] meters and,
 where known, `confidence` [T], all float32; `header` is JSON in UTF-8 bytes: magic, version, axes, units, joints, space,
-names, notes.
+names, resting, notes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from avatar.common.jsonable import shortened
 from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
-from avatar.types import JOINT_NAMES, Motion
+from avatar.types import JOINT_NAMES, Motion, Resting
 
-from .text import LARGEST, MAX_VALUES, check_frames
+from .text import LARGEST, MAX_VALUES, check_frames, check_resting
 
-MAGIC, VERSION = "headsplat-motion", 1
+MAGIC, VERSION = "headsplat-motion", 2
 HEADER = "header"
 AXES = "right-handed, x to the person's left, y up, the face looks along +z; a root at the identity faces the camera"
 UNITS = {"time": "s", "joint_rot": "axis-angle, radians", "translation": "m"}
 _REMEDY = "write it again"
+#: The note in files of version 1 that stands for what version 2 has as `resting`: "zero".
+_ZERO_NOTE = "made, not recorded: zero weights are the resting face"
 
 
 def write_stored(path: Path, motion: Motion) -> list[str]:
@@ -40,6 +42,7 @@ def write_stored(path: Path, motion: Motion) -> list[str]:
         "joints": list(JOINT_NAMES),
         "space": motion.space,
         "names": list(motion.names),
+        "resting": motion.resting,
         "notes": list(motion.notes),
     }
     arrays: dict[str, Any] = {"time": motion.time.double().numpy()}
@@ -62,6 +65,7 @@ def read_stored(path: Path, archive: Npz) -> MotionArrays:
     names = _texts(path, header, "names")
     if len(set(names)) < len(names):
         raise HeadsplatError(f"{path}: header: a name is there twice; {_REMEDY}")
+    resting, notes = _resting(path, header)
     time = _array(path, archive, "time", (None,))
     frames = len(time)
     check_frames(frames, path)
@@ -75,7 +79,8 @@ def read_stored(path: Path, archive: Npz) -> MotionArrays:
         names=names,
         space=_text(path, header, "space"),
         confidence=None if confidence is None else confidence.astype(np.float32),
-        notes=_texts(path, header, "notes"),
+        notes=notes,
+        resting=resting,
         **found,
     )
 
@@ -97,6 +102,15 @@ def _header(path: Path, archive: Npz) -> dict[str, Any]:
     if header.get("joints") != list(JOINT_NAMES):
         raise HeadsplatError(f"{path}: header: joints other than {', '.join(JOINT_NAMES)}; {_REMEDY}")
     return header
+
+
+def _resting(path: Path, header: dict[str, Any]) -> tuple[Resting, tuple[str, ...]]:
+    """How the resting face is known, and the notes, without the one that says it in files of version 1."""
+    notes = _texts(path, header, "notes")
+    if header["version"] > 1:
+        return check_resting(header.get("resting"), f"{path}: header"), notes
+    kept = tuple(note for note in notes if note != _ZERO_NOTE)
+    return "zero" if len(kept) < len(notes) else "find", kept
 
 
 def _text(path: Path, header: dict[str, Any], key: str) -> str:

@@ -8,12 +8,14 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.common.jsonable import shortened
 from avatar.errors import HeadsplatError
+from avatar.types import Resting
 
 #: An hour of Live Link at 60 rows per second is 180 MB.
 MAX_BYTES = 256 << 20
@@ -146,6 +148,13 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
             check_frames(count, path)
             count += 1
             yield line, cells
+
+
+def check_resting(value: Any, where: str) -> Resting:
+    """The value of `Motion.resting` in a file; raises HeadsplatError for another one."""
+    if value not in get_args(Resting):
+        raise HeadsplatError(f'{where}: resting is {shortened(value)}, expected "find" or "zero"; write it again')
+    return cast(Resting, value)
 
 
 def read_json(path: Path) -> Any:

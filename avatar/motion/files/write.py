@@ -21,7 +21,8 @@ def write_motion(path: str | Path, motion: Motion) -> tuple[str, ...]:
     """Write a motion atomically.
 
     Args:
-        path: `.csv` (Live Link Face), `.json` (named ARKit weights) or `.motion.npz`, which stores everything.
+        path: `.csv` (Live Link Face), `.json` (named ARKit weights) or `.motion.npz`, which stores everything. All
+            three store `motion.resting`.
         motion: in the space "arkit52" for the first two.
 
     Returns:

@@ -123,6 +123,7 @@ def keyframed_motion(tracks: Mapping[str, Track]) -> Motion:
         "arkit52",
         torch.zeros(frames, len(JOINT_NAMES), 3),
         torch.zeros(frames, 3),
+        resting="zero",
     )
 
 

@@ -14,7 +14,6 @@ from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.model.resting import resting_expression
 from avatar.motion.edit import head_rotation
-from avatar.motion.made import is_made
 from avatar.performance.mixing.keyframes import is_keyframes, keyframed_motion, read_keyframes
 from avatar.performance.mixing.mouth import CLOSER, mouth_model
 from avatar.performance.mixing.presets import PRESETS, preset_named
@@ -129,11 +128,11 @@ def load_source(layer: LayerSpec, kind: Kind, path: Path, loaders: Loaders, seed
 def _from_rest(motion: Motion, layer: LayerSpec) -> Motion:
     """The motion with the recorded person's resting face and mean head pose at zero, full expressions at 1.
 
-    The driver does the same when it calibrates. Gaze has no resting face. What has too few frames, or was made, not
-    recorded, stays as it is.
+    The driver does the same when it calibrates. Gaze has no resting face. What has too few frames, or rests at zero
+    already, stays as it is.
     """
     known = motion if motion.confidence is None else motion[motion.confidence > 0]
-    if layer.neutral == "as-is" or is_made(motion) or len(known) < MIN_RESTING_FRAMES:
+    if layer.neutral == "as-is" or motion.resting == "zero" or len(known) < MIN_RESTING_FRAMES:
         return motion
     if not all(bool(value.isfinite().all()) for value in (motion.weights, motion.joint_rot, motion.translation)):
         return motion  # `framed` refuses it
@@ -149,6 +148,7 @@ def _from_rest(motion: Motion, layer: LayerSpec) -> Motion:
         weights=_not_overclosed(weights, motion.names),
         joint_rot=joint_rot,
         translation=motion.translation - known.translation.mean(0),
+        resting="zero",
     )
 
 
@@ -206,4 +206,4 @@ def face_motion(weights: Mapping[str, float]) -> Motion:
     names = NAMES[:52]
     row = torch.tensor([[float(weights.get(name, 0.0)) for name in names]])
     joints = torch.zeros(1, len(JOINT_NAMES), 3)
-    return Motion(torch.zeros(1, dtype=torch.float64), names, row, "arkit52", joints, torch.zeros(1, 3))
+    return Motion(torch.zeros(1, dtype=torch.float64), names, row, "arkit52", joints, torch.zeros(1, 3), resting="zero")

@@ -17,7 +17,6 @@ import torch
 from avatar.common.toml_config import read_toml
 from avatar.errors import HeadsplatError
 from avatar.motion.edit import even_times
-from avatar.motion.made import MADE, as_made
 from avatar.performance.mixing.amplify import amplified, without_contradictions
 from avatar.performance.mixing.closures import ClosureReport, closed_frames, keep_closures
 from avatar.performance.mixing.keyframes import is_keyframes
@@ -158,7 +157,7 @@ def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix
         frames = layer.frames(times, 1 / fps)
         strength = layer.strength(times, np.random.default_rng([spec.seed, number]))
         combine(canvas, layer, frames, strength)
-        notes += [f"{layer.spec.label}: {note}" for note in frames.notes if note != MADE]
+        notes += [f"{layer.spec.label}: {note}" for note in frames.notes]
         reports.append(LayerReport.of(layer))
         if number in speakers:
             gap = layer.smallest_gap(times, 1 / fps)
@@ -167,7 +166,7 @@ def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix
             pressed = np.minimum(pressed, np.where(spoken, gap.clip(-PRESSED_MM, 0), 0))
     motion, closures = _finished(spec, layers, canvas, times, (closed, pressed))
     report = MixReport(tuple(reports), len(times), fps, closures if speakers else None, tuple(dict.fromkeys(notes)))
-    return Mix(as_made(motion, report.notes), report)
+    return Mix(replace(motion, notes=report.notes), report)
 
 
 def _finished(
@@ -200,6 +199,7 @@ def _finished(
         "arkit52",
         canvas.joint_rot.float(),
         torch.from_numpy(canvas.translation).float(),
+        resting="zero",
     )
     motion = smoothed(motion, spec.smooth)
     closed, pressed = lips

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
-from avatar.motion.made import is_made
 from avatar.performance.facs.emotions import EmotionReader, chosen_labels
 from avatar.performance.facs.table import FacsTable
 from avatar.performance.facs.units import UnitReader, arkit_columns, arkit_weights
@@ -155,7 +154,7 @@ def read_take(
     notes = list(motion.notes)
     if known < len(ARKIT_52):
         notes.append(f"{len(ARKIT_52) - known} of ARKit's 52 expressions are not in this motion and count as 0")
-    if is_made(motion):
+    if motion.resting == "zero":
         options = replace(options, resting=False)
     time = motion.time.numpy().astype(np.float64)
     joint_rot = motion.joint_rot.numpy()

@@ -104,6 +104,7 @@ def speak(speech: Speech, options: SpeakOptions | None = None) -> Motion:
         torch.from_numpy(joint_rot),
         torch.zeros(count, 3),
         notes=speech.notes,
+        resting="zero",
     )
 
 

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.driving.driver import DriveOptions, drive
-from avatar.driving.spoken import LipContact, drive_file, drive_spoken
+from avatar.driving.driver import DriveOptions, Driver, drive
+from avatar.driving.lip_closure import LipContact
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.motion.lip_gap import LipGap
-from avatar.motion.made import as_made
 from avatar.performance.speech.phones import BILABIALS
 from avatar.performance.speech.speaking import SpeakOptions, speak
 from avatar.types import HeadParams
@@ -48,12 +47,12 @@ def grimace(tiny_avatar: Avatar) -> Avatar:
 
 @pytest.mark.parametrize("options", [DriveOptions(), DriveOptions(neutral="as-is"), DriveOptions(soft_clamp=False)])
 def test_closures_survive_on_an_avatar(grimace: Avatar, options: DriveOptions) -> None:
-    gap = gap_of(grimace, drive_spoken(grimace, MOTION, options).params)
+    gap = gap_of(grimace, drive(grimace, MOTION, options).params)
     assert gap[CLOSED].max() < 0.1
 
 
 def test_closures_would_open_without_the_correction(grimace: Avatar) -> None:
-    gap = gap_of(grimace, drive(grimace, MOTION).params)
+    gap = gap_of(grimace, drive(grimace, replace(MOTION, resting="find")).params)
     assert gap[CLOSED].max() > 0.3
 
 
@@ -68,21 +67,28 @@ def test_open_mouths_are_not_changed(tiny_avatar: Avatar) -> None:
 
 def test_silence_is_the_resting_face_with_closed_lips(grimace: Avatar) -> None:
     silent = speak(scripted("SIL:1"), SpeakOptions(acting=0))
-    gap = gap_of(grimace, drive_spoken(grimace, silent).params)
+    gap = gap_of(grimace, drive(grimace, silent).params)
     assert np.abs(gap).max() < 0.3
 
 
 def test_the_head_turns_about_the_mean_pose_of_the_avatar(tiny_avatar: Avatar) -> None:
     still = speak(SPEECH, SpeakOptions(fps=30, acting=0))
-    params = drive_spoken(tiny_avatar, still).params
+    params = drive(tiny_avatar, still).params
     assert (params.joint_rot[:, 0] - params.joint_rot[0, 0]).abs().max() < 1e-5
-    assert drive_spoken(tiny_avatar, MOTION).params.joint_rot[:, 0].std(0).max() > 0.005
+    assert drive(tiny_avatar, MOTION).params.joint_rot[:, 0].std(0).max() > 0.005
 
 
-def test_a_made_motion_of_a_file_is_driven_as_speech_and_a_recorded_one_is_not(grimace: Avatar) -> None:
-    assert MOTION.notes == ()
-    for motion, way in ((as_made(MOTION), drive_spoken), (MOTION, drive)):
-        assert torch.equal(drive_file(grimace, motion).params.expression, way(grimace, MOTION).params.expression)
+def test_resting_decides_how_the_frames_of_a_motion_are_driven(grimace: Avatar) -> None:
+    assert MOTION.notes == () and MOTION.resting == "zero"
+    found, zero = (drive(grimace, replace(MOTION, resting=resting)).params for resting in ("find", "zero"))
+    assert not torch.allclose(found.expression, zero.expression, atol=1e-3)
+    frames = MOTION.weights, MOTION.joint_rot, MOTION.translation
+    for resting, expected in (("find", found), ("zero", zero)):
+        driver = Driver.for_motion(grimace, replace(MOTION, resting=resting))
+        assert torch.equal(driver(*frames).expression, expected.expression)
+        assert torch.equal(driver(*frames).joint_rot, expected.joint_rot)
+    calibrated = Driver.of(grimace, MOTION.names, MOTION.space).calibrated(*frames)
+    assert torch.equal(calibrated(*frames).expression, found.expression)
 
 
 def test_a_made_motion_without_a_face_is_refused_and_lost_frames_are_interpolated(grimace: Avatar) -> None:
@@ -91,12 +97,12 @@ def test_a_made_motion_without_a_face_is_refused_and_lost_frames_are_interpolate
     full = weights.clone()
     full[10] = (full[9] + full[11]) / 2
     found, wanted = (
-        drive_spoken(grimace, motion).params.expression
+        drive(grimace, motion).params.expression
         for motion in (replace(MOTION, weights=weights, confidence=seen), replace(MOTION, weights=full))
     )
     assert torch.allclose(found, wanted, atol=1e-5)
     with pytest.raises(HeadsplatError, match="shows no face in any frame"):
-        drive_file(grimace, as_made(replace(MOTION, confidence=0 * seen)))
+        drive(grimace, replace(MOTION, confidence=0 * seen))
 
 
 def test_a_head_without_the_motions_names_has_no_contact(tiny_avatar: Avatar) -> None:

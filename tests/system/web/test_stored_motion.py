@@ -124,8 +124,8 @@ DAMAGES = {
     "bomb": (bomb, "is damaged (size of time.npy); write it again."),
     "other": (lambda data: rewritten(data, header=None), "is not a motion of headsplat; drop a .motion.npz."),
     "newer": (
-        lambda data: rewritten(data, header=header(data, version=2)),
-        "has version 2, this page reads 1; export the page again.",
+        lambda data: rewritten(data, header=header(data, version=3)),
+        "has version 3, this page reads 2; export the page again.",
     ),
     "joints": (lambda data: rewritten(data, header=header(data, joints=["root"])), "is damaged (its joints); write it"),
     "twice": (

@@ -17,7 +17,6 @@ from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.motion.files.names import ARKIT
-from avatar.motion.made import as_made
 from avatar.performance.readout.correction import corrected
 from avatar.types import JOINT_NAMES, ROOT, Motion
 from tests.avatar.driving.puppet import puppet
@@ -175,7 +174,7 @@ def test_the_resting_face_of_a_motion_is_that_of_all_of_it() -> None:
     readings = play(motion(weights))
     assert {reading.label for reading in readings[:40]} == {"neutral"} and readings[45].label == "happiness"
     assert not any(reading.learning for reading in readings)
-    assert {reading.label for reading in play(as_made(motion(weights)))} == {"happiness"}
+    assert {reading.label for reading in play(replace(motion(weights), resting="zero"))} == {"happiness"}
 
 
 def test_a_nod_of_a_motion_is_found() -> None:

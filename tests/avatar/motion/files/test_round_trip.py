@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import fields, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from avatar.head.arkit import ARKIT_52
 from avatar.motion import read_motion, write_motion
 from avatar.motion.files.gaze import total_rotations
 from avatar.motion.files.live_link import HEADER
+from avatar.motion.files.stored import MAGIC
 from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Motion
 from tests.avatar.motion.files.small import motion
 
@@ -40,6 +42,7 @@ def motions(draw: st.DrawFn, names: tuple[str, ...] = ARKIT_52) -> Motion:
         weights=torch.from_numpy(rng.uniform(0, 1, made.weights.shape)).float(),
         joint_rot=torch.from_numpy(rng.uniform(-scale, scale, made.joint_rot.shape)).float(),
         confidence=draw(st.sampled_from([None, made.confidence])),
+        resting=draw(st.sampled_from(["find", "zero"])),
     )
 
 
@@ -75,6 +78,7 @@ def test_pose_gaze_and_weights_are_kept_by_other_formats(suffix: str, tmp_path: 
         turned = _turned(made)
         turned[lifts, 0, 0] = 0
         assert np.allclose(_turned(found), turned, atol=1e-5)
+        assert found.resting == made.resting
 
     survives()
 
@@ -121,6 +125,14 @@ def test_the_header_of_a_take_equals_the_apps(tmp_path: Path) -> None:
     assert header.startswith("Timecode,BlendShapeCount,EyeBlinkLeft,EyeLookDownLeft,")
     assert ",JawForward,JawRight,JawLeft,JawOpen," in header and ",MouthRight,MouthLeft,MouthSmileLeft," in header
     assert header.endswith(",TongueOut,HeadYaw,HeadPitch,HeadRoll," + ",".join(HEADER[-6:]))
+
+
+def test_a_take_that_rests_at_zero_has_one_column_of_zeros_more(tmp_path: Path) -> None:
+    losses = write_motion(tmp_path / "a.csv", motion())
+    assert write_motion(tmp_path / "b.csv", replace(motion(), resting="zero")) == losses
+    lines, longer = ((tmp_path / name).read_text().splitlines() for name in ("a.csv", "b.csv"))
+    assert longer == [f"{line},{'0' if row else 'RestingWeight'}" for row, line in enumerate(lines)]
+    assert read_motion(tmp_path / "b.csv").names == read_motion(tmp_path / "a.csv").names
 
 
 def test_a_frame_without_a_face_is_kept(tmp_path: Path) -> None:
@@ -187,7 +199,23 @@ def test_the_old_file_is_kept_when_writing_fails(tmp_path: Path, monkeypatch: py
 def test_files_of_version_1_are_read() -> None:
     found = read_motion(Path(__file__).parents[3] / "data" / "version1.motion.npz")
     assert found.space == "flame" and found.names == ("expr0", "expr1", "eyelidLeft") and len(found) == 3
-    assert found.notes == ("written by the first version",)
+    assert found.notes == ("written by the first version",) and found.resting == "find"
+
+
+def test_a_made_motion_of_version_1_rests_at_zero() -> None:
+    found = read_motion(Path(__file__).parents[3] / "data" / "version1_zero.motion.npz")
+    assert found.resting == "zero" and found.notes == ("written by version 1",)
+
+
+def test_another_way_to_rest_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"names": ["jawOpen"], "resting": ["zero"], "frames": [{"weights": [0]}]}')
+    with pytest.raises(
+        HeadsplatError, match=r"a\.json: resting is \['zero'\], expected \"find\" or \"zero\"; write it"
+    ):
+        read_motion(path)
+    with pytest.raises(ValueError, match=r'Motion\.resting: expected "find" or "zero", got \'none\''):
+        replace(motion(), resting="none")
 
 
 def _header(text: str) -> dict[str, np.ndarray]:
@@ -199,7 +227,11 @@ def _header(text: str) -> dict[str, np.ndarray]:
     [
         (_header("{}"), "header: not a motion of headsplat"),
         (_header("{"), "header: damaged"),
-        (_header('{"magic": "headsplat-motion", "version": 2}'), "version 2, this headsplat reads up to 1; update"),
+        (_header('{"magic": "headsplat-motion", "version": 3}'), "version 3, this headsplat reads up to 2; update"),
+        (
+            _header(json.dumps({"magic": MAGIC, "version": 2, "joints": JOINT_NAMES, "names": [], "notes": []})),
+            'header: resting is None, expected "find" or "zero"; write it again',
+        ),
         ({"weights": np.zeros((4, 2))}, r"weights: expected \[4,52\], found \[4, 2\]"),
         ({"weights": np.full((4, 52), np.inf)}, "weights: a value that is not a number"),
         ({"time": np.zeros(4)}, "time: expected at least one frame and times that increase"),

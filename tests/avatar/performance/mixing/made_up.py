@@ -9,11 +9,10 @@ import numpy as np
 import torch
 
 from avatar.head.arkit import ARKIT_52
-from avatar.motion.made import MADE
 from avatar.performance.mixing.presets import preset_named
 from avatar.performance.mixing.regions import NAMES
 from avatar.performance.mixing.sources import Loaders
-from avatar.types import ROOT, Motion
+from avatar.types import ROOT, Motion, Resting
 
 
 def motion_of(
@@ -25,9 +24,8 @@ def motion_of(
     for name, values in weights.items():
         table[:, names.index(name)] = torch.from_numpy(np.asarray(values, np.float32))
     time = torch.arange(frames, dtype=torch.float64) / fps
-    return Motion(
-        time, names, table, "arkit52", torch.zeros(frames, 5, 3), torch.zeros(frames, 3), notes=(MADE,) if made else ()
-    )
+    resting: Resting = "zero" if made else "find"
+    return Motion(time, names, table, "arkit52", torch.zeros(frames, 5, 3), torch.zeros(frames, 3), resting=resting)
 
 
 def talking(seconds: float = 4.0, fps: float = 30.0, rate: float = 2.5, seed: int = 0) -> Motion:

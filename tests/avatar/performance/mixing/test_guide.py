@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from avatar.motion.made import MADE
 from avatar.performance.mixing.closures import ClosureOptions
 from avatar.performance.mixing.envelope import Pulse
 from avatar.performance.mixing.keyframes import is_keyframes, read_keyframes
@@ -38,7 +37,3 @@ def test_tables_have_every_key() -> None:
     keys = set(re.findall(r"`\[?(\w+)\]?`", GUIDE))
     records = (*LAYER_KEYS, *(item.name for record in (StackSpec, ClosureOptions, Pulse) for item in fields(record)))
     assert set(records) - {"layers", "folder"} <= keys and {*REGIONS, *GROUPS} <= keys
-
-
-def test_the_note_of_a_mix_is_documented() -> None:
-    assert MADE in (ROOT / "docs" / "formats" / "motion.md").read_text(encoding="utf-8")

@@ -11,7 +11,6 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
-from avatar.motion.made import as_made
 from avatar.performance.readout.signals import gaze_angles, gaze_words, head_angles, own_range, rotation_matrices
 from avatar.performance.readout.take import Loudness, ReadOptions, Take, read_take
 from avatar.types import ROOT, Motion
@@ -47,7 +46,7 @@ def test_a_resting_face_with_an_offset_is_neutral_only_where_it_is_removed() -> 
         acted.weights[:, ARKIT_52.index(name)] = 0.4
     assert (read_take(acted.motion()).labels() == NEUTRAL).all()
     assert (read_take(acted.motion(), options=ReadOptions(resting=False)).labels() != NEUTRAL).all()
-    assert (read_take(as_made(acted.motion())).labels() != NEUTRAL).all()
+    assert (read_take(dataclasses.replace(acted.motion(), resting="zero")).labels() != NEUTRAL).all()
 
 
 def test_emotions_in_order_are_found_in_order() -> None:
