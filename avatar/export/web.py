@@ -15,10 +15,12 @@ from avatar import __version__
 from avatar.driving.lip_closure import LipClosure
 from avatar.driving.trained_range import TrainedRange
 from avatar.errors import HeadsplatError
+from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import AXES, CONSENT
 from avatar.model.mesh_layer import MeshLayer
+from avatar.motion.lip_gap import LipGap
 from avatar.rendering.cameras import DISTANCE, framing, subject_of
 from avatar.types import JAW, HeadParams, TorsoPose
 
@@ -152,7 +154,7 @@ def _stretch(avatar: Avatar) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _driving(avatar: Avatar) -> dict[str, Any]:
-    """What limits poses: the trained range, the closure of lids and lips, and the resting face."""
+    """What limits poses: the trained range, the closure of lids and lips, and the resting face; the lips of motions."""
     trained = TrainedRange.of(avatar)
     low, high, margin = (limits.tolist() for limits in trained.limits)
     lids, lips = trained.lid_closure, LipClosure.of(avatar.head)
@@ -173,7 +175,16 @@ def _driving(avatar: Avatar) -> dict[str, Any]:
             "extra": lids.extra.tolist(),
         },
         "lips": None if lips is None else {"gap": float(lips.gap), "opening": lips.opening.tolist()},
+        "embedded_lips": _embedded_lips(),
     }
+
+
+def _embedded_lips() -> dict[str, Any]:
+    """The lip gap of the embedded head, for which motions are made whose zero weights are the resting face."""
+    head = load_head()
+    gap = LipGap.of(head)
+    assert gap is not None, "the embedded head has landmarks"
+    return {"gap": float(gap.at_rest), "names": list(head.expression_names), "opening": gap.opening.tolist()}
 
 
 def _view(avatar: Avatar) -> dict[str, Any]:

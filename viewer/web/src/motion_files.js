@@ -1,7 +1,7 @@
 /** Files that are dropped on the page: Live Link Face CSV, JSON of named weights, .motion.npz. */
 import { axisAngleOf, multiply, rotationOf } from "./linear.js";
 import { isArchive } from "./npz.js";
-import { checkFrames, MotionFileError, sorted } from "./recording.js";
+import { checkFrames, checkResting, MotionFileError, sorted } from "./recording.js";
 import { readStored } from "./stored_motion.js";
 
 const MAX_BYTES = 1 << 28;
@@ -29,7 +29,7 @@ function readLiveLink(name, text) {
   if (place < 0) throw new MotionFileError(`${name} is not a Live Link CSV file, ARKit JSON or .motion.npz; drop one of these.`);
   checkFrames(name, lines.length);
   const angles = ["headyaw", "headpitch", "headroll"].map((key) => lower.indexOf(key));
-  const isWeight = (key) => key && !/^(timecode|blendshapecount)$|(yaw|pitch|roll)$/i.test(key);
+  const isWeight = (key) => key && !/^(timecode|blendshapecount|restingweight)$|(yaw|pitch|roll)$/i.test(key);
   const columns = header.map((_, k) => k).filter((k) => isWeight(header[k]));
   const names = columns.map((k) => camelCase(header[k]));
   const times = [], weights = [], turns = [];
@@ -45,7 +45,8 @@ function readLiveLink(name, text) {
     weights.push(Float32Array.from(columns, (k) => numberOf(cells[k], where)));
     turns.push(angles.includes(-1) ? [0, 0, 0] : headRotation(...angles.map((k) => numberOf(cells[k], where))));
   });
-  return { times, names, weights, turns };
+  const resting = lower.includes("restingweight") ? "zero" : "find"; // RESTING of avatar/motion/files/live_link.py
+  return { times, names, weights, turns, resting };
 }
 
 /** Axis-angle rotation of the head from the angles of the app; see avatar/motion/files/angles.py. */
@@ -67,7 +68,7 @@ function readJson(name, text) {
   } catch {
     throw new MotionFileError(`${name} is not valid JSON; export it again.`);
   }
-  const { names, frames } = content ?? {};
+  const { names, frames, resting = "find" } = content ?? {};
   if (!Array.isArray(names) || !Array.isArray(frames))
     throw new MotionFileError(`${name} has no names and frames; drop ARKit JSON with both.`);
   checkFrames(name, frames.length);
@@ -83,7 +84,8 @@ function readJson(name, text) {
       ? rotation.map((value) => numberOf(value, `${name}, frame ${k}`))
       : [0, 0, 0],
   );
-  return { times, names: names.map((entry) => camelCase(String(entry))), weights, turns };
+  const spelled = names.map((entry) => camelCase(String(entry)));
+  return { times, names: spelled, weights, turns, resting: checkResting(name, resting) };
 }
 
 function numberOf(value, where) {

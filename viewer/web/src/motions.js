@@ -47,7 +47,7 @@ export function packedMotion(name, { times, expression, jointRot, translation, t
   };
 }
 
-/** A recording retargeted by name, as avatar/driving/driver.py with its defaults.
+/** A recording retargeted by name, as drive() of avatar/driving/driver.py with its defaults.
  * @param {import("./recording.js").Recording} recording @param {Object} header of the container
  * @param {import("./trained_range.js").TrainedRange} range @returns {PlayedMotion} */
 export function retargetedMotion(recording, header, range) {
@@ -57,9 +57,11 @@ export function retargetedMotion(recording, header, range) {
   checkJoints(recording, header);
   const frames = recording.weights.map((weights) => retargeting.mapped(weights));
   const { joints, positions } = recording, turns = recording.turns.map((turn) => rotationOf(...turn));
-  if (frames.length >= MIN_CALIBRATION_FRAMES) calibrate(retargeting, frames, turns);
-  if (positions)
+  if (recording.resting === "zero") retargeting.restAtZero(recording.names);
+  else if (frames.length >= MIN_CALIBRATION_FRAMES) calibrate(retargeting, frames, turns);
+  if (recording.resting === "find" && positions)
     retargeting.meanPosition = [0, 1, 2].map((axis) => positions.reduce((sum, row) => sum + row[axis] / positions.length, 0));
+  const gaps = recording.weights.map((weights) => retargeting.contact?.gapOf(weights) ?? 0);
   return {
     name: recording.name,
     duration: recording.times[recording.times.length - 1],
@@ -68,7 +70,8 @@ export function retargetedMotion(recording, header, range) {
       const mix = (rows) => rows[low].map((value, k) => (1 - part) * value + part * rows[next][k]);
       const jointRot = [...new Array(6).fill(0), ...(joints ? mix(joints) : new Array(9).fill(0))];
       const rotation = rotationBetween(turns[low], turns[next], part);
-      return retargeting.params(mix(frames), jointRot, rotation, positions ? mix(positions) : null);
+      const gap = (1 - part) * gaps[low] + part * gaps[next];
+      return retargeting.params(mix(frames), jointRot, rotation, positions ? mix(positions) : null, gap);
     },
   };
 }

@@ -7,6 +7,8 @@ const MAX_FRAMES = 200000;
  * @property {string} name of the file
  * @property {number[]} times seconds from 0, increasing
  * @property {string[]} names of the expressions
+ * @property {"find" | "zero"} resting whether its resting face is found in the frames or has zero weights, as
+ *   Motion.resting of avatar/types.py
  * @property {Float32Array[]} weights of each frame
  * @property {number[][]} turns axis-angle rotation of the head in each frame, radians
  * @property {number[][]} [joints] [9] axis-angle rotations of jaw, left and right eye in each frame, radians: what the
@@ -15,6 +17,12 @@ const MAX_FRAMES = 200000;
 
 /** A file that cannot be read; the message is one sentence for the page. */
 export class MotionFileError extends Error {}
+
+/** Checks the `resting` of a file. @param {string} name of the file @param {unknown} value @returns {"find" | "zero"} */
+export function checkResting(name, value) {
+  if (value === "find" || value === "zero") return value;
+  throw new MotionFileError(`${name} has a resting that is neither "find" nor "zero"; write it again.`);
+}
 
 /** Refuses a file with more frames than a take has. */
 export function checkFrames(name, count) {

@@ -7,6 +7,9 @@ import { add, clamp, multiply, quatOf, scaled, subtract, transposed, writeMatrix
 
 const TRAVEL = 0.5; // fraction of the travel of the head, DEFAULT_TRAVEL of the driver
 const CLOSED_QUANTILE = 0.05;
+/** Gaps of a motion in meters up to which the avatar has the same gap, and from which on its own is not changed. */
+const TOUCHING = 0.0026;
+const APART = 0.0045;
 
 export class Retargeting {
   /** Not calibrated yet: the other person rests at weights of zero, looks straight ahead and does not travel.
@@ -25,6 +28,16 @@ export class Retargeting {
     this.change = range.meanRotation;
     /** Mean position of the other head, meters; null: it does not travel. @type {number[] | null} */
     this.meanPosition = null;
+    /** Of a motion whose zero weights are the resting face. @type {LipContact | null} */
+    this.contact = null;
+  }
+
+  /** For a motion whose zero weights are the resting face: that of the avatar with closed lips. The head turns and moves
+   * about the avatar's mean pose, and the lips touch where those of the motion do. @param {string[]} names of the motion */
+  restAtZero(names) {
+    this.closeLips([this.neutral]);
+    this.meanPosition = [0, 0, 0];
+    this.contact = LipContact.of(this.header, names);
   }
 
   /** Whether the avatar has any of the expressions. */
@@ -66,23 +79,64 @@ export class Retargeting {
 
   /** The pose of the avatar, limited to its trained range.
    * @param {number[]} weights [E] from `mapped` @param {number[]} jointRot [15] @param {number[]} rotation [9] of the
-   * head @param {number[] | null} position [3] meters; null: not measured @returns {import("./head.js").HeadParams} */
-  params(weights, jointRot, rotation, position) {
-    const { range, meanPosition } = this;
+   * head @param {number[] | null} position [3] meters; null: not measured @param {number} gap of the motion's lips, meters;
+   * only used with a `contact` @returns {import("./head.js").HeadParams} */
+  params(weights, jointRot, rotation, position, gap = 0) {
+    const { range, meanPosition, contact } = this;
     const travel = position && meanPosition ? scaled(subtract(position, meanPosition), TRAVEL) : [0, 0, 0];
-    return range.headParams(
-      range.limited({
-        expression: this.replaceNeutral(weights),
-        jointRot: [0, 0, 0, 0, 0, 0, ...jointRot.slice(6)],
-        rotation: multiply(rotation, this.change),
-        position: add(range.meanPosition, travel),
-      }),
-    );
+    const pose = range.limited({
+      expression: this.replaceNeutral(weights),
+      jointRot: [0, 0, 0, 0, 0, 0, ...jointRot.slice(6)],
+      rotation: multiply(rotation, this.change),
+      position: add(range.meanPosition, travel),
+    });
+    return range.headParams(contact ? { ...pose, expression: contact.apply(gap, pose.expression) } : pose);
   }
 
   #limit(weights) {
     const count = this.names.length;
     return weights.map((value, e) => clamp(value, this.limits[e], this.limits[count + e]));
+  }
+}
+
+/** Lips of the avatar that touch where those of a motion do; as LipContact of avatar/driving/lip_closure.py. */
+class LipContact {
+  /** Null where a head has no lips, or the motion has other expressions than the embedded head, which it was made for.
+   * @param {Object} header of the container @param {string[]} names of the motion's expressions */
+  static of(header, names) {
+    const { lips, embedded_lips: source } = header.driving;
+    const known = source?.names, close = header.head.expression_names.indexOf("mouthClose");
+    if (!lips || close < 0 || !Array.isArray(known) || names.some((name) => !known.includes(name))) return null;
+    return new LipContact(header, names, close);
+  }
+
+  constructor(header, names, close) {
+    const lips = (entry, count) => ({
+      gap: numbersOf(header, `driving.${entry}.gap`, [])[0],
+      opening: numbersOf(header, `driving.${entry}.opening`, [count]),
+    });
+    const known = header.driving.embedded_lips.names;
+    this.source = lips("embedded_lips", known.length);
+    this.columns = names.map((name) => known.indexOf(name));
+    this.target = lips("lips", header.head.expression_names.length);
+    this.close = close;
+  }
+
+  /** The lip gap in meters of the embedded head. @param {ArrayLike<number>} weights of the motion */
+  gapOf(weights) {
+    const { gap, opening } = this.source;
+    return this.columns.reduce((sum, column, k) => sum + opening[column] * weights[k], gap);
+  }
+
+  /** Weights [E] whose mouthClose makes the lip gap that of the motion, where its lips touch.
+   * @param {number} gap of the motion, meters @param {number[]} expression [E] of the avatar */
+  apply(gap, expression) {
+    const { target, close } = this, effect = -target.opening[close];
+    if (effect <= 0) return expression;
+    const near = clamp((APART - gap) / (APART - TOUCHING), 0, 1);
+    const excess = target.gap + dot(target.opening, expression) - gap, out = [...expression];
+    out[close] = clamp(out[close] + (near * near * (3 - 2 * near) * excess) / effect, 0, 1);
+    return out;
   }
 }
 

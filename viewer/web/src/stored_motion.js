@@ -1,10 +1,11 @@
 /** Reads headsplat's .motion.npz, as avatar/motion/files/stored.py. */
 import { axisAngleOf, multiply, rotationOf } from "./linear.js";
 import { NpzError, readNpz } from "./npz.js";
-import { checkFrames, MotionFileError } from "./recording.js";
+import { checkFrames, checkResting, MotionFileError } from "./recording.js";
 
 const MAGIC = "headsplat-motion";
-const VERSION = 1;
+const VERSION = 2;
+const ZERO_NOTE = "made, not recorded: zero weights are the resting face"; // of version 1, for resting "zero"
 const JOINTS = ["root", "neck", "jaw", "left_eye", "right_eye"];
 const JAW = 6; // of the 15 numbers of a frame's rotations
 const LARGEST = 1e6;
@@ -19,7 +20,7 @@ export async function readStored(name, buffer) {
   } catch (error) {
     throw error instanceof NpzError ? damaged(name, error.message) : error;
   }
-  const { names } = headerOf(name, arrays.get("header"));
+  const { names, resting } = headerOf(name, arrays.get("header"));
   const frames = arrays.get("time")?.shape[0] ?? 0;
   checkFrames(name, frames);
   const rows = (key, ...shape) => rowsOf(name, key, arrays.get(key), [frames, ...shape]);
@@ -32,6 +33,7 @@ export async function readStored(name, buffer) {
   return {
     name,
     names,
+    resting,
     times: pick(seconds),
     weights: pick(rows("weights", names.length)).map((row) => Float32Array.from(row)),
     turns: rotations.map((row) => axisAngleOf(multiply(rotationOf(...row.slice(0, 3)), rotationOf(...row.slice(3, JAW))))),
@@ -59,7 +61,8 @@ function headerOf(name, array) {
   if (String(joints) !== String(JOINTS)) throw damaged(name, "its joints");
   if (!Array.isArray(names) || names.some((entry) => typeof entry !== "string") || new Set(names).size < names.length)
     throw damaged(name, "its names");
-  return header;
+  const old = header.notes?.includes?.(ZERO_NOTE) ? "zero" : "find";
+  return { names, resting: header.version > 1 ? checkResting(name, header.resting) : old };
 }
 
 /** Rows of an array with a given shape. @returns {Float64Array[]} */
