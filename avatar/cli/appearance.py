@@ -23,8 +23,8 @@ def read_in_appearance(path: Path, appearance: str | None) -> tuple[dict[str, An
     Raises:
         HeadsplatError: not an avatar file, or no such look.
     """
-    from avatar.model.appearance import parse_appearance
     from avatar.model.avatar_file import read_avatar
+    from avatar.model.parts.appearance import parse_appearance
 
     weights = {} if appearance is None else parse_appearance(appearance)
     header, avatar = read_avatar(path)
@@ -37,8 +37,8 @@ def read_with_mix(path: Path, appearance: str | None) -> tuple[Avatar, dict[str,
     Raises:
         HeadsplatError: not an avatar file, or no such look.
     """
-    from avatar.model.appearance import parse_appearance
     from avatar.model.avatar_file import read_avatar
+    from avatar.model.parts.appearance import parse_appearance
 
     weights = {} if appearance is None else parse_appearance(appearance)
     avatar = read_avatar(path)[1]
@@ -48,8 +48,10 @@ def read_with_mix(path: Path, appearance: str | None) -> tuple[Avatar, dict[str,
 
 def _mixed(path: Path, avatar: Avatar, weights: Mapping[str, float]) -> Avatar:
     """The avatar of a file in a mix, or itself without weights. Raises HeadsplatError for weights that are no mix."""
+    from avatar.model.parts.appearance import with_appearance
+
     try:
-        return avatar.with_appearance(weights) if weights else avatar
+        return with_appearance(avatar, weights) if weights else avatar
     except HeadsplatError as error:
         raise HeadsplatError(f"{path}: {error}") from error
 

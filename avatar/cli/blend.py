@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import Between, Out
 from avatar.cli.outputs import Output, reserved
+from avatar.cli.progress import say
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class BlendCommand:
 
     def run(self) -> int:
         """Write the avatar; returns the exit code."""
-        from avatar.editing.blend import blend_avatars, blended_extras
+        from avatar.editing.blend import blend_avatars, blended_extras, left_out
         from avatar.model.avatar_file import read_avatar, save_avatar
 
         output = Output(self.out, suffixes=(".avatar",))
@@ -39,4 +40,6 @@ class BlendCommand:
             extras: dict[str, Any] = blended_extras(header, other, self.at)
             save_avatar(self.out, mixed, extras)
         print(f"{self.out}: {len(mixed)} Gaussians, {self.at:g} of the way from {self.first} to {self.second}")
+        for sentence in left_out(a, b, self.at):
+            say(f"{self.out}: {sentence}")
         return 0

@@ -35,7 +35,7 @@ from avatar.types import Camera, HeadParams, Motion, TorsoPose
 from avatar.video.offline_render import RenderColumn
 
 if TYPE_CHECKING:
-    from avatar.model.light.relight import Relighting
+    from avatar.model.parts.light.relight import Relighting
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class DrivenAvatar:
         """This avatar in another light; None: itself."""
         if relighting is None:
             return self
-        from avatar.model.light.relight import relit
+        from avatar.model.parts.light.relight import relit
 
         return replace(self, avatar=relit(self.avatar, relighting))
 

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import Between, OptionalPath, Out
 from avatar.cli.outputs import Output, reserved
+from avatar.cli.progress import say
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class EditCommand:
 
     def run(self) -> int:
         """Write the avatar; returns the exit code."""
-        from avatar.editing.edit import edited_extras
+        from avatar.editing.edit import edited_extras, left_out
         from avatar.editing.edits import with_edits
         from avatar.editing.style import write_style
         from avatar.model.avatar_file import read_avatar, save_avatar
@@ -86,6 +87,8 @@ class EditCommand:
         if self.style is not None:
             shown.pop("marks", None)
         print(f"{self.out}: {self.avatar} with " + ", ".join(f"{name} {_text(value)}" for name, value in shown.items()))
+        for sentence in left_out(avatar):
+            say(f"{self.out}: {sentence}")
         return 0
 
     def _edits(self) -> Edits:

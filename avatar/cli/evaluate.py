@@ -230,9 +230,10 @@ def avatar_of_recording(
     from avatar.cli.render_inputs import is_trained_on
     from avatar.data.capture_head import head_of
     from avatar.data.recordings import with_baked_identity
+    from avatar.model.parts.appearance import Appearances, with_appearance
 
-    if avatar.appearance is not None:
-        avatar = avatar.with_appearance({recording: 1.0})
+    if avatar.part(Appearances) is not None:
+        avatar = with_appearance(avatar, {recording: 1.0})
     if not is_trained_on(header, capture):
         capture = with_baked_identity(capture, avatar.head, head_of(capture))
     return avatar, capture

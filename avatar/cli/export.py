@@ -31,8 +31,8 @@ from avatar.errors import HeadsplatError
 if TYPE_CHECKING:
     import numpy as np
 
-    from avatar.model.avatar import Avatar
-    from avatar.model.light.relight import Relighting
+    from avatar.model.avatar import Avatar, AvatarPart
+    from avatar.model.parts.light.relight import Relighting
     from avatar.types import HeadParams, TorsoPose
 
 YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
@@ -105,11 +105,21 @@ class ExportCommand:
             frames = self._relit(frames, relighting)
             with stage("exporting") as update:
                 show(self._write(frames, update))
-        if frames.avatar.wrinkles is not None and (self.rigged or self.out.suffix in _WEB):
-            say(f"{self.out}: without the wrinkles of the avatar, which this format cannot carry")
+        for part in self._left_out(frames.avatar):
+            say(f"{self.out}: without {part.title} of the avatar, which this format cannot carry")
         if self.rigged or (self.out.suffix in (*_MESHES, *_WEB) and not self.splats):
             _log_license(frames.avatar)
         return 0
+
+    def _left_out(self, avatar: Avatar) -> list[AvatarPart]:
+        """The parts that change frames of the avatar, where the format lets other programs pose it and lacks them."""
+        from avatar.export.rigged_ply import RIGGED_PARTS
+        from avatar.export.web import PAGE_PARTS
+
+        if not (self.rigged or self.out.suffix in _WEB):
+            return []
+        kinds = RIGGED_PARTS if self.rigged else tuple(PAGE_PARTS)
+        return [part for part in avatar.parts.values() if part.in_frames and not isinstance(part, kinds)]
 
     def _single_pose(self, weights: dict[str, float], rotation: tuple[float, float, float]) -> ExportFrames:
         """One frame with the expression and head rotation of the options."""
@@ -133,7 +143,7 @@ class ExportCommand:
 
     def _relit(self, frames: ExportFrames, relighting: Relighting | None) -> ExportFrames:
         """The frames in another light. What other programs pose themselves keeps its colors of the mean pose."""
-        from avatar.model.light.relight import baked, relit
+        from avatar.model.parts.light.relight import baked, relit
 
         avatar = frames.avatar if relighting is None else relit(frames.avatar, relighting)
         if relighting is not None and (self.rigged or (self.out.suffix in (*_MESHES, *_WEB) and not self.splats)):
@@ -270,7 +280,10 @@ class ExportCommand:
 
 
 def _gaussians(avatar: Avatar) -> str:
-    of_layer = "" if avatar.layer is None else f" and {len(avatar.layer.mesh.faces)} in place of its mesh layer"
+    from avatar.model.parts.mesh_layer import MeshLayer
+
+    layer = avatar.part(MeshLayer)
+    of_layer = "" if layer is None else f" and {len(layer.mesh.faces)} in place of its mesh layer"
     return f"{len(avatar)} Gaussians{of_layer}"
 
 

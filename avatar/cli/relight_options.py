@@ -11,7 +11,7 @@ from avatar.cli.arguments import Between, OptionalText
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
-    from avatar.model.light.relight import Relighting
+    from avatar.model.parts.light.relight import Relighting
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class RelightOptions:
             if (self.relight_turn, self.relight_strength) != (0.0, 1.0):
                 raise HeadsplatError("--relight-turn and --relight-strength change a light; give --relight NAME, too")
             return None
-        from avatar.model.light.lights import light_named
-        from avatar.model.light.relight import Relighting
+        from avatar.model.parts.light.lights import light_named
+        from avatar.model.parts.light.relight import Relighting
 
         return Relighting(light_named(self.relight), self.relight_turn, self.relight_strength)
 
@@ -47,6 +47,6 @@ class RelightOptions:
         """The file of an environment map; None for a preset."""
         if self.relight is None:
             return None
-        from avatar.model.light.lights import PRESETS
+        from avatar.model.parts.light.lights import PRESETS
 
         return None if self.relight in PRESETS else self.relight

@@ -38,7 +38,7 @@ from avatar.rendering.backends import Rasterizer, backend_of
 if TYPE_CHECKING:
     from avatar.cli.driven_motion import DrivenAvatar, DrivingSource
     from avatar.cli.frame_output import FrameOutput
-    from avatar.model.light.relight import Relighting
+    from avatar.model.parts.light.relight import Relighting
     from avatar.rendering.camera_request import CameraRequest
     from avatar.rendering.settings import RenderSettings
     from avatar.video import Encoding

@@ -58,7 +58,7 @@ def _check(options: WindowedOptions) -> None:
 
 def _run(path: Path, options: WindowedOptions, live: SourceOptions, port: int) -> int:
     from avatar.export.web import web_container
-    from avatar.model.light.relight import baked, relit
+    from avatar.model.parts.light.relight import baked, relit
     from viewer.web.bridge import LOOPBACK, WebBridge
     from viewer.web.page import build_page
 

@@ -13,8 +13,8 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.model.appearance import unique_names
 from avatar.model.avatar_header import MOST, RecordingEntry
+from avatar.model.parts.appearance import unique_names
 from avatar.types import Camera, TorsoPose
 
 #: Seconds between two recordings on the common time axis.

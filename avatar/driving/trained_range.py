@@ -24,7 +24,7 @@ from avatar.head.arkit import is_mode
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
-from avatar.model.mesh_layer import has_mouth
+from avatar.model.parts.mesh_layer import MeshLayer, has_mouth
 from avatar.model.torso import TRAVEL_UNIT
 from avatar.types import JAW, ROOT, HeadParams
 
@@ -137,7 +137,7 @@ class TrainedRange:
             pivot=torso.pivot,
             mean_position=torso.mean_rotation @ torso.pivot + torso.mean_translation,
             lid_closure=LidClosure.of(avatar.head),
-            layer=has_mouth(avatar.layer),
+            layer=has_mouth(avatar.part(MeshLayer)),
         )
 
     @cached_property

@@ -20,14 +20,13 @@ from avatar.editing.blend_colors import shared_colors
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, BlendSource
 from avatar.model.blendshapes import CLAMP, Blendshapes
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
 from avatar.model.torso import TorsoMap
-from avatar.model.weight_network import joined_networks
 from avatar.types import LocalGaussians, map_tensors
 
 #: Gaussians that no expression makes more opaque than this are left out.
@@ -44,7 +43,12 @@ Parts = Sequence[tuple[Avatar, float]]  # avatars with their shares, which are a
 
 
 def blend_avatars(a: Avatar, b: Avatar, at: float) -> Avatar:
-    """The avatar between `a` and `b`: `a` for `at` 0, `b` for 1, without what serves their own captures only.
+    """The avatar between `a` and `b`: `a` for `at` 0, `b` for 1, without the parts that `left_out` names.
+
+    Args:
+        a: an avatar on the host.
+        b: another one.
+        at: 0..1.
 
     Raises:
         HeadsplatError: the avatars do not fit together.
@@ -71,9 +75,29 @@ def blend_avatars(a: Avatar, b: Avatar, at: float) -> Avatar:
         )
         neutral = _mean(parts, lambda avatar: avatar.neutral)
         blendshapes = _blendshapes(parts, local, neutral)
-        mixed = Avatar(head, rig, blendshapes, local, neutral, _layer(parts, head))
+        mixed = Avatar(head, rig, blendshapes, local, neutral)
         mixed.sampling = Sampling.of(_mean(parts, lambda avatar: avatar.sampling.tensor()))
+        sources = [_source(avatar, share, mixed) for avatar, share in parts]
+        for kind in dict.fromkeys(type(part) for avatar, _ in parts for part in avatar.parts.values()):
+            if (part := kind.blend(sources, mixed)) is not None:
+                mixed.add_part(part)
     return mixed.requires_grad_(False)
+
+
+def left_out(a: Avatar, b: Avatar, at: float) -> list[str]:
+    """What the blend of two avatars lacks of their optional parts, and why; a sentence for each reason."""
+    blended = [avatar for avatar, share in ((a, 1 - at), (b, at)) if share > 0]
+    titles: dict[str, dict[str, None]] = {}
+    for part in (part for avatar in blended for part in avatar.parts.values() if part.not_blended):
+        titles.setdefault(part.not_blended, {})[part.title] = None
+    return [f"without {' and '.join(names)}: {reason}" for reason, names in titles.items()]
+
+
+def _source(avatar: Avatar, share: float, mixed: Avatar) -> BlendSource:
+    line = None
+    if avatar.blendshapes.mode == "reduced":
+        line = _standard_line(avatar.blendshapes, mixed.blendshapes, mixed.neutral - avatar.neutral)
+    return BlendSource(avatar, share, _logit_slope(avatar.logit_opacities, share), line)
 
 
 def _kept(avatar: Avatar, share: float) -> Tensor:
@@ -89,10 +113,7 @@ def _without(avatar: Avatar, kept: Tensor) -> Avatar:
     if bool(kept.all()):
         return avatar
     count = avatar.blendshapes.count
-    fewer = copy.copy(avatar)
-    own = avatar.named_parameters(recurse=False)
-    fewer._parameters = {name: nn.Parameter(value[kept], False) for name, value in own}
-    fewer._modules = dict(avatar._modules)
+    fewer = avatar.view(map_tensors(lambda values: nn.Parameter(values[kept], False), avatar.local))
     shapes = copy.deepcopy(avatar.blendshapes)
     shapes.basis = nn.Parameter(shapes.basis[:, kept[:count]], False)
     shapes.mask = shapes.mask[:, kept[:count]]
@@ -100,8 +121,8 @@ def _without(avatar: Avatar, kept: Tensor) -> Avatar:
     rig = avatar.rig
     fewer.rig = Rig(map_tensors(lambda values: values[kept], rig.binding), rig.torso)
     fewer.rig.stretch = rig.stretch
-    fewer.wrinkles = None  # a blend has none
-    return fewer
+    parts = [part for part in avatar.parts.values() if not part.not_blended]
+    return fewer.view(parts=[part.with_rows(part.rows(len(avatar)).select(kept), fewer) for part in parts])
 
 
 def shared_logits(logits: Tensor, share: float) -> Tensor:
@@ -133,9 +154,10 @@ def _check(a: Avatar, b: Avatar) -> None:
 
 
 def _layer_kind(avatar: Avatar) -> str:
-    if avatar.layer is None:
+    layer = avatar.part(MeshLayer)
+    if layer is None:
         return "no mesh layer"
-    return "a mesh layer with skin" if avatar.layer.skin else "a mesh layer without skin"
+    return "a mesh layer with skin" if layer.skin else "a mesh layer without skin"
 
 
 def _mean(parts: Parts, value: Callable[[Avatar], Tensor]) -> Tensor:
@@ -192,37 +214,6 @@ def _mean_rotation(rotations: Sequence[Tensor], share: float) -> Tensor:
     return axis_angle_to_matrix(share * turn[None])[0] @ first
 
 
-def _layer(parts: Parts, head: HeadModel) -> MeshLayer | None:
-    """The layer of the interpolated head; a face that only one avatar's layer has takes the texels of that one."""
-    layers = [(avatar.layer, share) for avatar, share in parts if avatar.layer is not None]
-    if not layers:
-        return None
-    mixed = MeshLayer(head, layers[0][0].skin)
-    total, weight = torch.zeros_like(mixed.start), mixed.start.new_zeros(len(mixed.start), 1)
-    for layer, share in layers:
-        own, common = _common_faces(mixed.mesh.faces, layer.mesh.faces, len(head.v_template))
-        rows = mixed.mesh.texel_ids[own].flatten().long()
-        found = torch.zeros_like(total)
-        found[rows] = layer.texels()[layer.mesh.texel_ids[common].flatten().long()]
-        known = torch.zeros_like(weight)
-        known[rows] = share
-        total, weight = total + known * found, weight + known
-    mixed.set_texels(torch.where(weight > 0, total / weight.clamp_min(1e-9), mixed.start))
-    for name in ("shadow", "reflections"):
-        shares = [getattr(layer.eye_light, name) * share for layer, share in layers]
-        getattr(mixed.eye_light, name).copy_(torch.stack(shares).sum(0))
-    return mixed
-
-
-def _common_faces(faces: Tensor, others: Tensor, vertices: int) -> tuple[Tensor, Tensor]:
-    """Rows of the same triangles in `faces` [F,3] and `others` [G,3], whose indices are below `vertices`."""
-    first, second = ((rows[:, 0] * vertices + rows[:, 1]) * vertices + rows[:, 2] for rows in (faces, others))
-    ordered, order = second.sort()
-    place = torch.searchsorted(ordered, first).clamp_max(len(ordered) - 1)
-    own = (ordered[place] == first).nonzero()[:, 0]
-    return own, order[place[own]]
-
-
 def _blendshapes(parts: Parts, local: LocalGaussians, neutral: Tensor) -> Blendshapes:
     """Blendshapes that give each avatar's Gaussians the offsets of that avatar.
 
@@ -246,14 +237,13 @@ def _blendshapes(parts: Parts, local: LocalGaussians, neutral: Tensor) -> Blends
     mixed = Blendshapes(mode, limits["mean"].expand(2, -1), total, count)
     for name, value in limits.items():
         getattr(mixed, name).copy_(value)
-    row, bases, masks, constants, lines = 0, [], [], [], []
+    row, bases, masks, constants = 0, [], [], []
     for (avatar, share), size in zip(parts, sizes, strict=True):
         shape = avatar.blendshapes
         basis, mask = shape.basis.clone(), shape.mask
         basis[:, :, _OPACITY] *= _logit_slope(avatar.logit_opacities[: shape.count], share)
         if mode == "reduced":
-            start, slope = line = _standard_line(shape, limits, neutral - avatar.neutral)
-            lines.append(line)
+            start, slope = _standard_line(shape, mixed, neutral - avatar.neutral)
             block = slice(row, row + size)
             mixed.components[:, block] = shape.components * slope[:, None]
             mixed.mix[block, block] = shape.mix
@@ -264,8 +254,6 @@ def _blendshapes(parts: Parts, local: LocalGaussians, neutral: Tensor) -> Blends
             row += size
         bases.append(basis)
         masks.append(mask)
-    if lines:
-        mixed.network = joined_networks([shape.network for shape in shapes], lines, sizes)
     mixed.basis.copy_(torch.cat(bases, 1))
     mixed.mask.copy_(torch.cat(masks, 1))
     if constants:
@@ -277,16 +265,16 @@ def _blendshapes(parts: Parts, local: LocalGaussians, neutral: Tensor) -> Blends
     return mixed
 
 
-def _standard_line(shape: Blendshapes, limits: dict[str, Tensor], shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Standardized features of `shape` as a line over those of the blend: value at their mean [F] and slope [F].
+def _standard_line(shape: Blendshapes, mixed: Blendshapes, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Standardized features of `shape` as a line over those of the blend `mixed`: value at their mean and slope [F].
 
     The resting face of the blend is that of the avatar, too: its expression weights are higher there by `shift` [E].
     The slope is at most 1, so that no avatar is extrapolated beyond the range of its training.
     """
-    own_mean = limits["mean"].clone()
+    own_mean = mixed.mean.clone()
     own_mean[: len(shift)] -= shift
     start = shape.standardized(own_mean)
-    slope = (limits["spread"] / shape.spread).clamp_max(1) * (1 - (start / CLAMP).square())
+    slope = (mixed.spread / shape.spread).clamp_max(1) * (1 - (start / CLAMP).square())
     return start, slope
 
 

@@ -27,7 +27,7 @@ from avatar.geometry.rotations import quat_to_matrix, triangle_frames
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
 from avatar.model.gaussian_set import GaussianSet, with_gaussians
-from avatar.model.mesh_layer import NODE_WEIGHTS
+from avatar.model.parts.mesh_layer import NODE_WEIGHTS, MeshLayer
 from avatar.model.resting import resting_vertices
 from avatar.model.stretch import Stretch
 from avatar.types import Binding, LocalGaussians
@@ -201,7 +201,7 @@ def _resting_weights(avatar: Avatar) -> Tensor:
     """Blendshape weights [K] of the resting face."""
     params = avatar.head.neutral_params(1)
     params.expression[:] = avatar.neutral
-    return avatar.blendshapes.weights(expression_features(params))[0].detach()
+    return avatar.weights(expression_features(params))[0].detach()
 
 
 def _part(values: NDArray[Any], row: int, column: int) -> NDArray[Any]:
@@ -304,7 +304,7 @@ def _heights(avatar: Avatar, tree: cKDTree, means: Tensor, frames: Tensor, point
 @torch.no_grad()
 def _paint_texels(avatar: Avatar, canvas: Canvas, surface: SurfaceMap) -> None:
     """Color the texels of eyeballs and of the inside of the mouth."""
-    layer, head = avatar.layer, avatar.head
+    layer, head = avatar.part(MeshLayer), avatar.head
     if layer is None:
         return
     painted_faces = torch.zeros(len(head.faces), dtype=torch.bool)

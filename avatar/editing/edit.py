@@ -19,8 +19,10 @@ from avatar.editing.colors import Change, changed_colors, moved_mean, multiplied
 from avatar.editing.irises import iris_gaussians, iris_texels
 from avatar.errors import HeadsplatError
 from avatar.head.human_colors import DARKEST, HAIR, IRIS, LIGHTEST, Color
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.avatar_file import describe
+from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.parts.registry import registered
 from avatar.model.prior import FLOOR, applies_to, head_prior, to_log
 from avatar.model.segmentation import ENOUGH, Floats, Regions, places_of, rest_offsets
 
@@ -101,8 +103,7 @@ def edited(avatar: Avatar, edit: Edit) -> Avatar:
     Raises:
         HeadsplatError: the avatar has no such region: no hair on the scalp, no brows, no skin or no irises.
     """
-    result = copy.deepcopy(avatar).requires_grad_(False)
-    result.appearance = None  # an edit is of one look
+    result = copy.deepcopy(avatar.view(parts=editable_parts(avatar))).requires_grad_(False)
     regions = Regions(places_of(result))
     light = _light(result, regions)
     changes = _changes(regions, edit, light)
@@ -115,13 +116,21 @@ def edited(avatar: Avatar, edit: Edit) -> Avatar:
     return result
 
 
+def editable_parts(avatar: Avatar) -> list[AvatarPart]:
+    """The parts that an edited avatar keeps; `left_out` names the others."""
+    return [part for part in avatar.parts.values() if not part.not_edited]
+
+
+def left_out(avatar: Avatar) -> list[str]:
+    """What the edited avatar lacks of the optional parts of `avatar`, and why; a sentence each."""
+    return [f"without {part.title}: {part.not_edited}" for part in avatar.parts.values() if part.not_edited]
+
+
 def edited_extras(header: Mapping[str, Any], avatar: Avatar) -> dict[str, Any]:
     """Further entries of the header of an edited file, from that of the original: all that describe no tensors."""
-    return {
-        key: value
-        for key, value in header.items()
-        if key not in {*describe(avatar), "tensors_sha256", "person", "light"}
-    } | {"consent": header.get("consent", "")}
+    of_tensors = {*describe(avatar), "tensors_sha256", *(kind.entry for kind in registered())}
+    kept = {key: value for key, value in header.items() if key not in of_tensors}
+    return kept | {"consent": header.get("consent", "")}
 
 
 def _changes(regions: Regions, edit: Edit, light: Floats) -> list[Change]:
@@ -227,8 +236,11 @@ def _recolor(avatar: Avatar, colors: Floats, changes: list[Change]) -> None:
     avatar.colors[of_splats] += change - (steep - 1) * offset
     moving = of_splats[: shape.count]
     shape.basis[:, moving, 7:10] *= steep[: int(moving.sum())]
-    if avatar.layer is not None and len(rows) > count:
-        avatar.layer.delta.add_(torch.from_numpy(delta[count:]).float())
+    for part in avatar.parts.values():
+        part.scale_colors(torch.from_numpy(slope[:count]).float())
+    layer = avatar.part(MeshLayer)
+    if layer is not None and len(rows) > count:
+        layer.delta.add_(torch.from_numpy(delta[count:]).float())
 
 
 @torch.no_grad()
@@ -236,7 +248,7 @@ def _recolor_irises(avatar: Avatar, edit: Edit, light: Floats) -> None:
     """Move the mean color of the irises, texels or Gaussians, to that of `edit`."""
     target = _target("eyes", edit.eyes, IRIS, light + math.log(_EYE_SHADE))
     assert target is not None
-    layer = avatar.layer
+    layer = avatar.part(MeshLayer)
     weight = iris_gaussians(avatar) if layer is None else iris_texels(avatar)
     shown = avatar.colors + rest_offsets(avatar) if layer is None else layer.texels()
     colors = to_log(shown.double().numpy())

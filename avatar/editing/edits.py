@@ -8,7 +8,7 @@ from typing import Any
 
 from avatar.editing.brush import PaintSurface
 from avatar.editing.decals import Canvas, Painter
-from avatar.editing.edit import edited
+from avatar.editing.edit import editable_parts, edited
 from avatar.editing.layers import with_layer_from, without_layers
 from avatar.editing.paint_file import over
 from avatar.editing.style import Mark, Style, grayed
@@ -59,8 +59,8 @@ class Editor:
 
     def __init__(self, avatar: Avatar) -> None:
         """Args: the avatar, which never changes."""
-        self.avatar = avatar
-        self._base: tuple[Style, tuple[Lender, ...], Avatar] = Style(), (), avatar
+        self.avatar = avatar.view(parts=editable_parts(avatar))
+        self._base: tuple[Style, tuple[Lender, ...], Avatar] = Style(), (), self.avatar
         self._painter: Painter | None = None  # of the base
         self._places: PaintSurface | None = None
         self._marks: tuple[tuple[Mark, ...], Canvas | None] = (), None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from avatar.head.hair_regions import smoothstep
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import EYES, Part
+from avatar.model.parts.mesh_layer import EYES, MeshLayer, Part
 from avatar.model.segmentation import Floats, texel_values
 
 #: Place on the iris in radii, from the pupil to the limbus.
@@ -18,16 +18,17 @@ _PUPIL, _LIMBUS = (0.24, 0.42), (1.08, 0.94)
 @torch.no_grad()
 def iris_texels(avatar: Avatar) -> Floats:
     """Weights [T] of the texels of the irises, without pupil and limbus; the layer must have irises."""
-    assert avatar.layer is not None
+    layer = avatar.part(MeshLayer)
+    assert layer is not None
     head = avatar.head
-    weight = np.zeros(len(avatar.layer.start))
+    weight = np.zeros(len(layer.start))
     points = texel_values(avatar, head.v_template).double().numpy()
     eye = texel_values(avatar, head.mask(*EYES).float()[:, None])[:, 0].numpy() > 0.5
     for name in EYES:
         rows = head.mask(name).numpy() & head.mask("iris").numpy()
         if rows.any():
             weight = np.maximum(weight, _iris_ring(points, head.v_template.numpy()[rows].astype(float)) * eye)
-    part: NDArray[np.int64] = avatar.layer.part.numpy()
+    part: NDArray[np.int64] = layer.part.numpy()
     return weight * ((part == Part.IRIS) | (part == Part.SCLERA))
 
 

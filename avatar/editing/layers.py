@@ -237,7 +237,7 @@ def _still(avatar: Avatar, gaussians: GaussianSet, bases: int) -> GaussianSet:
     params = avatar.head.neutral_params(1)
     params.expression[:] = avatar.neutral
     shape = avatar.blendshapes
-    extra = (shape(shape.weights(expression_features(params)))[0] * shape.units).detach()
+    extra = (shape(avatar.weights(expression_features(params)))[0] * shape.units).detach()
     added = torch.nn.functional.pad(extra, (0, 0, 0, len(gaussians) - len(extra)))
     local = gaussians.local
     still = LocalGaussians(
@@ -247,7 +247,13 @@ def _still(avatar: Avatar, gaussians: GaussianSet, bases: int) -> GaussianSet:
         local.logit_opacities + added[:, 10],
         local.colors + added[:, 7:10],
     )
-    return GaussianSet(gaussians.binding, still, extra.new_zeros(bases, 0, extra.shape[1]))
+    # Rows of a part are lent unless they have another axis of the lender's own, such as its recordings.
+    parts = {
+        key: rows.still()
+        for key, rows in gaussians.parts.items()
+        if all(layout.axes.split()[0] in ("N", "M") for layout in rows.layout.values())
+    }
+    return GaussianSet(gaussians.binding, still, extra.new_zeros(bases, 0, extra.shape[1]), parts)
 
 
 def _light_gain(theirs: Regions, mine: Regions) -> Floats:

@@ -146,8 +146,8 @@ def grayed(avatar: Avatar, amount: float) -> Avatar:
     avatar.colors.copy_(avatar.colors @ matrix.T)
     basis = avatar.blendshapes.basis
     basis[..., 7:10] = basis[..., 7:10] @ matrix.T
-    if avatar.layer is not None:
-        avatar.layer.set_texels(avatar.layer.texels() @ matrix.T)
+    for part in avatar.parts.values():
+        part.mix_channels(matrix)
     return avatar
 
 

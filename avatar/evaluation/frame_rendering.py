@@ -56,7 +56,7 @@ def frame_gaussians(
 ) -> Gaussians:
     """Gaussians [1,N] of the avatar in the world at an image of `frames`; arguments as for `render_avatar_frame`."""
     vertices, features = static if static is not None else (frames.vertices(index), frames.features[index])
-    weights = avatar.blendshapes.weights(features[None])
+    weights = avatar.weights(features[None])
     if not blend:
         weights = torch.zeros_like(weights)
     head = frames.states.posed_head(avatar.rig, frames.step[index : index + 1])

@@ -36,6 +36,7 @@ from avatar.evaluation.scoring import Scorer
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
+from avatar.model.parts.person import PoseCorrector, TorsoRegression
 from avatar.refine.clip import ClipFit, refine_clip
 from avatar.refine.corrected_pose import with_corrected_pose
 from avatar.refine.measured_torso import with_measured_torso
@@ -317,8 +318,8 @@ def _refine(
 
 def _pose_sources(avatar: Avatar, *, refined: bool, trained_on_refined: bool) -> dict[str, str]:
     """Where the poses of each row come from, as text for the report."""
-    corrected = "" if avatar.pose_corrector is None else ", corrected by what training frames showed"
-    measured = "" if avatar.torso_regression is None else ", torso registered in the image"
+    corrected = "" if avatar.part(PoseCorrector) is None else ", corrected by what training frames showed"
+    measured = "" if avatar.part(TorsoRegression) is None else ", torso registered in the image"
     sources = {
         "driven": f"tracked{corrected}{measured}",
         "train": "refined in training" if trained_on_refined else "tracked",

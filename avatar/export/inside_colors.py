@@ -10,7 +10,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.head.regions import INSIDE
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import NODE_STEPS, NODE_WEIGHTS, MeshLayer
+from avatar.model.parts.mesh_layer import NODE_STEPS, NODE_WEIGHTS, MeshLayer
 
 from .posed import posed
 
@@ -32,7 +32,7 @@ class InsideColors:
 
         Reflections on the irises are left out: they move with the camera.
         """
-        layer = avatar.layer
+        layer = avatar.part(MeshLayer)
         if layer is None:
             return None
         rows = avatar.head.mask(*INSIDE)[layer.mesh.faces].all(1)

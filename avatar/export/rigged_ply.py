@@ -25,6 +25,8 @@ from avatar.geometry.rotations import triangle_frames
 from avatar.model.avatar import Avatar, assemble
 from avatar.model.avatar_file import CONSENT
 from avatar.model.blendshapes import expression_features
+from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.parts.weight_network import WeightNetwork
 from avatar.types import PosedHead
 
 from .inside_colors import open_shade
@@ -36,6 +38,8 @@ _FLOATS = (
     "offset_0", "offset_1", "offset_2", "rot_0", "rot_1", "rot_2", "rot_3", "scale_0", "scale_1", "scale_2", "opacity",
     "f_dc_0", "f_dc_1", "f_dc_2", "bary_0", "bary_1", "bary_2", "torso",
 )  # fmt: skip
+#: Optional parts of an avatar that the neutral expression has.
+RIGGED_PARTS = (MeshLayer, WeightNetwork)
 REMARKS = (
     "RIGGED: not a scene. Gaussians are in the frames of their triangles; splat viewers cannot show this file",
     "rigged_gaussian: offset meters, rot wxyz, scale natural log, opacity logit, f_dc spherical harmonics, face row",
@@ -83,7 +87,7 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
 def _local(avatar: Avatar) -> np.ndarray:
     """A row for each Gaussian."""
     shapes = avatar.blendshapes
-    extra = shapes(shapes.weights(expression_features(posed(avatar))))
+    extra = shapes(avatar.weights(expression_features(posed(avatar))))
     local = ops.deform(avatar.local, extra, shapes.units)
     offsets = local.offsets
     scales = avatar.sampling.widened(local.scales)
@@ -100,7 +104,7 @@ def _local(avatar: Avatar) -> np.ndarray:
 
 def _of_layer(avatar: Avatar, vertices: Tensor) -> np.ndarray:
     """A row for each face of the mesh layer with vertices [V,3], lit as in an open mouth; none without a layer."""
-    layer = avatar.layer
+    layer = avatar.part(MeshLayer)
     if layer is None:
         return _rows(avatar, [torch.zeros(0, len(_FLOATS))], torch.zeros(0, 3))
     flat = FaceGaussians.of(layer.mesh, vertices, open_shade(avatar, layer), layer.texels())

@@ -17,7 +17,7 @@ from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.head.regions import INSIDE
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import NODE_WEIGHTS
+from avatar.model.parts.mesh_layer import NODE_WEIGHTS
 
 from .inside_colors import NODE_TRIANGLES, InsideColors
 from .mesh import SurfacePoints, seen_colors, vertex_colors

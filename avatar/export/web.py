@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,10 @@ from avatar.driving.trained_range import TrainedRange
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.avatar_file import AXES, CONSENT
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.parts.weight_network import WeightNetwork
 from avatar.motion.lip_gap import LipGap
 from avatar.rendering.cameras import DISTANCE, framing, subject_of
 from avatar.types import JAW, HeadParams, TorsoPose
@@ -75,7 +76,7 @@ def web_container(avatar: Avatar, header: Mapping[str, Any], name: str, motion: 
         "torso": {key: getattr(avatar.rig.torso, key).tolist() for key in _TORSO},
         "driving": _driving(avatar),
         "view": _view(avatar),
-        "layer": None if avatar.layer is None else _layer(avatar, avatar.layer, blocks),
+        "layer": _part(avatar, MeshLayer, blocks),
         "motion": None if motion is None else _motion(avatar, motion, blocks),
     }
     return blocks.container(entries)
@@ -141,7 +142,7 @@ def _gaussians(avatar: Avatar, blocks: Blocks) -> dict[str, Any]:
         "filter_scale": avatar.sampling.filter_scale,
         "dilation": avatar.sampling.dilation,
         **{key: getattr(shapes, key).tolist() for key in ("mean", "spread", "low", "high", "components", "mix")},
-        "network": None if shapes.network is None else {k: v.tolist() for k, v in shapes.network.named_parameters()},
+        "network": _part(avatar, WeightNetwork, blocks),
     }
 
 
@@ -202,6 +203,11 @@ def _view(avatar: Avatar) -> dict[str, Any]:
     }
 
 
+def _network(avatar: Avatar, network: WeightNetwork, blocks: Blocks) -> dict[str, Any]:
+    """The network that adds to the weights of the bases."""
+    return {name: value.tolist() for name, value in network.named_parameters()}
+
+
 def _layer(avatar: Avatar, layer: MeshLayer, blocks: Blocks) -> dict[str, Any]:
     """The mesh layer: faces with their texels, the skin that covers them, and the light on them."""
     mesh, light = layer.mesh, layer.eye_light
@@ -230,6 +236,19 @@ def _layer(avatar: Avatar, layer: MeshLayer, blocks: Blocks) -> dict[str, Any]:
         if lit
         else None,
     }
+
+
+#: What the container has of the optional parts of an avatar; it lacks all others.
+PAGE_PARTS: dict[type[AvatarPart], Callable[[Avatar, Any, Blocks], dict[str, Any]]] = {
+    MeshLayer: _layer,
+    WeightNetwork: _network,
+}
+
+
+def _part(avatar: Avatar, kind: type[AvatarPart], blocks: Blocks) -> dict[str, Any] | None:
+    """The entry of a part of PAGE_PARTS; None for an avatar without one."""
+    part = avatar.part(kind)
+    return None if part is None else PAGE_PARTS[kind](avatar, part, blocks)
 
 
 def _motion(avatar: Avatar, motion: WebMotion, blocks: Blocks) -> dict[str, Any]:

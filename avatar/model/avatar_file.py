@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,45 +15,26 @@ from torch import Tensor
 from avatar import ops
 from avatar.common.files import atomic_path
 from avatar.head.model import HeadModel
-from avatar.model.appearance_file import appearance_entry, appearance_tensors, check_appearance, restore_appearance
-from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import DTYPES, check_light, check_person, check_tensors, checksum
-from avatar.model.avatar_header import (
-    APPEARANCE,
-    ENTRY,
-    LIGHT,
-    MAGIC,
-    VERSION,
-    WRINKLES,
-    StoredTensor,
-    damaged,
-    read_stored,
-)
+from avatar.model.avatar import Avatar, AvatarPart
+from avatar.model.avatar_checks import HEAD_TENSORS, REGION, check_tensors, core_layout
+from avatar.model.avatar_header import MAGIC, PREFIXES, VERSION, StoredTensor, check_entry, damaged, read_stored
 from avatar.model.avatar_header import read_header as read_header
 from avatar.model.blendshapes import Blendshapes
-from avatar.model.light.light_file import light_entry, light_tensors, restore_light
-from avatar.model.mesh_layer import MeshLayer, has_parts
-from avatar.model.person_file import person_entry, person_tensors, restore_person
+from avatar.model.layout import DTYPES, check_layout, checksum, pack, unpack
+from avatar.model.parts.registry import registered, root
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
 from avatar.model.torso import TorsoMap
-from avatar.model.weight_network import WeightNetwork
-from avatar.model.wrinkles_file import restore_wrinkles, wrinkle_entry, wrinkle_tensors
 from avatar.ops.devices import chosen_device
-from avatar.types import JOINT_NAMES, LOCAL_NAMES, Binding, LocalGaussians, check_shape
+from avatar.types import JOINT_NAMES, LOCAL_NAMES, Binding, LocalGaussians
 
-#: That of avatars without a network for the weights of blendshapes, which earlier versions of headsplat can read.
-_WITHOUT_NETWORK = 4
+#: Version of files whose parts need no later one, so that earlier versions of headsplat can read them.
+_VERSION = 4
 CONSENT = "Avatars are of people: use this one only as the person it shows has agreed to."
 AXES = "world: meters, y up, the face looks along +z; quaternions wxyz; colors display sRGB"
-#: Tensors of the head model that the file carries, the expression basis in half precision.
-HEAD_TENSORS = (
-    "v_template", "faces", "exprdirs", "joint_dirs", "curvedirs", "curve_columns", "posedirs", "J_regressor",
-    "lbs_weights", "landmark_faces", "landmark_bary", "uv", "uv_faces", "colors",
-)  # fmt: skip
-HALF = {"head.exprdirs", "head.curvedirs", "head.posedirs", "layer.texels"}
-NARROW = {"head.faces", "head.uv_faces", "head.landmark_faces", "avatar.rig.triangles"}
+#: Letters of axes with the same length in the tables of the format and of parts.
+_SHARED_AXES = "NMVEFK"
 
 
 def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | None = None) -> None:
@@ -63,37 +44,58 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
         path: the file to write; replaced if it exists.
         avatar: the avatar to store.
         extras: further entries of the header (settings, capture, consent note); plain JSON values.
+
+    Raises:
+        HeadsplatError: it cannot be written.
+        ValueError: the avatar has a part of a kind that is not registered, which would be lost.
     """
-    apart = ("layer.", LIGHT, APPEARANCE, WRINKLES)  # stored under names of their own
-    tensors = {f"avatar.{name}": value for name, value in avatar.state_dict().items() if not name.startswith(apart)}
-    if avatar.layer is not None:
-        tensors["layer.texels"] = avatar.layer.texels()
-        tensors["layer.shadow"] = avatar.layer.eye_light.shadow
-        # Training limits them every few steps only.
-        tensors["layer.reflections"] = avatar.layer.eye_light.reflections.clamp(0, 1)
+    parts = tuple(avatar.parts.values())
+    for part in parts:
+        if type(part) not in registered():
+            raise ValueError(f"part {part.key!r}: a file would lose it; call `register({type(part).__name__})` first")
+    packed = _core_tensors(avatar) | _part_tensors(part for part in parts if part.entry is None)
+    header = describe(avatar) | dict(extras or {}) | {"tensors_sha256": checksum(packed)}
+    for kind in registered():  # entries are of the avatar, not of the file that `extras` come from
+        header.pop(str(kind.entry), None)
+    # Parts may share an entry, whose checksum is of the tensors of all of them; the first one's values count.
+    for entry in dict.fromkeys(kind.entry for kind in registered() if kind.entry is not None):
+        members = [part for part in parts if part.entry == entry]
+        tensors = _part_tensors(members)
+        packed |= tensors
+        if members:
+            content = {name: value for part in reversed(members) for name, value in part.header_entry().items()}
+            header[entry] = content | {"tensors_sha256": checksum(tensors, tuple(tensors))}
+    with atomic_path(Path(path), SafetensorError, RuntimeError) as written:
+        save_file(packed, written, metadata={"headsplat": json.dumps(header)})
+
+
+def _core_tensors(avatar: Avatar) -> dict[str, Tensor]:
+    """What every file has: state of the avatar without its parts, and its head."""
+    state = {name: value for name, value in avatar.state_dict().items() if not name.startswith("parts.")}
+    tensors = {f"avatar.{name}": value for name, value in state.items()}
     tensors |= {"avatar.sampling": avatar.sampling.tensor(), "avatar.rig.stretch": _stretch_mask(avatar)}
     tensors |= {f"head.{name}": getattr(avatar.head, name) for name in HEAD_TENSORS}
-    tensors |= {f"region.{name}": mask for name, mask in avatar.head.regions.items()}
-    packed = {name: _pack(name, value) for name, value in tensors.items()}
-    header = describe(avatar) | dict(extras or {}) | {"tensors_sha256": checksum(packed)}
-    for name in ("person", "light", ENTRY, "wrinkles"):  # of the avatar, not of the file that `extras` come from
-        header.pop(name, None)
-    header |= person_entry(avatar) | light_entry(avatar) | appearance_entry(avatar) | wrinkle_entry(avatar)
-    packed |= {name: _pack(name, value) for name, value in person_tensors(avatar).items()}
-    packed |= light_tensors(avatar) | appearance_tensors(avatar) | wrinkle_tensors(avatar)
-    with atomic_path(Path(path), SafetensorError, RuntimeError) as part:
-        save_file(packed, part, metadata={"headsplat": json.dumps(header)})
+    layout = core_layout(VERSION, avatar.blendshapes.mode)
+    regions = {f"region.{name}": pack(mask, REGION) for name, mask in avatar.head.regions.items()}
+    return {name: pack(value, layout[name]) for name, value in tensors.items()} | regions
+
+
+def _part_tensors(parts: Iterable[AvatarPart]) -> dict[str, Tensor]:
+    """The tensors of parts as a file has them."""
+    return {
+        part.prefix + name: pack(value, part.layout[name]) for part in parts for name, value in part.stored().items()
+    }
 
 
 def describe(avatar: Avatar) -> dict[str, Any]:
     """The header of the file `save_avatar` writes."""
     return {
         "magic": MAGIC,
-        "version": _WITHOUT_NETWORK if avatar.blendshapes.network is None else VERSION,
+        "version": max([_VERSION, *(part.version for part in avatar.parts.values())]),
         "axes": AXES,
         "units": "metres, radians, seconds",
         "joints": list(JOINT_NAMES),
-        "layer_skin": avatar.layer is not None and avatar.layer.skin,
+        **{name: value for kind in registered() for name, value in kind.header_fields(avatar.part(kind)).items()},
         "gaussians": len(avatar),
         "blendshapes": {"mode": avatar.blendshapes.mode, "count": avatar.blendshapes.basis.shape[0]},
         "expression_names": list(avatar.head.expression_names),
@@ -132,26 +134,50 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
     Raises:
         HeadsplatError: no file, not an avatar, damaged, or of a newer version.
     """
-    header, stored = read_stored(Path(path))
+    kinds = registered()
+    header, stored = read_stored(Path(path), (*PREFIXES, *(root(kind) for kind in kinds)))
     tensors = {name: _tensor(value) for name, value in stored.items()}
+    kinds = tuple(kind for kind in kinds if kind.is_stored(header, tensors))
     with ops.one_thread():
         try:
-            check_tensors(tensors, header)
-            check_person(tensors, header)
-            check_light(tensors, header)
-            check_appearance(tensors, header)
+            _check(header, tensors, kinds)
+            avatar = _assemble(header, {name: unpack(value) for name, value in tensors.items()})
+            for kind in kinds:
+                own = {name: unpack(value) for name, value in _without_prefix(tensors, kind.prefix).items()}
+                avatar.add_part(kind.restore(avatar, header, own).requires_grad_(False))
         except ValueError as error:
             raise damaged(Path(path), str(error)) from error
-        avatar = _assemble(header, {name: _unpack(name, value) for name, value in tensors.items()})
-        try:
-            _add_layer(avatar, tensors, header.get("layer_skin") is True)
-            restore_wrinkles(avatar, header, tensors)
-        except ValueError as error:
-            raise damaged(Path(path), str(error)) from error
-    restore_person(avatar, header, tensors)
-    restore_light(avatar, tensors)
-    restore_appearance(avatar, header, tensors)
     return header, avatar
+
+
+def _check(header: Mapping[str, Any], tensors: Mapping[str, Tensor], kinds: Sequence[type[AvatarPart]]) -> None:
+    """Raise ValueError unless a file has what its header says, whole and undamaged.
+
+    Args:
+        header: checked by `check_header`.
+        tensors: by name, as stored.
+        kinds: the parts that the file has.
+    """
+    of_parts = {kind.prefix + name: layout for kind in kinds for name, layout in kind.layout.items()}
+    sizes = check_tensors(tensors, header, of_parts)
+    for name in sorted(tensors):
+        if not name.startswith(PREFIXES) and name not in of_parts:
+            raise ValueError(f"{name}: a tensor that this format does not have")
+    entries = {kind.entry: root(kind) for kind in registered() if kind.entry is not None and kind.entry in header}
+    for entry in entries:
+        check_entry(isinstance(header[entry], dict), entry)
+    for kind in kinds:
+        known = {letter: sizes[letter] for letter in _SHARED_AXES}
+        check_layout(kind.layout, tensors, known, kind.prefix)
+        kind.check(header, _without_prefix(tensors, kind.prefix), known)
+    for entry, prefix in entries.items():
+        if header[entry].get("tensors_sha256") != checksum(tensors, prefix):
+            raise ValueError(f"the tensors of its entry {entry!r} do not match their checksum")
+
+
+def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names start with `prefix`, by the rest of their names."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _tensor(value: StoredTensor) -> Tensor:
@@ -163,10 +189,10 @@ def _tensor(value: StoredTensor) -> Tensor:
 
 
 def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar:
-    def group(prefix: str) -> dict[str, Tensor]:
-        return {name[len(prefix) :]: value for name, value in stored.items() if name.startswith(prefix)}
-
-    geometry, state = group("head."), group("avatar.")
+    """The avatar of a file, without its parts."""
+    layout = core_layout(header["version"], header["blendshapes"]["mode"])
+    core = {name: value for name, value in stored.items() if name in layout}
+    geometry, state = _without_prefix(core, "head."), _without_prefix(core, "avatar.")
     if header["version"] == 1:
         geometry |= _straight(len(geometry["v_template"]), len(header["expression_names"]))
     head = HeadModel(
@@ -175,7 +201,7 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
         shapedirs=torch.zeros(len(geometry["v_template"]), 3, 0),
         parents=tuple(header["head"]["parents"]),
         expression_names=tuple(header["expression_names"]),
-        regions=group("region."),
+        regions=_without_prefix(stored, "region."),
         capabilities=frozenset(header["head"]["capabilities"]),
         **geometry,
     )
@@ -184,9 +210,6 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     bases, count, _ = state["blendshapes.basis"].shape
     blank = torch.zeros(2, len(state["blendshapes.mean"]))
     blendshapes = Blendshapes(header["blendshapes"]["mode"], blank, bases, count)
-    if header["version"] >= 5:
-        features, hidden = state["blendshapes.network.hidden"].shape
-        blendshapes.network = WeightNetwork(features, bases, hidden)
     local = LocalGaussians(**{name: state[name] for name in LOCAL_NAMES})
     avatar = Avatar(head, rig, blendshapes, local, state["neutral"])
     sampling, stretch = state.pop("sampling", None), state.pop("rig.stretch", None)
@@ -196,29 +219,6 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     avatar.sampling = Sampling() if sampling is None else Sampling.of(sampling)
     avatar.provenance = dict(header["training"])
     return avatar.requires_grad_(False)
-
-
-def _add_layer(avatar: Avatar, tensors: Mapping[str, Tensor], skin: bool) -> None:
-    """Add the mesh layer, with or without `skin`, and its stored tensors.
-
-    Raises:
-        ValueError: the head has no layer of that size.
-    """
-    texels = tensors.get("layer.texels")
-    if texels is None:
-        return
-    if not has_parts(avatar.head):
-        raise ValueError("layer.texels: its head has no parts of a layer")
-    layer = MeshLayer(avatar.head, skin)
-    check_shape("layer.texels", texels, tuple(layer.start.shape))
-    layer.set_texels(texels.float())
-    # Files of early layers have eyes without shadow and reflections.
-    for name in ("shadow", "reflections"):
-        own = getattr(layer.eye_light, name)
-        stored = tensors.get(f"layer.{name}", torch.zeros_like(own))
-        check_shape(f"layer.{name}", stored, tuple(own.shape))
-        own.data.copy_(stored)
-    avatar.layer = layer.requires_grad_(False)
 
 
 def _straight(vertices: int, expressions: int) -> dict[str, Tensor]:
@@ -234,24 +234,3 @@ def _stretch_mask(avatar: Avatar) -> Tensor:
     """Mask [V] of the vertices that stretch the avatar's Gaussians."""
     stretch = avatar.rig.stretch
     return torch.zeros(len(avatar.head.v_template), dtype=torch.bool) if stretch is None else stretch.mask
-
-
-def _pack(name: str, value: Tensor) -> Tensor:
-    value = value.detach().cpu().contiguous()
-    if name in HALF:
-        return value.half()
-    if name in NARROW:
-        return value.to(torch.int32)
-    if value.dtype == torch.bool:
-        return value.to(torch.uint8)
-    return value
-
-
-def _unpack(name: str, value: Tensor) -> Tensor:
-    if name in HALF:
-        return value.float()
-    if name in NARROW:
-        return value.to(torch.int64)
-    if name.startswith("region.") or name == "avatar.rig.stretch":
-        return value.to(torch.bool)
-    return value

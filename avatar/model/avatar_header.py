@@ -21,16 +21,9 @@ MAGIC = "headsplat-avatar"
 #: 2: expressions turn joints and may bend (joint_dirs, curvedirs); in 1 they only move vertices; 3: `sampling`;
 #: 4: `rig.stretch`, and `layer` in avatars with one.
 VERSION = 5
-#: Prefixes of the tensors that belong to the format; the checksum covers them, all others are ignored.
+#: Prefixes of the tensors that the checksum of the header covers. Later parts of an avatar have prefixes and checksums
+#: of their own: programs that do not know them ignore them.
 PREFIXES = ("avatar.", "head.", "region.", "layer.")
-#: Prefix of the tensors for driving by the capture that the avatar was trained on; programs without it ignore them.
-PERSON = "person."
-#: Prefix of the tensors for the light of the clip and for other lights; programs without it show the colors as stored.
-LIGHT = "light."
-#: Prefix of the tensors of wrinkles; programs without it ignore them.
-WRINKLES = "wrinkles."
-#: Prefix of the tensors of appearances; programs without them ignore them and show the first recording.
-APPEARANCE = "appearance."
 #: Entry of the header that names the recordings of an avatar with appearances, and how many it names at most.
 ENTRY, MOST = "appearances", 8
 #: The dtypes of the format by their names in safetensors.
@@ -73,8 +66,12 @@ def read_header(path: str | Path) -> dict[str, Any]:
     return read_stored(Path(path))[0]
 
 
-def read_stored(path: Path) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
-    """The checked header of an avatar file, and the tensors of the format, whose checksum is compared.
+def read_stored(path: Path, prefixes: tuple[str, ...] = PREFIXES) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
+    """The checked header of an avatar file, and its tensors with one of `prefixes`; the header's checksum is compared.
+
+    Args:
+        path: the file.
+        prefixes: PREFIXES and others.
 
     Raises:
         HeadsplatError: no file, not an avatar, damaged, or of a newer version.
@@ -97,8 +94,7 @@ def read_stored(path: Path) -> tuple[dict[str, Any], dict[str, StoredTensor]]:
     try:
         check_header(header)
         recordings_of(header)
-        known = (*PREFIXES, PERSON, LIGHT, APPEARANCE, WRINKLES)
-        tensors = {name: _stored(name, entry) for name, entry in stored if name.startswith(known)}
+        tensors = {name: _stored(name, entry) for name, entry in stored if name.startswith(prefixes)}
         if "tensors_sha256" in header and header["tensors_sha256"] != stored_checksum(tensors):
             raise ValueError("its tensors do not match their checksum")
     except ValueError as error:
@@ -169,9 +165,6 @@ def check_header(header: Mapping[str, Any]) -> None:
         check_entry(isinstance(value, str), f"track.{key}")
     if "capture" in header:
         _check_capture(_object(header, "capture"))
-    for entry in ("person", "light"):
-        for key, value in _object(header, entry, {}).items():
-            check_entry(isinstance(value, str), f"{entry}.{key}")
 
 
 def _check_head(head: Mapping[str, Any]) -> None:

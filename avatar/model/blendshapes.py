@@ -14,14 +14,13 @@ Zero weights add nothing, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from avatar import ops
-from avatar.model.weight_network import WeightNetwork
 from avatar.types import HeadParams
 
 Mode = Literal["reduced", "expression"]
@@ -101,7 +100,6 @@ class Blendshapes(nn.Module):
             self.mix = nn.Parameter(torch.zeros(0))
         self.register_buffer("mask", torch.ones(bases, count) if mask is None else mask.clone())
         self.register_buffer("units", torch.tensor(UNITS))
-        self.network: WeightNetwork | None = None
         self.basis = nn.Parameter(torch.zeros(bases, count, CHANNELS))
 
     mean: Tensor
@@ -121,12 +119,19 @@ class Blendshapes(nn.Module):
         """Features [B,F] relative to mean and spread of the training frames, soft-clamped to -CLAMP..CLAMP."""
         return CLAMP * torch.tanh((features - self.mean) / (self.spread * CLAMP))
 
-    def weights(self, features: Tensor) -> Tensor:
-        """Blendshape weights [B,K] for features [B,F]."""
+    def weights(self, features: Tensor, terms: Iterable[Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
+        """Blendshape weights [B,K] for features [B,F]; `Avatar.weights` has the terms of an avatar.
+
+        Args:
+            features: [B,F] of `expression_features`.
+            terms: what else changes the weights [B,K] of the mode "reduced", given those and the standardized features.
+        """
         if self.mode == "reduced":
             standardized = self.standardized(features)
             weights = ops.batch_invariant_matmul(ops.batch_invariant_matmul(standardized, self.components), self.mix.T)
-            return weights if self.network is None else weights + self.network(standardized)
+            for term in terms:
+                weights = term(weights, standardized)
+            return weights
         margin = 0.15 * (self.high - self.low)
         return torch.minimum(torch.maximum(features, self.low - margin), self.high + margin)
 

@@ -87,7 +87,7 @@ class Poser:
             self._shape_weights(params.expression, local[count:]),
             turns.mT.flatten(1, 2).contiguous(),
             moved[count:, self._joints].contiguous(),
-            avatar.blendshapes.weights(expression_features(params)),
+            avatar.weights(expression_features(params)),
             rotation,
             avatar.rig.bones(rotation, translation, torso),
         )

@@ -19,7 +19,7 @@ from avatar.head.hair_regions import BROWS, beard_cover, brow_distance, hair_cov
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import expression_features
-from avatar.model.mesh_layer import EYES, MOUTH, NODE_WEIGHTS
+from avatar.model.parts.mesh_layer import EYES, MOUTH, NODE_WEIGHTS, MeshLayer
 from avatar.model.prior import to_log
 from avatar.model.resting import resting_vertices
 
@@ -91,7 +91,7 @@ def rest_offsets(avatar: Avatar) -> Tensor:
     params = avatar.head.neutral_params(1)
     params.expression[:] = avatar.neutral
     shape, added = avatar.blendshapes, torch.zeros_like(avatar.colors)
-    extra = shape(shape.weights(expression_features(params)))[0, :, 7:10]
+    extra = shape(avatar.weights(expression_features(params)))[0, :, 7:10]
     added[: shape.count] = extra * shape.units[7:10]
     return added
 
@@ -117,10 +117,11 @@ def places_of(avatar: Avatar) -> Places:
         )
     ]
     regions = [torch.stack([bound(mask[:, None])[:, 0] for mask in masks.values()])]
-    if avatar.layer is not None and avatar.layer.skin:
+    layer = avatar.part(MeshLayer)
+    if layer is not None and layer.skin:
         place = texel_values(avatar, vertices)
         size = torch.full((len(place),), 1.0)
-        parts.append((place, place, avatar.layer.texels(), size, torch.zeros_like(size)))
+        parts.append((place, place, layer.texels(), size, torch.zeros_like(size)))
         regions.append(torch.stack([texel_values(avatar, mask[:, None])[:, 0] for mask in masks.values()]))
     points, binding, colors, area, torso = (torch.cat(values).double().numpy() for values in zip(*parts, strict=True))
     mesh = torch.cat([vertices, vertices[head.faces].mean(1)]).double().numpy()
@@ -138,10 +139,11 @@ def places_of(avatar: Avatar) -> Places:
 
 def texel_values(avatar: Avatar, values: Tensor) -> Tensor:
     """Vertex values [V,C] at the texels [T,C] of the avatar's layer."""
-    assert avatar.layer is not None
-    mesh = avatar.layer.mesh
+    layer = avatar.part(MeshLayer)
+    assert layer is not None
+    mesh = layer.mesh
     nodes = torch.einsum("kc,fcd->fkd", NODE_WEIGHTS.to(values), values[mesh.faces])
-    found = values.new_zeros(len(avatar.layer.start), values.shape[1])
+    found = values.new_zeros(len(layer.start), values.shape[1])
     found[mesh.texel_ids.flatten()] = nodes.flatten(0, 1)
     return found
 

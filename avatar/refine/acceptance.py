@@ -128,7 +128,7 @@ class RegionJudge:
         for begin in range(0, len(images), _CHUNK):
             chosen = images[begin : begin + _CHUNK]
             shown = states[self._steps[chosen].to(states.rotation.device)]
-            weights = avatar.blendshapes.weights(shown.features)
+            weights = avatar.weights(shown.features)
             head = avatar.rig.posed_head(shown.vertices, shown.rotation, shown.translation, shown.torso)
             gaussians = assemble(avatar, head, avatar.blendshapes(weights))
             rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).cpu().numpy()

@@ -13,7 +13,7 @@ from avatar.data.training_frames import HeadStates
 from avatar.geometry.ridge import cross_validate, ridge
 from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.model.avatar import Avatar
-from avatar.model.pose_corrector import PoseCorrector
+from avatar.model.parts.person import PoseCorrector
 from avatar.types import JAW, NECK, ROOT, HeadParams
 
 #: Principal components of the landmarks.
@@ -47,7 +47,7 @@ def learn_pose_corrector(
         refined: [S] refined states.
         flagged: [S] bool, failed refinements.
     """
-    avatar.pose_corrector = None
+    avatar.remove_part(PoseCorrector)
     pose = tracked.rotation, tracked.translation
     state, landmarks, known = _observed(avatar, capture, capture.train_indices, tracked.params, *pose)
     used = known & ~flagged
@@ -66,7 +66,7 @@ def learn_pose_corrector(
     low, high = features.amin(0), features.amax(0)
     slack = _SLACK * (high - low)
     stored = (mean, basis, low - slack, high + slack, weight.T)
-    avatar.pose_corrector = PoseCorrector(capture.fingerprint, *(value.float().contiguous() for value in stored))
+    avatar.add_part(PoseCorrector(capture.fingerprint, *(value.float().contiguous() for value in stored)))
 
 
 @torch.no_grad()
@@ -88,7 +88,7 @@ def with_corrected_pose(avatar: Avatar, capture: Capture, indices: np.ndarray, s
 @torch.no_grad()
 def corrected_params(avatar: Avatar, capture: Capture, indices: np.ndarray, params: HeadParams) -> HeadParams:
     """The same for head parameters [S] of the time steps of `indices`; the pose is then that of the root alone."""
-    if not _is_of(avatar.pose_corrector, capture):
+    if not _is_of(avatar.part(PoseCorrector), capture):
         return params
     params = avatar.with_identity(params)
     rotation, translation = _corrected(avatar, capture, indices, params, *avatar.head.skull_pose(params))
@@ -106,7 +106,7 @@ def _corrected(
     avatar: Avatar, capture: Capture, indices: np.ndarray, params: HeadParams, rotation: Tensor, translation: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Corrected poses of the skull [S,3,3], [S,3]; unchanged without a corrector of this capture."""
-    corrector = avatar.pose_corrector
+    corrector = avatar.part(PoseCorrector)
     if corrector is None or not _is_of(corrector, capture):
         return rotation, translation
     state, landmarks, known = _observed(avatar, capture, indices, params, rotation, translation)

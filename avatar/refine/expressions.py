@@ -132,7 +132,7 @@ class _Chunk:
 
     def _gaussians(self, params: HeadParams) -> Gaussians:
         avatar, states = self.avatar, self.states
-        weights = avatar.blendshapes.weights(expression_features(params))
+        weights = avatar.weights(expression_features(params))
         vertices = avatar.head.skull_vertices(params)
         head = avatar.rig.posed_head(vertices, states.rotation, states.translation, states.torso)
         return assemble(avatar, head, avatar.blendshapes(weights))
@@ -150,7 +150,7 @@ class _Chunk:
         count = len(self.controls)
         repeated = mean[torch.zeros(count + 1, dtype=torch.int64, device=step.device)]
         moved = self.controls.write(repeated, center + torch.cat([step.new_zeros(1, count), torch.diag(step)]))
-        weights = self.avatar.blendshapes.weights(expression_features(moved))
+        weights = self.avatar.weights(expression_features(moved))
         vertices = self.avatar.head.skull_vertices(moved)
         out = assemble(self.avatar, PosedHead.in_skull_frame(vertices), self.avatar.blendshapes(weights))
         size = step[:, None, None]

@@ -13,7 +13,7 @@ from avatar.data.training_frames import HeadStates
 from avatar.geometry.ridge import cross_validate, ridge
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
-from avatar.model.torso_regression import TorsoRegression
+from avatar.model.parts.person import TorsoRegression
 from avatar.types import TorsoPose
 
 #: Confidence from which on a frame is used to learn.
@@ -47,7 +47,7 @@ def learn_torso_regression(avatar: Avatar, capture: Capture, states: HeadStates,
         states: [S] refined states of the training time steps.
         flagged: [S] bool, failed refinements.
     """
-    avatar.torso_regression = None
+    avatar.remove_part(TorsoRegression)
     image_motion, confidence = measured_motion(capture, capture.train_indices)
     used = (confidence >= _CONFIDENT) & ~flagged
     if states.torso is None or int(used.sum()) < _MIN_FRAMES:
@@ -62,7 +62,7 @@ def learn_torso_regression(avatar: Avatar, capture: Capture, states: HeadStates,
         return
     weight = ridge(features, target, measured.damping).T
     limit = features.abs().amax(0) * _SLACK + 1e-3
-    avatar.torso_regression = TorsoRegression(capture.fingerprint, weight.float().contiguous(), limit.float())
+    avatar.add_part(TorsoRegression(capture.fingerprint, weight.float().contiguous(), limit.float()))
 
 
 @torch.no_grad()
@@ -94,7 +94,7 @@ def measured_torso(
         rotation: [S,3,3] of the skull at their time steps.
         translation: [S,3] meters.
     """
-    regression = avatar.torso_regression
+    regression = avatar.part(TorsoRegression)
     if regression is None or regression.capture != capture.fingerprint:
         return None
     measured = moved(measured_motion(capture, indices), rotation.device)

@@ -145,7 +145,7 @@ class _Chunk:
             face = face_crop(avatar, whole, self.states, self.row)
             self.targets.append(replace(face, weight=face_weight * face.weight))
         with torch.no_grad():
-            self.extra = avatar.blendshapes(avatar.blendshapes.weights(self.states.features))
+            self.extra = avatar.blendshapes(avatar.weights(self.states.features))
         self.start = Poses.of(avatar, self.states, options.torso)
 
     @torch.no_grad()

@@ -64,7 +64,7 @@ class Animator:
         self.background = torch.tensor(list(background), dtype=torch.float32, device=device)
         self._poser = Poser(avatar) if poser is None else poser.of(avatar)
         with torch.no_grad():
-            self._layer_look = avatar.layer_look()
+            self._constants = avatar.constants()
         self._backend = backend_of(rasterizer)
         self._features_handle: object = None
         self._allocate(width, height, with_depth)
@@ -140,7 +140,7 @@ class Animator:
         """
         head = self._poser.head(frames, index)
         extra = ops.blend(None, self.basis, frames.blendshape_weights[index : index + 1])
-        return PosedFrame(head, assemble(self.avatar, head, extra, self._layer_look))
+        return PosedFrame(head, assemble(self.avatar, head, extra, self._constants))
 
     @torch.no_grad()
     def rasterize(self, gaussians: Gaussians, camera: Camera) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
+from avatar.model.parts.wrinkles import Wrinkles
 
 #: A Gaussian is anchored if it covers fewer pixels than this in the frames from which colors are initialized ...
 MIN_COVERAGE = 0.5
@@ -100,7 +101,7 @@ class Anchors:
         assert colors.grad is not None
         away = colors.detach()[first:] - self.initial["colors"][first:]
         colors.grad[first:].addcmul_(away, weak[:, None], value=self._batch)
-        wrinkles = self._avatar.wrinkles
+        wrinkles = self._avatar.part(Wrinkles)
         if wrinkles is not None and wrinkles.coefficients.grad is not None:
             hidden = rows[rows < wrinkles.count]
             away = wrinkles.coefficients.detach()[hidden]

@@ -13,8 +13,8 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.recordings import joined_states, part_of
 from avatar.data.training_frames import TrainingFrames
-from avatar.model.appearance import CHANGED, Appearances, in_recording
 from avatar.model.avatar import Avatar
+from avatar.model.parts.appearance import CHANGED, Appearances, in_recording
 from avatar.refine.clip import ClipFit, refine_clip
 from avatar.refine.options import RefineOptions
 from avatar.training.adam import BETAS, EPS_OF_GAUSSIANS
@@ -53,9 +53,10 @@ class AppearanceTraining:
         cls, avatar: Avatar, recording: Tensor | None, rates: LearningRates, batch: int
     ) -> AppearanceTraining | None:
         """The training of the appearances of `avatar`; None for an avatar of one recording, arguments as above."""
-        if avatar.appearance is None or recording is None:
+        appearance = avatar.part(Appearances)
+        if appearance is None or recording is None:
             return None
-        return cls(avatar, avatar.appearance, recording, rates, batch)
+        return cls(avatar, appearance, recording, rates, batch)
 
     def next_frames(self, step: int, rng: np.random.Generator) -> Tensor:
         """Indices [B] of the images of step `step`, all of one recording: permutations, one after another."""
@@ -142,9 +143,10 @@ def refine_recordings(
         options: as of `refine_clip`.
         progress: called with (states done, S).
     """
-    assert avatar.appearance is not None
+    appearance = avatar.part(Appearances)
+    assert appearance is not None
     total, fits = len(frames.states), []
-    for index in range(len(avatar.appearance.names)):
+    for index in range(len(appearance.names)):
         part, span = part_of(frames, index)
 
         def report(done: int, _: int, start: int = span.start) -> None:

@@ -17,17 +17,18 @@ from avatar.common.files import write_error
 from avatar.common.rescue import rescue
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
+from avatar.model.parts.appearance import Appearances
 from avatar.training.progress import Schedule
 from avatar.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_VERSION = 3
+CHECKPOINT_VERSION = 4
 
 
 def run_fingerprint(trainer: Trainer, capture: Capture) -> str:
     """Identifies the run that a checkpoint belongs to: format, capture and settings."""
-    appearance = trainer.avatar.appearance
+    appearance = trainer.avatar.part(Appearances)
     recordings = capture.fingerprint if appearance is None else appearance.fingerprint()
     return f"{CHECKPOINT_VERSION}:{recordings}:{trainer.config!r}"
 

@@ -61,7 +61,7 @@ def limit_reach(avatar: Avatar, features: Tensor) -> None:
     shapes = avatar.blendshapes
     near = avatar.head.mask(*OPENINGS)[avatar.rig.triangles[: shapes.count]].any(1)
     rows = near.nonzero()[:, 0]
-    size = moved_by(avatar, shapes.weights(features), rows).square().sum(2).amax(0).sqrt()
+    size = moved_by(avatar, avatar.weights(features), rows).square().sum(2).amax(0).sqrt()
     scale_motion(avatar, rows, (REACH / size.clamp_min(REACH))[:, None])
 
 

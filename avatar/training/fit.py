@@ -17,9 +17,9 @@ from avatar.data.capture_folder import Capture
 from avatar.data.recordings import check_recordings, part_of, recording_entries
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.model.appearance import Appearances
 from avatar.model.avatar import Avatar
 from avatar.model.moving import moved
+from avatar.model.parts.appearance import Appearances
 from avatar.ops.devices import chosen_device
 from avatar.refine.clip import ClipFit
 from avatar.refine.corrected_pose import learn_pose_corrector
@@ -85,7 +85,7 @@ def fit(
         processes: of `joined_processes`, that train this avatar together; each calls `fit` with the same arguments and
             gets the same result, and the first one writes the checkpoint. None: this process alone.
         others: further recordings of the same person. All share head, rig and blendshapes, and each has an appearance
-            (`avatar.model.appearance`); identity, torso and the report are those of `capture`.
+            (`avatar.model.parts.appearance`); identity, torso and the report are those of `capture`.
 
     Raises:
         HeadsplatError: recordings that do not fit each other, too few training frames, a capture of another head, a
@@ -268,5 +268,5 @@ def _prepare(
     report("building the avatar")
     avatar = build_avatar(person, frames, config)
     if len(captures) > 1:
-        avatar.appearance = Appearances(recording_entries(captures), len(avatar))
+        avatar.add_part(Appearances(recording_entries(captures), len(avatar)))
     return Trainer(avatar, frames, config, guidance, device, processes, perceptual)

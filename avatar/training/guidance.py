@@ -85,7 +85,7 @@ def guide(
     yaw, elevation = float(rng.uniform(-YAW, YAW)), float(rng.uniform(-ELEVATION, ELEVATION))
     states, row = frames.states, pick(frames.step, frame)
     with torch.no_grad():
-        extra = avatar.blendshapes(avatar.blendshapes.weights(pick(states.features, row)))
+        extra = avatar.blendshapes(avatar.weights(pick(states.features, row)))
     pose = frames.rotation[int(frame)], frames.translation[int(frame)]
     camera = moved_camera(frames.views(frame), *pose, yaw, elevation)
     rgb, alpha, _ = backend_of(rasterizer).rasterize(predict(avatar, frames, frame, extra), camera, with_depth=False)

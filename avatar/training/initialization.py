@@ -15,14 +15,14 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes, Mode
-from avatar.model.mesh_layer import EYES, MOUTH, MeshLayer, has_parts, skin_vertices
+from avatar.model.parts.mesh_layer import EYES, MOUTH, MeshLayer, has_parts, skin_vertices
+from avatar.model.parts.weight_network import WeightNetwork
+from avatar.model.parts.wrinkles import Wrinkles
 from avatar.model.resting import resting_expression
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch, stretching_vertices
 from avatar.model.torso import TorsoMap
-from avatar.model.weight_network import WeightNetwork
-from avatar.model.wrinkles import Wrinkles
 from avatar.training.config import TrainConfig
 from avatar.training.hair_height import hair_heights
 from avatar.training.local_bases import face_parts, keep_local, local_mask
@@ -95,11 +95,17 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     if config.stretch:
         rig.stretch = Stretch(head, stretching_vertices(head), triangles)
     blendshapes = _blendshapes(head, frames, config, samples, count)
+    layers = [] if layer is None else [layer]
     neutral = resting_expression(frames.features[:, : len(head.expression_names)])
-    avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), neutral, layer)
+    avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), neutral, layers)
+    if config.has_weight_network:
+        network = WeightNetwork(frames.features.shape[1], config.bases, config.hidden)
+        network.randomize(config.seed)
+        avatar.add_part(network)
     if config.wrinkles:
-        avatar.wrinkles = Wrinkles(count)
-        avatar.wrinkles.learn_limits(frames.states.vertices, rig)
+        wrinkles = Wrinkles(count)
+        wrinkles.learn_limits(frames.states.vertices, rig)
+        avatar.add_part(wrinkles)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     return avatar
 
@@ -117,14 +123,11 @@ def _blendshapes(
         mask = local_mask(parts, mask)
     mode: Mode = "expression" if config.mode == "expression" else "reduced"
     found = Blendshapes(mode, features, config.bases, count, mask, [(part.features, part.bases) for part in parts])
-    if config.has_weight_network:
-        found.network = WeightNetwork(features.shape[1], config.bases, config.hidden)
-        found.network.randomize(config.seed)
     if mode == "reduced":
         generator = torch.Generator().manual_seed(config.seed)
         with torch.no_grad():
             found.mix.add_(0.05 * torch.randn(found.mix.shape, generator=generator))
-            found.mix.mul_(1.0 if found.network is None else LINEAR_SHARE)
+            found.mix.mul_(LINEAR_SHARE if config.has_weight_network else 1.0)
         keep_local(found)
     if not config.bases:
         _allow_all_expressions(head, found)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.head.model import HeadModel
-from avatar.model.eye_light import EYES
-from avatar.model.mesh_layer import MeshLayer, Part
+from avatar.model.parts.eye_light import EYES
+from avatar.model.parts.mesh_layer import MeshLayer, Part
 from avatar.training.layer_comparison import LayerComparison, difference
 
 #: Sizes that are compared, as factor of the angle from the middle of the iris to its rim.

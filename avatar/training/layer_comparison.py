@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.rendering.layer import layer_images
 from avatar.types import PosedLayer
 

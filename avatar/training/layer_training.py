@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import MeshLayer, Part
+from avatar.model.parts.mesh_layer import MeshLayer, Part
 from avatar.training.adam import Group
 from avatar.training.config import LearningRates
 
@@ -54,7 +54,8 @@ def set_light(avatar: Avatar) -> None:
 
     The color of the skin is that of the person and of the light: half of its difference from gray is taken for light.
     """
-    if avatar.layer is None:
+    layer = avatar.part(MeshLayer)
+    if layer is None:
         return
     head, triangles = avatar.head, avatar.rig.triangles
     on_face = head.mask("face") & ~head.mask("lips", "eyelids")
@@ -66,7 +67,7 @@ def set_light(avatar: Avatar) -> None:
     ratio = (avatar.colors[rows] * weight).sum(0) / (of_head * weight).sum(0)
     logarithm = ratio.clamp(*LIGHT_RANGE).log()
     gray = ratio.mean().clamp(*LIGHT_RANGE).log()
-    avatar.layer.light.copy_(gray + 0.5 * (logarithm - gray))
+    layer.light.copy_(gray + 0.5 * (logarithm - gray))
 
 
 class TexelAnchors:

@@ -7,10 +7,10 @@ import copy
 import torch
 
 from avatar.model.avatar import Avatar
-from avatar.model.light.estimate import with_light
-from avatar.model.light.harmonics import ambient
-from avatar.model.light.head_light import HeadLight
-from avatar.model.light.transfer import gaussian_transfer
+from avatar.model.parts.light.estimate import with_light
+from avatar.model.parts.light.harmonics import ambient
+from avatar.model.parts.light.head_light import HeadLight
+from avatar.model.parts.light.transfer import gaussian_transfer
 
 #: Weight of the squared difference from the light that the first colors show; a clip whose head hardly turns says
 #: little about its light.
@@ -20,22 +20,23 @@ _ANCHOR = 1e-4
 def start_light(avatar: Avatar) -> None:
     """Give an untrained avatar white light from everywhere, which changes no color."""
     blank, mean = torch.zeros(len(avatar), 9), avatar.rig.torso.mean_rotation
-    avatar.light = HeadLight(blank, torch.zeros(len(avatar.head.v_template), 9), ambient(torch.ones(3)), mean)
+    surface = torch.zeros(len(avatar.head.v_template), 9)
+    avatar.add_part(HeadLight(blank, surface, ambient(torch.ones(3)), mean))
 
 
 def measure_light(avatar: Avatar) -> None:
     """Once the colors are set: bake the transfer, and take the light that the colors show; without a light nothing."""
-    if avatar.light is not None:
-        avatar.light.take(with_light(_on_host(avatar)))
+    light = avatar.part(HeadLight)
+    if light is not None:
+        light.take(with_light(_on_host(avatar)))
 
 
 def refresh_transfer(avatar: Avatar) -> None:
     """Bake the transfer of Gaussians that have moved; without a light nothing."""
-    if avatar.light is not None:
-        host = _on_host(avatar)
-        assert host.light is not None
+    light = avatar.part(HeadLight)
+    if light is not None:
         with torch.no_grad():
-            avatar.light.transfer.copy_(gaussian_transfer(host, host.light.surface))
+            light.transfer.copy_(gaussian_transfer(_on_host(avatar), light.surface.cpu()))
 
 
 def add_light_anchor(avatar: Avatar) -> None:
@@ -43,7 +44,7 @@ def add_light_anchor(avatar: Avatar) -> None:
 
     The shape is learned in all channels alike: apart, they would explain the camera's tone curve with colored lamps.
     """
-    light = avatar.light
+    light = avatar.part(HeadLight)
     if light is not None and light.shape.grad is not None:
         light.shape.grad.copy_(light.shape.grad.mean(1, keepdim=True).expand(-1, 3))
         light.shape.grad.add_(light.shape.detach() - light.anchor, alpha=_ANCHOR)
@@ -51,7 +52,7 @@ def add_light_anchor(avatar: Avatar) -> None:
 
 def finish_light(avatar: Avatar) -> None:
     """After the last step: bake the transfer again, and find strength and tint of the light from the trained colors."""
-    light = avatar.light
+    light = avatar.part(HeadLight)
     if light is None:
         return
     shape = light.shape.detach().clone()

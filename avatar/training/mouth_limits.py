@@ -114,7 +114,7 @@ class MouthLimits:
             features: [T,F] of the frames whose motion and colors count, see `expression_features`.
         """
         shapes = avatar.blendshapes
-        corners, weights = avatar.rig.triangles[: shapes.count], shapes.weights(features)
+        corners, weights = avatar.rig.triangles[: shapes.count], avatar.weights(features)
         self._limit_reach(avatar, weights, self.reach[corners].amin(1))
         self._limit_colors(avatar, weights, corners, initial["colors"])
         self._close_lips(avatar, weights, corners, initial["log_scales"])

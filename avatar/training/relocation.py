@@ -131,15 +131,12 @@ def _copy(avatar: Avatar, anchors: Anchors, optimizer: Optimizer, sources: Tenso
             values[targets] = values[sources]
     for values in anchors.initial.values():
         values[targets] = values[sources]
-    if avatar.appearance is not None:
-        avatar.appearance.copy_rows(sources, targets)
+    for part in avatar.parts.values():
+        part.copy_rows(sources, targets)
     shapes = avatar.blendshapes
     if bool((targets < shapes.count).all()):
         for values in (shapes.basis, shapes.mask):
             values[:, targets] = values[:, sources]
-        if avatar.wrinkles is not None:
-            for values in (avatar.wrinkles.coefficients, avatar.wrinkles.limit):
-                values[targets] = values[sources]
     for group in optimizer.groups:
         if group.name == WRINKLES and not bool((targets < shapes.count).all()):
             continue

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from avatar.head.model import HeadModel
-from avatar.model.eye_light import EYES
-from avatar.model.mesh_layer import NODE_WEIGHTS, MeshLayer
 from avatar.model.moving import move_attributes
+from avatar.model.parts.eye_light import EYES
+from avatar.model.parts.mesh_layer import NODE_WEIGHTS, MeshLayer
 
 #: Meters between rings, and number of rings.
 SPACING, RINGS = 4e-4, 32

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
-from avatar.model.mesh_layer import LIPS, MeshLayer, Part, has_parts
+from avatar.model.parts.mesh_layer import LIPS, MeshLayer, Part, has_parts
 from avatar.training.layer_comparison import LayerComparison, difference
 
 #: Heights that are compared, meters above those of the head model: those of most people lie within.

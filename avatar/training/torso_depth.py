@@ -61,7 +61,7 @@ def _axes(avatar: Avatar, frames: TrainingFrames, frame: Tensor) -> Tensor:
     still = avatar.offsets.new_zeros(1, avatar.blendshapes.count, CHANNELS)
 
     def means(shift: Tensor) -> Tensor:
-        view = avatar.with_local(replace(avatar.local, offsets=avatar.offsets + shift))
+        view = avatar.view(replace(avatar.local, offsets=avatar.offsets + shift))
         return assemble(view, head, still).means
 
     units = _MOVE * torch.eye(3, device=avatar.offsets.device)

@@ -16,8 +16,11 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import has_mouth
 from avatar.model.moving import moved
+from avatar.model.parts.light.head_light import HeadLight
+from avatar.model.parts.mesh_layer import MeshLayer, has_mouth
+from avatar.model.parts.weight_network import WeightNetwork
+from avatar.model.parts.wrinkles import Wrinkles
 from avatar.model.prior import applies_to, head_prior
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
 from avatar.rendering.backends import backend_of
@@ -78,8 +81,8 @@ class Trainer:
         self.avatar, self.guidance, self.processes = avatar, guidance, processes or Processes()
         self.perceptual, self.config = perceptual, config
         self.tracked = frames.states  # before the refinement, on the host
-        self.mouth_limits = MouthLimits(avatar.head) if has_mouth(avatar.layer) else None
-        self.round_eyes = None if avatar.layer is None else RoundEyes(avatar.head, avatar.layer)
+        self.mouth_limits = MouthLimits(avatar.head) if has_mouth(layer := avatar.part(MeshLayer)) else None
+        self.round_eyes = None if layer is None else RoundEyes(avatar.head, layer)
         self.device = device or frames.rgb.device
         self.shown = facing(avatar, frames).to(self.device)
         if config.light:
@@ -99,7 +102,7 @@ class Trainer:
         self.optimizer = Optimizer(self._groups())
         self.prior = head_prior() if config.prior and applies_to(avatar.head) else None
         self.anchors = Anchors(avatar, config.batch, weak_all=self.prior is not None)
-        self.texel_anchors = None if avatar.layer is None else TexelAnchors(avatar.layer, config.batch)
+        self.texel_anchors = None if layer is None else TexelAnchors(layer, config.batch)
         self.losses = Losses(1 if self.device.type == "cpu" else READ_EVERY)
         self.refinement: ClipFit | None = None
         self.refinement_skipped = ""  # why the refinement was left out; empty if it was not
@@ -127,20 +130,17 @@ class Trainer:
             ),
             Group("torso", avatar.rig.torso.weight, rates.torso),
         ]
-        if avatar.layer is not None:
-            groups += layer_groups(avatar.layer, rates, batch)
-        if avatar.light is not None:
-            groups.append(Group("light", avatar.light.shape, rates.light))
-        if avatar.wrinkles is not None:
+        if (layer := avatar.part(MeshLayer)) is not None:
+            groups += layer_groups(layer, rates, batch)
+        if (light := avatar.part(HeadLight)) is not None:
+            groups.append(Group("light", light.shape, rates.light))
+        if (wrinkles := avatar.part(Wrinkles)) is not None:
             eps = batch * EPS_OF_GAUSSIANS["colors"]
-            groups.append(Group(WRINKLES, avatar.wrinkles.coefficients, rates.wrinkle, per_gaussian=True, eps=eps))
+            groups.append(Group(WRINKLES, wrinkles.coefficients, rates.wrinkle, per_gaussian=True, eps=eps))
         if avatar.blendshapes.mix.numel():
             groups.append(Group("mix", avatar.blendshapes.mix, rates.mix))
-        if avatar.blendshapes.network is not None:
-            groups += [
-                Group(f"weights.{name}", value, rates.mix)
-                for name, value in avatar.blendshapes.network.named_parameters()
-            ]
+        if (network := avatar.part(WeightNetwork)) is not None:
+            groups += [Group(f"weights.{name}", value, rates.mix) for name, value in network.named_parameters()]
         if avatar.blendshapes.basis.numel():
             groups.append(Group("basis", avatar.blendshapes.basis, rates.basis, outer=self.outer))
         if self.network is not None:
@@ -226,7 +226,7 @@ class Trainer:
         """Blendshape weights [B,K] and blended offsets [B,M,CHANNELS] of the images `indices` [B]."""
         shapes, steps = self.avatar.blendshapes, pick(frames.step, indices)
         features = pick(frames.states.features, steps)
-        weights = shapes.weights(features)
+        weights = self.avatar.weights(features)
         if self.network is not None:
             return weights, self.network(shapes.standardized(features), pick(frames.states.vertices, steps))
         extra = shapes(weights.detach() if self.outer else weights)
@@ -246,9 +246,9 @@ class Trainer:
         of_all = self.processes.gather(weights.detach()), self.processes.gather(extra.grad)
         grad = self.optimizer.step_basis(rate, touched, *of_all, self.anchors.basis_weights)
         weights.backward(self.processes.share(grad))
-        shapes = self.avatar.blendshapes
-        network = [] if shapes.network is None else list(shapes.network.parameters())
-        self.processes.sum_gradients([shapes.mix, *network])
+        network = self.avatar.part(WeightNetwork)
+        added = [] if network is None else list(network.parameters())
+        self.processes.sum_gradients([self.avatar.blendshapes.mix, *added])
 
     def compile_network(self, *, last: bool = False) -> None:
         """Compile the bases of the avatar from the offset network, if there is one; `last` ends the training of it."""
@@ -266,9 +266,9 @@ class Trainer:
             constraints.apply_limits(avatar, self.anchors.initial["log_scales"])
             if self.config.mode == "local":
                 keep_local(avatar.blendshapes)
-            if avatar.layer is not None and self.round_eyes is not None:
-                self.round_eyes(avatar.layer.delta, self.optimizer.moment("texels").sqrt())
-                limit_texels(avatar.layer)
+            if (layer := avatar.part(MeshLayer)) is not None and self.round_eyes is not None:
+                self.round_eyes(layer.delta, self.optimizer.moment("texels").sqrt())
+                limit_texels(layer)
         if self.steps_done % constraints.REACH_EVERY == 0 and self.anchors.initial:
             features = frames.states.features
             features = features[:: max(1, len(features) // constraints.REACH_FRAMES)]

@@ -12,7 +12,7 @@ of the head, the mouth and the eyes, and LPIPS, all of the held-out frames.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ class ByNetwork(Blendshapes):
         """Choose a frame by its vertices [V,3]."""
         self.vertices = vertices[None]
 
-    def weights(self, features: Tensor) -> Tensor:
+    def weights(self, features: Tensor, terms: Iterable[Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
         """The standardized features [B,F]."""
         return self.standardized(features)
 

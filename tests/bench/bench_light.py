@@ -29,9 +29,9 @@ from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
-from avatar.model.light.head_light import GAMMA
-from avatar.model.light.lights import Light, light_named
-from avatar.model.light.relight import Relighting, relit
+from avatar.model.parts.light.head_light import GAMMA
+from avatar.model.parts.light.lights import Light, light_named
+from avatar.model.parts.light.relight import Relighting, relit
 from avatar.rendering.animator import Animator
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit

@@ -173,8 +173,8 @@ def _learned_motion(avatar: Avatar, place: Place, params: HeadParams) -> Tensor:
     rest = avatar.head.neutral_params(1)
     rest.expression[:] = avatar.neutral
     both = (
-        avatar.blendshapes.weights(expression_features(params)),
-        avatar.blendshapes.weights(expression_features(rest)),
+        avatar.weights(expression_features(params)),
+        avatar.weights(expression_features(rest)),
     )
     local = (avatar.blendshapes(both[0]) - avatar.blendshapes(both[1]))[0, place.rows, :3] * avatar.blendshapes.units[
         :3

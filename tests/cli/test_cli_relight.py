@@ -16,8 +16,9 @@ from avatar.data.capture_folder import Capture
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
-from avatar.model.light.lights import light_named
-from avatar.model.light.relight import Relighting
+from avatar.model.parts.light.head_light import HeadLight
+from avatar.model.parts.light.lights import light_named
+from avatar.model.parts.light.relight import Relighting
 from avatar.types import Camera
 from viewer.render.renderer import Renderer
 from viewer.render.view_settings import ViewSettings
@@ -77,5 +78,5 @@ def test_the_window_shows_a_light_and_then_the_own_one_again(tiny_avatar: Avatar
     before, lit, turned, after = (
         image(light) for light in (None, relighting, Relighting(relighting.light, 90.0), None)
     )
-    assert torch.equal(before, after) and tiny_avatar.light is None
+    assert torch.equal(before, after) and tiny_avatar.part(HeadLight) is None
     assert int((lit - before).abs().max()) > 5 and int((lit - turned).abs().max()) > 2

@@ -7,7 +7,7 @@ import torch
 
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.head.model import HeadModel
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.rendering.layer import layer_images
 from avatar.types import Camera, HeadParams
 

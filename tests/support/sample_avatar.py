@@ -10,7 +10,7 @@ import torch
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
 from avatar.model.blendshapes import Blendshapes
-from avatar.model.weight_network import WeightNetwork
+from avatar.model.parts.weight_network import WeightNetwork
 from avatar.types import Camera
 
 SAMPLE = Path(__file__).parents[1] / "data" / "version1.avatar"
@@ -29,7 +29,7 @@ def small_avatar(mode: str) -> Avatar:
             "expression", torch.rand(9, 11, generator=torch.Generator().manual_seed(1)), 0, 6
         )
     else:
-        avatar.blendshapes.network = WeightNetwork(11, avatar.blendshapes.basis.shape[0], 4)
-        avatar.blendshapes.network.randomize(1)
-        avatar.blendshapes.network.requires_grad_(False)
+        network = WeightNetwork(11, avatar.blendshapes.basis.shape[0], 4)
+        network.randomize(1)
+        avatar.add_part(network.requires_grad_(False))
     return avatar

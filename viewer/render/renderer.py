@@ -19,8 +19,8 @@ from torch import Tensor
 from avatar import ops
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
-from avatar.model.light.relight import Relighting, shine, with_own_light
 from avatar.model.moving import moved
+from avatar.model.parts.light.relight import Relighting, shine, with_own_light
 from avatar.model.poser import Poser
 from avatar.model.torso import Torso
 from avatar.rendering.animator import Animator, PosedFrame

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from avatar.errors import HeadsplatError
-from avatar.model.light.relight import Relighting
+from avatar.model.parts.light.relight import Relighting
 
 ViewKind = Literal["rgb", "alpha", "depth", "mesh", "binding"]
 VIEW_KINDS: tuple[ViewKind, ...] = get_args(ViewKind)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from avatar.model.avatar import Avatar
+from avatar.model.parts.appearance import Appearances
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class Mix:
     @staticmethod
     def of(avatar: Avatar) -> Mix:
         """The appearances of `avatar` in the look of its first recording, which it has without a mix."""
-        names = () if avatar.appearance is None else avatar.appearance.names
+        appearances = avatar.part(Appearances)
+        names = () if appearances is None else appearances.names
         return Mix(names, tuple(float(row == 0) for row in range(len(names))))
 
     @property

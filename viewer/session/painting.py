@@ -22,6 +22,7 @@ from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import quat_to_matrix
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar, save_avatar
+from avatar.model.parts.appearance import with_appearance
 from avatar.model.poser import Poser
 from avatar.types import Camera
 from viewer.session.mix import Mix
@@ -39,7 +40,7 @@ class Painting:
         """Args: the avatar as it was opened, and its file."""
         self._opened = self.shown = avatar  # as in its file
         #: What is edited: one look of an avatar with several, which an edited file does not keep.
-        self.original = avatar if (looks := Mix.of(avatar)).chosen is None else avatar.with_appearance(looks.by_name())
+        self.original = avatar if (looks := Mix.of(avatar)).chosen is None else with_appearance(avatar, looks.by_name())
         self._path, self._editor = path, Editor(self.original)
         self._style = Style()
         self._done: list[Style] = []

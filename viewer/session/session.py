@@ -14,8 +14,8 @@ import torch
 
 from avatar.driving.live.samples import AvatarPose
 from avatar.errors import HeadsplatError
-from avatar.model.appearance import appearance_view
 from avatar.model.avatar import Avatar
+from avatar.model.parts.appearance import appearance_view
 from viewer.outputs.outlets import Outlets, RenderedFrame
 from viewer.render.orbit import Orbit, field_of_view
 from viewer.session.actions import ACTIONS, live_pipeline_of

@@ -46,7 +46,7 @@ def compile_bases(network: OffsetNetwork, avatar: Avatar, states: HeadStates) ->
     components[:, : directions.shape[1]] = (solve @ directions * len(rows) ** 0.5).to(components)
     shapes.components.copy_(components)
     shapes.mix.copy_(torch.eye(bases))
-    basis, kept = _fitted(shapes.weights(states.features[rows]), offsets)
+    basis, kept = _fitted(avatar.weights(states.features[rows]), offsets)
     shapes.basis.copy_(basis.view_as(shapes.basis))
     return kept
 

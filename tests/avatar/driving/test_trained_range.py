@@ -15,7 +15,7 @@ from avatar.driving.lid_closure import LidClosure
 from avatar.driving.trained_range import TRAVEL_MARGIN, TURN_MARGIN, TrainedRange, margin_of, pivot_position, soft_clamp
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head import load_head
-from avatar.model.mesh_layer import MOUTH, MeshLayer
+from avatar.model.parts.mesh_layer import MOUTH, MeshLayer
 from avatar.types import JAW, ROOT, HeadParams
 
 from .puppet import puppet
@@ -143,7 +143,7 @@ def test_head_poses_stay_within_their_margin(turn: tuple[float, ...], travel: tu
 
 def test_a_mesh_layer_opens_the_mouth_as_far_as_it_is_driven_and_widens_the_margins_of_the_lips() -> None:
     avatar = puppet(load_head())
-    avatar.layer = MeshLayer(avatar.head)
+    avatar.add_part(MeshLayer(avatar.head))
     limited, wide = trained_range(), TrainedRange.of(avatar)
     params = posed(jawOpen=1.0, mouthFunnel=1.0, browInnerUp=1.0)
     params.joint_rot[0, JAW, 0] = 0.6
@@ -158,7 +158,7 @@ def test_a_layer_of_eyes_alone_changes_no_margin() -> None:
     avatar = puppet(load_head())
     regions = {name: mask for name, mask in avatar.head.regions.items() if name not in MOUTH}
     avatar.head = replace(avatar.head, regions=regions)
-    avatar.layer = MeshLayer(avatar.head)
+    avatar.add_part(MeshLayer(avatar.head))
     assert not TrainedRange.of(avatar).layer
 
 

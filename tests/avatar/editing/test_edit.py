@@ -19,11 +19,12 @@ from avatar.head.hair_regions import BROWS, brow_distance, hair_cover
 from avatar.head.human_colors import DARKEST, LIGHTEST
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar, save_avatar
-from avatar.model.mesh_layer import EYES
+from avatar.model.parts.mesh_layer import EYES, MeshLayer
 from avatar.model.prior import from_log, to_log
 from avatar.model.segmentation import Places, Regions, places_of, rest_offsets
 from avatar.training.config import TrainConfig
 from tests.support.made import made_avatar
+from tests.support.parts import required
 from tests.support.tiny import tiny_capture
 
 SKIN, HAIR, CLOTH = (0.72, 0.55, 0.46), (0.22, 0.16, 0.12), (0.15, 0.25, 0.60)
@@ -63,10 +64,12 @@ def person(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     avatar.colors.copy_(torch.from_numpy(colors[:count]))
     avatar.blendshapes.basis[:, :, 7:10] = 0.01 * torch.randn(avatar.blendshapes.basis[:, :, 7:10].shape)
     avatar.colors.sub_(rest_offsets(avatar))
-    if avatar.layer is not None and avatar.layer.skin:
+    if avatar.part(MeshLayer) is not None and required(avatar, MeshLayer).skin:
         surface = torch.from_numpy(places.region["inside"][count:] < 0.5)
-        texels = torch.where(surface[:, None], torch.from_numpy(colors[count:]).float(), avatar.layer.texels())
-        avatar.layer.set_texels(texels)
+        texels = torch.where(
+            surface[:, None], torch.from_numpy(colors[count:]).float(), required(avatar, MeshLayer).texels()
+        )
+        required(avatar, MeshLayer).set_texels(texels)
     avatar.provenance = {"psnr": 30.0}
     return avatar
 
@@ -87,8 +90,8 @@ def _changed(before: Avatar, after: Avatar) -> np.ndarray:
     rows = (before.colors != after.colors).any(1)
     basis = (before.blendshapes.basis != after.blendshapes.basis).any(2).any(0)
     rows[: len(basis)] |= basis
-    if before.layer is not None and after.layer is not None and before.layer.skin:
-        rows = torch.cat([rows, (before.layer.texels() != after.layer.texels()).any(1)])
+    if before.part(MeshLayer) is not None and after.part(MeshLayer) is not None and required(before, MeshLayer).skin:
+        rows = torch.cat([rows, (required(before, MeshLayer).texels() != required(after, MeshLayer).texels()).any(1)])
     return rows.numpy()
 
 
@@ -116,7 +119,7 @@ def test_an_attribute_changes_its_region_only(person: Avatar, name: str) -> None
 def test_everything_but_colors_is_kept(person: Avatar) -> None:
     before, after = person.state_dict(), edited(person, Edit("red", "black", "green", 0.2, 0.5)).state_dict()
     same = {name for name in before if torch.equal(before[name], after[name])}
-    assert set(before) - same == {"colors", "blendshapes.basis", "layer.delta"}
+    assert set(before) - same == {"colors", "blendshapes.basis", "parts.layer.delta"}
     basis = "blendshapes.basis"
     assert torch.equal(before[basis][..., :7], after[basis][..., :7])
     assert torch.equal(before[basis][..., 10:], after[basis][..., 10:])
@@ -137,9 +140,9 @@ def test_the_original_is_not_changed(person: Avatar) -> None:
 def test_the_eyes_change_on_the_irises_only(person: Avatar) -> None:
     result = edited(person, ATTRIBUTES["eyes"])
     assert torch.equal(result.colors, person.colors)
-    assert person.layer is not None and result.layer is not None
+    assert person.part(MeshLayer) is not None and result.part(MeshLayer) is not None
     weight = iris_texels(person)
-    before, after = person.layer.texels(), result.layer.texels()
+    before, after = required(person, MeshLayer).texels(), required(result, MeshLayer).texels()
     assert torch.equal(before[weight == 0], after[weight == 0])
     color = after[weight > 0.9].mean(0)
     assert color[2] > 1.15 * color[0]
@@ -178,8 +181,8 @@ def test_the_same_color_again_changes_little(person: Avatar) -> None:
     once = edited(person, edit)
     twice = edited(once, edit)
     assert np.abs(_resting(twice) - _resting(once)).mean() < 0.02
-    assert once.layer is not None and twice.layer is not None
-    assert (once.layer.texels() - twice.layer.texels()).abs().mean() < 0.01
+    assert once.part(MeshLayer) is not None and twice.part(MeshLayer) is not None
+    assert (required(once, MeshLayer).texels() - required(twice, MeshLayer).texels()).abs().mean() < 0.01
 
 
 def test_lighter_skin_undoes_darker_skin(person: Avatar) -> None:
@@ -217,7 +220,7 @@ def test_expressions_change_the_new_color_as_the_old_one(person: Avatar) -> None
 
     def shown(avatar: Avatar) -> np.ndarray:
         features = avatar.blendshapes.mean + 0.5 * avatar.blendshapes.spread
-        extra = avatar.blendshapes(avatar.blendshapes.weights(features[None]))[0, :, 7:10]
+        extra = avatar.blendshapes(avatar.weights(features[None]))[0, :, 7:10]
         return (avatar.colors[:count] + extra * avatar.blendshapes.units[7:10])[full].double().numpy()
 
     expected = from_log(to_log(shown(person)) + gain)

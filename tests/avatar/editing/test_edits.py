@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from avatar.cli.command_line import run
-from avatar.editing.edit import Edit
+from avatar.editing.edit import Edit, edited
 from avatar.editing.edits import Edits, with_edits
 from avatar.editing.layers import LAYERS, layers_of, with_layer_from, without_layers
 from avatar.editing.style import Mark, Style, combined, presets, read_style, write_style
@@ -21,9 +21,15 @@ from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import triangle_frames
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
+from avatar.model.avatar_header import RecordingEntry
 from avatar.model.gaussian_set import GaussianSet, with_gaussians
+from avatar.model.parts.appearance import Appearances
+from avatar.model.parts.light.harmonics import ambient, directional
+from avatar.model.parts.light.head_light import HeadLight
+from avatar.model.parts.wrinkles import Wrinkles
 from avatar.model.segmentation import Regions, places_of
 from avatar.types import Binding, LocalGaussians
+from tests.support.parts import required
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +134,102 @@ def test_gray_takes_the_color_out_of_everything(stored: Path) -> None:
     assert (result.colors - result.colors[:, :1]).abs().max() < 1e-5
     basis = result.blendshapes.basis[..., 7:10]
     assert (basis - basis[..., :1]).abs().max() < 1e-5
+
+
+def lit_and_wrinkled(path: Path) -> Avatar:
+    """The avatar of a file with a light, wrinkles and two recordings."""
+    avatar = load_avatar(path)
+    torch.manual_seed(0)
+    surface = torch.rand(len(avatar.head.v_template), 9)
+    coefficients = ambient(torch.ones(3)) + directional(torch.tensor([1.0, 0.2, 0.4]), torch.tensor([1.5, 1.4, 1.3]))
+    light = HeadLight(torch.rand(len(avatar), 9), surface, coefficients, avatar.rig.torso.mean_rotation)
+    wrinkles = Wrinkles(avatar.blendshapes.count)
+    wrinkles.coefficients.data.normal_()
+    appearances = Appearances([RecordingEntry("plain", "a"), RecordingEntry("hat", "b")], len(avatar))
+    appearances.table("colors").data[1] = torch.rand(len(avatar), 3)
+    for part in (light, wrinkles, appearances):
+        avatar.add_part(part.requires_grad_(False))
+    return avatar
+
+
+def test_other_gaussians_keep_the_rows_of_all_parts(stored: Path) -> None:
+    avatar = lit_and_wrinkled(stored)
+    mask = torch.arange(len(avatar)) % 4 > 0
+    result = with_gaussians(avatar, GaussianSet.of(avatar).rows(mask))
+    moving = mask[: avatar.blendshapes.count]
+    assert set(result.parts) == set(avatar.parts)
+    assert torch.equal(required(result, HeadLight).transfer, required(avatar, HeadLight).transfer[mask])
+    assert torch.equal(required(result, HeadLight).coefficients, required(avatar, HeadLight).coefficients)
+    assert torch.equal(required(result, Wrinkles).coefficients, required(avatar, Wrinkles).coefficients[moving])
+    colors = required(avatar, Appearances).table("colors")
+    assert torch.equal(required(result, Appearances).table("colors"), colors[:, mask])
+    params = avatar.head.neutral_params(1)
+    params.joint_rot[:, 0, 1] = 0.5
+    params.expression[:, avatar.head.expression_index("browInnerUp")] = 1
+    assert torch.equal(result(params).sh, avatar(params).sh[:, mask])
+
+
+def test_a_copy_with_the_same_gaussians_shares_no_rows(stored: Path) -> None:
+    avatar = lit_and_wrinkled(stored)
+    result = with_gaussians(avatar, GaussianSet.of(avatar))
+    before = {name: value.clone() for name, value in avatar.state_dict().items()}
+    for part in result.parts.values():
+        for value in part.state_dict().values():
+            value.zero_()
+    assert all(torch.equal(value, before[name]) for name, value in avatar.state_dict().items())
+
+
+def test_skin_under_hidden_hair_has_the_light_of_the_mesh_there(stored: Path) -> None:
+    avatar = lit_and_wrinkled(stored)
+    kept = int((layers_of(avatar) != LAYERS.index("hair")).sum())
+    result = without_layers(avatar, ["hair"])
+    light, rig = required(result, HeadLight), result.rig
+    expected = (light.surface[rig.triangles[kept:]] * rig.bary[kept:, :, None]).sum(1)
+    torch.testing.assert_close(light.transfer[kept:], expected)
+    assert required(result, Wrinkles).count == result.blendshapes.count
+    assert not required(result, Appearances).table("colors")[:, kept:].any()
+
+
+def test_lent_hair_brings_its_rows_but_no_wrinkles_and_no_recordings(stored: Path) -> None:
+    avatar, other = lit_and_wrinkled(stored), lit_and_wrinkled(stored)
+    required(other, HeadLight).transfer.fill_(0.375)
+    result = with_layer_from(avatar, other, "hair")
+    lent = int((layers_of(other) == LAYERS.index("hair")).sum())
+    assert (required(result, HeadLight).transfer[-lent:] == 0.375).all()
+    assert not required(result, Appearances).table("colors")[:, -lent:].any()
+    assert required(result, Wrinkles).count == result.blendshapes.count
+
+
+def test_paint_and_styles_keep_light_and_wrinkles(stored: Path) -> None:
+    avatar = lit_and_wrinkled(stored)
+    result = with_edits(avatar, Edits(replace(read_style("film-noir"), marks=read_style("lipstick").marks)))
+    assert len(result) > len(avatar)
+    assert required(result, HeadLight).transfer.shape == (len(result), 9)
+    wrinkles = required(result, Wrinkles).coefficients
+    assert wrinkles[..., :3].any() and (wrinkles[..., :3] - wrinkles[..., :1]).abs().max() < 1e-5
+
+
+def test_a_color_that_a_wrinkle_adds_changes_by_the_slope_of_the_edit(stored: Path) -> None:
+    avatar = lit_and_wrinkled(stored)
+    avatar.blendshapes.basis[..., 7:10] = 1
+    result = edited(avatar, Edit(skin=0.4))
+    before, after = (required(each, Wrinkles).coefficients for each in (avatar, result))
+    slope = result.blendshapes.basis[0, :, None, 7:10]
+    assert (slope != 1).any()
+    torch.testing.assert_close(after[..., :3], before[..., :3] * slope)
+    assert torch.equal(after[..., 3], before[..., 3])
+
+
+def test_the_command_says_that_an_edit_is_of_one_recording(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "looks.avatar", tmp_path / "edited.avatar"
+    save_avatar(path, lit_and_wrinkled(stored))
+    assert run(["edit", str(path), "-o", str(out), "--style", "film-noir"]) == 0
+    assert "without the appearances of its other recordings: an edit is of one" in "".join(capsys.readouterr())
+    assert set(load_avatar(out).parts) == {"light", "wrinkles", *load_avatar(stored).parts}
+    assert run(["edit", str(stored), "-o", str(tmp_path / "plain.avatar"), "--style", "film-noir"]) == 0
+    assert "without" not in "".join(capsys.readouterr())
 
 
 def test_all_presets_can_be_read() -> None:

@@ -19,9 +19,10 @@ from avatar.export.mesh import vertex_colors
 from avatar.export.placement import Placement
 from avatar.head.regions import INSIDE
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.ops import TEXEL_NODES
 from tests.avatar.export.readers import Glb, Ply, columns, rotations
+from tests.support.parts import required
 
 WEIGHTS = torch.tensor([(i, j, 4 - i - j) for i, j in TEXEL_NODES]) / 4
 
@@ -35,7 +36,8 @@ def pattern(points: Tensor) -> Tensor:
 def layered(tiny_avatar: Avatar) -> Avatar:
     """The avatar with a layer whose texels have a color by their position."""
     avatar = deepcopy(tiny_avatar)
-    avatar.layer = layer = MeshLayer(avatar.head).requires_grad_(False)
+    layer = MeshLayer(avatar.head).requires_grad_(False)
+    avatar.add_part(layer)
     places = torch.einsum("nk,fkc->fnc", WEIGHTS, avatar.head.v_template[layer.mesh.faces])
     texels = torch.zeros_like(layer.start)
     texels[layer.mesh.texel_ids.flatten()] = pattern(places.flatten(0, 1))
@@ -51,8 +53,8 @@ def textured(layered: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Glb:
 
 
 def open_shade(avatar: Avatar) -> Tensor:
-    assert avatar.layer is not None
-    return avatar.layer.shade(avatar.head.skull_vertices(posed(avatar, {"jawOpen": 0.5})))[0]
+    assert avatar.part(MeshLayer) is not None
+    return required(avatar, MeshLayer).shade(avatar.head.skull_vertices(posed(avatar, {"jawOpen": 0.5})))[0]
 
 
 def found_colors(glb: Glb, weights: Tensor) -> NDArray[np.float32]:
@@ -66,11 +68,11 @@ def found_colors(glb: Glb, weights: Tensor) -> NDArray[np.float32]:
 
 
 def test_the_texture_has_the_texels_of_the_layer_in_the_light_of_an_open_mouth(layered: Avatar, textured: Glb) -> None:
-    assert layered.layer is not None
+    assert layered.part(MeshLayer) is not None
     inner = WEIGHTS[WEIGHTS.amin(1) > 0]
     faces = layered.head.faces
     rows = {tuple(corners): row for row, corners in enumerate(faces.tolist())}
-    of_layer = torch.tensor([rows[tuple(corners)] for corners in layered.layer.mesh.faces.tolist()])
+    of_layer = torch.tensor([rows[tuple(corners)] for corners in required(layered, MeshLayer).mesh.faces.tolist()])
     found = torch.from_numpy(found_colors(textured, inner))[of_layer]
     corners = faces[of_layer]
     places = torch.einsum("nk,fkc->fnc", inner, layered.head.v_template[corners])
@@ -109,8 +111,8 @@ def test_a_head_without_texture_coordinates_has_colors_of_vertices(layered: Avat
 
 
 def test_vertices_of_mouth_and_eyes_have_the_colors_of_the_layer(layered: Avatar) -> None:
-    assert layered.layer is not None
-    colors, vertices = vertex_colors(layered), layered.layer.mesh.faces.unique()
+    assert layered.part(MeshLayer) is not None
+    colors, vertices = vertex_colors(layered), required(layered, MeshLayer).mesh.faces.unique()
     vertices = vertices[layered.head.v_template[vertices, 0] > 0.001]  # the right eye has the pattern of the left one
     expected = pattern(layered.head.v_template[vertices]) * open_shade(layered)[vertices, None]
     assert layered.head.mask(*INSIDE)[vertices].all() and len(vertices) > 1000
@@ -129,13 +131,13 @@ def test_a_placed_layer_is_where_its_gaussians_are(layered: Avatar) -> None:
 
 
 def test_a_rigged_file_ends_with_a_gaussian_for_each_face_of_the_layer(layered: Avatar, tmp_path: Path) -> None:
-    assert layered.layer is not None
+    assert layered.part(MeshLayer) is not None
     write_rigged_ply(tmp_path / "rig.ply", layered)
     found = Ply.read(tmp_path / "rig.ply")
     rows, vertices = found.elements["rigged_gaussian"], columns(found.elements["vertex"], "x", "y", "z")
     gaussians = with_layer(layered(posed(layered)))
     count = len(gaussians) - len(layered)
-    assert len(rows) == len(gaussians) and count == len(layered.layer.mesh.faces)
+    assert len(rows) == len(gaussians) and count == len(required(layered, MeshLayer).mesh.faces)
     assert f"the last {count} rigged_gaussian stand for the mesh layer (teeth, tongue, eyes)" in found.comments
     gaussians, rows = Placement.centered(layered).gaussians(gaussians), rows[len(layered) :]
     corners = vertices[found.elements["face"]["vertex_indices"][rows["face"]]]
@@ -146,6 +148,8 @@ def test_a_rigged_file_ends_with_a_gaussian_for_each_face_of_the_layer(layered: 
     scales = np.exp(columns(rows, "scale_0", "scale_1", "scale_2"))
     assert scales == pytest.approx(gaussians.scales[0, -count:].numpy(), rel=1e-3)
     colors = 0.5 + 0.28209479 * columns(rows, "f_dc_0", "f_dc_1", "f_dc_2")
-    light = open_shade(layered)[layered.layer.mesh.faces].mean(1, keepdim=True).numpy()
-    expected = layered.layer.texels()[layered.layer.mesh.texel_ids].mean(1).numpy() * light
+    light = open_shade(layered)[required(layered, MeshLayer).mesh.faces].mean(1, keepdim=True).numpy()
+    expected = (
+        required(layered, MeshLayer).texels()[required(layered, MeshLayer).mesh.texel_ids].mean(1).numpy() * light
+    )
     assert colors == pytest.approx(expected, abs=1e-5)

@@ -12,12 +12,13 @@ from avatar.export import posed, write_ply, write_splat_glb
 from avatar.export.ply import ply_bytes
 from avatar.export.splat_glb import splat_glb_bytes
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.rendering.render import render
 from tests.avatar.export.readers import Glb, Ply, columns, rotations, splatted
 from tests.avatar.export.splat_readers import glb_splats
 from tests.avatar.export.test_ply import from_front, random_gaussians
 from tests.avatar.export.test_spz import QUATS, opacities
+from tests.support.parts import required
 
 UINT16 = 5123
 
@@ -37,13 +38,13 @@ def test_values_are_those_of_the_ply(tmp_path: Path, terms: int) -> None:
 
 def test_a_posed_avatar_with_a_mesh_layer_has_the_gaussians_of_the_ply(tiny_avatar: Avatar, tmp_path: Path) -> None:
     avatar = deepcopy(tiny_avatar)
-    avatar.layer = MeshLayer(avatar.head).requires_grad_(False)
+    avatar.add_part(MeshLayer(avatar.head).requires_grad_(False))
     params = posed(avatar, {"jawOpen": 0.5}, (20, 5, 0))
     write_splat_glb(tmp_path / "a.glb", avatar, params, "Given by the person.")
     write_ply(tmp_path / "a.ply", avatar, params, "up")
     glb, expected = Glb.read(tmp_path / "a.glb"), Ply.read(tmp_path / "a.ply").elements["vertex"]
     found = glb_splats(glb)
-    assert len(found) == len(avatar) + len(avatar.layer.mesh.faces)
+    assert len(found) == len(avatar) + len(required(avatar, MeshLayer).mesh.faces)
     assert columns(found, "x", "y", "z") == pytest.approx(columns(expected, "x", "y", "z"), abs=1e-6)
     turned = rotations(columns(found, *QUATS)) - rotations(columns(expected, *QUATS))
     assert np.abs(turned).max() < 1e-5

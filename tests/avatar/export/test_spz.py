@@ -20,11 +20,12 @@ from avatar.export.ply import ply_bytes
 from avatar.export.splat_glb import EXTENSION
 from avatar.export.spz import spz_bytes
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.types import Gaussians
 from tests.avatar.export.readers import Glb, Ply, columns, rotations, splatted
 from tests.avatar.export.splat_readers import Spz
 from tests.avatar.export.test_ply import from_front, random_gaussians
+from tests.support.parts import required
 
 VERSIONS: tuple[SpzVersion, ...] = (3, 4)
 POSITIONS, SCALES, COLORS = ("x", "y", "z"), ("scale_0", "scale_1", "scale_2"), ("f_dc_0", "f_dc_1", "f_dc_2")
@@ -39,7 +40,7 @@ ROTATION_STEP = 6 * 0.5**0.5 / 511
 def layered(tiny_avatar: Avatar) -> Avatar:
     """The avatar with a mesh layer in the colors of the head model."""
     avatar = deepcopy(tiny_avatar)
-    avatar.layer = MeshLayer(avatar.head).requires_grad_(False)
+    avatar.add_part(MeshLayer(avatar.head).requires_grad_(False))
     return avatar
 
 
@@ -103,7 +104,9 @@ def test_a_posed_avatar_with_a_mesh_layer_has_the_gaussians_of_the_ply(
     write_spz(tmp_path / "a.spz", layered, params, version)
     write_ply(tmp_path / "a.ply", layered, params, "up")
     found, expected = turned(Spz.read(tmp_path / "a.spz").rows), Ply.read(tmp_path / "a.ply").elements["vertex"]
-    assert layered.layer is not None and len(found) == len(layered) + len(layered.layer.mesh.faces)
+    assert layered.part(MeshLayer) is not None and len(found) == len(layered) + len(
+        required(layered, MeshLayer).mesh.faces
+    )
     assert_close(found, expected)
 
 

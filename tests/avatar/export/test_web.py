@@ -21,7 +21,7 @@ from avatar.export.web_blocks import ALIGNMENT, PREAMBLE, Blocks
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
 from avatar.model.blendshapes import Blendshapes
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.rendering.cameras import framing, front_camera, subject_of
 
 HEADER = {
@@ -54,7 +54,7 @@ def read(container: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 @pytest.fixture(scope="module")
 def layered(tiny_avatar: Avatar) -> Avatar:
     avatar = deepcopy(tiny_avatar).requires_grad_(False)
-    avatar.layer = MeshLayer(avatar.head).requires_grad_(False)
+    avatar.add_part(MeshLayer(avatar.head).requires_grad_(False))
     avatar.blendshapes.basis += 0.1 * torch.randn(avatar.blendshapes.basis.shape)
     return avatar
 
@@ -111,7 +111,7 @@ def test_the_bases_of_the_mesh_are_exact(
 def test_texels_of_the_layer_and_fades_are_kept(
     layered: Avatar, found: tuple[dict[str, Any], dict[str, NDArray[Any]]]
 ) -> None:
-    layer = layered.layer
+    layer = layered.part(MeshLayer)
     assert layer is not None
     np.testing.assert_array_equal(found[1]["layer.texel_ids"], layer.mesh.texel_ids)
     np.testing.assert_array_equal(found[1]["layer.texels"], layer.texels().half())
@@ -120,7 +120,7 @@ def test_texels_of_the_layer_and_fades_are_kept(
 
 def test_an_avatar_without_a_layer_has_no_blocks_of_one(tiny_avatar: Avatar) -> None:
     avatar = deepcopy(tiny_avatar)
-    avatar.layer = None
+    avatar.remove_part(MeshLayer)
     header, blocks = read(web_container(avatar, HEADER, "me"))
     assert header["layer"] is None
     assert not [name for name in blocks if name.startswith(("layer.", "motion."))]

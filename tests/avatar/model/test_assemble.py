@@ -51,7 +51,7 @@ def test_the_head_model_and_the_poser_give_the_same_gaussians(tiny_avatar: Avata
     poser = Poser(tiny_avatar)
     rotation, translation = tiny_avatar.head.skull_pose(params)
     vertices = tiny_avatar.head.skull_vertices(params)
-    extra = tiny_avatar.blendshapes(tiny_avatar.blendshapes.weights(expression_features(params)))
+    extra = tiny_avatar.blendshapes(tiny_avatar.weights(expression_features(params)))
     known = tiny_avatar.rig.torso.pose(torch.linspace(-0.2, 0.3, 24).reshape(4, 6))
     measured = MeasuredTorso(torch.full((4, 3), 0.01), 0.7)
     for torso in (None, known, measured):
@@ -69,7 +69,7 @@ def test_a_known_torso_moves_what_is_bound_to_it_alone(tiny_avatar: Avatar, tiny
     rotation, translation = tiny_avatar.head.skull_pose(params)
     torso = tiny_avatar.rig.torso.pose(torch.full((1, 6), 0.3))
     vertices, rig = tiny_avatar.head.skull_vertices(params), tiny_avatar.rig
-    extra = tiny_avatar.blendshapes(tiny_avatar.blendshapes.weights(expression_features(params)))
+    extra = tiny_avatar.blendshapes(tiny_avatar.weights(expression_features(params)))
     mapped = assemble(tiny_avatar, rig.posed_head(vertices, rotation, translation), extra)
     found = assemble(tiny_avatar, rig.posed_head(vertices, rotation, translation, torso), extra)
     skull = rig.skin == 0
@@ -81,7 +81,7 @@ def test_a_view_with_other_local_gaussians_leaves_the_avatar_as_it_is(tiny_avata
     params = tiny_avatar.with_identity(tiny.params([3]))
     before = tiny_avatar(params)
     offsets = (tiny_avatar.offsets.detach() + 0.01).requires_grad_()
-    view = tiny_avatar.with_local(replace(tiny_avatar.local, offsets=offsets))
+    view = tiny_avatar.view(replace(tiny_avatar.local, offsets=offsets))
     moved = view(params)
     (gradient,) = torch.autograd.grad(moved.means.sum(), offsets)
     assert gradient.abs().min(1).values.max() > 0

@@ -68,7 +68,7 @@ def test_skull_gaussians_follow_the_head_rigidly(tiny_avatar: Avatar, tiny: Capt
     turn = axis_angle_to_matrix(torch.tensor([0.1, 0.3, 0.0]))
     rotation, translation = tiny_avatar.head.skull_pose(params)
     vertices = tiny_avatar.head.skull_vertices(params)
-    weights = tiny_avatar.blendshapes.weights(expression_features(params))
+    weights = tiny_avatar.weights(expression_features(params))
     extra, rig = tiny_avatar.blendshapes(weights), tiny_avatar.rig
     before = assemble(tiny_avatar, rig.posed_head(vertices, rotation, translation), extra)
     after = assemble(tiny_avatar, rig.posed_head(vertices, turn @ rotation, translation @ turn.T), extra)
@@ -105,7 +105,7 @@ def test_the_torso_rests_before_training_and_stays_in_its_range() -> None:
 def test_weights_stay_bounded_far_outside_the_training_range(mode: str) -> None:
     features = torch.rand(40, 6)
     blend = Blendshapes(mode, features, 4, 10)  # type: ignore[arg-type]
-    far = blend.weights(torch.full((1, 6), 100.0))
+    far = blend.weights(torch.full((1, 6), 100.0), ())
     assert far.abs().max() < 50
 
 

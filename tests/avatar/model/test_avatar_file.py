@@ -20,8 +20,9 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import MAGIC, VERSION, load_avatar, read_header, save_avatar
+from avatar.model.parts.person import TorsoRegression
+from avatar.model.parts.weight_network import WeightNetwork
 from avatar.model.sampling import Sampling
-from avatar.model.torso_regression import TorsoRegression
 from avatar.motion.from_capture import motion_of
 from avatar.rendering.animator import render_track
 from avatar.types import HeadParams
@@ -200,7 +201,7 @@ def test_an_avatar_of_version_3_gives_the_same_gaussians_and_pixels_as_before() 
 def test_an_avatar_of_version_4_gives_the_same_gaussians_and_pixels_as_before() -> None:
     """The artificial avatar of version 1, saved by the last program of version 4, and what it rendered."""
     avatar = load_avatar(DATA / "version4.avatar")
-    assert avatar.blendshapes.network is None
+    assert avatar.part(WeightNetwork) is None
     joints = torch.linspace(-0.2, 0.2, 15).reshape(1, 5, 3)
     params = HeadParams(torch.zeros(0), torch.tensor([[0.3, 0.7]]), joints, torch.tensor([[0.0, 0.01, -0.5]]))
     expected = torch.tensor([[0.0272406, 0.070272, -0.5085567], [-0.1328248, -0.006095, -0.4329683]])
@@ -251,14 +252,14 @@ def with_regression(avatar: Avatar) -> Avatar:
     """A copy with a torso regression."""
     other = copy.deepcopy(avatar)
     weight = torch.randn(6, 7, generator=torch.Generator().manual_seed(0))
-    other.torso_regression = TorsoRegression("0123456789abcdef", weight, torch.ones(7))
+    other.add_part(TorsoRegression("0123456789abcdef", weight, torch.ones(7)))
     return other
 
 
 def test_a_torso_regression_is_loaded_as_it_was_saved(tiny_avatar: Avatar, tmp_path: Path) -> None:
     path, avatar = tmp_path / "me.avatar", with_regression(tiny_avatar)
     save_avatar(path, avatar)
-    expected, found = avatar.torso_regression, load_avatar(path).torso_regression
+    expected, found = avatar.part(TorsoRegression), load_avatar(path).part(TorsoRegression)
     assert expected is not None and found is not None and found.capture == expected.capture
     assert torch.equal(found.weight, expected.weight) and torch.equal(found.limit, expected.limit)
 
@@ -268,7 +269,7 @@ def test_the_checksum_of_an_older_program_does_not_cover_the_regression(tiny_ava
     save_avatar(tmp_path / "with.avatar", with_regression(tiny_avatar))
     sums = {read_header(tmp_path / f"{name}.avatar")["tensors_sha256"] for name in ("with", "without")}
     assert len(sums) == 1
-    assert load_avatar(tmp_path / "without.avatar").torso_regression is None
+    assert load_avatar(tmp_path / "without.avatar").part(TorsoRegression) is None
 
 
 @pytest.mark.parametrize(

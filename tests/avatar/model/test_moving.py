@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import MeshLayer
 from avatar.model.moving import moved
-from avatar.model.pose_corrector import PoseCorrector
-from avatar.model.torso_regression import TorsoRegression
+from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.parts.person import PoseCorrector, TorsoRegression
 
 
 def tensors(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
@@ -38,17 +37,21 @@ def tensors(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Tensor
 def whole(tiny_avatar: Avatar) -> Avatar:
     """An avatar with all optional parts."""
     avatar = copy.deepcopy(tiny_avatar)
-    avatar.layer = MeshLayer(avatar.head)
-    avatar.torso_regression = TorsoRegression("capture", torch.zeros(6, 7), torch.ones(7))
-    avatar.pose_corrector = PoseCorrector(
-        "capture", torch.zeros(12), torch.zeros(12, 2), torch.zeros(5), torch.ones(5), torch.zeros(6, 5)
-    )
+    avatar.add_part(MeshLayer(avatar.head))
+    avatar.add_part(TorsoRegression("capture", torch.zeros(6, 7), torch.ones(7)))
+    tensors = torch.zeros(12), torch.zeros(12, 2), torch.zeros(5), torch.ones(5), torch.zeros(6, 5)
+    avatar.add_part(PoseCorrector("capture", *tensors))
     return avatar
 
 
 def test_all_tensors_of_an_avatar_move(whole: Avatar) -> None:
     names = {path for path, _ in tensors(whole, "avatar", set())}
-    parts = ("head.faces", "head.regions.lips", "torso_regression.weight", "pose_corrector.low")
+    parts = (
+        "head.faces",
+        "head.regions.lips",
+        "_modules.parts._modules.torso_regression._buffers.weight",
+        "_modules.parts._modules.pose_corrector._buffers.low",
+    )
     assert {f"avatar.{part}" for part in parts} <= names and any(name.endswith("mesh.texel_ids") for name in names)
     found = dict(tensors(whole.to("meta"), "avatar", set()))
     cached = {"avatar.head._rest_joints.0", "avatar.head._rest_joints.1", "avatar.head.expression_limits"}
@@ -57,11 +60,11 @@ def test_all_tensors_of_an_avatar_move(whole: Avatar) -> None:
 
 
 def test_a_move_to_the_same_device_changes_nothing(whole: Avatar) -> None:
-    layer = whole.layer
+    layer = whole.part(MeshLayer)
     assert layer is not None
-    before = whole.head, layer.mesh, whole.torso_regression, whole.pose_corrector
+    before = whole.head, layer.mesh, whole.part(TorsoRegression), whole.part(PoseCorrector)
     whole.to("cpu")
-    after = whole.head, layer.mesh, whole.torso_regression, whole.pose_corrector
+    after = whole.head, layer.mesh, whole.part(TorsoRegression), whole.part(PoseCorrector)
     assert all(a is b for a, b in zip(before, after, strict=True))
 
 

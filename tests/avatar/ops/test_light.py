@@ -12,7 +12,7 @@ from avatar import ops, reference
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.ops import EyeSurface, MouthSurface
 from avatar.types import HeadParams
 from tests.avatar.ops.splat_scenes import largest

@@ -15,6 +15,7 @@ from avatar.data.training_frames import HeadStates
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, save_avatar
+from avatar.model.parts.person import PoseCorrector
 from avatar.refine.corrected_pose import corrected_params, learn_pose_corrector, with_corrected_pose
 from tests.support.tiny import tiny_capture
 
@@ -92,7 +93,7 @@ def test_noise_corrects_nothing(avatar: Avatar, capture: Capture) -> None:
 
 def test_too_few_frames_and_other_captures_are_left_alone(avatar: Avatar, capture: Capture, tiny: Capture) -> None:
     learn(avatar, tiny)
-    assert avatar.pose_corrector is None
+    assert avatar.part(PoseCorrector) is None
     learn(avatar, capture)
     states = tracked(avatar, tiny, tiny.test_indices)
     assert torch.equal(with_corrected_pose(avatar, tiny, tiny.test_indices, states).rotation, states.rotation)
@@ -113,7 +114,7 @@ def test_frames_without_landmarks_stay_as_tracked(avatar: Avatar, capture: Captu
 def test_a_corrector_is_loaded_as_it_was_saved(avatar: Avatar, capture: Capture, tmp_path: Path) -> None:
     learn(avatar, capture)
     save_avatar(tmp_path / "me.avatar", avatar)
-    expected, found = avatar.pose_corrector, load_avatar(tmp_path / "me.avatar").pose_corrector
+    expected, found = avatar.part(PoseCorrector), load_avatar(tmp_path / "me.avatar").part(PoseCorrector)
     assert expected is not None and found is not None and found.capture == capture.fingerprint
     for name in ("landmark_mean", "landmark_basis", "low", "high", "weight"):
         assert torch.equal(getattr(found, name), getattr(expected, name))

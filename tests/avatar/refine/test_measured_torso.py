@@ -12,6 +12,7 @@ import torch
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import HeadStates, load_frames
 from avatar.model.avatar import Avatar
+from avatar.model.parts.person import TorsoRegression
 from avatar.refine.measured_torso import learn_torso_regression, measured_torso, with_measured_torso
 
 MAP = torch.tensor([[0.0, 0.1, 0.05], [0.2, 0.0, 0.1], [0.1, -0.1, 0.0], [0.3, 0, 0], [0, -0.3, 0], [0.1, 0.1, 0.4]])
@@ -56,7 +57,7 @@ def test_the_map_from_the_image_to_the_torso_is_recovered(avatar: Avatar, tiny: 
 
 def test_a_capture_without_a_torso_leaves_the_map_in_place(avatar: Avatar, tiny: Capture) -> None:
     learn(avatar, tiny)
-    assert avatar.torso_regression is None
+    assert avatar.part(TorsoRegression) is None
     states = load_frames(tiny, tiny.test_indices, 32, avatar.head).states
     assert with_measured_torso(avatar, tiny, tiny.test_indices, states) is states
 
@@ -89,12 +90,12 @@ def test_a_motion_that_does_not_explain_the_torso_is_not_used(avatar: Avatar, ti
     mapped = avatar.rig.torso.features(states.rotation, states.translation)[:, 1:] * 0.5
     states = replace(states, torso=avatar.rig.torso.pose(mapped))
     learn_torso_regression(avatar, capture, states, torch.zeros(len(rows), dtype=torch.bool))
-    assert avatar.torso_regression is None
+    assert avatar.part(TorsoRegression) is None
 
 
 def test_inputs_are_limited_to_the_range_of_training(avatar: Avatar, tiny: Capture) -> None:
     learn(avatar, with_torso(tiny))
-    regression = avatar.torso_regression
+    regression = avatar.part(TorsoRegression)
     assert regression is not None
     far, farther = (torch.full((1, 6), value) for value in (5.0, 50.0))
     assert torch.equal(regression.motion(far), regression.motion(farther))

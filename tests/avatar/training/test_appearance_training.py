@@ -24,9 +24,11 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
 from avatar.model.avatar_file import read_avatar, save_avatar
+from avatar.model.parts.appearance import Appearances, with_appearance
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.types import HeadParams
+from tests.support.parts import required
 from tests.support.stop_after import StopAfter
 
 CONFIG = TrainConfig(size=64, steps=80, gaussians=600, layer=False, refine_at=1.0)
@@ -53,9 +55,9 @@ def test_each_appearance_rebuilds_its_own_recording(tiny: Capture, red: Capture,
     result = fit(tiny, load_head(), CONFIG, others=[red])
     save_avatar(tmp_path / "me.avatar", result.avatar)
     header, avatar = read_avatar(tmp_path / "me.avatar")
-    assert avatar.appearance is not None and avatar.appearance.names == ("capture", "red")
+    assert avatar.part(Appearances) is not None and required(avatar, Appearances).names == ("capture", "red")
     assert appearance_of(header, red) == "red" and appearance_of(header, tiny) == "capture"
-    looks = {name: avatar.with_appearance({name: 1}) for name in avatar.appearance.names}
+    looks = {name: with_appearance(avatar, {name: 1}) for name in required(avatar, Appearances).names}
     for own, other, capture in (("capture", "red", tiny), ("red", "capture", red)):
         scores = {
             name: evaluate(looks[name], capture, size=64, refine=None).rows["driven"]["psnr"] for name in (own, other)

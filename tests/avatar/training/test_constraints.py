@@ -90,7 +90,7 @@ def reaching(offset: float, basis: float) -> tuple[Avatar, torch.Tensor]:
 
 def farthest(avatar: Avatar, features: torch.Tensor) -> torch.Tensor:
     shapes = avatar.blendshapes
-    moved = shapes(shapes.weights(features))[..., :3] * shapes.units[:3] + avatar.offsets[: shapes.count]
+    moved = shapes(avatar.weights(features))[..., :3] * shapes.units[:3] + avatar.offsets[: shapes.count]
     return moved.norm(dim=2).amax(0)
 
 

@@ -14,7 +14,7 @@ from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.training.eye_directions import LIMIT, eye_angle, with_eye_directions
 from avatar.types import LEFT_EYE, RIGHT_EYE
 from tests.support.tiny import tiny_capture

@@ -13,7 +13,7 @@ from avatar.data.training_frames import HeadStates
 from avatar.head.load import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
-from avatar.model.eye_light import EYES
+from avatar.model.parts.eye_light import EYES
 from avatar.training.iris_size import MIN_FRAMES, SIZES, size_errors, with_fitted_irises, with_iris_size
 from avatar.types import LEFT_EYE, RIGHT_EYE, HeadParams
 from tests.support.layer_film import FRAMES, filmed

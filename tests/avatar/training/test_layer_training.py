@@ -7,7 +7,7 @@ import torch
 
 from avatar.head import load_head
 from avatar.model.avatar import baked
-from avatar.model.mesh_layer import MeshLayer, Part
+from avatar.model.parts.mesh_layer import MeshLayer, Part
 from avatar.training.layer_training import (
     EYE_GAIN_LIMITS,
     GAIN_HIGH,

@@ -10,8 +10,10 @@ import torch
 from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
+from avatar.model.parts.light.head_light import HeadLight
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
+from tests.support.parts import required
 
 CONFIG = TrainConfig(size=64, steps=12, gaussians=800, bases=2, refine_at=1.0, light=True)
 
@@ -22,7 +24,7 @@ def parts(avatar: Avatar) -> list[torch.Tensor]:
 
 def test_a_resumed_training_has_the_same_light_and_colors(tiny: Capture, tmp_path: Path) -> None:
     whole = fit(tiny, load_head(), CONFIG).avatar
-    assert whole.light is not None and bool(whole.light.shape.isfinite().all())
+    assert whole.part(HeadLight) is not None and bool(required(whole, HeadLight).shape.isfinite().all())
     stop, steps, checkpoint = Event(), [0], tmp_path / "run.ckpt"
 
     def stop_later(avatar: Avatar) -> None:

@@ -82,7 +82,7 @@ def test_what_training_moves_outside_of_a_part_is_set_back_to_zero() -> None:
     keep_local(shapes)
     assert shapes.mix.tolist() == [[1, 0], [0, 1]]
     assert torch.equal(shapes.basis, mask[:, :, None].expand_as(shapes.basis))
-    moved = shapes.weights(features + torch.tensor([0.5, 0.0, 0.0, 0.0])) - shapes.weights(features)
+    moved = shapes.weights(features + torch.tensor([0.5, 0.0, 0.0, 0.0]), ()) - shapes.weights(features, ())
     assert (moved[:, 0] != 0).all() and (moved[:, 1] == 0).all()
 
 

@@ -63,7 +63,7 @@ def applied(avatar: Avatar, limits: MouthLimits, initial: torch.Tensor | None = 
 
 def shown(avatar: Avatar, features: torch.Tensor, channels: slice) -> torch.Tensor:
     shapes = avatar.blendshapes
-    return (shapes(shapes.weights(features))[..., channels] * shapes.units[channels]).detach()
+    return (shapes(avatar.weights(features))[..., channels] * shapes.units[channels]).detach()
 
 
 def test_skin_near_the_lips_comes_back_to_a_distance_that_grows_from_the_lips(avatar: Avatar) -> None:

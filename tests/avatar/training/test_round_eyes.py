@@ -9,7 +9,7 @@ from torch import Tensor
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
-from avatar.model.mesh_layer import MeshLayer, Part
+from avatar.model.parts.mesh_layer import MeshLayer, Part
 from avatar.training.round_eyes import RINGS, ROUNDING, SPACING, RoundEyes
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
-from avatar.model.light.head_light import GAMMA
-from avatar.model.light.lights import Light
-from avatar.model.light.relight import Relighting, relit
+from avatar.model.parts.light.head_light import GAMMA, HeadLight
+from avatar.model.parts.light.lights import Light
+from avatar.model.parts.light.relight import Relighting, relit
 from avatar.rendering.animator import Animator
 from avatar.training.config import TrainConfig
 from avatar.types import Camera
@@ -22,6 +22,7 @@ from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.rooms import room_coefficients
 from capture.synthetic.video import SyntheticScene
 from tests.support.made import made_avatar
+from tests.support.parts import required
 
 SIZE, FRAMES = 96, 20
 EXACT = {"width": SIZE, "height": SIZE, "frames": FRAMES, "noise": 0.0, "exposure_drift": 0.0, "handheld": 0.0}
@@ -73,7 +74,7 @@ def psnr(images: list[Tensor], truths: list[Tensor], masks: list[Tensor]) -> flo
 
 @pytest.mark.slow
 def test_relit_images_are_3_db_nearer_to_the_truth(filmed: Capture, trained: Avatar, from_left: SyntheticScene) -> None:
-    assert trained.light is not None
+    assert trained.part(HeadLight) is not None
     other = relit(trained, Relighting(Light("left", torch.from_numpy(room_coefficients("left")).float())))
     frames = (2, 11)
     truths = [torch.from_numpy(from_left.frame(frame).copy()).float() / 255 for frame in frames]
@@ -85,8 +86,8 @@ def test_relit_images_are_3_db_nearer_to_the_truth(filmed: Capture, trained: Ava
 
 @pytest.mark.slow
 def test_the_trained_light_comes_from_the_right(trained: Avatar) -> None:
-    assert trained.light is not None
-    shape = trained.light.shape.mean(1)
+    assert trained.part(HeadLight) is not None
+    shape = required(trained, HeadLight).shape.mean(1)
     assert float(shape[2]) < -0.2  # the term of -x
 
 

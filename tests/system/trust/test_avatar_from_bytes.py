@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_file import HEAD_TENSORS, load_avatar, read_avatar, save_avatar
+from avatar.model.avatar_checks import HEAD_TENSORS
+from avatar.model.avatar_file import load_avatar, read_avatar, save_avatar
 from avatar.model.rig import Rig
 from avatar.types import map_tensors
 from tests.support.sample_avatar import SAMPLE
@@ -21,7 +22,8 @@ TRUNCATE = """
 import os, sys
 from pathlib import Path
 import torch
-from avatar.model.avatar_file import HEAD_TENSORS, load_avatar
+from avatar.model.avatar_checks import HEAD_TENSORS
+from avatar.model.avatar_file import load_avatar
 path = Path(sys.argv[1])
 avatar = load_avatar(path)
 os.truncate(path, 64)

@@ -19,8 +19,8 @@ from torch import Tensor
 from avatar.cli.info import as_text, describe_file
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import checksum
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
+from avatar.model.layout import checksum
 from avatar.rendering.animator import render_track
 from tests.support.damage import MISSING, with_value
 from tests.support.sample_avatar import CAMERA, small_avatar

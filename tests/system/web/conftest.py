@@ -11,8 +11,9 @@ import torch
 
 from avatar.export.web import web_container
 from avatar.model.avatar import Avatar
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from tests.support.browser import Page, chromium, find_chromium
+from tests.support.parts import required
 from viewer.web.page import build_page
 
 HEADER = {"consent": "a synthetic person", "capture": {"name": "tiny", "fingerprint": "0"}}
@@ -24,8 +25,8 @@ def layered(tiny_avatar: Avatar) -> Avatar:
     avatar = deepcopy(tiny_avatar)
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        avatar.layer = MeshLayer(avatar.head)
-        avatar.layer.eye_light.reflections.fill_(0.3)
+        avatar.add_part(MeshLayer(avatar.head))
+        required(avatar, MeshLayer).eye_light.reflections.fill_(0.3)
         avatar.blendshapes.basis += 0.03 * torch.randn(avatar.blendshapes.basis.shape, generator=noise)
         avatar.rig.torso.weight += 0.05 * torch.randn(6, 7, generator=noise)
         avatar.rig.torso.limit.fill_(0.3)

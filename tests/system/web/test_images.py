@@ -16,7 +16,7 @@ from avatar.export.posed import posed
 from avatar.export.web import web_container
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
-from avatar.model.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.rendering.animator import Animator
 from avatar.rendering.cameras import DISTANCE, front_camera, look_at, subject_of
 from avatar.types import Camera, HeadParams
@@ -118,9 +118,10 @@ def test_every_kind_of_avatar_equals_the_renderer(
 ) -> None:
     avatar = deepcopy(layered)
     if kind == "skin in the layer":
-        avatar.layer = MeshLayer(avatar.head, skin=True).requires_grad_(False)
+        avatar.add_part(MeshLayer(avatar.head, skin=True).requires_grad_(False))
     elif kind == "no layer":
-        avatar.layer = avatar.rig.stretch = None
+        avatar.remove_part(MeshLayer)
+        avatar.rig.stretch = None
     else:
         features = torch.rand(9, len(avatar.blendshapes.mean), generator=torch.Generator().manual_seed(0))
         avatar.blendshapes = Blendshapes("expression", features, 0, 300).requires_grad_(False)

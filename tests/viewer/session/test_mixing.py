@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatar.model.appearance import Appearances, RecordingEntry
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
+from avatar.model.parts.appearance import Appearances, RecordingEntry, with_appearance
+from tests.support.parts import required
 from viewer.session.edits import AddStyle, Change, Do, Paint, SetAppearance
 from viewer.session.mix import Mix
 from viewer.session.session import Session
@@ -24,12 +25,12 @@ NAMES = ("plain", "beard", "hat")
 def looks(tiny_avatar: Avatar) -> Avatar:
     """The tiny avatar with three appearances, which differ in color and opacity."""
     result = copy.deepcopy(tiny_avatar)
-    result.appearance = Appearances([RecordingEntry(name, name * 3) for name in NAMES], len(result))
-    result.appearance.requires_grad_(False)
-    result.appearance.table("colors")[1] = torch.tensor([-0.3, 0.0, 0.0])
-    result.appearance.table("colors")[2] = torch.tensor([0.0, 0.0, -0.3])
-    result.appearance.table("logit_opacities")[2] = 0.5
-    result.appearance.round()
+    result.add_part(Appearances([RecordingEntry(name, name * 3) for name in NAMES], len(result)))
+    required(result, Appearances).requires_grad_(False)
+    required(result, Appearances).table("colors")[1] = torch.tensor([-0.3, 0.0, 0.0])
+    required(result, Appearances).table("colors")[2] = torch.tensor([0.0, 0.0, -0.3])
+    required(result, Appearances).table("logit_opacities")[2] = 0.5
+    required(result, Appearances).round()
     return result
 
 
@@ -60,9 +61,9 @@ def test_a_mix_shows_the_avatar_of_the_command_line(session: Session, looks: Ava
     session.apply([SetAppearance(weights)])
     mixed = image_of(session)
     assert not torch.equal(mixed, first)
-    expected = looks.with_appearance(weights)
+    expected = with_appearance(looks, weights)
     # A plain avatar: frames cost what those of an avatar of one recording cost.
-    assert session.avatar.appearance is None and torch.equal(session.avatar.colors, expected.colors)
+    assert session.avatar.part(Appearances) is None and torch.equal(session.avatar.colors, expected.colors)
     session.apply([SetAppearance({"plain": 1.0})])
     assert torch.equal(image_of(session), first)
 
@@ -83,7 +84,7 @@ def test_edits_and_their_undo_stay_over_a_change_of_the_mix(session: Session, lo
     painted = session.avatar
     assert len(painted) > len(looks) and session.state.editing.undo == 1
     session.apply([Do("undo")])
-    expected = looks.with_appearance({"beard": 1.0}).state_dict()
+    expected = with_appearance(looks, {"beard": 1.0}).state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in session.avatar.state_dict().items())
     session.apply([Do("redo"), Do("redo")])
     assert all(torch.equal(value, painted.state_dict()[name]) for name, value in session.avatar.state_dict().items())
@@ -95,7 +96,7 @@ def test_an_edited_mix_is_saved_as_a_plain_avatar(session: Session, tmp_path: Pa
     path = tmp_path / "me_edit_1.avatar"
     assert not session.state.status.failed, session.state.status.message
     stored, header = load_avatar(path), read_header(path)
-    assert stored.appearance is None and "appearances" not in header and header["consent"] == "Agreed."
+    assert stored.part(Appearances) is None and "appearances" not in header and header["consent"] == "Agreed."
     assert torch.equal(stored.colors, session.avatar.colors)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from imgui_bundle import imgui
 
-from avatar.model.light.lights import PRESETS, light_named
-from avatar.model.light.relight import Relighting
+from avatar.model.parts.light.lights import PRESETS, light_named
+from avatar.model.parts.light.relight import Relighting
 
 _OWN = "as recorded"
 

@@ -112,7 +112,7 @@ def test_bases_compiled_from_linear_offsets_reproduce_them(start: tuple[Avatar, 
     network = Linear(avatar.blendshapes.count)
     assert compile_bases(network, avatar, states) > 0.999
     expected = network(avatar.blendshapes.standardized(states.features), states.vertices)
-    found = avatar.blendshapes(avatar.blendshapes.weights(states.features))
+    found = avatar.blendshapes(avatar.weights(states.features))
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
 
 

@@ -7,12 +7,12 @@ import copy
 import pytest
 
 from avatar.model.avatar import Avatar
-from avatar.model.light.estimate import with_light
+from avatar.model.parts.light.estimate import with_light
 
 
 @pytest.fixture(scope="session")
 def bright_avatar(tiny_avatar: Avatar) -> Avatar:
     """The tiny avatar with the light of its clip, estimated from its colors. Read only."""
     avatar = copy.deepcopy(tiny_avatar)
-    avatar.light = with_light(tiny_avatar)
+    avatar.add_part(with_light(tiny_avatar))
     return avatar

@@ -15,9 +15,9 @@ import torch
 from avatar.common.radiance_image import read_radiance
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import SH_C0
-from avatar.model.light.harmonics import open_transfer
-from avatar.model.light.lights import light_named, project, read_environment
-from avatar.model.light.relight import Relighting
+from avatar.model.parts.light.harmonics import open_transfer
+from avatar.model.parts.light.lights import light_named, project, read_environment
+from avatar.model.parts.light.relight import Relighting
 
 
 def patch(azimuth: float, value: float = 50.0) -> np.ndarray:

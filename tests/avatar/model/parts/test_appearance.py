@@ -13,11 +13,20 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from avatar.errors import HeadsplatError
-from avatar.model.appearance import CHANGED, Appearances, RecordingEntry, in_recording, parse_appearance, unique_names
-from avatar.model.appearance_file import APPEARANCE
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import checksum
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
+from avatar.model.layout import checksum
+from avatar.model.parts.appearance import (
+    CHANGED,
+    Appearances,
+    RecordingEntry,
+    in_recording,
+    parse_appearance,
+    unique_names,
+    with_appearance,
+)
+from avatar.model.parts.registry import registered
+from tests.support.parts import required
 
 RECORDINGS = (RecordingEntry("plain", "a" * 16, "agreed"), RecordingEntry("beard", "b" * 16))
 
@@ -26,41 +35,41 @@ RECORDINGS = (RecordingEntry("plain", "a" * 16, "agreed"), RecordingEntry("beard
 def looks(tiny_avatar: Avatar) -> Avatar:
     """A copy of the tiny avatar with two appearances."""
     result = copy.deepcopy(tiny_avatar)
-    result.appearance = Appearances(RECORDINGS, len(result)).requires_grad_(False)
+    result.add_part(Appearances(RECORDINGS, len(result)).requires_grad_(False))
     torch.manual_seed(0)
     for name in CHANGED:
-        table = result.appearance.table(name)
+        table = required(result, Appearances).table(name)
         table[1] = 0.1 * torch.randn(table[1].shape)
-    result.appearance.round()
+    required(result, Appearances).round()
     return result
 
 
 def test_one_recording_is_reproduced_exactly(looks: Avatar, tiny_avatar: Avatar) -> None:
-    plain, beard = looks.with_appearance({"plain": 1}), looks.with_appearance({"beard": 2 / 2})
-    assert plain.appearance is None and looks.appearance is not None
+    plain, beard = with_appearance(looks, {"plain": 1}), with_appearance(looks, {"beard": 2 / 2})
+    assert plain.part(Appearances) is None and looks.part(Appearances) is not None
     for name in CHANGED:
         own = getattr(tiny_avatar, name)
         assert torch.equal(getattr(plain, name), own)
-        assert torch.equal(getattr(beard, name), own + looks.appearance.table(name)[1])
+        assert torch.equal(getattr(beard, name), own + required(looks, Appearances).table(name)[1])
         assert torch.equal(getattr(in_recording(looks, 1), name), getattr(beard, name))
 
 
 def test_mixes_are_linear_and_normalized(looks: Avatar) -> None:
-    beard = looks.with_appearance({"beard": 1})
+    beard = with_appearance(looks, {"beard": 1})
     for weights in ({"plain": 0.7, "beard": 0.3}, {"plain": 0.35, "beard": 0.15}):
-        mix = looks.with_appearance(weights)
+        mix = with_appearance(looks, weights)
         for name in CHANGED:
             expected = 0.7 * getattr(looks, name).double() + 0.3 * getattr(beard, name).double()
             assert torch.allclose(getattr(mix, name).double(), expected, atol=1e-6)
 
 
 def test_what_all_share_moves_without_a_change_of_any_look(looks: Avatar) -> None:
-    assert looks.appearance is not None
+    assert looks.part(Appearances) is not None
     before = [in_recording(looks, index).colors.clone() for index in (0, 1)]
-    looks.appearance.make_relative_to(looks, None)
-    assert looks.appearance.table("colors").mean(0).abs().max() < 1e-7
-    looks.appearance.make_relative_to(looks, 0)
-    assert not looks.appearance.table("colors")[0].any()
+    required(looks, Appearances).make_relative_to(looks, None)
+    assert required(looks, Appearances).table("colors").mean(0).abs().max() < 1e-7
+    required(looks, Appearances).make_relative_to(looks, 0)
+    assert not required(looks, Appearances).table("colors")[0].any()
     for index in (0, 1):
         assert torch.allclose(in_recording(looks, index).colors, before[index], atol=1e-6)
 
@@ -68,14 +77,14 @@ def test_what_all_share_moves_without_a_change_of_any_look(looks: Avatar) -> Non
 @pytest.mark.parametrize("weights", [{}, {"plain": 0.0}, {"plain": -1.0, "beard": 2.0}, {"beard": float("nan")}])
 def test_weights_that_are_no_mix_are_refused(looks: Avatar, weights: dict[str, float]) -> None:
     with pytest.raises(HeadsplatError, match="expected weights"):
-        looks.with_appearance(weights)
+        with_appearance(looks, weights)
 
 
 def test_an_unknown_name_lists_the_names(looks: Avatar, tiny_avatar: Avatar) -> None:
     with pytest.raises(HeadsplatError, match="'hat' is none of this avatar: plain, beard"):
-        looks.with_appearance({"hat": 1})
+        with_appearance(looks, {"hat": 1})
     with pytest.raises(HeadsplatError, match="no appearances"):
-        tiny_avatar.with_appearance({"plain": 1})
+        with_appearance(tiny_avatar, {"plain": 1})
 
 
 def test_the_option_and_the_names() -> None:
@@ -93,22 +102,22 @@ def test_the_file_keeps_appearances_and_old_programs_show_the_first(
     path = tmp_path / "me.avatar"
     save_avatar(path, looks)
     found = load_avatar(path)
-    assert found.appearance is not None and looks.appearance is not None
-    assert found.appearance.recordings == RECORDINGS
+    assert found.part(Appearances) is not None and looks.part(Appearances) is not None
+    assert required(found, Appearances).recordings == RECORDINGS
     for name in CHANGED:
-        assert torch.equal(found.appearance.table(name), looks.appearance.table(name))
+        assert torch.equal(required(found, Appearances).table(name), required(looks, Appearances).table(name))
     tensors, header = _content(path)
     del header["appearances"]  # an old program knows neither the entry nor the prefix
     _write(path, tensors, header)
-    monkeypatch.setattr("avatar.model.avatar_file.APPEARANCE", "avatar.")
-    monkeypatch.setattr("avatar.model.avatar_file.check_appearance", lambda tensors, header: None)
+    others = {kind.key: kind for kind in registered() if kind is not Appearances}
+    monkeypatch.setattr("avatar.model.parts.registry._KINDS", others)
     assert torch.equal(load_avatar(path).colors, looks.colors)
 
 
 def test_a_plain_copy_is_stored_without_a_trace(looks: Avatar, tiny_avatar: Avatar, tmp_path: Path) -> None:
     save_avatar(tmp_path / "looks.avatar", looks)
     header = read_header(tmp_path / "looks.avatar")
-    save_avatar(tmp_path / "one.avatar", looks.with_appearance({"plain": 1}), {"appearances": header["appearances"]})
+    save_avatar(tmp_path / "one.avatar", with_appearance(looks, {"plain": 1}), {"appearances": header["appearances"]})
     save_avatar(tmp_path / "two.avatar", tiny_avatar)
     assert (tmp_path / "one.avatar").read_bytes() == (tmp_path / "two.avatar").read_bytes()
 
@@ -127,12 +136,12 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any])
     ("damage", "sentence"),
     [
         ("missing", "missing"), ("first", "zeros for the first"), ("nan", "expected numbers"),
-        ("shape", "expected torch"), ("dtype", "expected torch"), ("checksum", "checksum"), ("extra", "lacks"),
-        ("names", "must differ"), ("one", "recordings"), ("text", "recordings"), ("entry", "lacks"),
+        ("shape", "expected .A,"), ("dtype", "expected torch"), ("checksum", "checksum"), ("extra", "does not have"),
+        ("names", "must differ"), ("one", "recordings"), ("text", "recordings"), ("entry", "does not have"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_refused(looks: Avatar, tmp_path: Path, damage: str, sentence: str) -> None:
-    path, key = tmp_path / "me.avatar", f"{APPEARANCE}colors"
+    path, key = tmp_path / "me.avatar", "appearance.colors"
     save_avatar(path, looks)
     tensors, header = _content(path)
     entry, colors = header["appearances"], tensors[key].clone()
@@ -144,7 +153,7 @@ def test_a_damaged_file_is_refused(looks: Avatar, tmp_path: Path, damage: str, s
     if damage == "missing":
         del tensors[key]
     elif damage == "extra":
-        tensors[f"{APPEARANCE}more"] = torch.zeros(1)
+        tensors["appearance.more"] = torch.zeros(1)
     elif damage == "names":
         entry["recordings"][1]["name"] = "plain"
     elif damage == "one":
@@ -154,7 +163,7 @@ def test_a_damaged_file_is_refused(looks: Avatar, tmp_path: Path, damage: str, s
     elif damage == "entry":
         del header["appearances"]
     if damage != "checksum" and damage != "entry":
-        entry["tensors_sha256"] = checksum(tensors, APPEARANCE)
+        entry["tensors_sha256"] = checksum(tensors, "appearance.")
     _write(path, tensors, header)
     with pytest.raises(HeadsplatError, match=sentence):
         load_avatar(path)

@@ -6,8 +6,9 @@ GPiCA, Gupta et al. 2025).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import IntEnum
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,10 +18,12 @@ from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.head.regions import Region
 from avatar.head.shading import vertex_normals
-from avatar.model.eye_light import EYES, EyeLight
+from avatar.model.avatar import Avatar, AvatarPart, BlendSource
+from avatar.model.layout import Layout, TensorLayout
 from avatar.model.moving import moved
+from avatar.model.parts.eye_light import EYES, EyeLight
 from avatar.ops import MouthSurface
-from avatar.types import LayerMesh, PosedLayer
+from avatar.types import LayerMesh, PosedHead, PosedLayer, check_shape
 
 MOUTH: tuple[Region, ...] = ("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
 #: Regions whose triangles are the skin of a layer with skin: the features, and the flat parts as far as they face the
@@ -86,8 +89,19 @@ NODE_STEPS = max(ops.TEXEL_NODES)[0]  # sub-triangles along an edge of a face
 NODE_WEIGHTS = torch.tensor([(i, j, NODE_STEPS - i - j) for i, j in ops.TEXEL_NODES]) / NODE_STEPS
 
 
-class MeshLayer(nn.Module):
+class MeshLayer(AvatarPart):
     """The textured parts of one head. Both eyeballs have the same texture, mirrored."""
+
+    key = "layer"
+    title = "the mesh layer"
+    prefix = "layer."
+    entry = None
+    layout: ClassVar[Layout] = {
+        "texels": TensorLayout("F16", "X 3", -100, 100),
+        # Files of early layers have eyes without shadow and reflections.
+        "shadow": TensorLayout("F32", "2", 0, 1, required=False),
+        "reflections": TensorLayout("F32", "2 R R", 0, 1, required=False),
+    }
 
     def __init__(self, head: HeadModel, skin: bool = False) -> None:
         """
@@ -179,6 +193,72 @@ class MeshLayer(nn.Module):
         self.light.zero_()
         self.delta.copy_(texels - self.start)
 
+    def stored(self) -> dict[str, Tensor]:
+        """See `AvatarPart.stored`."""
+        light = self.eye_light
+        # Training limits reflections every few steps only.
+        return {"texels": self.texels(), "shadow": light.shadow, "reflections": light.reflections.clamp(0, 1)}
+
+    @classmethod
+    def header_fields(cls, part: MeshLayer | None) -> dict[str, Any]:
+        """See `AvatarPart.header_fields`."""
+        return {"layer_skin": part is not None and part.skin}
+
+    @classmethod
+    def is_stored(cls, header: Mapping[str, Any], names: Collection[str]) -> bool:
+        """See `AvatarPart.is_stored`."""
+        return header["version"] >= cls.version and f"{cls.prefix}texels" in names
+
+    @classmethod
+    def restore(cls, avatar: Avatar, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> MeshLayer:
+        """See `AvatarPart.restore`."""
+        if not has_parts(avatar.head):
+            raise ValueError("layer.texels: its head has no parts of a layer")
+        layer = cls(avatar.head, header.get("layer_skin") is True)
+        check_shape("layer.texels", tensors["texels"], tuple(layer.start.shape))
+        layer.set_texels(tensors["texels"])
+        for name in ("shadow", "reflections"):
+            own = getattr(layer.eye_light, name)
+            stored = tensors.get(name, torch.zeros_like(own))
+            check_shape(f"layer.{name}", stored, tuple(own.shape))
+            own.data.copy_(stored)
+        return layer
+
+    def mix_channels(self, matrix: Tensor) -> None:
+        """See `AvatarPart.mix_channels`."""
+        self.set_texels(self.texels() @ matrix.T)
+
+    @classmethod
+    def blend(cls, sources: Sequence[BlendSource], mixed: Avatar) -> MeshLayer | None:
+        """See `AvatarPart.blend`; a face that only one avatar's layer has takes the texels of that one."""
+        layers = [(layer, source.share) for source in sources if (layer := source.avatar.part(cls)) is not None]
+        if not layers:
+            return None
+        head = mixed.head
+        result = cls(head, layers[0][0].skin)
+        total, weight = torch.zeros_like(result.start), result.start.new_zeros(len(result.start), 1)
+        for layer, share in layers:
+            own, common = _common_faces(result.mesh.faces, layer.mesh.faces, len(head.v_template))
+            rows = result.mesh.texel_ids[own].flatten().long()
+            texels = torch.zeros_like(total)
+            texels[rows] = layer.texels()[layer.mesh.texel_ids[common].flatten().long()]
+            known = torch.zeros_like(weight)
+            known[rows] = share
+            total, weight = total + known * texels, weight + known
+        result.set_texels(torch.where(weight > 0, total / weight.clamp_min(1e-9), result.start))
+        for name in ("shadow", "reflections"):
+            shares = [getattr(layer.eye_light, name) * share for layer, share in layers]
+            getattr(result.eye_light, name).copy_(torch.stack(shares).sum(0))
+        return result
+
+    def constants(self, avatar: Avatar) -> tuple[Tensor, Tensor]:
+        """See `AvatarPart.constants`: fades [N] of the Gaussians and texels [T,3]."""
+        return self.fades(avatar.rig.triangles, avatar.offsets, avatar.blendshapes.count), self.texels()
+
+    def pose_layer(self, head: PosedHead, constants: tuple[Tensor, Tensor]) -> PosedLayer:
+        """See `AvatarPart.pose_layer`."""
+        return self.posed(head.vertices, head.rotation, head.translation, *constants)
+
     def posed(
         self, vertices: Tensor, rotation: Tensor, translation: Tensor, fades: Tensor, texels: Tensor
     ) -> PosedLayer:
@@ -201,6 +281,15 @@ class MeshLayer(nn.Module):
         if len(self.lip_bary) and len(self.mouth):
             mouth = MouthSurface(self.mouth, self.mouth_normals, self.lip_corners, self.lip_bary)
         return ops.layer_shade(vertices, mouth, self.eye_light.surface())
+
+
+def _common_faces(faces: Tensor, others: Tensor, vertices: int) -> tuple[Tensor, Tensor]:
+    """Rows of the same triangles in `faces` [F,3] and `others` [G,3], whose indices are below `vertices`."""
+    first, second = ((rows[:, 0] * vertices + rows[:, 1]) * vertices + rows[:, 2] for rows in (faces, others))
+    ordered, order = second.sort()
+    place = torch.searchsorted(ordered, first).clamp_max(len(ordered) - 1)
+    own = (ordered[place] == first).nonzero()[:, 0]
+    return own, order[place[own]]
 
 
 def skin_vertices(head: HeadModel) -> Tensor:

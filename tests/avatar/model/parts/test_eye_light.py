@@ -11,7 +11,7 @@ from avatar import ops
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
-from avatar.model.eye_light import SIDE, EyeLight
+from avatar.model.parts.eye_light import SIDE, EyeLight
 from avatar.ops import LayerImages
 from avatar.rendering.reflections import with_reflections
 from avatar.types import HeadParams, PosedReflections

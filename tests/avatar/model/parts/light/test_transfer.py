@@ -6,8 +6,10 @@ import torch
 
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
-from avatar.model.light.harmonics import TERMS, directional, open_transfer, sphere
-from avatar.model.light.transfer import BOUNCE, Shadows
+from avatar.model.parts.light.harmonics import TERMS, directional, open_transfer, sphere
+from avatar.model.parts.light.head_light import HeadLight
+from avatar.model.parts.light.transfer import BOUNCE, Shadows
+from tests.support.parts import required
 
 
 def test_a_wall_hides_its_side_of_the_sky() -> None:
@@ -36,8 +38,8 @@ def test_light_from_behind_the_wall_is_lost_and_from_the_other_side_stays() -> N
 
 
 def test_the_chin_shades_the_neck_and_the_nose_is_open(bright_avatar: Avatar) -> None:
-    assert bright_avatar.light is not None
-    surface, head = bright_avatar.light.surface, bright_avatar.head
+    assert bright_avatar.part(HeadLight) is not None
+    surface, head = required(bright_avatar, HeadLight).surface, bright_avatar.head
     above = directional(torch.tensor([0.0, 1.0, 0.3]), torch.ones(3))
     vertices = load_head().v_template
     neck = head.mask("neck") & (vertices[:, 2] > vertices[:, 2].max() - 0.10)
@@ -47,7 +49,7 @@ def test_the_chin_shades_the_neck_and_the_nose_is_open(bright_avatar: Avatar) ->
 
 
 def test_every_gaussian_has_a_finite_transfer_of_at_most_an_open_surface(bright_avatar: Avatar) -> None:
-    assert bright_avatar.light is not None
-    transfer = bright_avatar.light.transfer
+    assert bright_avatar.part(HeadLight) is not None
+    transfer = required(bright_avatar, HeadLight).transfer
     assert transfer.shape == (len(bright_avatar), TERMS) and bool(transfer.isfinite().all())
     assert float(transfer[:, 0].min()) > 0 and float(transfer[:, 0].max()) <= 0.2821

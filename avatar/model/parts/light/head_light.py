@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +12,12 @@ from torch import Tensor, nn
 from avatar.geometry.rotations import SH_C0
 from avatar.head.model import HeadModel
 from avatar.head.regions import Region
-from avatar.model.light.harmonics import TERMS, rotated
-from avatar.model.mesh_layer import NODE_WEIGHTS, MeshLayer
-from avatar.types import LayerMesh
+from avatar.model.avatar import Avatar, AvatarPart
+from avatar.model.layout import Layout, Rows, TensorLayout
+from avatar.model.parts.light.harmonics import TERMS, rotated
+from avatar.model.parts.mesh_layer import NODE_WEIGHTS
+from avatar.model.rig import Rig
+from avatar.types import LayerMesh, PosedHead, PosedLayer
 
 #: A display color is this root of linear light: gains of light are powers of it.
 GAMMA = 2.2
@@ -27,12 +32,22 @@ _LUMA = (0.2126, 0.7152, 0.0722)
 _FRONT: tuple[Region, ...] = ("face", "nose", "forehead")
 
 
-class HeadLight(nn.Module):
+class HeadLight(AvatarPart):
     """Transfer of an avatar's Gaussians and mesh, and the light of its clip.
 
     The stored colors of the avatar are those at the mean pose of the clip, in its light. At another pose, or in
     another light, each changes as the reflected light does (`factors`).
     """
+
+    key = entry = "light"
+    title = "the light of the clip"
+    prefix = "light."
+    layout: ClassVar[Layout] = {
+        "transfer": TensorLayout("F16", "N 9", -10, 10),
+        "surface": TensorLayout("F16", "V 9", -10, 10),
+        "coefficients": TensorLayout("F32", "9 3", -1e4, 1e4),
+    }
+    not_blended = "the colors of the two avatars are of different lights; another light can still be put on the blend"
 
     def __init__(self, transfer: Tensor, surface: Tensor, coefficients: Tensor, mean_rotation: Tensor) -> None:
         """
@@ -88,16 +103,20 @@ class HeadLight(nn.Module):
         """
         return self._ratios("transfer", self.transfer, rotation, torso)
 
-    def lit_texels(self, texels: Tensor, layer: MeshLayer, rotation: Tensor) -> Tensor:
-        """Colors [T,3] of `texels` [T,3] of `layer` in this light; the mean over `rotation` [B,3,3]."""
+    def lit_texels(self, texels: Tensor, mesh: LayerMesh, rotation: Tensor) -> Tensor:
+        """Colors [T,3] of `texels` [T,3] of the mesh of a layer in this light; the mean over `rotation` [B,3,3]."""
         if self._texels is None:
-            self._texels = texel_transfer(layer.mesh, self.surface, NODE_WEIGHTS, len(texels))
+            self._texels = texel_transfer(mesh, self.surface, NODE_WEIGHTS, len(texels))
         return texels * factors(texels, self._ratios("texels", self._texels, rotation, None).mean(0))
 
-    def lit(self, sh: Tensor, rotation: Tensor, torso: Tensor) -> Tensor:
-        """Coefficients [B,N,1,3] in this light, for those of the stored colors 0.5 + SH_C0 * sh; see `ratios`."""
-        factor = factors(0.5 + SH_C0 * sh, self.ratios(rotation, torso)[:, :, None])
+    def change_colors(self, sh: Tensor, head: PosedHead, rig: Rig) -> Tensor:
+        """See `AvatarPart.change_colors`; the stored colors are 0.5 + SH_C0 * sh."""
+        factor = factors(0.5 + SH_C0 * sh, self.ratios(head.rotation, rig.skin)[:, :, None])
         return sh * factor + (factor - 1) * (0.5 / SH_C0)
+
+    def change_layer(self, layer: PosedLayer) -> PosedLayer:
+        """See `AvatarPart.change_layer`."""
+        return replace(layer, texels=self.lit_texels(layer.texels, layer.mesh, layer.rotation))
 
     def level(self, coefficients: Tensor, head: HeadModel) -> Tensor:
         """Mean luminance [] that the face of `head` reflects of `coefficients` [9,3] (world axes) at the mean pose."""
@@ -128,6 +147,33 @@ class HeadLight(nn.Module):
         if fixed:
             self._kept[name] = reference, resting
         return reference, resting
+
+    def set_rows(self, name: str, value: Tensor) -> None:
+        """See `AvatarPart.set_rows`."""
+        super().set_rows(name, value)
+        self._kept = {}
+
+    @torch.no_grad()
+    def with_rows(self, rows: Rows, avatar: Avatar) -> HeadLight:
+        """See `AvatarPart.with_rows`; the transfer of new Gaussians is computed."""
+        from avatar.model.parts.light.transfer import gaussian_transfer  # here: it loads SciPy, which rendering omits
+
+        result = super().with_rows(rows, avatar)
+        new = (~rows.known).nonzero()[:, 0]
+        if len(new):
+            result.transfer[new] = gaussian_transfer(avatar, result.surface, new)
+        return result
+
+    @classmethod
+    def check(cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor], sizes: dict[str, int]) -> None:
+        """See `AvatarPart.check`."""
+        if not bool((tensors["coefficients"][0] > 0).all()):
+            raise ValueError("light.coefficients: expected a mean light above 0")
+
+    @classmethod
+    def restore(cls, avatar: Avatar, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> HeadLight:
+        """See `AvatarPart.restore`."""
+        return cls(mean_rotation=avatar.rig.torso.mean_rotation, **tensors)
 
     def show(self, target: Tensor | None) -> None:
         """Shine the light `target` [9,3] (linear, world axes) on the avatar; None: the light of its clip."""

@@ -7,7 +7,7 @@ import math
 import torch
 
 from avatar.geometry.rotations import axis_angle_to_matrix
-from avatar.model.light.harmonics import TERMS, ambient, directional, open_transfer, rotated, sphere
+from avatar.model.parts.light.harmonics import TERMS, ambient, directional, open_transfer, rotated, sphere
 from avatar.reference.sh import sh_basis
 
 DIRECTIONS = sphere(20_000)

@@ -10,9 +10,10 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
-from avatar.model.light.estimate import with_light
-from avatar.model.light.head_light import HeadLight, factors
-from avatar.model.light.lights import Light
+from avatar.model.parts.light.estimate import with_light
+from avatar.model.parts.light.head_light import HeadLight, factors
+from avatar.model.parts.light.lights import Light
+from avatar.model.parts.mesh_layer import MeshLayer
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,9 @@ class Relighting:
 def shine(avatar: Avatar, relighting: Relighting | None) -> None:
     """Shine a light on `avatar`, in place, in all that is rendered of it; None: the light of its clip again.
 
-    Without `avatar.light` nothing happens: see `own_light`.
+    Without a `HeadLight` nothing happens: see `own_light`.
     """
-    light = avatar.light
+    light = avatar.part(HeadLight)
     if light is None:
         return
     if relighting is None or relighting.strength == 0:
@@ -53,7 +54,7 @@ def shine(avatar: Avatar, relighting: Relighting | None) -> None:
 
 def own_light(avatar: Avatar) -> HeadLight:
     """The light of the avatar's clip: the stored one, or else estimated from its colors, which takes seconds."""
-    return with_light(avatar) if avatar.light is None else avatar.light
+    return avatar.part(HeadLight) or with_light(avatar)
 
 
 def with_own_light(avatar: Avatar, shown: Avatar) -> Avatar:
@@ -63,9 +64,8 @@ def with_own_light(avatar: Avatar, shown: Avatar) -> Avatar:
         avatar: on the host; where it stores no light, that of its clip is estimated, which takes seconds.
         shown: the avatar or a copy of it on another device.
     """
-    result = copy.copy(shown)
-    result._modules = dict(shown._modules)
-    result.light = copy.deepcopy(own_light(avatar)).to(shown.offsets.device)
+    result = shown.view()
+    result.add_part(copy.deepcopy(own_light(avatar)).to(shown.offsets.device))
     return result
 
 
@@ -74,8 +74,8 @@ def relit(avatar: Avatar, relighting: Relighting) -> Avatar:
     result = copy.deepcopy(avatar).requires_grad_(False)
     if relighting.strength == 0:
         return result
-    if result.light is None:
-        result.light = own_light(avatar)
+    if result.part(HeadLight) is None:
+        result.add_part(own_light(avatar))
     shine(result, relighting)
     return result
 
@@ -84,14 +84,16 @@ def relit(avatar: Avatar, relighting: Relighting) -> Avatar:
 def baked(avatar: Avatar) -> Avatar:
     """A copy of `avatar` whose colors are those at the mean pose in the light that shines on it, and nothing else."""
     result = copy.deepcopy(avatar).requires_grad_(False)
-    light, shapes = result.light, result.blendshapes
+    light, layer, shapes = result.part(HeadLight), result.part(MeshLayer), result.blendshapes
     if light is None:
         return result
     mean = light.mean_rotation[None]
     factor = factors(result.colors, light.ratios(mean, result.rig.skin)[0])
-    if result.layer is not None:
-        result.layer.set_texels(light.lit_texels(result.layer.texels(), result.layer, mean))
+    if layer is not None:
+        layer.set_texels(light.lit_texels(layer.texels(), layer.mesh, mean))
     result.colors.mul_(factor)
     shapes.basis[:, :, 7:10] *= factor[: shapes.count]
-    result.light = None
+    result.remove_part(HeadLight)
+    for part in result.parts.values():
+        part.scale_colors(factor)
     return result

@@ -10,13 +10,14 @@ import torch
 from avatar.export.posed import posed
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.model.avatar import Avatar
-from avatar.model.light.harmonics import ambient, directional
-from avatar.model.light.head_light import GAMMA, HeadLight, factors, reflected
-from avatar.model.light.lights import PRESETS, light_named
-from avatar.model.light.relight import Relighting, baked, relit
+from avatar.model.parts.light.harmonics import ambient, directional
+from avatar.model.parts.light.head_light import GAMMA, HeadLight, factors, reflected
+from avatar.model.parts.light.lights import PRESETS, light_named
+from avatar.model.parts.light.relight import Relighting, baked, relit
 from avatar.reference.sh import sh_basis
 from avatar.rendering.animator import Animator
 from avatar.types import Camera
+from tests.support.parts import required
 
 CAMERA = Camera.facing(90, 48, 48)
 SIDE = ambient(torch.ones(3)) + directional(torch.tensor([1.0, 0.2, 0.4]), torch.tensor([1.5, 1.4, 1.3]))
@@ -25,10 +26,10 @@ SIDE = ambient(torch.ones(3)) + directional(torch.tensor([1.0, 0.2, 0.4]), torch
 @pytest.fixture(scope="module")
 def lit(bright_avatar: Avatar) -> Avatar:
     """The tiny avatar with a light from its left. Read only."""
-    avatar, found = copy.deepcopy(bright_avatar), bright_avatar.light
+    avatar, found = copy.deepcopy(bright_avatar), bright_avatar.part(HeadLight)
     assert found is not None
     mean = avatar.rig.torso.mean_rotation
-    avatar.light = HeadLight(found.transfer, found.surface, SIDE, mean).requires_grad_(False)
+    avatar.add_part(HeadLight(found.transfer, found.surface, SIDE, mean).requires_grad_(False))
     return avatar
 
 
@@ -37,14 +38,14 @@ def image(avatar: Avatar, turn: float = 0.0) -> torch.Tensor:
 
 
 def test_at_the_mean_pose_colors_are_those_without_a_light(lit: Avatar, tiny_avatar: Avatar) -> None:
-    assert lit.light is not None
-    ratios = lit.light.ratios(lit.rig.torso.mean_rotation[None], lit.rig.skin)
+    assert lit.part(HeadLight) is not None
+    ratios = required(lit, HeadLight).ratios(lit.rig.torso.mean_rotation[None], lit.rig.skin)
     assert torch.allclose(ratios, torch.ones_like(ratios), atol=1e-5)
     assert float((image(lit) - image(tiny_avatar)).abs().max()) <= 1
 
 
 def test_the_colors_of_a_turned_head_follow_the_reflected_light(lit: Avatar) -> None:
-    light = lit.light
+    light = lit.part(HeadLight)
     assert light is not None
     turn = axis_angle_to_matrix(torch.tensor([0.0, 0.5, 0.1])) @ lit.rig.torso.mean_rotation
     found = light.ratios(turn[None], torch.zeros(len(lit)))[0].double()
@@ -70,9 +71,9 @@ def test_the_animator_and_the_module_light_alike(lit: Avatar) -> None:
 
 
 def test_clothes_keep_their_light_while_the_head_turns(lit: Avatar) -> None:
-    assert lit.light is not None
+    assert lit.part(HeadLight) is not None
     turn = axis_angle_to_matrix(torch.tensor([0.0, 0.5, 0.0])) @ lit.rig.torso.mean_rotation
-    ratios = lit.light.ratios(turn[None], torch.ones(len(lit)))
+    ratios = required(lit, HeadLight).ratios(turn[None], torch.ones(len(lit)))
     assert torch.allclose(ratios, torch.ones_like(ratios), atol=1e-5)
 
 
@@ -87,19 +88,19 @@ def test_every_preset_gives_finite_images_that_differ(lit: Avatar, name: str) ->
 def test_the_strength_0_changes_nothing_and_half_is_between(lit: Avatar, tiny_avatar: Avatar) -> None:
     light = light_named("sunset")
     none = relit(tiny_avatar, Relighting(light, strength=0.0))
-    assert none.light is None and torch.equal(image(none, 20.0), image(tiny_avatar, 20.0))
+    assert none.part(HeadLight) is None and torch.equal(image(none, 20.0), image(tiny_avatar, 20.0))
     start, middle, end = (image(relit(lit, Relighting(light, strength=s))).mean((0, 1)) for s in (0.0, 0.5, 1.0))
     assert float(end[2]) < float(middle[2]) < float(start[2])  # blue
 
 
 def test_a_light_stays_in_the_world_while_the_head_turns(lit: Avatar) -> None:
     result = relit(lit, Relighting(light_named("window-left")))
-    assert result.light is not None
-    normals = result.light.transfer[:, 3]  # of -x, the person's right
+    assert result.part(HeadLight) is not None
+    normals = required(result, HeadLight).transfer[:, 3]  # of -x, the person's right
     lefts = []
     for degrees in (-40.0, 40.0):
         turn = axis_angle_to_matrix(torch.tensor([0.0, degrees, 0.0]).deg2rad()) @ result.rig.torso.mean_rotation
-        ratios = result.light.ratios(turn[None], torch.zeros(len(result)))[0].mean(1)
+        ratios = required(result, HeadLight).ratios(turn[None], torch.zeros(len(result)))[0].mean(1)
         lefts.append(float(ratios[normals > normals.quantile(0.8)].mean()))
     assert lefts[1] > 1.05 * lefts[0]  # turned to its own left, its right side faces the camera's left
 
@@ -107,7 +108,7 @@ def test_a_light_stays_in_the_world_while_the_head_turns(lit: Avatar) -> None:
 def test_baked_colors_are_those_of_the_mean_pose_and_stay(lit: Avatar) -> None:
     result = relit(lit, Relighting(light_named("window-right")))
     flat = baked(result)
-    assert flat.light is None
+    assert flat.part(HeadLight) is None
     assert float((image(flat) - image(result)).abs().max()) <= 2
     assert torch.equal(flat.offsets, lit.offsets)
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar
-from avatar.model.light.harmonics import TERMS, ambient, rotated
-from avatar.model.light.head_light import HeadLight, reflected, scene_light
-from avatar.model.light.transfer import gaussian_transfer, surface_transfer
+from avatar.model.parts.light.harmonics import TERMS, ambient, rotated
+from avatar.model.parts.light.head_light import HeadLight, reflected, scene_light
+from avatar.model.parts.light.transfer import gaussian_transfer, surface_transfer
 from avatar.model.prior import FLOOR, FREEDOM, GAIN, OBSERVED, HeadPrior, applies_to, head_prior
 from avatar.model.segmentation import ENOUGH, Floats, Regions, places_of
 
@@ -50,7 +50,7 @@ def with_light(avatar: Avatar, shape: Tensor | None = None) -> HeadLight:
             alone. A head that the prior does not know then has white light from everywhere.
 
     Returns:
-        A light for `avatar.light`; the avatar stays as it is.
+        A light for the avatar, which stays as it is.
     """
     surface = surface_transfer(avatar)
     transfer = gaussian_transfer(avatar, surface)

@@ -7,10 +7,15 @@ without strain is as without wrinkles, bit for bit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from avatar import ops
+from avatar.model.avatar import Avatar, AvatarPart, BlendSource
+from avatar.model.layout import Layout, TensorLayout
 from avatar.model.rig import Rig
 from avatar.types import VertexStretch
 
@@ -25,8 +30,16 @@ MARGIN = 1.3
 _CHUNK = 16  # frames
 
 
-class Wrinkles(nn.Module):
+class Wrinkles(AvatarPart):
     """Coefficients of the strain features of the first M Gaussians, those with blendshapes."""
+
+    key = entry = "wrinkles"
+    title = "the wrinkles"
+    prefix = "wrinkles."
+    layout: ClassVar[Layout] = {
+        "coefficients": TensorLayout("F32", f"M {FEATURES} {CHANNELS}", -1e4, 1e4),
+        "limit": TensorLayout("F32", f"M {FEATURES}", 0, 1e4),
+    }
 
     def __init__(self, count: int) -> None:
         """Start with none: `count` Gaussians, all coefficients zero and features unlimited."""
@@ -55,14 +68,8 @@ class Wrinkles(nn.Module):
         sign = strains.new_tensor([-1.0, 1.0])
         return torch.minimum((strains * sign - MIN_STRAIN).clamp_min(0), self.limit)
 
-    def forward(self, extra: Tensor, stretch: VertexStretch | None, rig: Rig) -> Tensor:
-        """Offsets `extra` [B,M,11] of blendshapes, in their units, with the wrinkles added.
-
-        Args:
-            extra: [B,M,11] from `Blendshapes`.
-            stretch: of the mesh in the B poses, from `rig.vertex_stretch`.
-            rig: of the avatar.
-        """
+    def add_offsets(self, extra: Tensor, stretch: VertexStretch | None, rig: Rig) -> Tensor:
+        """See `AvatarPart.add_offsets`."""
         features = self.features(stretch, rig)
         added = features[:, :, :1] * self.coefficients[:, 0] + features[:, :, 1:] * self.coefficients[:, 1]
         return torch.cat([extra[..., :FIRST_CHANNEL], extra[..., FIRST_CHANNEL:] + added], -1)
@@ -75,3 +82,35 @@ class Wrinkles(nn.Module):
         for part in vertices.split(_CHUNK):
             largest = torch.maximum(largest, self.features(rig.vertex_stretch(part), rig).amax(0))
         self.limit.copy_(MARGIN * largest)
+
+    def header_entry(self) -> dict[str, Any]:
+        """See `AvatarPart.header_entry`."""
+        return {"gaussians": self.count}
+
+    @classmethod
+    def restore(cls, avatar: Avatar, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Wrinkles:
+        """See `AvatarPart.restore`."""
+        if avatar.rig.stretch is None:
+            raise ValueError("wrinkles.coefficients: no vertex of avatar.rig.stretch stretches")
+        wrinkles = cls(len(tensors["coefficients"]))
+        wrinkles.load_state_dict(tensors)
+        return wrinkles
+
+    @torch.no_grad()
+    def scale_colors(self, factor: Tensor) -> None:
+        """See `AvatarPart.scale_colors`."""
+        self.coefficients[..., :3] *= factor[: self.count, None]
+
+    @torch.no_grad()
+    def mix_channels(self, matrix: Tensor) -> None:
+        """See `AvatarPart.mix_channels`."""
+        self.coefficients[..., :3] = self.coefficients[..., :3] @ matrix.T
+
+    @classmethod
+    def blend(cls, sources: Sequence[BlendSource], mixed: Avatar) -> Wrinkles | None:
+        """See `AvatarPart.blend`; opacities change as much as those of the blend do."""
+        wrinkles = super().blend(sources, mixed)
+        if wrinkles is not None:
+            slope = [source.logit_slope[: source.avatar.blendshapes.count, None] for source in sources]
+            wrinkles.coefficients[..., -1] *= torch.cat(slope)
+        return wrinkles

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
-from avatar.model.avatar_checks import checksum
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
-from avatar.model.weight_network import WeightNetwork, joined_networks
+from avatar.model.layout import checksum
+from avatar.model.parts.weight_network import WeightNetwork, joined_networks
 from tests.support.sample_avatar import small_avatar
 
 FEATURES, BASES = 11, 3
@@ -30,13 +29,13 @@ def network(hidden: int = 5, seed: int = 0, bases: int = BASES) -> WeightNetwork
 def plain() -> Avatar:
     """The sample without a network."""
     avatar = small_avatar("reduced")
-    avatar.blendshapes.network = None
+    avatar.remove_part(WeightNetwork)
     return avatar
 
 
 def with_network() -> Avatar:
     avatar = plain()
-    avatar.blendshapes.network = network()
+    avatar.add_part(network())
     return avatar
 
 
@@ -46,9 +45,9 @@ def features(rows: int) -> torch.Tensor:
 
 def test_a_network_of_zeros_adds_nothing() -> None:
     avatar = plain()
-    expected = avatar.blendshapes.weights(features(4))
-    avatar.blendshapes.network = WeightNetwork(FEATURES, BASES, 5)
-    assert torch.equal(avatar.blendshapes.weights(features(4)), expected)
+    expected = avatar.weights(features(4))
+    avatar.add_part(WeightNetwork(FEATURES, BASES, 5))
+    assert torch.equal(avatar.weights(features(4)), expected)
 
 
 def test_it_is_a_layer_of_rectified_units() -> None:
@@ -68,7 +67,7 @@ def test_a_file_keeps_it_bit_for_bit(tmp_path: Path) -> None:
     save_avatar(tmp_path / "me.avatar", avatar)
     assert read_header(tmp_path / "me.avatar")["version"] == 5
     loaded = load_avatar(tmp_path / "me.avatar")
-    assert torch.equal(loaded.blendshapes.weights(features(4)), avatar.blendshapes.weights(features(4)))
+    assert torch.equal(loaded.weights(features(4)), avatar.weights(features(4)))
 
 
 def test_an_avatar_without_one_is_written_for_earlier_programs(tmp_path: Path) -> None:
@@ -120,15 +119,13 @@ def test_side_by_side_each_has_its_own_bases_and_line() -> None:
 
 
 def test_a_training_moves_it(tiny_avatar: Avatar) -> None:
-    trained = tiny_avatar.blendshapes.network
+    trained = tiny_avatar.part(WeightNetwork)
     assert trained is not None
     inputs, hidden = trained.hidden.shape
     before = WeightNetwork(inputs, trained.output.shape[1], hidden)
     before.randomize(0)
     for name, value in trained.named_parameters():
         assert float((value - before.get_parameter(name)).abs().max()) > 1e-3, name
-    without = copy.deepcopy(tiny_avatar.blendshapes)
-    without.network = None
     rows = tiny_avatar.blendshapes.mean + 0.1
-    weights = tiny_avatar.blendshapes.weights(rows[None])
-    assert float((weights - without.weights(rows[None])).abs().max()) > 1e-3
+    weights = tiny_avatar.weights(rows[None])
+    assert float((weights - tiny_avatar.blendshapes.weights(rows[None], ())).abs().max()) > 1e-3

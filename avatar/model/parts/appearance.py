@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from dataclasses import asdict, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from avatar.errors import HeadsplatError
-from avatar.model.avatar_header import RecordingEntry
-
-#: An `avatar.model.avatar.Avatar`, which imports this module.
-A = TypeVar("A", bound=nn.Module)
+from avatar.model.avatar import Avatar, AvatarPart
+from avatar.model.avatar_header import ENTRY, RecordingEntry, recordings_of
+from avatar.model.layout import Layout, TensorLayout
 
 #: Parameters of the Gaussians that an appearance changes, and their number of channels.
 CHANGED = {"colors": 3, "logit_opacities": 1, "offsets": 3}
@@ -22,8 +22,20 @@ CHANGED = {"colors": 3, "logit_opacities": 1, "offsets": 3}
 MAX_WEIGHT = 1.0
 
 
-class Appearances(nn.Module):
+class Appearances(AvatarPart):
     """Offsets of color, logit opacity and position of N Gaussians for A recordings, relative to the avatar's own."""
+
+    key, entry = "appearance", ENTRY
+    title = "the appearances of its other recordings"
+    prefix = "appearance."
+    layout: ClassVar[Layout] = {
+        "colors": TensorLayout("F16", "A N 3", -100, 100),  # display sRGB
+        "logit_opacities": TensorLayout("F16", "A N", -100, 100),
+        "offsets": TensorLayout("F16", "A N 3", -10, 10),  # meters
+    }
+    in_frames = False
+    not_blended = "a blend is of one appearance of each person, that of the first recording"
+    not_edited = "an edit is of one appearance, that of the first recording unless another one was chosen"
 
     def __init__(self, recordings: Sequence[RecordingEntry], count: int) -> None:
         """
@@ -49,7 +61,7 @@ class Appearances(nn.Module):
         return values.view(len(self.recordings), self.count, *values.shape[1:])
 
     @torch.no_grad()
-    def make_relative_to(self, avatar: nn.Module, recording: int | None) -> None:
+    def make_relative_to(self, avatar: Avatar, recording: int | None) -> None:
         """Move what all share into `avatar`; no recording changes its look.
 
         Args:
@@ -69,37 +81,57 @@ class Appearances(nn.Module):
             values = getattr(self, name)
             values.copy_(values.half().float())
 
-    @torch.no_grad()
-    def copy_rows(self, sources: Tensor, targets: Tensor) -> None:
-        """Give the Gaussians `targets` [M] the offsets of `sources` [M]."""
-        for name in CHANGED:
-            table = self.table(name)
-            table[:, targets] = table[:, sources]
+    def tensor(self, name: str) -> Tensor:
+        """See `AvatarPart.tensor`."""
+        return self.table(name)
+
+    def set_rows(self, name: str, value: Tensor) -> None:
+        """See `AvatarPart.set_rows`."""
+        super().set_rows(name, value.flatten(0, 1))
+        self.count = value.shape[1]
+
+    def header_entry(self) -> dict[str, Any]:
+        """See `AvatarPart.header_entry`."""
+        return {"recordings": [asdict(entry) for entry in self.recordings]}
+
+    @classmethod
+    def check(cls, header: Mapping[str, Any], tensors: Mapping[str, Tensor], sizes: dict[str, int]) -> None:
+        """See `AvatarPart.check`."""
+        recordings = len(recordings_of(header))
+        if sizes["A"] != recordings:
+            raise ValueError(f"{cls.prefix}colors: of {sizes['A']} recordings, but the header has {recordings}")
+        for name, value in tensors.items():
+            if bool(value[0].any()):
+                raise ValueError(f"{cls.prefix}{name}: expected zeros for the first recording")
+
+    @classmethod
+    def restore(cls, avatar: Avatar, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Appearances:
+        """See `AvatarPart.restore`."""
+        appearances = cls(recordings_of(header), len(avatar))
+        for name, value in tensors.items():
+            appearances.set_rows(name, value)
+        return appearances
 
     def fingerprint(self) -> str:
         """Text that identifies the recordings and their order."""
         return ",".join(entry.fingerprint for entry in self.recordings)
 
 
-def in_recording(avatar: A, recording: int) -> A:
+def in_recording(avatar: Avatar, recording: int) -> Avatar:
     """A view of `avatar` as in one of its recordings, differentiable in it and its offsets; everything else is shared.
 
     Args:
         avatar: with appearances.
         recording: index of the recording.
     """
-    appearance = avatar._modules["appearance"]
-    assert isinstance(appearance, Appearances)
+    appearance = avatar.part(Appearances)
+    assert appearance is not None
     changed = {name: getattr(avatar, name) + appearance.table(name)[recording] for name in CHANGED}
-    view = copy.copy(avatar)
-    view._parameters = {name: value for name, value in avatar._parameters.items() if name not in CHANGED}
-    view._modules = {name: value for name, value in avatar._modules.items() if name != "appearance"}
-    view.__dict__ |= changed | {"appearance": None}
-    return view
+    return avatar.view(replace(avatar.local, **changed), _others(avatar))
 
 
 @torch.no_grad()
-def with_appearance(avatar: A, weights: Mapping[str, float]) -> A:
+def with_appearance(avatar: Avatar, weights: Mapping[str, float]) -> Avatar:
     """A copy of `avatar` in a mix of its appearances, without appearances of its own.
 
     The offsets of color, logit opacity and position are added up with the weights; the first recording has offsets of
@@ -116,10 +148,10 @@ def with_appearance(avatar: A, weights: Mapping[str, float]) -> A:
 
 
 @torch.no_grad()
-def appearance_view(avatar: A, weights: Mapping[str, float]) -> A:
+def appearance_view(avatar: Avatar, weights: Mapping[str, float]) -> Avatar:
     """As `with_appearance`, for reading only: all that the appearances do not change is shared with `avatar`."""
-    appearance = avatar._modules.get("appearance")
-    if not isinstance(appearance, Appearances):
+    appearance = avatar.part(Appearances)
+    if appearance is None:
         raise HeadsplatError("appearance: this avatar has no appearances; train it on several recordings of its person")
     for name in weights:
         if name not in appearance.names:
@@ -128,15 +160,19 @@ def appearance_view(avatar: A, weights: Mapping[str, float]) -> A:
     total = sum(weights.values()) if valid else 0.0
     if not total > 0:
         raise HeadsplatError("appearance: expected weights of 0 to 1 that are not all 0, such as NAME=.7,OTHER=.3")
-    view = copy.copy(avatar)
-    view._parameters, view._modules = dict(avatar._parameters), {**avatar._modules, "appearance": None}
+    mixed = {}
     for name in CHANGED:
         values, table = getattr(avatar, name).detach().clone(), appearance.table(name)
         for recording, label in enumerate(appearance.names):
             if weight := weights.get(label, 0.0) / total:
                 values.add_(table[recording], alpha=weight)
-        view._parameters[name] = nn.Parameter(values, requires_grad=False)
-    return view
+        mixed[name] = nn.Parameter(values, requires_grad=False)
+    return avatar.view(replace(avatar.local, **mixed), _others(avatar))
+
+
+def _others(avatar: Avatar) -> list[AvatarPart]:
+    """The parts of an avatar but for its appearances."""
+    return [part for part in avatar.parts.values() if not isinstance(part, Appearances)]
 
 
 def parse_appearance(text: str) -> dict[str, float]:

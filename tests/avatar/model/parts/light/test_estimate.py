@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from avatar.model.avatar import Avatar
-from avatar.model.light.estimate import _fitted, _light_model, _Observed
-from avatar.model.light.harmonics import ambient, directional, open_transfer
-from avatar.model.light.head_light import reflected
+from avatar.model.parts.light.estimate import _fitted, _light_model, _Observed
+from avatar.model.parts.light.harmonics import ambient, directional, open_transfer
+from avatar.model.parts.light.head_light import HeadLight, reflected
 from avatar.model.prior import head_prior
 
 
@@ -37,6 +37,6 @@ def test_the_derivatives_of_the_model_are_those_of_differences() -> None:
 def test_the_light_of_an_avatar_is_finite_and_the_avatar_stays_as_it_is(
     tiny_avatar: Avatar, bright_avatar: Avatar
 ) -> None:
-    light = bright_avatar.light
-    assert light is not None and tiny_avatar.light is None and light.transfer.shape == (len(tiny_avatar), 9)
+    light = bright_avatar.part(HeadLight)
+    assert light is not None and tiny_avatar.part(HeadLight) is None and light.transfer.shape == (len(tiny_avatar), 9)
     assert bool((light.coefficients[0] > 0).all()) and bool(light.coefficients.isfinite().all())

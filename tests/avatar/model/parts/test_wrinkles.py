@@ -21,13 +21,14 @@ from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
 from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, save_avatar
-from avatar.model.wrinkles import MARGIN, Wrinkles
+from avatar.model.parts.wrinkles import MARGIN, Wrinkles
 from avatar.rendering.animator import Animator
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
 from avatar.training.relocation import measure, relocate
 from avatar.training.trainer import Trainer
 from avatar.types import HeadParams
+from tests.support.parts import required
 
 CONFIG = TrainConfig(size=64, steps=30, gaussians=900, refine_at=1.0, layer=False, wrinkles=True)
 
@@ -36,9 +37,11 @@ CONFIG = TrainConfig(size=64, steps=30, gaussians=900, refine_at=1.0, layer=Fals
 def wrinkled(tiny_avatar: Avatar) -> Avatar:
     """The tiny avatar with strong wrinkles."""
     avatar = copy.deepcopy(tiny_avatar)
-    avatar.wrinkles = Wrinkles(avatar.blendshapes.count)
+    avatar.add_part(Wrinkles(avatar.blendshapes.count))
     source = torch.Generator().manual_seed(4)
-    avatar.wrinkles.coefficients.data = torch.randn(avatar.wrinkles.coefficients.shape, generator=source)
+    required(avatar, Wrinkles).coefficients.data = torch.randn(
+        required(avatar, Wrinkles).coefficients.shape, generator=source
+    )
     return avatar.requires_grad_(False)
 
 
@@ -64,10 +67,10 @@ def test_without_strain_the_avatar_is_the_one_without_wrinkles_to_the_bit(
 
 
 def test_a_rigid_motion_makes_no_wrinkle(wrinkled: Avatar) -> None:
-    assert wrinkled.wrinkles is not None
+    assert wrinkled.part(Wrinkles) is not None
     turn = axis_angle_to_matrix(torch.tensor([0.4, -1.9, 0.3]))
     moved = wrinkled.head.v_template @ turn.T + torch.tensor([0.1, 0.2, -0.3])
-    assert not wrinkled.wrinkles.features(wrinkled.rig.vertex_stretch(moved[None]), wrinkled.rig).any()
+    assert not required(wrinkled, Wrinkles).features(wrinkled.rig.vertex_stretch(moved[None]), wrinkled.rig).any()
 
 
 def test_the_stretch_of_a_frame_is_computed_once(wrinkled: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +84,7 @@ def test_the_stretch_of_a_frame_is_computed_once(wrinkled: Avatar, monkeypatch: 
 
 
 def test_features_stop_at_the_limit_of_the_training_frames(wrinkled: Avatar) -> None:
-    wrinkles = wrinkled.wrinkles
+    wrinkles = wrinkled.part(Wrinkles)
     assert wrinkles is not None
     half, whole = (vertices_of(wrinkled, raised(wrinkled, weight)) for weight in (0.2, 1.0))
     wrinkles.learn_limits(half, wrinkled.rig)
@@ -118,7 +121,7 @@ def test_training_learns_wrinkles_and_relocation_takes_them_along(tiny: Capture)
     trainer.initialize()
     for step in range(6):
         trainer.step(step / 1000)
-    wrinkles, avatar = trainer.avatar.wrinkles, trainer.avatar
+    wrinkles, avatar = trainer.avatar.part(Wrinkles), trainer.avatar
     assert wrinkles is not None
     assert wrinkles.coefficients.any()
     features = wrinkles.features(avatar.rig.vertex_stretch(frames.states.vertices), avatar.rig)
@@ -147,7 +150,7 @@ def test_a_file_has_them_and_programs_without_them_see_the_rest(wrinkled: Avatar
     ("name", "value", "reason"),
     [
         ("wrinkles.coefficients", None, "wrinkles.coefficients: this tensor is missing"),
-        ("wrinkles.other", torch.zeros(2), "wrinkles.other: no header entry goes with it"),
+        ("wrinkles.other", torch.zeros(2), "wrinkles.other: a tensor that this format does not have"),
         ("wrinkles.limit", 0.5, "do not match their checksum"),
     ],
 )
@@ -170,11 +173,11 @@ def test_damage_is_named(
 
 @pytest.mark.parametrize("damage", ["shape", "range", "finite"])
 def test_values_are_checked_behind_the_checksum(wrinkled: Avatar, tmp_path: Path, damage: str) -> None:
-    assert wrinkled.wrinkles is not None
+    assert wrinkled.part(Wrinkles) is not None
     if damage == "shape":
-        wrinkled.wrinkles.limit = wrinkled.wrinkles.limit[1:]
+        required(wrinkled, Wrinkles).limit = required(wrinkled, Wrinkles).limit[1:]
     else:
-        wrinkled.wrinkles.limit[0, 0] = -1.0 if damage == "range" else float("nan")
+        required(wrinkled, Wrinkles).limit[0, 0] = -1.0 if damage == "range" else float("nan")
     save_avatar(tmp_path / "a.avatar", wrinkled)
     with pytest.raises(HeadsplatError, match=r"wrinkles\.limit: expected"):
         load_avatar(tmp_path / "a.avatar")

@@ -12,15 +12,17 @@ from safetensors.torch import load_file, save_file
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
+from avatar.model.parts.light.head_light import HeadLight
+from tests.support.parts import required
 
 
 def test_a_light_is_loaded_as_it_was_saved(bright_avatar: Avatar, tmp_path: Path) -> None:
     save_avatar(tmp_path / "me.avatar", bright_avatar)
-    found = load_avatar(tmp_path / "me.avatar").light
-    assert found is not None and bright_avatar.light is not None
-    assert torch.allclose(found.coefficients, bright_avatar.light.coefficients, rtol=1e-5)
-    assert torch.equal(found.transfer, bright_avatar.light.transfer.half().float())
-    assert torch.equal(found.surface, bright_avatar.light.surface.half().float())
+    found = load_avatar(tmp_path / "me.avatar").part(HeadLight)
+    assert found is not None and bright_avatar.part(HeadLight) is not None
+    assert torch.allclose(found.coefficients, required(bright_avatar, HeadLight).coefficients, rtol=1e-5)
+    assert torch.equal(found.transfer, required(bright_avatar, HeadLight).transfer.half().float())
+    assert torch.equal(found.surface, required(bright_avatar, HeadLight).surface.half().float())
 
 
 def test_the_checksum_of_an_older_program_does_not_cover_the_light(
@@ -30,7 +32,7 @@ def test_the_checksum_of_an_older_program_does_not_cover_the_light(
     save_avatar(tmp_path / "with.avatar", bright_avatar)
     headers = [read_header(tmp_path / f"{name}.avatar") for name in ("with", "without")]
     assert headers[0]["tensors_sha256"] == headers[1]["tensors_sha256"]
-    assert "light" not in headers[1] and load_avatar(tmp_path / "without.avatar").light is None
+    assert "light" not in headers[1] and load_avatar(tmp_path / "without.avatar").part(HeadLight) is None
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from avatar import ops
+from avatar.model.avatar import Avatar, AvatarPart, BlendSource
+from avatar.model.layout import Layout, TensorLayout
 
 
-class WeightNetwork(nn.Module):
+class WeightNetwork(AvatarPart):
     """One hidden layer: standardized features [B,F] -> what is added to the weights [B,K]."""
+
+    key = "weight_network"
+    title = "the network of the blendshape weights"
+    prefix = "avatar.blendshapes.network."
+    entry = None
+    layout: ClassVar[Layout] = {
+        "hidden": TensorLayout("F32", "F H"),
+        "hidden_bias": TensorLayout("F32", "H"),
+        "output": TensorLayout("F32", "H K"),
+        "output_bias": TensorLayout("F32", "K"),
+    }
+    version = 5
 
     def __init__(self, features: int, bases: int, hidden: int) -> None:
         """Start with zeros.
@@ -45,6 +60,30 @@ class WeightNetwork(nn.Module):
         """
         hidden = ops.batch_invariant_matmul(standardized, self.hidden) + self.hidden_bias
         return ops.batch_invariant_matmul(hidden.relu(), self.output) + self.output_bias
+
+    def add_weights(self, weights: Tensor, standardized: Tensor) -> Tensor:
+        """See `AvatarPart.add_weights`."""
+        return weights + self(standardized)
+
+    @classmethod
+    def is_stored(cls, header: Mapping[str, Any], names: Collection[str]) -> bool:
+        """See `AvatarPart.is_stored`."""
+        return bool(header["version"] >= cls.version)
+
+    @classmethod
+    def restore(cls, avatar: Avatar, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> WeightNetwork:
+        """See `AvatarPart.restore`."""
+        (features, hidden), bases = tensors["hidden"].shape, len(tensors["output_bias"])
+        network = cls(features, bases, hidden)
+        network.load_state_dict(tensors)
+        return network
+
+    @classmethod
+    def blend(cls, sources: Sequence[BlendSource], mixed: Avatar) -> WeightNetwork | None:
+        """See `AvatarPart.blend`: the networks side by side, each for its own bases."""
+        networks = [source.avatar.part(cls) for source in sources]
+        lines = [source.line for source in sources if source.line is not None]
+        return joined_networks(networks, lines, [len(source.avatar.blendshapes.basis) for source in sources])
 
 
 @torch.no_grad()

@@ -10,8 +10,8 @@ from avatar import ops
 from avatar.head.regions import Region
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar
-from avatar.model.light.harmonics import TERMS, open_transfer, sphere
-from avatar.model.mesh_layer import MOUTH
+from avatar.model.parts.light.harmonics import TERMS, open_transfer, sphere
+from avatar.model.parts.mesh_layer import MOUTH
 from avatar.model.resting import resting_vertices
 from avatar.reference.sh import sh_basis
 
@@ -89,7 +89,7 @@ def mesh_transfer(vertices: Tensor, avatar: Avatar) -> Tensor:
 
 
 @torch.no_grad()
-def gaussian_transfer(avatar: Avatar, surface: Tensor) -> Tensor:
+def gaussian_transfer(avatar: Avatar, surface: Tensor, chosen: Tensor | None = None) -> Tensor:
     """Transfer [N,9] of the Gaussians: that of the mesh on it, and of their own neighborhood off it.
 
     Those that move with expressions are skin, wherever training has put them.
@@ -97,6 +97,7 @@ def gaussian_transfer(avatar: Avatar, surface: Tensor) -> Tensor:
     Args:
         avatar: on the host.
         surface: [V,9] of `surface_transfer`.
+        chosen: [n] int, Gaussians whose transfer [n,9] is computed; None: of all.
     """
     rig = avatar.rig
     transfer = (surface[rig.triangles] * rig.bary[..., None]).sum(1)
@@ -105,10 +106,10 @@ def gaussian_transfer(avatar: Avatar, surface: Tensor) -> Tensor:
     own = ((avatar.offsets.norm(dim=1) - near) / (far - near)).clamp(0, 1)
     own[: avatar.blendshapes.count] = 0
     own = torch.maximum(own, (2 * rig.skin).clamp(max=1))  # clothes are not where the mesh of the torso is
-    rows = (own > 0).nonzero()[:, 0]
+    rows = (own > 0).nonzero()[:, 0] if chosen is None else chosen[own[chosen] > 0]
     if len(rows) > _NEIGHBORS:
         transfer[rows] = torch.lerp(transfer[rows], _cloud_transfer(avatar, rows), own[rows, None])
-    return transfer
+    return transfer if chosen is None else transfer[chosen]
 
 
 def _cloud_transfer(avatar: Avatar, rows: Tensor) -> Tensor:

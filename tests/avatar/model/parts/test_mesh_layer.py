@@ -19,7 +19,7 @@ from avatar.head import load_head
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
-from avatar.model.mesh_layer import (
+from avatar.model.parts.mesh_layer import (
     EYES,
     MOUTH,
     SKIN_FEATURES,
@@ -42,6 +42,7 @@ from avatar.training.fit import fit
 from avatar.training.initialization import DETAILED, build_avatar
 from avatar.training.mesh_sampling import THIN
 from avatar.types import HeadParams
+from tests.support.parts import required
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +185,7 @@ def test_only_gaussians_in_front_of_the_face_are_exempt_from_the_stencil(layer: 
 
 
 def test_training_gives_the_layer_a_texture_and_no_gaussians(trained: Avatar) -> None:
-    layer = trained.layer
+    layer = trained.part(MeshLayer)
     assert layer is not None
     inside = torch.zeros(len(trained.head.v_template), dtype=torch.bool)
     for name in MOUTH + EYES:
@@ -200,14 +201,16 @@ def test_an_avatar_with_skin_is_the_same_after_writing_and_reading(tiny: Capture
     avatar = fit(tiny, load_head(), config).avatar
     save_avatar(tmp_path / "a.avatar", avatar)
     read = load_avatar(tmp_path / "a.avatar")
-    assert avatar.layer is not None and read.layer is not None and read.layer.skin
-    torch.testing.assert_close(read.layer.texels(), avatar.layer.texels(), atol=1e-3, rtol=0)
+    assert avatar.part(MeshLayer) is not None and read.part(MeshLayer) is not None and required(read, MeshLayer).skin
+    torch.testing.assert_close(
+        required(read, MeshLayer).texels(), required(avatar, MeshLayer).texels(), atol=1e-3, rtol=0
+    )
     params, camera = open_mouth(avatar, tiny.params([3])), tiny.camera(64)
     with torch.no_grad():
         images = [render(one(params), camera).rgb[0] for one in (avatar, read)]
     assert (images[0] - images[1]).abs().max() < 0.02
-    skin = avatar.layer.part >= Part.SKIN
-    assert float(avatar.layer.delta[skin].abs().max()) > 1e-3
+    skin = required(avatar, MeshLayer).part >= Part.SKIN
+    assert float(required(avatar, MeshLayer).delta[skin].abs().max()) > 1e-3
 
 
 def test_an_animator_renders_a_layer_like_the_avatar_itself(trained: Avatar, tiny: Capture) -> None:
@@ -251,8 +254,8 @@ def test_an_exported_ply_shows_the_layer_as_gaussians(trained: Avatar, tiny: Cap
         exported = with_layer(gaussians)
         without, shown = (render(each, camera) for each in (replace(gaussians, layer=None), exported))
     layer = splat_layer(gaussians, camera)
-    assert layer is not None and trained.layer is not None
-    assert len(gaussians) < len(exported) <= len(gaussians) + len(trained.layer.mesh.faces)
+    assert layer is not None and trained.part(MeshLayer) is not None
+    assert len(gaussians) < len(exported) <= len(gaussians) + len(required(trained, MeshLayer).mesh.faces)
     x, y = layer.images.origin[0].tolist()
     solid = layer.images.stencil[0] > 0.99
     height, width = solid.shape
@@ -267,7 +270,7 @@ def test_an_avatar_that_gsplat_trains_has_no_layer(tiny: Capture) -> None:
     for rasterizer in ("native", "gsplat"):
         config = TrainConfig(size=32, gaussians=500, bases=2, rasterizer=rasterizer)
         avatar = build_avatar(baked(head, tiny.params([0]).identity), frames, config)
-        assert (avatar.layer is not None) == (rasterizer == "native")
+        assert (avatar.part(MeshLayer) is not None) == (rasterizer == "native")
 
 
 def test_skin_of_the_layer_has_fewer_gaussians_but_not_its_brows_and_lips(tiny: Capture) -> None:
@@ -290,23 +293,26 @@ def test_gsplat_refuses_an_avatar_with_a_layer(trained: Avatar, tiny: Capture) -
 
 def test_a_stored_layer_renders_the_same_pixels(trained: Avatar, tiny: Capture, tmp_path: Path) -> None:
     path, plain = tmp_path / "me.avatar", tmp_path / "plain.avatar"
-    assert trained.layer is not None
+    assert trained.part(MeshLayer) is not None
     with torch.no_grad():
-        trained.layer.eye_light.reflections.copy_(torch.rand(trained.layer.eye_light.reflections.shape))
+        required(trained, MeshLayer).eye_light.reflections.copy_(
+            torch.rand(required(trained, MeshLayer).eye_light.reflections.shape)
+        )
     save_avatar(path, trained)
     loaded = load_avatar(path)
-    assert loaded.layer is not None and read_header(path)["version"] == 5
-    light, stored = trained.layer.eye_light, loaded.layer.eye_light
+    assert loaded.part(MeshLayer) is not None and read_header(path)["version"] == 5
+    light, stored = required(trained, MeshLayer).eye_light, required(loaded, MeshLayer).eye_light
     torch.testing.assert_close(stored.reflections.detach(), light.reflections.detach())
     torch.testing.assert_close(stored.shadow, light.shadow)
     params, camera = open_mouth(trained, tiny.params([3])), tiny.camera(64)
     first, second = (Animator(each, 64, 64).render(params, camera) for each in (trained, loaded))
     assert (first.int() - second.int()).abs().max() <= 1  # texels are stored in half precision
-    layer, trained.layer = trained.layer, None
+    layer = trained.part(MeshLayer)
+    trained.remove_part(MeshLayer)
     try:
         save_avatar(plain, trained)
     finally:
-        trained.layer = layer
+        trained.add_part(layer)
     assert 0 < path.stat().st_size - plain.stat().st_size < 500_000
     save_avatar(tmp_path / "again.avatar", loaded)
     assert (tmp_path / "again.avatar").read_bytes() == path.read_bytes()
@@ -341,7 +347,7 @@ def test_a_layer_stored_without_light_has_eyes_without_shadow(trained: Avatar, t
     header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["headsplat"])
     del header["tensors_sha256"], tensors["layer.shadow"], tensors["layer.reflections"]
     save_file(tensors, path, metadata={"headsplat": json.dumps(header)})
-    layer = load_avatar(path).layer
+    layer = load_avatar(path).part(MeshLayer)
     assert layer is not None and not layer.eye_light.reflections.any()
     eyes = layer.eye_light.eyes.flatten()
     assert bool((layer.shade(trained.head.v_template[None])[0, eyes] == 1).all())

@@ -1,0 +1,1 @@
+"""The optional parts of an avatar; `registry` names those that files have."""
