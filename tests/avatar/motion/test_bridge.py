@@ -236,8 +236,10 @@ def test_motion_is_matched_by_name_and_renamed() -> None:
         space="arkit52",
         joint_rot=torch.zeros(3, len(JOINT_NAMES), 3),
         translation=torch.ones(3, 3),
+        resting="zero",
     )
     converted = bridge("arkit", "flame").motion(motion, "flame")
+    assert converted.resting == "zero" and bridge("arkit", "flame").motion(motion[:1], "flame").resting == "zero"
     assert (converted.space, converted.names) == ("flame", flame_head().expression_names)
     jaw = converted.weights[:, flame_head().expression_index("jawOpen")]
     assert jaw[0] == 0
