@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from avatar.rendering.render import render
     from avatar.training.config import TrainConfig
     from avatar.training.fit import fit
-    from avatar.training.result import TrainResult
+    from avatar.training.report import TrainResult
     from avatar.types import Camera, Gaussians, HeadParams, Motion, RenderOutput
     from avatar.video import open_output
 
@@ -42,7 +42,7 @@ _HOMES = {
     "Motion": "avatar.types",
     "RenderOutput": "avatar.types",
     "TrainConfig": "avatar.training.config",
-    "TrainResult": "avatar.training.result",
+    "TrainResult": "avatar.training.report",
     "drive": "avatar.driving.driver",
     "evaluate": "avatar.evaluation.protocol",
     "fit": "avatar.training.fit",

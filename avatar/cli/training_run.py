@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from avatar.refine.track import RefinedTrack
     from avatar.training.parallel import Processes
     from avatar.training.progress import TrainProgress
-    from avatar.training.result import TrainResult
+    from avatar.training.report import TrainResult
     from avatar.training.snapshot import SnapshotBuffer
 
 #: Printed after the first Ctrl-C.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from avatar.errors import HeadsplatError
-from avatar.training.perceptual.lpips_package import PACKAGE_NETWORKS, package_module
+from avatar.training.parts.perceptual.lpips_package import PACKAGE_NETWORKS, package_module
 
 
 @dataclass(frozen=True)

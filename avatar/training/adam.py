@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from avatar import ops
+from avatar.model.avatar import Avatar
+from avatar.training.config import TrainConfig
 
 BETAS = (0.9, 0.99)
 EPS = 1e-15
@@ -26,8 +29,9 @@ class Group:
     name: str
     param: Tensor
     rate: float
-    per_gaussian: bool = False  # rows are the first Gaussians, or all: rows that a step does not touch stay unchanged
+    axis: int | None = None  # has one row for each of the first Gaussians, or of all; None: none has
     outer: bool = False  # a basis whose gradient is given as an outer product
+    of_weights: bool = False  # changes the blendshape weights: its gradient follows from that of an outer basis
     eps: float = EPS
 
     def __post_init__(self) -> None:
@@ -37,6 +41,31 @@ class Group:
         self.m = torch.zeros_like(self.param, dtype=dtype)
         self.v = torch.zeros_like(self.param, dtype=dtype)
 
+    def copy_rows(self, sources: Tensor, targets: Tensor) -> None:
+        """Give the Gaussians `targets` [M] the second moments of `sources` [M]; their first moments are cleared."""
+        if self.axis is None or not bool((targets < self.param.shape[self.axis]).all()):
+            return
+        first, second = (moment.movedim(self.axis, 0) for moment in (self.m, self.v))
+        first[targets] = 0
+        second[targets] = second[sources]
+
+
+def gaussian_groups(avatar: Avatar, config: TrainConfig) -> list[Group]:
+    """The parameters that every avatar has: those of its Gaussians, and of the torso map."""
+    rates = config.rates
+    of_gaussians = {
+        "offsets": rates.position,
+        "log_scales": rates.log_scale,
+        "quats": rates.rotation,
+        "logit_opacities": rates.opacity,
+        "colors": rates.color,
+    }
+    groups = [
+        Group(name, getattr(avatar, name), rate, axis=0, eps=config.batch * EPS_OF_GAUSSIANS[name])
+        for name, rate in of_gaussians.items()
+    ]
+    return [*groups, Group("torso", avatar.rig.torso.weight, rates.torso)]
+
 
 class Optimizer:
     """Adam (Kingma and Ba 2015) that skips Gaussians which no image of a step shows.
@@ -45,9 +74,20 @@ class Optimizer:
     momentum. Skipping also saves most of the memory traffic of a large basis.
     """
 
-    def __init__(self, groups: list[Group]) -> None:
-        self.groups = groups
+    def __init__(self, groups: Sequence[Group] = ()) -> None:
+        self.groups = list(groups)
         self.steps = 0
+
+    def add(self, groups: Sequence[Group]) -> None:
+        """Optimize further parameters, before the first step.
+
+        Raises:
+            ValueError: two parameters of one name.
+        """
+        self.groups += groups
+        names = [group.name for group in self.groups]
+        if len(names) != len(set(names)):
+            raise ValueError(f"two parameters of one name among {', '.join(names)}")
 
     def step(self, factor: float, touched: Tensor) -> None:
         """Apply the gradients and clear them.
@@ -61,7 +101,7 @@ class Optimizer:
             param = group.param
             if param.grad is None:
                 continue
-            rows = touched[: len(param)] if group.per_gaussian else None
+            rows = touched[: len(param)] if group.axis == 0 else None
             rate = group.rate * factor
             ops.adam_step(param, param.grad, group.m, group.v, rate, *BETAS, group.eps, self.steps, rows)
             param.grad = None
@@ -82,15 +122,14 @@ class Optimizer:
             The gradient of `weights` [B,K].
         """
         group = next(group for group in self.groups if group.outer)
-        param, rate = group.param, group.rate * factor
-        rows = touched[: param.shape[1]]
+        rows = touched[: group.param.shape[1]]
         return ops.adam_outer_step(
-            param,
+            group.param,
             weights,
             grad,
             group.m,
             group.v,
-            rate,
+            group.rate * factor,
             *BETAS,
             EPS,
             self.steps + 1,

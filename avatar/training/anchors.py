@@ -1,8 +1,7 @@
 """Anchors: L2 terms that hold Gaussians which the video hardly shows to their initial values.
 
 Colors of Gaussians without blendshapes have a weak anchor each, from the first relocation on to the color of their
-visible neighbors (`avatar.training.neighbor_colors`); where the prior of heads is used, those of all Gaussians, on skin
-and scalp to its colors (`avatar.training.prior_colors`).
+visible neighbors (`avatar.training.corrections`); a part of the training may give weak anchors to all colors.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
-from avatar.model.moving import moved
-from avatar.model.parts.wrinkles import Wrinkles
+from avatar.model.moving import move_attributes, moved
 
 #: A Gaussian is anchored if it covers fewer pixels than this in the frames from which colors are initialized ...
 MIN_COVERAGE = 0.5
@@ -35,22 +33,30 @@ MIN_SKIN = 0.05
 class Anchors:
     """The anchored Gaussians of an avatar and their initial values; none before `set` or `restore`."""
 
-    def __init__(self, avatar: Avatar, batch: int, weak_all: bool = False) -> None:
+    def __init__(self, avatar: Avatar, batch: int) -> None:
         """
         Args:
             avatar: its gradients receive the terms.
             batch: images per step; the loss is a sum over images, so the terms are multiplied by it.
-            weak_all: whether colors of Gaussians with blendshapes have a weak anchor, too.
         """
-        self._avatar, self._batch = avatar, batch
-        self._first = 0 if weak_all else avatar.blendshapes.count  # Gaussians from here on have weak anchors
+        self._avatar = avatar
+        self._batch = batch
+        self._first = avatar.blendshapes.count  # Gaussians from here on have weak anchors
         device = avatar.offsets.device
         self.rows = torch.zeros(0, dtype=torch.int64, device=device)  # [M] indices of the anchored Gaussians
         self.initial: dict[str, Tensor] = {}  # values of the parameters that they are anchored to
-        self.basis_weights = torch.zeros(
-            avatar.blendshapes.count, device=device
-        )  # [count] anchor weight to zero in the basis
+        # [count] anchor weight to zero in the basis
+        self.basis_weights = torch.zeros(avatar.blendshapes.count, device=device)
         self._weak = torch.zeros(len(avatar) - self._first, device=device)  # 1: the color has a weak anchor
+
+    def anchor_all_colors(self) -> None:
+        """Give weak anchors to the colors of Gaussians with blendshapes, too; before `set` and `restore`."""
+        self._first = 0
+        self._weak = torch.zeros(len(self._avatar), device=self._weak.device)
+
+    def to(self, device: torch.device) -> None:
+        """Move to the device of the avatar."""
+        move_attributes(self, device)
 
     def set(self, coverage: Tensor) -> None:
         """Anchor hidden regions and Gaussians of small `coverage` [N], in pixels, to their present values."""
@@ -59,6 +65,10 @@ class Anchors:
         initial = {name: getattr(self._avatar, name).detach().clone() for name in ANCHOR_WEIGHTS}
         initial[PIXELS] = torch.where(self._avatar.rig.skin > MIN_SKIN, TORSO_PIXELS, HEAD_PIXELS)
         self.restore(rows, initial)
+
+    def state(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """The arguments of `restore`."""
+        return self.rows, self.initial
 
     def restore(self, rows: Tensor, initial: dict[str, Tensor]) -> None:
         """Anchor the Gaussians `rows` [M] to the values `initial` of all Gaussians, by name of the parameter.
@@ -101,11 +111,6 @@ class Anchors:
         assert colors.grad is not None
         away = colors.detach()[first:] - self.initial["colors"][first:]
         colors.grad[first:].addcmul_(away, weak[:, None], value=self._batch)
-        wrinkles = self._avatar.part(Wrinkles)
-        if wrinkles is not None and wrinkles.coefficients.grad is not None:
-            hidden = rows[rows < wrinkles.count]
-            away = wrinkles.coefficients.detach()[hidden]
-            wrinkles.coefficients.grad[hidden] += self._batch * ANCHOR_WEIGHTS["colors"] * away
         basis = self._avatar.blendshapes.basis
         if basis.grad is not None:
             rows = rows[rows < basis.shape[1]]

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from avatar.common.files import write_error
 from avatar.common.rescue import rescue
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from avatar.model.parts.appearance import Appearances
+from avatar.model.moving import moved
+from avatar.refine.clip import ClipFit
 from avatar.training.progress import Schedule
 from avatar.training.trainer import Trainer
 
@@ -26,11 +27,42 @@ log = logging.getLogger(__name__)
 CHECKPOINT_VERSION = 4
 
 
-def run_fingerprint(trainer: Trainer, capture: Capture) -> str:
-    """Identifies the run that a checkpoint belongs to: format, capture and settings."""
-    appearance = trainer.avatar.part(Appearances)
-    recordings = capture.fingerprint if appearance is None else appearance.fingerprint()
+def run_fingerprint(trainer: Trainer, captures: Sequence[Capture]) -> str:
+    """Identifies the run that a checkpoint belongs to: format, captures and settings."""
+    recordings = ",".join(capture.fingerprint for capture in captures)
     return f"{CHECKPOINT_VERSION}:{recordings}:{trainer.config!r}"
+
+
+def state_of(trainer: Trainer) -> dict[str, Any]:
+    """Tensors on the host and plain values from which `restore` continues, on the same device to the same bits."""
+    state = {
+        "avatar": trainer.avatar.state_dict(),
+        "anchors": trainer.anchors.state(),
+        "optimizer": trainer.optimizer.state(),
+        "parts": {part.key: part.state() for part in trainer.parts},
+        "rng": trainer.rng.bit_generator.state,
+        "queue": list(trainer.queue.waiting),
+        "steps_done": trainer.steps_done,
+        "mean_square": trainer.losses.mean_square,
+        "refinement": None if trainer.refinement is None else trainer.refinement.state(),
+    }
+    return moved(state, torch.device("cpu"))
+
+
+def restore(trainer: Trainer, state: dict[str, Any]) -> None:
+    """Continue a training from `state_of` one with the same avatar, frames and settings."""
+    trainer.avatar.load_state_dict(state["avatar"])
+    trainer.anchors.restore(*state["anchors"])
+    trainer.optimizer.restore(state["optimizer"])
+    for part in trainer.parts:
+        part.restore(state["parts"][part.key])
+    trainer.rng.bit_generator.state = state["rng"]
+    trainer.queue.waiting = list(state["queue"])
+    trainer.steps_done = state["steps_done"]
+    trainer.losses.mean_square = state["mean_square"]
+    if state["refinement"] is not None:
+        refinement = moved(state["refinement"], trainer.device)
+        trainer.use(ClipFit.restored(refinement, trainer.full.states, trainer.avatar.head))
 
 
 def unfinished(checkpoint: Path) -> Path:
@@ -38,13 +70,13 @@ def unfinished(checkpoint: Path) -> Path:
     return checkpoint.with_name(checkpoint.name + ".part")
 
 
-def save_checkpoint(trainer: Trainer, path: Path, capture: Capture, spent: float) -> None:
+def save_checkpoint(trainer: Trainer, path: Path, captures: Sequence[Capture], spent: float) -> None:
     """Write the state of a training.
 
     Args:
         trainer: the training.
         path: the file to write; replaced if it exists.
-        capture: the capture of its frames.
+        captures: those of its frames.
         spent: seconds of the schedule that have passed.
 
     Raises:
@@ -53,7 +85,7 @@ def save_checkpoint(trainer: Trainer, path: Path, capture: Capture, spent: float
     part = unfinished(path)
     try:
         with part.open("wb") as stream:  # opened here: for a path torch.save does not report the system's error
-            torch.save({"run": run_fingerprint(trainer, capture), "spent": spent, "state": trainer.state()}, stream)
+            torch.save({"run": run_fingerprint(trainer, captures), "spent": spent, "state": state_of(trainer)}, stream)
         part.replace(path)
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
@@ -72,16 +104,20 @@ def _system_error(error: Exception) -> Exception:
 class CheckpointWriter:
     """Writes the checkpoints of one training; a failure to write one does not end the training."""
 
-    def __init__(self, trainer: Trainer, capture: Capture, clock: Schedule, path: Path) -> None:
+    def __init__(self, trainer: Trainer, captures: Sequence[Capture], clock: Schedule, path: Path) -> None:
         """
         Args:
             trainer: the training.
-            capture: the capture of its frames.
+            captures: those of its frames.
             clock: its schedule.
             path: the file to write; replaced if it exists.
         """
-        self._trainer, self._capture, self._clock, self._path = trainer, capture, clock, path
-        self._attempted, self._reported = time.perf_counter(), False
+        self._trainer = trainer
+        self._captures = captures
+        self._clock = clock
+        self._path = path
+        self._attempted = time.perf_counter()
+        self._reported = False
 
     def save_if_due(self, interval: float) -> None:
         """Write a checkpoint if the last attempt was more than `interval` seconds ago; logs the first failure."""
@@ -110,10 +146,10 @@ class CheckpointWriter:
         return self._path
 
     def _save(self, path: Path) -> None:
-        save_checkpoint(self._trainer, path, self._capture, self._clock.spent())
+        save_checkpoint(self._trainer, path, self._captures, self._clock.spent())
 
 
-def restore_checkpoint(trainer: Trainer, path: Path, capture: Capture) -> float:
+def restore_checkpoint(trainer: Trainer, path: Path, captures: Sequence[Capture]) -> float:
     """Restore the state of a training from `path`; returns the seconds of the schedule that had passed.
 
     Raises:
@@ -121,11 +157,11 @@ def restore_checkpoint(trainer: Trainer, path: Path, capture: Capture) -> float:
     """
     try:
         stored = torch.load(path, weights_only=True)
-        same_run = stored["run"] == run_fingerprint(trainer, capture)
+        same_run = stored["run"] == run_fingerprint(trainer, captures)
         spent = float(stored["spent"])
         if same_run:
             _check(stored["state"], spent)
-            trainer.restore(stored["state"])
+            restore(trainer, stored["state"])
     except Exception as error:
         raise HeadsplatError(f"{path}: damaged checkpoint ({type(error).__name__}); delete it to start over") from error
     if not same_run:
@@ -136,7 +172,7 @@ def restore_checkpoint(trainer: Trainer, path: Path, capture: Capture) -> float:
 
 
 def _check(state: dict[str, Any], spent: float) -> None:
-    """Raise ValueError or TypeError for values that `Trainer.restore` takes but no training has."""
+    """Raise ValueError or TypeError for values that `restore` takes but no training has."""
     numbers = (state["steps_done"], state["optimizer"]["steps"], *state["queue"])
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError("a count that is not a whole number")

@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -28,16 +29,14 @@ from avatar.refine.track import RefinedTrack
 from avatar.rendering.backends import backend_of
 from avatar.training.checkpoints import CheckpointWriter, restore_checkpoint
 from avatar.training.config import TrainConfig
-from avatar.training.guidance import Guidance
 from avatar.training.initialization import build_avatar
-from avatar.training.light_training import finish_light
-from avatar.training.local_bases import keep_local
 from avatar.training.parallel import Processes
-from avatar.training.perceptual.loss import PerceptualLoss
+from avatar.training.parts.guidance import Guidance, GuidanceTraining
+from avatar.training.parts.registry import registered
+from avatar.training.prediction import compare
 from avatar.training.prepared_frames import prepared_frames
 from avatar.training.progress import PartsReporter, ProgressReporter, Schedule, TrainProgress
-from avatar.training.report import TrainReport, residual_by_region
-from avatar.training.result import TrainResult
+from avatar.training.report import TrainReport, TrainResult, residual_by_region
 from avatar.training.trainer import Trainer
 
 CHECKPOINT_SECONDS = 30.0
@@ -78,7 +77,7 @@ def fit(
         stop: when set, training ends after the current step and the present avatar is returned.
         snapshot: called on this thread before the first step and after each step with the avatar in training, which
             must be copied, not changed or kept (`avatar.training.snapshot`).
-        guidance: an image prior of yours for sides that no frame shows (`avatar.training.guidance`).
+        guidance: an image prior of yours for sides that no frame shows (`avatar.training.parts.guidance`).
         device: where frames, avatar and optimizer are during the training: `cpu`, `cuda`, `cuda:N`, or `auto`: a GPU
             that native kernels can use, else the CPU. The result is on the CPU. The CUDA kernels have been tested on an
             emulator only.
@@ -93,21 +92,24 @@ def fit(
             the processes cannot divide, or a perceptual network that cannot be used.
     """
     backend_of(config.rasterizer).check()
-    place, processes = chosen_device(device), processes or Processes()
+    place = chosen_device(device)
+    processes = processes or Processes()
     processes.check_batch(config.batch)
     ops.keep_memory()
     preparing = PartsReporter(progress, "preparing")
-    started, spent = time.perf_counter(), 0.0
+    captures = (capture, *others)
+    spent = 0.0
+    started = time.perf_counter()
     with ops.one_thread():
-        trainer = _prepare((capture, *others), head, config, guidance, place, processes, preparing)
+        trainer = _prepare(captures, head, config, guidance, place, processes, preparing)
         preparing("initial colors")
         if resume and checkpoint is not None and checkpoint.exists():
-            spent = restore_checkpoint(trainer, checkpoint, capture)
+            spent = restore_checkpoint(trainer, checkpoint, captures)
         else:
             trainer.initialize()
         clock = Schedule(config, time.perf_counter(), spent)
         written = checkpoint if processes.rank == 0 else None
-        writer = None if written is None else CheckpointWriter(trainer, capture, clock, written)
+        writer = None if written is None else CheckpointWriter(trainer, captures, clock, written)
         _run(trainer, clock, progress, writer, stop, snapshot or (lambda avatar: None))
         stopped = stop is not None and stop.is_set()
         saved = writer.save_last() if stopped and writer is not None else None
@@ -187,13 +189,13 @@ def _finish(
     """
     fraction, training = clock.fraction(trainer.steps_done), clock.spent()
     report("measuring differences")
-    trainer.compile_network(last=True)
-    found = moved(trainer.refinement, _HOST)
-    refining = found.seconds if found is not None else 0.0
+    trainer.bake()
+    refinement = moved(trainer.refinement, _HOST)
+    refining = refinement.seconds if refinement is not None else 0.0
     figures = {
         "steps": trainer.steps_done,
         "seconds_training": round(training, 2),
-        "train_psnr": round(-10 * math.log10(max(trainer.mean_square, 1e-10)), 2),
+        "train_psnr": round(-10 * math.log10(max(trainer.losses.mean_square, 1e-10)), 2),
         "finished": fraction >= 1,
         "seconds": {
             "initialising": round(initializing, 2),
@@ -202,30 +204,26 @@ def _finish(
         },
         "residual": _residual(trainer, capture),
     }
-    if trainer.perceptual is not None:
-        figures["perceptual"] = trainer.perceptual.name
-    if trainer.network_kept is not None:
-        figures["network"] = {"kind": trainer.config.offsets, "kept": round(trainer.network_kept, 4)}
+    for part in trainer.parts:
+        figures |= part.figures()
     if trainer.refinement_skipped:
         figures["refinement_skipped"] = trainer.refinement_skipped
-    if found is not None:
-        figures["refinement"] = found.to_dict()
-    if trainer.looks is not None:
-        trainer.looks.finish()
+    if refinement is not None:
+        figures["refinement"] = refinement.to_dict()
     avatar = trainer.avatar.to(_HOST).requires_grad_(True)
-    keep_local(avatar.blendshapes)
     avatar.provenance = figures
-    finish_light(avatar)
-    if found is None:
+    for part in trainer.parts:
+        part.finish()
+    if refinement is None:
         return None
     report("correcting torso and pose")
-    return _learn_corrections(trainer, avatar, capture, found)
+    return _learn_corrections(trainer, avatar, capture, refinement)
 
 
-def _learn_corrections(trainer: Trainer, avatar: Avatar, capture: Capture, found: ClipFit) -> RefinedTrack:
-    """Learn the corrections of torso and pose from the refined states `found`, on the host; returns their track."""
-    states, tracked, flagged = found.states, trainer.tracked, found.flagged
-    if trainer.looks is not None:  # corrections are for the first recording
+def _learn_corrections(trainer: Trainer, avatar: Avatar, capture: Capture, refinement: ClipFit) -> RefinedTrack:
+    """Learn the corrections of torso and pose from refined states, on the host; returns their track."""
+    states, tracked, flagged = refinement.states, trainer.tracked, refinement.flagged
+    if trainer.full.recording is not None:  # corrections are for the first recording
         rows = torch.arange(part_of(trainer.full, 0)[1].stop)
         states, tracked, flagged = states[rows], tracked[rows], flagged[rows]
     learn_torso_regression(avatar, capture, states, flagged)
@@ -238,9 +236,10 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
     frames, rows = trainer.full, capture.train_indices
     chosen = np.unique(np.linspace(0, len(rows) - 1, RESIDUAL_FRAMES).astype(int))
     scale = frames.camera.width / capture.metadata["width"]
-    found = residual_by_region(
+    rasterizer = trainer.config.rasterizer
+    residual = residual_by_region(
         (
-            *(image.numpy() for image in trainer.compare(index)),
+            *(image.numpy() for image in compare(trainer.avatar, frames, index, rasterizer)),
             frames.alpha[index].cpu().numpy() / 255,
             capture.track["landmarks"][rows[index]] * scale,
         )
@@ -248,7 +247,7 @@ def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]
     )
     return {
         name: {key: round(value, 3) for key, value in row.items()}
-        for name, row in found.items()
+        for name, row in residual.items()
         if math.isfinite(row["levels"])
     }
 
@@ -263,10 +262,12 @@ def _prepare(
     report: PartsReporter,
 ) -> Trainer:
     check_recordings(captures)
-    perceptual = PerceptualLoss(config.perceptual, device) if config.perceptual else None
+    for part in registered():
+        part.check(config, device)
     person, frames = prepared_frames(captures[0], head, config, captures[1:], report)
     report("building the avatar")
     avatar = build_avatar(person, frames, config)
     if len(captures) > 1:
         avatar.add_part(Appearances(recording_entries(captures), len(avatar)))
-    return Trainer(avatar, frames, config, guidance, device, processes, perceptual)
+    further = [] if guidance is None else [partial(GuidanceTraining, guidance=guidance)]
+    return Trainer(avatar, frames, config, device, processes, further)

@@ -16,8 +16,6 @@ from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes, Mode
 from avatar.model.parts.mesh_layer import EYES, MOUTH, MeshLayer, has_parts, skin_vertices
-from avatar.model.parts.weight_network import WeightNetwork
-from avatar.model.parts.wrinkles import Wrinkles
 from avatar.model.resting import resting_expression
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
@@ -25,9 +23,10 @@ from avatar.model.stretch import Stretch, stretching_vertices
 from avatar.model.torso import TorsoMap
 from avatar.training.config import TrainConfig
 from avatar.training.hair_height import hair_heights
-from avatar.training.local_bases import face_parts, keep_local, local_mask
-from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, sample_matte
+from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, nearest_pixel, sample_matte
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
+from avatar.training.parts.local_bases import face_parts, local_mask
+from avatar.training.parts.registry import registered
 from avatar.types import Binding, LocalGaussians
 
 #: Gaussians of these regions have blendshape offsets.
@@ -45,8 +44,6 @@ MIN_PIXELS = 0.35  # smallest initial standard deviation
 NECK, NEIGHBORS, DEPTH_FACTOR = 0.05, 24, 0.25
 #: Height of the Gaussians of hair, relative to that of the hair.
 LIFTED = (0.6, 1.0)
-#: Factor of the initial linear weights of blendshapes where a network adds to them.
-LINEAR_SHARE = 0.3
 NORMAL_SCALE = 0.35  # standard deviation along the normal relative to that along the surface
 
 
@@ -98,15 +95,9 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     layers = [] if layer is None else [layer]
     neutral = resting_expression(frames.features[:, : len(head.expression_names)])
     avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), neutral, layers)
-    if config.has_weight_network:
-        network = WeightNetwork(frames.features.shape[1], config.bases, config.hidden)
-        network.randomize(config.seed)
-        avatar.add_part(network)
-    if config.wrinkles:
-        wrinkles = Wrinkles(count)
-        wrinkles.learn_limits(frames.states.vertices, rig)
-        avatar.add_part(wrinkles)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
+    for part in registered():
+        part.build(avatar, frames, config)
     return avatar
 
 
@@ -122,16 +113,15 @@ def _blendshapes(
         parts = face_parts(head.expression_names, config.bases)
         mask = local_mask(parts, mask)
     mode: Mode = "expression" if config.mode == "expression" else "reduced"
-    found = Blendshapes(mode, features, config.bases, count, mask, [(part.features, part.bases) for part in parts])
+    bases = [(part.features, part.bases) for part in parts]
+    blendshapes = Blendshapes(mode, features, config.bases, count, mask, bases)
     if mode == "reduced":
         generator = torch.Generator().manual_seed(config.seed)
         with torch.no_grad():
-            found.mix.add_(0.05 * torch.randn(found.mix.shape, generator=generator))
-            found.mix.mul_(LINEAR_SHARE if config.has_weight_network else 1.0)
-        keep_local(found)
+            blendshapes.mix.add_(0.05 * torch.randn(blendshapes.mix.shape, generator=generator))
     if not config.bases:
-        _allow_all_expressions(head, found)
-    return found
+        _allow_all_expressions(head, blendshapes)
+    return blendshapes
 
 
 def lift_hair(
@@ -175,14 +165,6 @@ def smooth_torso(head: HeadModel, samples: SurfaceSamples) -> SurfaceSamples:
     torso = samples.torso.copy()
     torso[rows] = samples.torso[rows][cKDTree(place).query(place, NEIGHBORS)[1]].mean(1)
     return replace(samples, torso=torso)
-
-
-def nearest_pixel(frames: TrainingFrames) -> float:
-    """Size in meters of a pixel at the head in the nearest training view; the nearest 5 % of the views count as one."""
-    view = frames.camera.world_to_cam.double()
-    depth = (view[:, 2, :3] * frames.translation.double()).sum(-1) + view[:, 2, 3]
-    sizes = (depth / frames.camera.K[:, 0, 0].double()).cpu().numpy()
-    return float(np.quantile(sizes[sizes > 0], 0.05)) if (sizes > 0).any() else 0.0
 
 
 def _initial_values(head: HeadModel, frames: TrainingFrames, samples: SurfaceSamples) -> LocalGaussians:

@@ -169,3 +169,11 @@ def camera_depth(camera: Camera, point: np.ndarray) -> float:
     """Depth in meters of a world `point` [3] along the axis of `camera` [1]."""
     view = camera.world_to_cam[0].numpy().astype(np.float64)
     return float(view[2, :3] @ point + view[2, 3])
+
+
+def nearest_pixel(frames: TrainingFrames) -> float:
+    """Size in meters of a pixel at the head in the nearest training view; the nearest 5 % of the views count as one."""
+    view = frames.camera.world_to_cam.double()
+    depth = (view[:, 2, :3] * frames.translation.double()).sum(-1) + view[:, 2, 3]
+    sizes = (depth / frames.camera.K[:, 0, 0].double()).cpu().numpy()
+    return float(np.quantile(sizes[sizes > 0], 0.05)) if (sizes > 0).any() else 0.0

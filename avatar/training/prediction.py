@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar, assemble
 from avatar.model.parts.appearance import Appearances, in_recording
+from avatar.rendering.backends import Rasterizer
+from avatar.rendering.render import render
 from avatar.types import Gaussians
 
 
@@ -25,3 +28,22 @@ def predict(avatar: Avatar, frames: TrainingFrames, indices: Tensor, extra: Tens
     if extra is None:
         extra = avatar.blendshapes(avatar.weights(pick(states.features, steps)))
     return assemble(avatar, states.posed_head(avatar.rig, steps), extra)
+
+
+def compare(
+    avatar: Avatar, frames: TrainingFrames, index: int, rasterizer: Rasterizer = "native"
+) -> tuple[Tensor, Tensor]:
+    """Prediction and truth [H,W,3] of image `index` on the host, matted over white, in 0..1 up to rounding.
+
+    Args:
+        avatar: the avatar.
+        frames: the training frames.
+        index: an image of these.
+        rasterizer: that of the training.
+    """
+    with torch.no_grad():
+        gaussians = predict(avatar, frames, torch.tensor([index]))
+        out = render(gaussians, frames.view(index), rasterizer=rasterizer, with_depth=False)
+    matte = frames.alpha[index].float()[..., None] / 255
+    truth = frames.rgb[index].float() / 255 * matte + 1 - matte
+    return out.rgb[0].cpu(), truth.cpu()

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 
 from avatar.common.time_left import TimeLeft
+from avatar.rendering.render import to_uint8
 from avatar.training.config import TrainConfig
+from avatar.training.prediction import compare
 from avatar.training.trainer import Trainer
 
 PREVIEW_SECONDS = 3.0
@@ -151,7 +154,8 @@ class ProgressReporter:
             return
         preview = None
         if now - self.last_preview >= PREVIEW_SECONDS:
-            preview, self.last_preview = self.trainer.preview(), now
+            preview = _preview(self.trainer)
+            self.last_preview = now
         if self.trainer.refinement is not None or self.trainer.refinement_skipped:
             self._work.end_refining()
         self._send(now, fraction, loss, "training", preview)
@@ -174,9 +178,16 @@ class ProgressReporter:
         assert self.progress is not None
         steps, seconds = self.trainer.steps_done, self.clock.spent()
         work = self._work.fraction(steps)
-        psnr = -10 * math.log10(max(self.trainer.mean_square, 1e-10))
+        psnr = -10 * math.log10(max(self.trainer.losses.mean_square, 1e-10))
         self._model.report(now, work)
         left = self._model.estimate(now, time.process_time()).seconds_left
         if left is None:  # in the first seconds
             left = (now - self.clock.started) * (1 - work) / max(work, 1e-3)
         self.progress(TrainProgress(steps, seconds, fraction, loss, psnr, left, stage, preview, work))
+
+
+def _preview(trainer: Trainer) -> np.ndarray:
+    """Truth beside prediction for the middle frame of the clip, uint8 [H,2W,3]."""
+    frames = trainer.full
+    predicted, truth = compare(trainer.avatar, frames, len(frames) // 2, trainer.config.rasterizer)
+    return to_uint8(torch.cat([truth, predicted], 1)).numpy()

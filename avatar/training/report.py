@@ -158,6 +158,16 @@ class TrainReport:
         return lines
 
 
+@dataclass(frozen=True)
+class TrainResult:
+    """A trained avatar, figures of its training, the refined poses of the training frames, and the last checkpoint."""
+
+    avatar: Avatar
+    report: TrainReport
+    refined_track: RefinedTrack | None  # None if no frames were refined
+    checkpoint: Path | None = None  # of a stopped training; not the requested path if that could not be written
+
+
 def residual_by_region(
     frames: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
 ) -> dict[str, dict[str, float]]:

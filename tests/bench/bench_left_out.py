@@ -19,6 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from avatar.training.networks.offset_network import OffsetNetwork
 from torch import Tensor
 
 from avatar import ops
@@ -32,7 +33,6 @@ from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
 from avatar.refine.clip import learn_torso
 from avatar.training.config import TrainConfig
-from avatar.training.networks.offset_network import OffsetNetwork
 from avatar.training.prepared_frames import prepared_frames
 from avatar.training.trainer import Trainer
 from capture.synthetic.exact_capture import write_exact_capture

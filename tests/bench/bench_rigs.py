@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.evaluation.cost import frames_per_second
+from avatar.training.local_bases import keep_local
 
 from avatar import ops
 from avatar.cli.landmarker import landmarker
@@ -41,7 +42,6 @@ from avatar.refine.measured_torso import with_measured_torso
 from avatar.refine.track import RefinedTrack
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
-from avatar.training.local_bases import keep_local
 from avatar.training.prepared_frames import prepared_frames
 from avatar.training.trainer import Trainer
 from capture import CaptureOptions

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from avatar.training.perceptual.loss import PerceptualLoss
 from torch import Tensor, nn
 
 from avatar.data.training_frames import TrainingFrames, pick
@@ -21,7 +22,6 @@ from avatar.model.blendshapes import CHANNELS, Blendshapes
 from avatar.training.adam import Group
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
-from avatar.training.perceptual.loss import PerceptualLoss
 from avatar.training.trainer import Trainer
 
 #: What the published rigs do not have: a mesh for mouth and eyes, Gaussians that stretch with triangles, relocation, a

@@ -24,7 +24,7 @@ from avatar.refine.options import RefineOptions
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.progress import FINISHING, PREPARING, TrainProgress
-from avatar.training.result import TrainResult
+from avatar.training.report import TrainResult
 from tests.support.stop_after import StopAfter
 from tests.support.tiny import tiny_capture
 

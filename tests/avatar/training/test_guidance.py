@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from avatar.training.guidance import ELEVATION, EVERY, YAW, GuidedView, moved_camera
 from torch import Tensor
 
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.head import load_head
 from avatar.model.avatar import baked
-from avatar.training.guidance import ELEVATION, EVERY, YAW, GuidedView, moved_camera
 from avatar.training.initialization import build_avatar
 from avatar.training.trainer import Trainer
 from avatar.types import Camera

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-
-from avatar.head import load_head
-from avatar.model.avatar import baked
-from avatar.model.parts.mesh_layer import MeshLayer, Part
 from avatar.training.layer_training import (
     EYE_GAIN_LIMITS,
     GAIN_HIGH,
@@ -16,6 +12,10 @@ from avatar.training.layer_training import (
     TexelAnchors,
     limit_texels,
 )
+
+from avatar.head import load_head
+from avatar.model.avatar import baked
+from avatar.model.parts.mesh_layer import MeshLayer, Part
 
 
 @pytest.fixture

@@ -7,11 +7,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-
-from avatar.geometry.rotations import triangle_frames
-from avatar.head import load_head
-from avatar.model.avatar import Avatar
-from avatar.training.constraints import REACH
 from avatar.training.mouth_limits import (
     BRIGHTEST,
     DARKEST,
@@ -31,6 +26,11 @@ from avatar.training.mouth_limits import (
     TINT,
     MouthLimits,
 )
+
+from avatar.geometry.rotations import triangle_frames
+from avatar.head import load_head
+from avatar.model.avatar import Avatar
+from avatar.training.constraints import REACH
 from tests.avatar.driving.puppet import puppet
 
 

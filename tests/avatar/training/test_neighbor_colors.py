@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from avatar.training.neighbor_colors import set_hidden_colors
 
 from avatar.data.capture_folder import Capture
 from avatar.training import anchors, neighbor_colors
-from avatar.training.neighbor_colors import set_hidden_colors
 from avatar.training.trainer import Trainer
 from tests.avatar.training.test_relocation import CONFIG, trainer_of
 from tests.avatar.training.test_torso_depth import in_camera, shown

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from avatar.training.prior_colors import ANCHOR_PART, LIPS, areas, on_mesh, set_prior_colors
 from torch import Tensor
 
 from avatar.data.capture_folder import Capture
 from avatar.model.prior import from_log, head_prior
 from avatar.training.anchors import ANCHOR_WEIGHTS, PIXELS
 from avatar.training.hair_height import hair_vertices
-from avatar.training.prior_colors import ANCHOR_PART, LIPS, areas, on_mesh, set_prior_colors
 from avatar.training.trainer import Trainer
 from tests.avatar.training.test_relocation import CONFIG, trainer_of
 

@@ -16,7 +16,7 @@ from avatar.model.avatar import Avatar
 from avatar.rendering.animator import Animator
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
-from avatar.training.result import TrainResult
+from avatar.training.report import TrainResult
 from avatar.training.snapshot import SnapshotBuffer, snapshot_of
 from avatar.types import Camera
 

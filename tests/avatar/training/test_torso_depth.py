@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from avatar.training.torso_depth import smooth_torso_depth
 from torch import Tensor
 
 from avatar.data.capture_folder import Capture
 from avatar.training import torso_depth
 from avatar.training.prediction import predict
-from avatar.training.torso_depth import smooth_torso_depth
 from avatar.training.trainer import Trainer
 from tests.avatar.training.test_relocation import trainer_of
 

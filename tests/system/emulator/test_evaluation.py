@@ -17,7 +17,7 @@ from avatar.model.avatar import Avatar
 from avatar.refine.options import RefineOptions
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
-from avatar.training.result import TrainResult
+from avatar.training.report import TrainResult
 from tests.support.pretended import GPU, Device
 from tests.support.tiny import tiny_capture
 

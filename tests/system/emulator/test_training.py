@@ -21,7 +21,7 @@ from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
 from avatar.training.losses import READ_EVERY, Losses
-from avatar.training.result import TrainResult
+from avatar.training.report import TrainResult
 from avatar.training.snapshot import snapshot_of
 from avatar.training.trainer import Trainer
 from tests.support.pretended import GPU, HOST, Device, MixedDevices

@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatar.data.training_frames import TrainingFrames
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
-from avatar.model.prior import HeadPrior
+from avatar.model.prior import HeadPrior, applies_to, head_prior
 from avatar.training.anchors import Anchors
+from avatar.training.corrections import HIDDEN
 from avatar.training.facing import MAX_TORSO, ON_MESH
 from avatar.training.hair_height import hair_vertices
-from avatar.training.neighbor_colors import HIDDEN
+from avatar.training.matte_sampling import nearest_pixel
+from avatar.training.parts.part import PartTraining, Training
 
 LIPS: tuple[Region, ...] = ("lips", "lips_inner")
 #: Blend weight per frame, in pixels, with which a vertex is seen well.
@@ -35,6 +38,33 @@ HIDDEN_PART = 0.01
 ANCHOR_PART = 0.05
 #: Colors are rounded to this step, so that they do not depend on the order of the sums of a linear algebra library.
 STEP = 1e-4
+
+
+class PriorTraining(PartTraining):
+    """The prior in the training of an avatar; all colors have weak anchors then."""
+
+    key = "prior"
+
+    def __init__(self, training: Training) -> None:
+        """Args: see `PartTraining`."""
+        super().__init__(training)
+        self._prior = head_prior()
+        training.anchors.anchor_all_colors()
+
+    @classmethod
+    def of(cls, training: Training) -> PriorTraining | None:
+        """None without it in the settings, or for a head that the prior does not know."""
+        return cls(training) if training.config.prior and applies_to(training.avatar.head) else None
+
+    def initialize(self, frames: TrainingFrames, contribution: Tensor) -> None:
+        """See `set_prior_colors`."""
+        pixel = nearest_pixel(frames)
+        set_prior_colors(self.training.avatar, self._prior, self.training.anchors, contribution, pixel)
+
+    def correct(self, frames: TrainingFrames, contribution: Tensor) -> Tensor:
+        """See `set_prior_colors`."""
+        self.initialize(frames, contribution)
+        return contribution
 
 
 def on_mesh(avatar: Avatar, prior: HeadPrior, initial_offsets: Tensor) -> Tensor:
@@ -93,7 +123,7 @@ def prior_colors(avatar: Avatar, prior: HeadPrior, weight: Tensor, rows: Tensor)
 def set_prior_colors(avatar: Avatar, prior: HeadPrior, anchors: Anchors, contribution: Tensor, pixel: float) -> None:
     """Anchor the colors of Gaussians on the mesh to those of `prior_colors`; hidden ones take them.
 
-    Lips keep theirs: `avatar.training.mouth_limits` colors them.
+    Lips keep theirs: `avatar.training.parts.mouth_limits` colors them.
 
     Args:
         avatar: its colors change.

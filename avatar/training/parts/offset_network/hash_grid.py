@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import CHANNELS
-from avatar.training.networks.offset_network import SLOPE, OffsetNetwork, last_layer, no_bias
+from avatar.training.parts.offset_network.network import SLOPE, OffsetNetwork, last_layer, no_bias
 
 #: Cells of each level along the longest side of the face, entries of a table, features of an entry, width of the MLP.
 LEVELS = (8, 16, 32, 64)

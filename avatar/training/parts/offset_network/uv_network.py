@@ -15,7 +15,7 @@ from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import CHANNELS
-from avatar.training.networks.offset_network import SLOPE, OffsetNetwork, last_layer
+from avatar.training.parts.offset_network.network import SLOPE, OffsetNetwork, last_layer
 
 #: Side of the UV image, channels of its first and its coarse half, and meters of motion in one unit of the input.
 SIDE, FINE, COARSE, MOTION = 64, 16, 32, 5e-3

@@ -15,13 +15,16 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.moving import move_attributes
+from avatar.model.parts.mesh_layer import MeshLayer, has_mouth
 from avatar.training.constraints import REACH, blended, moved_by, scale_motion
-from avatar.training.lip_tone import LipTone
+from avatar.training.parts.part import PartTraining, Training
+from avatar.types import HeadParams
 
 LIPS: tuple[Region, ...] = ("lips", "lips_inner")
 INNER: tuple[Region, ...] = ("lips_inner",)
@@ -34,7 +37,7 @@ REACH_SLOPE, FAR = 0.25, 0.04
 INWARD = 1e-3
 #: Colors of the lips where no frame shows teeth: of Gaussians at least this far from the inner edge of the lips.
 INNER_EDGE = 0.002
-#: Brightest and darkest Gaussian relative to the lips around it (`avatar.training.lip_tone`), on the inner edge and
+#: Brightest and darkest Gaussian relative to the lips around it (`LipTone`), on the inner edge and
 #: elsewhere, where lips may shine. Closed lips meet in a dark line, which is no color of open ones.
 EDGE_BRIGHTEST, BRIGHTEST = 1.05, 1.25
 EDGE_DARKEST, DARKEST = 0.85, 0.55
@@ -53,7 +56,43 @@ OPAQUE_EDGE, OPAQUE, GONE = 3.0, 2.0, -6.0
 #: No axis of a Gaussian of the lips is smaller than this fraction of its initial one: smaller ones leave gaps as soon
 #: as the lips stretch.
 SMALLEST = 0.9
+#: Standard deviation of the smoothing, meters.
+SMOOTHING = 0.003
+#: Number of Gaussians of the median color at every vertex: far from all others the lips have that.
+PRIOR = 1e-3
 _COLOR, _OPACITY = slice(7, 10), slice(10, 11)  # channels of a basis
+
+
+class MouthTraining(PartTraining):
+    """The limits in the training of an avatar whose layer has a mouth."""
+
+    key = "mouth"
+
+    def __init__(self, training: Training) -> None:
+        """Args: see `PartTraining`."""
+        super().__init__(training)
+        self._limits = MouthLimits(training.avatar.head)
+
+    @classmethod
+    def of(cls, training: Training) -> MouthTraining | None:
+        """None for an avatar whose mouth has Gaussians."""
+        return cls(training) if has_mouth(training.avatar.part(MeshLayer)) else None
+
+    def to(self, device: torch.device) -> None:
+        """Move the limits."""
+        self._limits.to(device)
+
+    def color_hidden(self, coverage: Tensor) -> None:
+        """See `MouthLimits`."""
+        self._limits.color_hidden(self.training.avatar, coverage)
+
+    def limit_motion(self, features: Tensor) -> None:
+        """Apply all limits."""
+        self._limits.apply(self.training.avatar, self.training.anchors.initial, features)
+
+    def correct(self, frames: TrainingFrames, contribution: Tensor) -> Tensor:
+        """Closed lips hide Gaussians that an open mouth needs."""
+        return self._limits.used(self.training.avatar, contribution)
 
 
 class MouthLimits:
@@ -173,3 +212,53 @@ class MouthLimits:
         edge = torch.stack([(other - first).square().sum(1) for other in others]).amax(0).sqrt()
         away = (first - first.clamp(self.low, self.high)).square().sum(1).sqrt()
         return count + (away <= edge + avatar.offsets[count:].norm(dim=1)).nonzero()[:, 0]
+
+
+class LipTone:
+    """Smooths colors over the vertices of the lips of one head.
+
+    Distances are those of an open mouth: the lips touch when it is closed, and differ in color.
+    """
+
+    def __init__(self, head: HeadModel, lips: Tensor) -> None:
+        """
+        Args:
+            head: a baked head.
+            lips: [V] bool, vertices of the lips.
+        """
+        rows = lips.nonzero()[:, 0]
+        self._place = torch.full((len(lips),), -1)  # [V] row in the field, -1 beyond the lips
+        self._place[rows] = torch.arange(len(rows))
+        points = _open_mouth(head)[rows]
+        self._kernel = (-torch.cdist(points, points).square() / (2 * SMOOTHING**2)).exp()  # [n,n]
+
+    def at(self, avatar: Avatar, known: Tensor, colors: Tensor, rows: Tensor) -> Tensor:
+        """Color [M,3] of the lips at Gaussians, from those of others around them.
+
+        Args:
+            avatar: its rig says where the Gaussians are.
+            known: [K] int, Gaussians on the lips whose colors are known, at least one.
+            colors: [K,3] of these.
+            rows: [M] int, Gaussians with a vertex on the lips.
+        """
+        place, bary = self._place[avatar.rig.triangles[known]], avatar.rig.bary[known]
+        values = torch.cat([colors, colors.new_ones(len(colors), 1)], 1)
+        sums = colors.new_zeros(len(self._kernel), 4)
+        for corner in range(3):
+            weight = (place[:, corner] >= 0) * bary[:, corner]
+            sums.index_add_(0, place[:, corner].clamp_min(0), values * weight[:, None])
+        median = torch.cat([colors.median(0).values, colors.new_ones(1)])
+        sums = self._kernel @ sums + PRIOR * median
+        place = self._place[avatar.rig.triangles[rows]]
+        weight = (place >= 0) * avatar.rig.bary[rows].clamp_min(1e-6)
+        field = (sums[:, :3] / sums[:, 3:])[place.clamp_min(0)]
+        return (field * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
+
+
+def _open_mouth(head: HeadModel) -> Tensor:
+    """Vertices [V,3] with the jaw open, meters, skull frame; at rest for a head without that expression."""
+    expression = torch.zeros(1, len(head.expression_names))
+    if "jawOpen" in head.expression_names:
+        expression[0, head.expression_names.index("jawOpen")] = 1.0
+    none = torch.zeros(0)
+    return head.skull_vertices(HeadParams(none, expression, torch.zeros(1, len(head.parents), 3), torch.zeros(1, 3)))[0]

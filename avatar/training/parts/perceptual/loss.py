@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from avatar.errors import HeadsplatError
-from avatar.training.perceptual.lpips_package import PACKAGE_NETWORKS, package_module
-from avatar.training.perceptual.onnx_graph import OnnxGraph
+from avatar.training.config import TrainConfig
+from avatar.training.parts.part import PartTraining, Step, Training
+from avatar.training.parts.perceptual.lpips_package import PACKAGE_NETWORKS, package_module
+from avatar.training.parts.perceptual.onnx_graph import OnnxGraph
 
 #: Weight of the distance beside the photometric loss, fraction of the schedule after which it counts, and side of the
 #: compared part of an image in pixels: a whole image would take as long as several steps.
@@ -52,6 +55,43 @@ class PerceptualLoss:
             each[top : top + SIDE, left : left + SIDE].clamp(0, 1).permute(2, 0, 1)[None] for each in (image, truth)
         )
         return WEIGHT * self.distance(*parts).sum()
+
+
+class PerceptualTraining(PartTraining):
+    """Adds the perceptual loss of the images of a batch, over their random backgrounds."""
+
+    key = "perceptual"
+
+    def __init__(self, training: Training) -> None:
+        """Args: see `PartTraining`."""
+        super().__init__(training)
+        self._loss = PerceptualLoss(training.config.perceptual, training.device)
+
+    @classmethod
+    def check(cls, config: TrainConfig, device: torch.device) -> None:
+        """Raise HeadsplatError for a network that cannot be used."""
+        if config.perceptual:
+            PerceptualLoss(config.perceptual, device)
+
+    @classmethod
+    def of(cls, training: Training) -> PerceptualTraining | None:
+        """None without a network in the settings."""
+        return cls(training) if training.config.perceptual else None
+
+    def loss(self, step: Step) -> Tensor | None:
+        """The loss in the last third of the schedule."""
+        if step.fraction < FIRST:
+            return None
+        background = step.background[:, None, None]
+        matte = step.matte.float()[..., None] / 255
+        images = step.rgb + (1 - step.alpha[..., None]) * background
+        truth = step.truth.float() / 255 * matte + (1 - matte) * background
+        rng = np.random.default_rng((self.training.config.seed, step.number, self.training.processes.rank))
+        return torch.stack([self._loss(*pair, rng) for pair in zip(images, truth, strict=True)]).sum()
+
+    def figures(self) -> dict[str, Any]:
+        """The network."""
+        return {"perceptual": self._loss.name}
 
 
 def _distance(network: str, device: torch.device) -> Distance:

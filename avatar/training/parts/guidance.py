@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.data.training_frames import TrainingFrames, pick
+from avatar.data.training_frames import pick
 from avatar.geometry.rotations import axis_angle_to_matrix
-from avatar.model.avatar import Avatar
-from avatar.rendering.backends import Rasterizer, backend_of
+from avatar.rendering.backends import backend_of
 from avatar.training.matte_sampling import HEAD_CENTER
+from avatar.training.parts.part import PartTraining, Step, Training
 from avatar.training.prediction import predict
 from avatar.types import Camera
 
@@ -62,39 +62,46 @@ def moved_camera(camera: Camera, rotation: Tensor, translation: Tensor, yaw: flo
     return replace(camera, world_to_cam=view)
 
 
-def guide(
-    avatar: Avatar, frames: TrainingFrames, guidance: Guidance, rasterizer: Rasterizer, step: int, fraction: float,
-    seed: int,
-) -> None:  # fmt: skip
-    """Add the gradients of one guided view, of a random frame from a random side.
+class GuidanceTraining(PartTraining):
+    """Adds the gradients of a guided view, of a random frame from a random side, every few steps."""
 
-    Args:
-        avatar: its gradients are added to; blendshapes have none.
-        frames: the training frames.
-        guidance: the caller's function.
-        rasterizer: that of the training.
-        step: number of the step; it chooses frame and side, together with the seed.
-        fraction: of the schedule, 0..1.
-        seed: of the training.
+    key = "guidance"
 
-    Raises:
-        ValueError: `guidance` returns no scalar.
-    """
-    rng = np.random.default_rng((seed, step, 17))
-    frame = torch.tensor([int(rng.integers(len(frames)))])
-    yaw, elevation = float(rng.uniform(-YAW, YAW)), float(rng.uniform(-ELEVATION, ELEVATION))
-    states, row = frames.states, pick(frames.step, frame)
-    with torch.no_grad():
-        extra = avatar.blendshapes(avatar.weights(pick(states.features, row)))
-    pose = frames.rotation[int(frame)], frames.translation[int(frame)]
-    camera = moved_camera(frames.views(frame), *pose, yaw, elevation)
-    rgb, alpha, _ = backend_of(rasterizer).rasterize(predict(avatar, frames, frame, extra), camera, with_depth=False)
-    loss = guidance(GuidedView(rgb[0], alpha[0], yaw, elevation, fraction))
-    if loss is None:
-        return
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        raise ValueError(f"guidance: expected a tensor with one value or None, got {_described(loss)}")
-    loss.sum().backward()
+    def __init__(self, training: Training, guidance: Guidance) -> None:
+        """
+        Args:
+            training: see `PartTraining`.
+            guidance: the caller's function.
+        """
+        super().__init__(training)
+        self._guidance = guidance
+
+    def backward(self, step: Step) -> None:
+        """Add the gradients of one guided view, in the first process; blendshapes have none.
+
+        Raises:
+            ValueError: the guidance returns no scalar.
+        """
+        if step.number % EVERY or self.training.processes.rank:
+            return
+        avatar, frames, config = self.training.avatar, step.frames, self.training.config
+        rng = np.random.default_rng((config.seed, step.number, 17))
+        frame = torch.tensor([int(rng.integers(len(frames)))])
+        yaw = float(rng.uniform(-YAW, YAW))
+        elevation = float(rng.uniform(-ELEVATION, ELEVATION))
+        with torch.no_grad():
+            features = pick(frames.states.features, pick(frames.step, frame))
+            extra = avatar.blendshapes(avatar.weights(features))
+        pose = frames.rotation[int(frame)], frames.translation[int(frame)]
+        camera = moved_camera(frames.views(frame), *pose, yaw, elevation)
+        gaussians = predict(avatar, frames, frame, extra)
+        rgb, alpha, _ = backend_of(config.rasterizer).rasterize(gaussians, camera, with_depth=False)
+        loss = self._guidance(GuidedView(rgb[0], alpha[0], yaw, elevation, step.fraction))
+        if loss is None:
+            return
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise ValueError(f"guidance: expected a tensor with one value or None, got {_described(loss)}")
+        loss.sum().backward()
 
 
 def _described(value: object) -> str:
