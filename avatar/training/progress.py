@@ -154,7 +154,7 @@ class ProgressReporter:
             return
         preview = None
         if now - self.last_preview >= PREVIEW_SECONDS:
-            preview = _preview(self.trainer)
+            preview = preview_of(self.trainer)
             self.last_preview = now
         if self.trainer.refinement is not None or self.trainer.refinement_skipped:
             self._work.end_refining()
@@ -186,7 +186,7 @@ class ProgressReporter:
         self.progress(TrainProgress(steps, seconds, fraction, loss, psnr, left, stage, preview, work))
 
 
-def _preview(trainer: Trainer) -> np.ndarray:
+def preview_of(trainer: Trainer) -> np.ndarray:
     """Truth beside prediction for the middle frame of the clip, uint8 [H,2W,3]."""
     frames = trainer.full
     predicted, truth = compare(trainer.avatar, frames, len(frames) // 2, trainer.config.rasterizer)

@@ -12,14 +12,13 @@ of the head, the mouth and the eyes, and LPIPS, all of the held-out frames.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from avatar.training.networks.offset_network import OffsetNetwork
 from torch import Tensor
 
 from avatar import ops
@@ -33,6 +32,8 @@ from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
 from avatar.refine.clip import learn_torso
 from avatar.training.config import TrainConfig
+from avatar.training.parts.offset_network.network import OffsetNetwork
+from avatar.training.parts.offset_network.training import OffsetNetworkTraining
 from avatar.training.prepared_frames import prepared_frames
 from avatar.training.trainer import Trainer
 from capture.synthetic.exact_capture import write_exact_capture
@@ -64,7 +65,7 @@ class ByNetwork(Blendshapes):
         """Choose a frame by its vertices [V,3]."""
         self.vertices = vertices[None]
 
-    def weights(self, features: Tensor, terms: Iterable[Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
+    def weights(self, features: Tensor) -> Tensor:
         """The standardized features [B,F]."""
         return self.standardized(features)
 
@@ -109,12 +110,14 @@ def measure(
             for step in range(base.steps):
                 trainer.step(step / base.steps)
         avatar.requires_grad_(False)
-        if trainer.network is not None:
+        networks = trainer.part(OffsetNetworkTraining)
+        if networks is not None and networks.network is not None:
             bases = avatar.blendshapes
-            avatar.blendshapes = by_network = ByNetwork(bases, frames.features, trainer.network.requires_grad_(False))
+            offsets = networks.network.requires_grad_(False)
+            avatar.blendshapes = by_network = ByNetwork(bases, frames.features, offsets)
             yield name, score(renderer=partial(shown_by, by_network, avatar))
             avatar.blendshapes = bases
-            trainer.compile_network(last=True)
+            trainer.bake()
             name = f"{name}, compiled"
         yield name, score(renderer=partial(render_avatar_frame, avatar))
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from avatar.evaluation.cost import frames_per_second
-from avatar.training.local_bases import keep_local
 
 from avatar import ops
 from avatar.cli.landmarker import landmarker
@@ -42,6 +41,7 @@ from avatar.refine.measured_torso import with_measured_torso
 from avatar.refine.track import RefinedTrack
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
+from avatar.training.parts.local_bases import keep_local
 from avatar.training.prepared_frames import prepared_frames
 from avatar.training.trainer import Trainer
 from capture import CaptureOptions
@@ -123,7 +123,7 @@ def trained(rig: Rig, clip: Clip, base: TrainConfig, steps: int) -> Avatar:
         learn_torso(trainer.avatar, clip.train.states)
         for step in range(steps):
             trainer.step(step / steps)
-        trainer.compile_network(last=True)
+        trainer.bake()
     keep_local(trainer.avatar.blendshapes)
     return trainer.avatar.requires_grad_(False)
 

@@ -131,7 +131,7 @@ def trained(options: SyntheticOptions, source: str, work: Path, prior: str, step
         config = replace(load_preset("photos", TrainConfig()), prior=prior != "none")
     path = work / f"{options.person}-{source}-{prior}.avatar"
     if not path.is_file():
-        with patch("avatar.training.trainer.head_prior", one_head if prior == "mean" else head_prior):
+        with patch("avatar.training.parts.head_prior.head_prior", one_head if prior == "mean" else head_prior):
             save_avatar(path, fit(capture, load_head(), config).avatar)
     return load_avatar(path), capture
 

@@ -7,12 +7,12 @@ frames, poses and number of Gaussians are the same, so the table compares rigs, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
-from avatar.training.perceptual.loss import PerceptualLoss
 from torch import Tensor, nn
 
 from avatar.data.training_frames import TrainingFrames, pick
@@ -22,6 +22,7 @@ from avatar.model.blendshapes import CHANNELS, Blendshapes
 from avatar.training.adam import Group
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
+from avatar.training.parts.part import PartTraining, Step, Training
 from avatar.training.trainer import Trainer
 
 #: What the published rigs do not have: a mesh for mouth and eyes, Gaussians that stretch with triangles, relocation, a
@@ -41,7 +42,7 @@ class MixedByNetwork(Blendshapes):
         layers: list[nn.Module] = [nn.Linear(features.shape[1], 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
         self.mlp = nn.Sequential(*layers, nn.Linear(64, bases))
 
-    def weights(self, features: Tensor) -> Tensor:
+    def weights(self, features: Tensor, terms: Iterable[Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
         """Blendshape weights [B,K] for features [B,F]."""
         found: Tensor = self.mlp(self.standardized(features))
         return found
@@ -81,7 +82,7 @@ class MovedByNetwork(Blendshapes):
 
     encoded: Tensor
 
-    def weights(self, features: Tensor) -> Tensor:
+    def weights(self, features: Tensor, terms: Iterable[Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
         """The input of the network [B,F]: standardized features."""
         return self.standardized(features)
 
@@ -91,44 +92,69 @@ class MovedByNetwork(Blendshapes):
         return nn.functional.pad(moved, (0, CHANNELS - self.MOVED))
 
 
-class RigTrainer(Trainer):
-    """A training of a rig: trains what else its blendshapes have, and adds its regularizers."""
+class RigTraining(PartTraining):
+    """What a rig trains beside what this trainer knows, and its regularizers."""
 
-    def __init__(self, rig: Rig, avatar: Avatar, frames: TrainingFrames, config: TrainConfig) -> None:
+    key = "rig"
+
+    def __init__(self, training: Training, rig: Rig) -> None:
+        """
+        Args:
+            training: see `PartTraining`.
+            rig: one of RIGS.
+        """
+        super().__init__(training)
         self._rig = rig
-        loss = PerceptualLoss(config.perceptual) if config.perceptual else None
-        super().__init__(avatar, frames, config, perceptual=loss)
-        if not avatar.blendshapes.basis.numel() or isinstance(avatar.blendshapes, MovedByNetwork):
-            self.outer = False
 
-    def _groups(self) -> list[Group]:
-        groups = [group for group in super()._groups() if group.param.requires_grad or group.outer]
-        known = {id(group.param) for group in groups}
-        for name, value in self.avatar.blendshapes.named_parameters():
-            if value.requires_grad and id(value) not in known and name not in ("basis", "mix"):
-                groups.append(Group(name, value, self._rig.network_rate))
-        return groups
+    def groups(self) -> list[Group]:
+        """The parameters of a network in place of our blendshapes."""
+        shapes = self.training.avatar.blendshapes
+        if type(shapes) is Blendshapes:
+            return []
+        return [
+            Group(name, value, self._rig.network_rate, of_weights=True)
+            for name, value in shapes.named_parameters()
+            if value.requires_grad and name not in ("basis", "mix")
+        ]
 
-    def _offsets(self, frames: TrainingFrames, indices: Tensor) -> tuple[Tensor, Tensor]:
-        weights, extra = super()._offsets(frames, indices)
-        if self._rig.regularize:
-            self._regularize(frames, indices)
-        return weights, extra
+    def offsets(self, step: Step) -> Tensor | None:
+        """Those of a network without bases; the others are those of blendshapes."""
+        shapes = self.training.avatar.blendshapes
+        if not isinstance(shapes, MovedByNetwork):
+            return None
+        states = step.frames.states
+        offsets: Tensor = shapes(
+            self.training.avatar.weights(pick(states.features, pick(step.frames.step, step.indices)))
+        )
+        return offsets
 
-    def _regularize(self, frames: TrainingFrames, indices: Tensor) -> None:
+    def loss(self, step: Step) -> Tensor | None:
         """GaussianAvatars (Qian et al. 2024), equations 4 and 5: distance and size in units of the triangle."""
-        avatar = self.avatar
-        corners = pick(frames.states.vertices, pick(frames.step, indices))[0][avatar.rig.triangles]
+        if not self._rig.regularize:
+            return None
+        avatar = self.training.avatar
+        vertices = pick(step.frames.states.vertices, pick(step.frames.step, step.indices))
+        corners = vertices[0][avatar.rig.triangles]
         edge, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
         length = edge.norm(dim=1)
         unit = (length + torch.cross(edge, other, dim=1).norm(dim=1) / length.clamp_min(1e-9)) / 2
         far = torch.relu(avatar.offsets.norm(dim=1) / unit.clamp_min(1e-6) - 1).mean()
         large = torch.relu(avatar.log_scales.exp() / unit.clamp_min(1e-6)[:, None] - 0.6).norm(dim=1).mean()
-        (0.01 * far + large).backward()
+        return 0.01 * far + large
 
-    def _limit(self, frames: TrainingFrames, fraction: float) -> None:
-        if self._rig.limits:
-            super()._limit(frames, fraction)
+
+class RigTrainer(Trainer):
+    """A training of a rig, with our limits or without."""
+
+    limits = True
+
+    def _limit(self, step: Step) -> None:
+        if self.limits:
+            super()._limit(step)
+
+    def _relocate(self, frames: TrainingFrames) -> None:
+        if self.limits:
+            super()._relocate(frames)
 
 
 @dataclass(frozen=True)
@@ -153,7 +179,8 @@ class Rig:
         avatar = build_avatar(person, frames, config)
         if self.blendshapes is not None:
             avatar.blendshapes = self.blendshapes(avatar, frames)
-        trainer = RigTrainer(self, avatar, frames, config)
+        trainer = RigTrainer(avatar, frames, config, further=[partial(RigTraining, rig=self)])
+        trainer.limits = self.limits
         trainer.initialize()
         return trainer
 

@@ -16,7 +16,7 @@ RATE = 0.1
 )
 def test_the_epsilon_decides_which_gradients_are_noise(gradient: float, eps: float, moved: float) -> None:
     values = torch.zeros(4, 3)
-    optimizer = Optimizer([Group("colors", values, RATE, per_gaussian=True, eps=eps)])
+    optimizer = Optimizer([Group("colors", values, RATE, axis=0, eps=eps)])
     values.grad = torch.full((4, 3), gradient)
     optimizer.step(1.0, torch.tensor([True, True, False, True]))
     assert values[:2].abs().numpy() == pytest.approx(moved, rel=0.05)

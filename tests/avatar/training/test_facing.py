@@ -74,7 +74,7 @@ def test_gaussians_off_the_mesh_and_of_clothes_count_fully(trainer: Trainer) -> 
 
 def test_skin_that_never_faces_the_camera_is_anchored(trainer: Trainer) -> None:
     """Whatever its Gaussians get of the color of pixels while those in front of them are transparent."""
-    trainer.shown = torch.zeros_like(trainer.shown)
+    trainer.facing = torch.zeros_like(trainer.facing)
     trainer.initialize()
-    part = facing_part(trainer.avatar, trainer.shown, trainer.anchors.initial["offsets"])
+    part = facing_part(trainer.avatar, trainer.facing, trainer.anchors.initial["offsets"])
     assert set((part == 0).nonzero()[:, 0].tolist()) <= set(trainer.anchors.rows.tolist())

@@ -16,12 +16,13 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.head import load_head
 from avatar.model.avatar import baked
-from avatar.training import relocation
+from avatar.training import relocation, visibility
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
-from avatar.training.relocation import Use, measure, relocate, relocation_due
+from avatar.training.relocation import relocate, relocation_due
 from avatar.training.trainer import Trainer
+from avatar.training.visibility import Use, measure
 from avatar.types import LOCAL_NAMES
 from tests.support.stop_after import StopAfter
 
@@ -46,7 +47,8 @@ def state_of(trainer: Trainer) -> dict[str, Tensor]:
 def moved(trainer: Trainer, fraction: float = 0.1) -> tuple[dict[str, Tensor], Use, Tensor]:
     """The state before a relocation, what the Gaussians did then, and the rows [M] that moved to another triangle."""
     before, use = state_of(trainer), measure(trainer.avatar, trainer.full, 0)
-    relocate(trainer.avatar, trainer.anchors, trainer.optimizer, use, fraction, np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    relocate(trainer.avatar, trainer.anchors, trainer.optimizer, use, fraction, rng, trainer.parts)
     changed = (before["offsets"] != trainer.avatar.offsets).any(1)
     return before, use, changed.nonzero()[:, 0]
 
@@ -63,7 +65,7 @@ def test_a_relocation_moves_the_fraction_and_keeps_the_count(tiny: Capture) -> N
 def test_measured_contributions_sum_to_the_alpha_of_the_frames(tiny: Capture) -> None:
     trainer = trainer_of(tiny)
     use = measure(trainer.avatar, trainer.full, 3)
-    chosen = sorted({(3 + len(trainer.full) * k // relocation.FRAMES) % len(trainer.full) for k in range(8)})
+    chosen = sorted({(3 + len(trainer.full) * k // visibility.USE_FRAMES) % len(trainer.full) for k in range(8)})
     with torch.no_grad():
         alphas = [render_alpha(trainer, index) for index in chosen]
     assert use.contribution.sum().item() == pytest.approx(sum(alphas) / len(alphas), rel=1e-4)
@@ -120,7 +122,7 @@ def test_moments_blendshapes_and_initial_values_follow_their_source(
     before, _, rows = moved(trainer)
     count = trainer.avatar.blendshapes.count
     for group in trainer.optimizer.groups:
-        if group.per_gaussian:
+        if group.axis == 0:
             assert not group.m[rows].any()
         elif group.name == "basis":
             assert not group.m[:, rows[rows < count]].any()

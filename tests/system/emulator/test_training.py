@@ -17,10 +17,13 @@ from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.model.avatar import Avatar, baked
+from avatar.training.checkpoints import state_of
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
 from avatar.training.losses import READ_EVERY, Losses
+from avatar.training.prediction import compare
+from avatar.training.progress import preview_of
 from avatar.training.report import TrainResult
 from avatar.training.snapshot import snapshot_of
 from avatar.training.trainer import Trainer
@@ -127,9 +130,9 @@ def test_a_trainer_keeps_all_on_its_device_and_its_state_on_the_host(gpu: Device
     kept = [frames.rgb, frames.alpha, frames.weight, frames.states.vertices, frames.camera.K, trainer.anchors.rows]
     kept += [tensor for group in optimizer.groups for tensor in (group.param, group.m, group.v)]
     assert all(tensor.device == GPU for tensor in kept) and frames.rgb.dtype == torch.uint8
-    assert all(tensor.device == HOST for tensor in _inside(trainer.state()))
-    assert all(tensor.device == HOST for tensor in trainer.compare(0))
-    assert trainer.preview().shape == (SIZE, 2 * SIZE, 3)
+    assert all(tensor.device == HOST for tensor in _inside(state_of(trainer)))
+    assert all(tensor.device == HOST for tensor in compare(trainer.avatar, trainer.full, 0))
+    assert preview_of(trainer).shape == (SIZE, 2 * SIZE, 3)
     assert snapshot_of(trainer.avatar).offsets.device == HOST
 
 
@@ -157,7 +160,7 @@ def test_the_loss_is_read_every_twenty_steps(gpu: Device, small: Capture) -> Non
     trainer.initialize()
     losses = [trainer.step(0.0) for _ in range(READ_EVERY)]
     assert set(losses[:-1]) == {0.0} and losses[-1] > 0
-    assert trainer.mean_square != 0.05
+    assert trainer.losses.mean_square != 0.05
 
 
 def test_losses_are_the_same_however_many_are_read_at_once() -> None:

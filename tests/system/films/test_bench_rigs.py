@@ -12,9 +12,10 @@ from avatar.data.training_frames import load_frames
 from avatar.evaluation.scoring import Scorer
 from avatar.head import load_head
 from avatar.training.config import TrainConfig
+from avatar.training.parts.part import Step
 from avatar.training.prepared_frames import prepared_frames
 from tests.bench.bench_rigs import Clip, scores, steps_of, table, trained
-from tests.bench.rigs import PLAIN, RIGS, Rig
+from tests.bench.rigs import PLAIN, RIGS, Rig, RigTraining
 
 BASE = TrainConfig(size=64, gaussians=400, steps=6)
 
@@ -46,7 +47,12 @@ def test_the_regularizers_of_gaussian_avatars_shrink_large_gaussians(clip: Clip)
     with torch.no_grad():
         trainer.avatar.log_scales[0] = 0.0  # a meter
         trainer.avatar.offsets[1] = 1.0
-    trainer._offsets(clip.train, torch.tensor([0]))
+    training = trainer.part(RigTraining)
+    assert training is not None
+    images = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    loss = training.loss(Step(0, 0.0, clip.train, torch.tensor([0]), torch.zeros(1, 3), images, images[..., 0]))
+    assert loss is not None
+    loss.backward()
     scales, offsets = trainer.avatar.log_scales.grad, trainer.avatar.offsets.grad
     assert scales is not None and offsets is not None
     assert (scales[0] > 0).all() and (offsets[1] > 0).all()

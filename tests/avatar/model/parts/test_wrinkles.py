@@ -23,10 +23,12 @@ from avatar.model.avatar import Avatar, baked
 from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.model.parts.wrinkles import MARGIN, Wrinkles
 from avatar.rendering.animator import Animator
+from avatar.training.checkpoints import restore, state_of
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
-from avatar.training.relocation import measure, relocate
+from avatar.training.relocation import relocate
 from avatar.training.trainer import Trainer
+from avatar.training.visibility import measure
 from avatar.types import HeadParams
 from tests.support.parts import required
 
@@ -126,13 +128,13 @@ def test_training_learns_wrinkles_and_relocation_takes_them_along(tiny: Capture)
     assert wrinkles.coefficients.any()
     features = wrinkles.features(avatar.rig.vertex_stretch(frames.states.vertices), avatar.rig)
     assert not wrinkles.coefficients[(features == 0).all(0).all(1)].any()
-    state, limit = copy.deepcopy(trainer.state()), wrinkles.limit.clone()
+    state, limit = copy.deepcopy(state_of(trainer)), wrinkles.limit.clone()
     use = measure(avatar, trainer.full, 0)
     before = {tuple(row) for row in wrinkles.coefficients.detach().flatten(1).tolist()}
-    relocate(avatar, trainer.anchors, trainer.optimizer, use, 0.1, np.random.default_rng(1))
+    relocate(avatar, trainer.anchors, trainer.optimizer, use, 0.1, np.random.default_rng(1), trainer.parts)
     assert {tuple(row) for row in wrinkles.coefficients.detach().flatten(1).tolist()} <= before
     assert not torch.equal(wrinkles.limit, limit)
-    trainer.restore(state)
+    restore(trainer, state)
     assert torch.equal(wrinkles.limit, limit)
     trainer.step(0.1)
 

@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
-from avatar.training.lip_tone import LipTone
 
 from avatar.model.avatar import Avatar
+from avatar.training.parts.mouth_limits import LipTone
 
 
 @pytest.fixture

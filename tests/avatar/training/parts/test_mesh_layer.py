@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from avatar.training.layer_training import (
+
+from avatar.head import load_head
+from avatar.model.avatar import baked
+from avatar.model.parts.mesh_layer import MeshLayer, Part
+from avatar.training.parts.mesh_layer import (
     EYE_GAIN_LIMITS,
     GAIN_HIGH,
     GAIN_LOW,
@@ -12,10 +16,6 @@ from avatar.training.layer_training import (
     TexelAnchors,
     limit_texels,
 )
-
-from avatar.head import load_head
-from avatar.model.avatar import baked
-from avatar.model.parts.mesh_layer import MeshLayer, Part
 
 
 @pytest.fixture

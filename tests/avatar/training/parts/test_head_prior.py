@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from avatar.training.prior_colors import ANCHOR_PART, LIPS, areas, on_mesh, set_prior_colors
 from torch import Tensor
 
 from avatar.data.capture_folder import Capture
 from avatar.model.prior import from_log, head_prior
 from avatar.training.anchors import ANCHOR_WEIGHTS, PIXELS
 from avatar.training.hair_height import hair_vertices
+from avatar.training.parts.head_prior import ANCHOR_PART, LIPS, PriorTraining, areas, on_mesh, set_prior_colors
 from avatar.training.trainer import Trainer
 from tests.avatar.training.test_relocation import CONFIG, trainer_of
 
@@ -113,5 +113,5 @@ def test_without_the_prior_colors_with_blendshapes_have_no_weak_anchor(tiny: Cap
         trainer.anchors.add_gradients(1000)
         assert avatar.colors.grad is not None
         count.append(int((avatar.colors.grad[: avatar.blendshapes.count].abs().sum(1) > 3e-5).sum()))
-        assert (trainer.prior is not None) == prior
+        assert (trainer.part(PriorTraining) is not None) == prior
     assert count[0] == 0 < count[1]

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from avatar.training.perceptual.loss import WEIGHT, PerceptualLoss
-from avatar.training.perceptual.onnx_graph import OnnxGraph
 
 from avatar.cli import main
 from avatar.data.capture_folder import Capture
@@ -18,6 +16,8 @@ from avatar.evaluation.lpips import load_lpips
 from avatar.head import load_head
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
+from avatar.training.parts.perceptual.loss import WEIGHT, PerceptualLoss
+from avatar.training.parts.perceptual.onnx_graph import OnnxGraph
 
 onnx = pytest.importorskip("onnx", reason="the package onnx is not installed")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from avatar.training.guidance import ELEVATION, EVERY, YAW, GuidedView, moved_camera
 from torch import Tensor
 
 from avatar.data.capture_folder import Capture
@@ -13,15 +15,17 @@ from avatar.data.training_frames import load_frames
 from avatar.head import load_head
 from avatar.model.avatar import baked
 from avatar.training.initialization import build_avatar
+from avatar.training.parts.guidance import ELEVATION, EVERY, YAW, GuidanceTraining, GuidedView, moved_camera
 from avatar.training.trainer import Trainer
 from avatar.types import Camera
 from tests.avatar.training.test_relocation import CONFIG
 
 
-def trained(capture: Capture, guidance: object, steps: int = 24) -> Trainer:
+def trained(capture: Capture, guidance: Any, steps: int = 24) -> Trainer:
     person = baked(load_head(), torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     frames = load_frames(capture, capture.train_indices, CONFIG.size, person)
-    trainer = Trainer(build_avatar(person, frames, CONFIG), frames, CONFIG, guidance)  # type: ignore[arg-type]
+    further = [] if guidance is None else [partial(GuidanceTraining, guidance=guidance)]
+    trainer = Trainer(build_avatar(person, frames, CONFIG), frames, CONFIG, further=further)
     trainer.initialize()
     for step in range(steps):
         trainer.step(step / 1000)

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import pytest
 import torch
-from avatar.training.local_bases import PARTS, face_parts, keep_local, local_mask
 
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import TrainingFrames
@@ -22,6 +21,7 @@ from avatar.rendering.render import render
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
+from avatar.training.parts.local_bases import PARTS, face_parts, keep_local, local_mask
 from avatar.training.prepared_frames import prepared_frames
 from avatar.types import Camera, HeadParams
 

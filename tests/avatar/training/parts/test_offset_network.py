@@ -9,9 +9,6 @@ from typing import Literal
 
 import pytest
 import torch
-from avatar.training.networks.build import offset_network
-from avatar.training.networks.compiled import compile_bases
-from avatar.training.networks.offset_network import OffsetNetwork
 from torch import Tensor
 
 from avatar.data.capture_folder import Capture
@@ -21,6 +18,8 @@ from avatar.model.avatar import Avatar
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
+from avatar.training.parts.offset_network.network import OffsetNetwork
+from avatar.training.parts.offset_network.training import compile_bases, offset_network
 from avatar.training.prepared_frames import prepared_frames
 from tests.support.stop_after import StopAfter
 

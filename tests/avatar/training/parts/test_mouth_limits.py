@@ -7,7 +7,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from avatar.training.mouth_limits import (
+
+from avatar.geometry.rotations import triangle_frames
+from avatar.head import load_head
+from avatar.model.avatar import Avatar
+from avatar.training.constraints import REACH
+from avatar.training.parts.mouth_limits import (
     BRIGHTEST,
     DARKEST,
     EDGE_BRIGHTEST,
@@ -26,11 +31,6 @@ from avatar.training.mouth_limits import (
     TINT,
     MouthLimits,
 )
-
-from avatar.geometry.rotations import triangle_frames
-from avatar.head import load_head
-from avatar.model.avatar import Avatar
-from avatar.training.constraints import REACH
 from tests.avatar.driving.puppet import puppet
 
 

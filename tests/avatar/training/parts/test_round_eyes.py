@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from avatar.training.round_eyes import RINGS, ROUNDING, SPACING, RoundEyes
 from torch import Tensor
 
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import baked
 from avatar.model.parts.mesh_layer import MeshLayer, Part
+from avatar.training.parts.mesh_layer import RINGS, ROUNDING, SPACING, RoundEyes
 
 
 @pytest.fixture(scope="module")
