@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avatar.evaluation.cost import frames_per_second
+from avatar.evaluation.protocol import frames_per_second
 
 from avatar import ops
 from avatar.cli.landmarker import landmarker

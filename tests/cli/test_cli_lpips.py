@@ -10,7 +10,7 @@ import pytest
 from avatar.cli import lpips_network
 from avatar.cli.lpips_network import checked_network, named_file
 from avatar.errors import HeadsplatError
-from tests.avatar.training.parts.perceptual.test_perceptual import small_lpips
+from tests.avatar.training.parts.test_perceptual import small_lpips
 
 
 @pytest.fixture

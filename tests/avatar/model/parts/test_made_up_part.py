@@ -25,8 +25,9 @@ from avatar.model.parts.wrinkles import Wrinkles
 from avatar.rendering.animator import Animator
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
-from avatar.training.relocation import measure, relocate
+from avatar.training.relocation import relocate
 from avatar.training.trainer import Trainer
+from avatar.training.visibility import measure
 from tests.avatar.model.parts.made_up_part import Glow, glowing
 from tests.support.parts import required
 

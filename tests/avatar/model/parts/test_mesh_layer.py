@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from avatar.evaluation.needles import count_needles
+from avatar.evaluation.double_size import count_needles
 from safetensors.torch import load_file, save_file
 
 from avatar.data.capture_folder import Capture
