@@ -21,8 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from avatar.evaluation.protocol import frames_per_second
-
 from avatar import ops
 from avatar.cli.landmarker import landmarker
 from avatar.data.capture_folder import Capture
@@ -30,6 +28,7 @@ from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.evaluation.frame_rendering import render_avatar_frame
 from avatar.evaluation.landmarks import LandmarkDistance
 from avatar.evaluation.lpips import LpipsNetwork, load_lpips
+from avatar.evaluation.protocol import frames_per_second
 from avatar.evaluation.scoring import Scorer
 from avatar.head import load_head
 from avatar.head.model import HeadModel

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from avatar.evaluation.double_size import count_needles
 from safetensors.torch import load_file, save_file
 
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
+from avatar.evaluation.double_size import count_needles
 from avatar.export.layer_gaussians import with_layer
 from avatar.head import load_head
 from avatar.head.shading import vertex_normals
