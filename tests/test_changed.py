@@ -17,7 +17,7 @@ EVERY = sorted(_test_files().values())
         ("avatar/training/fit.py", "tests/avatar/rendering/test_cameras.py"),  # by the fixture `tiny_avatar`
         # a file beside the module that reads it
         ("avatar/performance/facs/table.toml", "tests/avatar/performance/facs/test_units.py"),
-        ("viewer/web/src/page.js", "tests/system/web/test_controls.py"),
+        ("viewer/web/src/page/app.js", "tests/system/web/test_controls.py"),
         ("cuda_ext/cpu/raster.cpp", "tests/avatar/ops/test_splat.py"),
         ("tests/support/parallel_training.py", "tests/system/processes/test_parallel.py"),
         ("tests/support/killing.py", "tests/system/killed/test_capture.py"),
@@ -37,7 +37,7 @@ def test_a_change_reaches_what_depends_on_it(changed: str, test: str) -> None:
         ("avatar/export/ply.py", "tests/avatar/head/test_geometry.py"),
         ("avatar/training/fit.py", "tests/avatar/ops/test_splat.py"),  # beside the fixture, which it does not use
         ("capture/tracker/clip.py", "tests/avatar/model/test_avatar.py"),
-        ("viewer/web/src/page.js", "tests/capture/tracker/test_clip.py"),
+        ("viewer/web/src/page/app.js", "tests/capture/tracker/test_clip.py"),
         ("docs/index.md", "tests/avatar/ops/test_splat.py"),
         ("tests/avatar/export/test_ply.py", "tests/avatar/export/test_mesh.py"),
     ],

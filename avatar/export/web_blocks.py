@@ -1,6 +1,6 @@
 """The container of an avatar for the web player: a preamble, a JSON header and little-endian blocks.
 
-The layout is described in docs/formats/web.md; `viewer/web/container.js` reads it.
+The layout is described in docs/formats/web.md; `viewer/web/src/container/container.js` reads it.
 """
 
 from __future__ import annotations

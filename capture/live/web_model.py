@@ -1,7 +1,7 @@
 """The landmark model of a head as a container for the live fit in a page.
 
-`viewer/web/src/landmark_model.js` reads it; the layout is in docs/formats/web.md. The bases are quantized to int16: the
-error, less than a micrometer, is far below that of the landmarks. The few other numbers are stored as they are.
+`viewer/web/src/face/landmark_model.js` reads it; docs/formats/web.md has the layout. The bases are quantized to int16,
+an error of less than a micrometer, far below that of the landmarks. The few other numbers are stored as they are.
 """
 
 from __future__ import annotations

@@ -65,8 +65,8 @@ def test_wheel_holds_the_packages_the_presets_and_the_licenses_and_nothing_else(
     files = {
         "avatar/configs/fast.toml",
         "capture/synthetic/demo_clip.mp4",
-        "viewer/web/src/page.html",
-        "viewer/web/src/worker.js",
+        "viewer/web/src/page/page.html",
+        "viewer/web/src/page/worker.js",
     }
     assert files <= set(names)
     assert {f"{package}/py.typed" for package in ("avatar", "capture", "viewer", "cuda_ext")} <= set(names)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from importlib.resources import files
 
-_IMPORT = re.compile(r'^import \{ ([^}]*) \} from "\./([\w.]+)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{ ([^}]*) \} from "(\.\.?/[\w./]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:class|function|const) (\w+))", re.MULTILINE)
 
 
 def source(name: str) -> str:
-    """Text of a file of the player."""
+    """Text of a file of the player, named by its path in `src`."""
     return (files("viewer.web") / "src" / name).read_text(encoding="utf-8")
 
 
 def bundle(entry: str) -> str:
-    """One script with the module `entry` and all that it imports, each once and after what it needs.
+    """One script with the module `entry` (its path in `src`) and all that it imports, each after what it needs.
 
     Each module is a function, so that only what it exports is visible to the others; exported names must differ.
 
@@ -43,7 +44,8 @@ def _joined(entry: str) -> tuple[str, dict[str, str]]:
 
 def _add(name: str, parts: dict[str, str], owners: dict[str, str]) -> None:
     text = source(name)
-    for names, module in _IMPORT.findall(text):
+    for names, path in _IMPORT.findall(text):
+        module = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
         if module not in parts:
             _add(module, parts, owners)
         for imported in names.split(", "):

@@ -21,7 +21,7 @@ NAME = "headsplat-player"
 def player_module() -> str:
     """The ES module of the package."""
     heading = f"/*! {NAME} {__version__}, Apache-2.0 */\n"
-    return heading + module("element.js").replace('"{{worker}}"', json.dumps(bundle("worker.js")))
+    return heading + module("page/element.js").replace('"{{worker}}"', json.dumps(bundle("page/worker.js")))
 
 
 def write_package(folder: Path) -> None:

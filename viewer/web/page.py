@@ -29,7 +29,7 @@ def build_page(container: bytes, title: str, *, live: bool = False, camera: Came
         live: the page receives poses from the server that it comes from, `viewer.web.bridge`.
         camera: the page can follow a camera; None: it has no button for that.
     """
-    script, style = bundle("app.js"), source("page.css")
+    script, style = bundle("page/app.js"), source("page/page.css")
     allowed, connect = [f"'{_digest(script)}'"], ["'self'"] if live else []
     if camera is not None:
         allowed.append(_CAMERA_SCRIPT)
@@ -40,19 +40,19 @@ def build_page(container: bytes, title: str, *, live: bool = False, camera: Came
         "live": "data-live" if live else "",
         "style": style,
         "script": script,
-        "worker": _inline(bundle("worker.js")),
+        "worker": _inline(bundle("page/worker.js")),
         "container": base64.b64encode(container).decode("ascii"),
         "camera": "" if camera is None else _camera_scripts(camera),
         "notice": "" if camera is None else f"<p>{html.escape(camera.notice)}</p>",
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], source("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], source("page/page.html"))
 
 
 def _camera_scripts(camera: CameraPack) -> str:
     """The elements with the worker of the camera and its pack."""
     content = base64.b64encode(camera.content).decode("ascii")
     return (
-        f'<script type="text/plain" id="camera-worker">{_inline(bundle("camera_worker.js"))}</script>\n'
+        f'<script type="text/plain" id="camera-worker">{_inline(bundle("face/camera_worker.js"))}</script>\n'
         f'<script type="application/octet-stream" id="camera-pack">{content}</script>\n'
         f'<script type="text/plain" id="camera-license">{html.escape(camera.license)}</script>\n'
     )

@@ -331,5 +331,5 @@ def test_the_policy_of_the_camera_allows_no_network_and_no_evaluation_of_text(co
 
 
 def test_the_worker_of_the_camera_is_in_pages_with_a_camera_only(container: bytes) -> None:
-    assert "detectForVideo" in bundle("camera_worker.js")
+    assert "detectForVideo" in bundle("face/camera_worker.js")
     assert "detectForVideo" not in build_page(container, "tiny")

@@ -32,7 +32,7 @@ RATE = 30.0
 @pytest.fixture(scope="module")
 def modules(shown: Page) -> Page:
     """The page of `layered` with what the modules of the camera export as globals."""
-    for name in ("calibration.js", "face_filter.js", "presence.js"):
+    for name in ("face/calibration.js", "face/face_filter.js", "face/presence.js"):
         body, _, exported = module(name).rpartition("export {")
         shown.run(f"(() => {{ {body} Object.assign(globalThis, {{ {exported.replace('};', '})')}; }})()")
     return shown

@@ -79,7 +79,7 @@ def fitting(page: Page) -> Page:
     """A page with the modules as `fit`, and the models of both heads as `models`."""
     page.run(_HELPERS)
     for entry in ENTRIES:
-        address = "data:text/javascript;base64," + base64.b64encode(module(f"{entry}.js").encode()).decode()
+        address = "data:text/javascript;base64," + base64.b64encode(module(f"face/{entry}.js").encode()).decode()
         page.run(f"import('{address}').then((found) => {{ globalThis.fit = {{ ...globalThis.fit, ...found }}; }})")
     page.run("globalThis.models = {}; 0")
     for head in (load_head(), numbered(load_head())):

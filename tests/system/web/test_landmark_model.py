@@ -25,7 +25,7 @@ def pack() -> bytes:
 @pytest.fixture(scope="module")
 def reading(page: Page) -> Page:
     """A page with `read`, which returns the class and the message of the error."""
-    address = "data:text/javascript;base64," + base64.b64encode(module("landmark_model.js").encode()).decode()
+    address = "data:text/javascript;base64," + base64.b64encode(module("face/landmark_model.js").encode()).decode()
     page.run(f"import('{address}').then((found) => {{ globalThis.LandmarkModel = found.LandmarkModel; }})")
     page.run(
         "globalThis.read = (text) => { try { "

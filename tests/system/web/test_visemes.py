@@ -20,7 +20,7 @@ MAX_BIN = 360  # above the last band, 8 kHz
 @pytest.fixture(scope="module")
 def hearing(page: Page) -> Page:
     """A page with the module as `visemes`."""
-    address = "data:text/javascript;base64," + base64.b64encode(module("visemes.js").encode()).decode()
+    address = "data:text/javascript;base64," + base64.b64encode(module("motions/visemes.js").encode()).decode()
     page.run(f"import('{address}').then((found) => {{ globalThis.visemes = found; }})")
     page.run(
         "globalThis.mouths = (rows, hertz, rate) => { const out = []; let at = visemes.SILENCE; "

@@ -130,7 +130,7 @@ def test_the_graphics_card_needs_no_helpers(page: Page, container: bytes, tmp_pa
 
 @pytest.mark.parametrize(("count", "rows"), [(1, 100), (2, 100), (4, 100), (4, 3), (4, 1)])
 def test_bands_cover_the_image_and_are_of_equal_work(page: Page, count: int, rows: int) -> None:
-    source = json.dumps(module("bands.js"))
+    source = json.dumps(module("draw_cpu/bands.js"))
     script = f"""(async () => {{
       const url = URL.createObjectURL(new Blob([{source}], {{ type: "text/javascript" }}));
       const {{ bandBorders }} = await import(url);

@@ -1,0 +1,56 @@
+/** Blinks and squints limited so that the lids meet and do not cross; as avatar/driving/lid_closure.py. */
+import { numbersOf } from "../container/container.js";
+import { clamp } from "./linear.js";
+
+const SOFT = 0.08;
+const CLOSING = 0.5;
+const OVERLAP = -0.05;
+
+export class LidClosure {
+  /** @param {Object} header of the container @param {number} count expressions */
+  constructor(header, count) {
+    const rows = (name) => {
+      const values = numbersOf(header, `driving.lids.${name}`, [2, count]);
+      return [values.subarray(0, count), values.subarray(count)];
+    };
+    this.closing = rows("closing");
+    this.closers = rows("closers");
+    this.blinks = numbersOf(header, "driving.lids.blinks", [2]);
+    this.extra = numbersOf(header, "driving.lids.extra", [2]);
+  }
+
+  /** Limited weights [E]. @param {number[]} start [E] weights */
+  apply(start) {
+    const weights = [...start];
+    this.closing.forEach((closing, eye) => this.#limit(weights, closing, this.closers[eye]));
+    if (this.blinks.some((column) => column < 0)) return weights;
+    const extras = this.closing.map((closing, eye) => this.#missing(weights, closing, start[this.blinks[eye]], eye));
+    extras.forEach((extra, eye) => (weights[this.extra[eye]] += extra));
+    return weights;
+  }
+
+  /** Scales the weights that close an eye, so that its lids meet. */
+  #limit(weights, closing, closers) {
+    const opening = 1 - dot(weights, closing);
+    const near = clamp(opening + SOFT, 0, 2 * SOFT);
+    const target = opening > SOFT ? opening : (near * near) / (4 * SOFT);
+    let closed = 0;
+    weights.forEach((weight, e) => (closed += closers[e] ? Math.max(weight * closing[e], 0) : 0));
+    const scale = clamp(1 - (target - opening) / Math.max(closed, 1e-6), 0, 1);
+    closers.forEach((isCloser, e) => (weights[e] *= isCloser ? scale : 1));
+  }
+
+  /** What a full blink leaves open, as a weight. */
+  #missing(weights, closing, blink, eye) {
+    const t = clamp((blink - CLOSING) / (1 - CLOSING), 0, 1);
+    const gap = Math.max(1 - OVERLAP - dot(weights, closing), 0);
+    return (t * t * (3 - 2 * t) * gap) / Math.max(closing[this.extra[eye]], 0.1);
+  }
+}
+
+/** Sum of products. */
+export function dot(a, b) {
+  let sum = 0;
+  for (let k = 0; k < b.length; k++) sum += a[k] * b[k];
+  return sum;
+}

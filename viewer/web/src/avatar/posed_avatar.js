@@ -1,0 +1,55 @@
+/** The avatar on the processor: from head parameters and a camera to what the graphics card draws. */
+import { Blendshapes } from "./blendshapes.js";
+import { BoundGaussians } from "./gaussians.js";
+import { Head } from "./head.js";
+import { add, apply, multiply } from "./linear.js";
+import { PosedLayer } from "./mesh_layer.js";
+import { Projection } from "./projection.js";
+import { Stretch } from "./stretch.js";
+import { TorsoMap } from "./torso.js";
+
+export class PosedAvatar {
+  /** @param {import("../container/container.js").Container} container */
+  constructor(container) {
+    this.head = new Head(container);
+    this.torso = new TorsoMap(container);
+    this.blendshapes = new Blendshapes(container, this.head.expressions);
+    this.stretch = new Stretch(container, this.head.template);
+    this.gaussians = new BoundGaussians(container, this.blendshapes);
+    const hasLayer = Boolean(container.header.layer);
+    this.layer = hasLayer ? new PosedLayer(container, this.head.vertexCount) : null;
+    this.projection = new Projection(
+      container.sizes.N, hasLayer ? container.raw("layer.gaussian_fades") : undefined,
+    );
+    this.skull = null;
+  }
+
+  /** Poses mesh, Gaussians and layer. @param {import("./head.js").HeadParams} params */
+  pose(params) {
+    this.skull = this.head.skullPose(params);
+    this.head.poseVertices(params);
+    this.stretch.measure(this.head.vertices);
+    this.blendshapes.blend(params);
+    const torso = this.torso.pose(this.skull, params.torso);
+    this.gaussians.pose(this.head.vertices, this.stretch.tensors, this.skull, torso);
+    this.layer?.pose(this.head.vertices);
+  }
+
+  /** Projects and sorts the posed Gaussians.
+   * @param {import("./projection.js").Camera} camera
+   * @returns {import("./mesh_layer.js").LayerView | null} the layer as the camera sees it */
+  project(camera) {
+    const { rotation, translation } = camera;
+    const fromSkull = {
+      ...camera, rotation: multiply(rotation, this.skull.rotation),
+      translation: add(apply(rotation, this.skull.translation), translation),
+    };
+    this.projection.project(this.gaussians, fromSkull);
+    return this.layer ? this.layer.view(fromSkull) : null;
+  }
+
+  /** Position and shade [V,4] of the posed layer; null without one. @param {Float32Array} [out] memory to use */
+  layerVertices(out) {
+    return this.layer ? this.layer.writeVertices(out) : null;
+  }
+}

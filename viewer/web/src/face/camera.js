@@ -1,0 +1,244 @@
+/** The camera of the page: the avatar follows the face in it. Images stay in the page and are not kept. */
+import { Calibration } from "./calibration.js";
+import { readCameraPack } from "./camera_pack.js";
+import { FaceFilter } from "./face_filter.js";
+import { interpolatedParams, Presence, smoothstep, TO_FACE } from "./presence.js";
+import { Retargeting } from "../motions/retargeting.js";
+
+const IMAGE = { width: { ideal: 640 }, frameRate: { ideal: 30 }, facingMode: "user" };
+const MAX_SIDE = 640; // pixels of the images that are tracked
+const REFUSALS = {
+  NotAllowedError: "The browser refuses the camera to this page; allow it in the settings of the site.",
+  NotFoundError: "There is no camera; connect one and try again.",
+  NotReadableError: "The camera cannot be opened; close other programs that use it.",
+};
+const UNAVAILABLE = "This browser gives the camera to no page from this address; open it over https.";
+
+export class Camera {
+  /** @param {{bytes: () => Uint8Array, workerSource: string, video: HTMLVideoElement}} page the packed camera, and where its
+   * image is shown @param {Object} header of the container @param {import("../avatar/trained_range.js").TrainedRange} range
+   * @param {{changed: () => void, moved: () => void, state: (text: string) => void, say: (text: string) => void}} reports of
+   * a change of `isOn`, of a new pose, of the state, and of a sentence for the page */
+  constructor(page, header, range, reports) {
+    this.page = page;
+    this.header = header;
+    this.range = range;
+    this.reports = reports;
+    this.isOn = false;
+    /** Factor by group of expressions, see GAIN_GROUPS. @type {Object<string, number>} */
+    this.gains = {};
+    this.rest = restingParams(header, range);
+  }
+
+  /** The pose of the avatar now; null before a face is known. @returns {import("../avatar/head.js").HeadParams | null} */
+  get pose() {
+    return this.calibration?.driver ? this.presence.paramsAt(now()) : null;
+  }
+
+  /** Whether the pose changes without a new image. */
+  get isBlending() {
+    return Boolean(this.calibration?.driver) && this.presence.isMovingAt(now());
+  }
+
+  /** Whether the browser is asking for the camera. */
+  get isStarting() {
+    return Boolean(this.turn) && !this.isOn;
+  }
+
+  /** Starts or stops. */
+  async toggle() {
+    if (this.turn) this.stop();
+    else await this.start();
+  }
+
+  /** Asks for the camera and follows it; reports why it cannot. */
+  async start() {
+    if (this.turn) return;
+    const turn = (this.turn = {}); // of this start, until `stop`
+    try {
+      if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
+      const stream = await navigator.mediaDevices.getUserMedia({ video: IMAGE });
+      if (this.turn === turn) await this.#follow(stream);
+      else stream.getTracks().forEach((track) => track.stop());
+    } catch (error) {
+      if (this.turn !== turn) return; // stopped in the meantime
+      this.stop();
+      this.reports.say(REFUSALS[error.name] ?? (error.message || REFUSALS.NotReadableError));
+    }
+  }
+
+  /** Gives the camera back. */
+  stop() {
+    this.turn = null;
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.page.video.srcObject = this.stream = null;
+    this.calibration = null;
+    this.#set(false);
+    this.reports.state("");
+  }
+
+  /** Takes the next resting face for the neutral one. */
+  calibrate() {
+    this.calibration?.restart();
+  }
+
+  async #follow(stream) {
+    const { video } = this.page;
+    this.stream = stream;
+    stream.getVideoTracks()[0].onended = () => {
+      if (this.stream !== stream) return;
+      this.stop();
+      this.reports.say("The camera is gone; connect it and try again.");
+    };
+    video.srcObject = stream;
+    this.#set(true);
+    this.reports.state("loading the face tracker");
+    await Promise.all([video.play(), (this.loading ??= this.#load())]);
+    if (this.stream !== stream) return; // stopped in the meantime
+    this.session = (this.session ?? 0) + 1;
+    this.worker.postMessage({ type: "restart" });
+    this.calibration = new Calibration(this.header, this.range, this.names);
+    this.filter = new FaceFilter(this.names);
+    this.presence = new Presence(this.rest);
+    this.previous = null;
+    this.reports.state("waiting for a face");
+    this.#next(stream);
+  }
+
+  /** Starts the worker. */
+  async #load() {
+    try {
+      const pack = await readCameraPack(this.page.bytes);
+      this.names = await this.#startWorker(pack);
+      this.worker.onmessage = ({ data }) => (data.type === "failed" ? this.#fail(data.message) : this.#receive(data));
+      this.worker.onerror = ({ message }) => this.#fail(cannotFollow(message));
+    } catch (error) {
+      this.#discard();
+      throw error;
+    }
+  }
+
+  /** Names of the expressions that the worker tracks, once it has loaded. @returns {Promise<string[]>} */
+  async #startWorker({ library, ...parts }) {
+    const script = new Blob([withLibrary(library, this.page.workerSource)], { type: "text/javascript" });
+    const url = URL.createObjectURL(script);
+    try {
+      this.worker = new Worker(url);
+      return await new Promise((resolve, reject) => {
+        this.worker.onerror = ({ message }) => reject(new Error(cannotFollow(message)));
+        this.worker.onmessage = ({ data }) =>
+          data.type === "loaded" ? resolve(data.names) : reject(new Error(data.message));
+        this.worker.postMessage({ type: "load", pack: parts });
+      });
+    } finally {
+      URL.revokeObjectURL(url);
+    }
+  }
+
+  /** Sends the next image of the camera to the worker. */
+  #next(stream) {
+    const { video } = this.page;
+    const send = async () => {
+      if (this.stream !== stream) return;
+      const image = await createImageBitmap(video, shrunk(video)).catch(() => null); // no image yet
+      if (this.stream !== stream) image?.close();
+      else if (!image) this.#next(stream);
+      else this.worker.postMessage({ type: "track", session: this.session, image, seconds: now() }, [image]);
+    };
+    if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(send);
+    else requestAnimationFrame(send);
+  }
+
+  #receive(data) {
+    if (!this.calibration || data.session !== this.session) return; // an image from before a stop
+    this.#next(this.stream);
+    if (data.earlier.length) this.#calibrateOn(data.earlier);
+    if (data.sample) this.#use(data.sample);
+    else {
+      this.presence.markLost(data.seconds);
+      this.filter.reset();
+    }
+    this.reports.state(this.#state(data));
+    if (data.sample || this.isBlending) this.reports.moved();
+  }
+
+  /** Stops with a sentence; the next start loads the tracker again. */
+  #fail(message) {
+    this.#discard();
+    this.stop();
+    this.reports.say(message);
+  }
+
+  #discard() {
+    this.worker?.terminate();
+    this.worker = this.loading = null;
+  }
+
+  /** Takes the resting face from the frames that showed who it is: another person, or the image of a phone that was turned. */
+  #calibrateOn(earlier) {
+    this.calibration.restart();
+    for (const sample of earlier) if (!this.calibration.isDone) this.calibration.update(this.filter.filter(sample));
+    this.filter.reset();
+  }
+
+  /** Poses the avatar; after a new calibration the pose goes over from that of the driver before. */
+  #use(sample) {
+    const { seconds } = sample, smooth = this.filter.filter(sample);
+    const before = this.calibration.driver, driver = this.calibration.update(smooth);
+    if (before && driver !== before) this.previous = { driver: before, since: seconds };
+    let params = driver.params(smooth, this.gains);
+    if (this.previous) {
+      const amount = smoothstep((seconds - this.previous.since) / TO_FACE);
+      params = interpolatedParams(this.previous.driver.params(smooth, this.gains), params, amount);
+      if (amount >= 1) this.previous = null;
+    }
+    this.presence.update(params, seconds);
+  }
+
+  #state({ sample, earlier, isFace, progress }) {
+    if (!isFace) return progress < 1 ? "waiting for a face" : "no face is seen";
+    if (progress < 1) return `learning your face: ${Math.floor(100 * progress)} %`;
+    if (!sample && !earlier.length) return "no face is seen";
+    return this.calibration.isDone ? this.calibration.note || "live" : `calibrating: ${this.calibration.note}`;
+  }
+
+  #set(isOn) {
+    this.isOn = isOn;
+    this.reports.changed();
+  }
+}
+
+/** The library as `tasksVision`, and the worker after it. */
+function withLibrary(library, worker) {
+  return `const tasksVision = (() => {
+const module = { exports: {} };
+((module, exports) => {\n${library}\n})(module, module.exports);
+return module.exports;
+})();\n${worker}`;
+}
+
+function cannotFollow(reason) {
+  return `The camera cannot be followed (${reason || "its worker does not start"}); use another browser.`;
+}
+
+/** Seconds of the clock of the samples. */
+function now() {
+  return performance.now() / 1000;
+}
+
+/** Options of an image that is at most MAX_SIDE wide and high. */
+function shrunk({ videoWidth, videoHeight }) {
+  const factor = MAX_SIDE / Math.max(videoWidth, videoHeight, 1);
+  if (factor >= 1) return {};
+  return { resizeWidth: Math.round(factor * videoWidth), resizeHeight: Math.round(factor * videoHeight), resizeQuality: "medium" };
+}
+
+/** The avatar at rest with closed lips. */
+function restingParams(header, range) {
+  const retargeting = new Retargeting(header, range, []);
+  retargeting.closeLips([retargeting.neutral]);
+  return range.headParams({
+    expression: retargeting.neutral, jointRot: new Array(15).fill(0), rotation: range.meanRotation,
+    position: range.meanPosition,
+  });
+}

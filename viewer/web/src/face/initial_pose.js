@@ -1,0 +1,79 @@
+/** The pose of a face from nothing: rotation from the depth of the landmarks, then the best pose of a neutral face. */
+import { factorCholesky, largest, solveCholesky } from "./dense.js";
+import { multiply, rotationOf } from "../avatar/linear.js";
+import { FACE_COUNT } from "./landmark_model.js";
+import { placed } from "./linearization.js";
+import { nearestRotation } from "./nearest_rotation.js";
+
+/** Gauss-Newton steps, at most. */
+const STEPS = 20;
+
+/** Rotation of the skull from the depth that the landmark network estimates.
+ *
+ * That depth is orthographic: pixels relative to the center of the face. Under perspective nearer points appear larger,
+ * so each point moves along its camera ray to the depth of focal length plus its landmark depth.
+ * @param {import("./landmark_model.js").LandmarkModel} model
+ * @param {Float32Array} points [478,3] pixels @param {import("./linearization.js").Pinhole} camera
+ * @returns {number[]} nine numbers by rows */
+export function networkRotation(model, points, { focal, cx, cy }) {
+  const { stable } = model.groups;
+  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const depth = mean(stable.map((l) => points[3 * l + 2]));
+  const seen = stable.map((l) => {
+    const farther = 1 + (points[3 * l + 2] - depth) / focal;
+    return [(points[3 * l] - cx) * farther, (cy - points[3 * l + 1]) * farther, -focal * farther];
+  });
+  const rest = stable.map((l) => Array.from(model.base.subarray(3 * l, 3 * l + 3)));
+  const seenMean = [0, 1, 2].map((axis) => mean(seen.map((point) => point[axis])));
+  const modelMean = [0, 1, 2].map((axis) => mean(rest.map((point) => point[axis])));
+  const moments = new Array(9).fill(0);
+  seen.forEach((point, k) => {
+    for (let row = 0; row < 3; row++)
+      for (let column = 0; column < 3; column++)
+        moments[3 * row + column] += (point[row] - seenMean[row]) * (rest[k][column] - modelMean[column]);
+  });
+  return nearestRotation(moments);
+}
+
+/** A neutral face in the pose that best fits landmarks.
+ *
+ * Minimizes the distance of each point from the camera ray of its landmark, in the plane of its depth: the cost of
+ * SQPnP (Terzakis and Lourakis 2020). It is linear in the translation, so a start needs a rotation only.
+ * @param {import("./linearization.js").FrameProblem} problem
+ * @param {Float64Array} target [468,2] pixels @param {number[]} rotation a first one, nine numbers by rows
+ * @returns {import("./linearization.js").FaceState | null} null where the landmarks do not determine it, or lie behind
+ *   the camera */
+export function initialState({ model, shape, camera }, target, rotation) {
+  let translation = [0, 0, 0];
+  for (let round = 0; round < STEPS; round++) {
+    const step = rayStep(shape.neutral, camera, target, rotation, translation);
+    if (!step) return null;
+    rotation = multiply(rotationOf(step[0], step[1], step[2]), rotation);
+    translation = translation.map((value, axis) => value + step[3 + axis]);
+    if (largest(step) < 1e-9) break;
+  }
+  if (!(translation[2] < 0)) return null;
+  return { rotation, translation, expression: new Float64Array(model.expressionCount) };
+}
+
+/** Gauss-Newton step [6] of rotation and translation; null where it is not determined. */
+function rayStep(neutral, { focal, cx, cy }, target, rotation, translation) {
+  const matrix = new Float64Array(36), step = new Float64Array(6);
+  for (let l = 0; l < FACE_COUNT; l++) {
+    const place = placed(rotation, translation, neutral, l);
+    const [x, y, z] = place.map((value, axis) => value - translation[axis]);
+    for (let row = 0; row < 2; row++) {
+      // The ray is (slope of x, slope of y, -1); a point's distance from it across is value + slope * z.
+      const slope = (row ? cy - target[2 * l + 1] : target[2 * l] - cx) / focal;
+      const jacobian = row ? [y * slope - z, -x * slope, x, 0, 1, slope] : [y * slope, z - x * slope, -y, 1, 0, slope];
+      const residual = place[row] + slope * place[2];
+      for (let i = 0; i < 6; i++) {
+        step[i] -= jacobian[i] * residual;
+        for (let j = 0; j <= i; j++) matrix[6 * i + j] += jacobian[i] * jacobian[j];
+      }
+    }
+  }
+  if (!factorCholesky(matrix, 6)) return null;
+  solveCholesky(matrix, 6, step);
+  return step;
+}

@@ -1,0 +1,43 @@
+/** Gaze: the iris landmarks intersected with the eyeballs of the head model. */
+import { apply, clamp, transposed } from "../avatar/linear.js";
+
+/** Largest rotation of an eye, radians. */
+const LIMIT = 0.6;
+
+/** Yaw (to the subject's left) and pitch (up) of the gaze against straight ahead, mean of both eyes.
+ *
+ * The ray through each iris center intersects the eyeball; where it misses, its point nearest to the eye's center is
+ * used.
+ * @param {import("./linearization.js").FrameProblem} problem
+ * @param {import("./linearization.js").FaceState} state
+ * @param {Float32Array} points [478,3] pixels
+ * @returns {number[]} [2] radians */
+export function gazeOf({ model, shape, camera }, { rotation, translation }, points) {
+  const [, , ...eyes] = shape.anchors;
+  const sum = [0, 0];
+  model.groups.irises.forEach((landmark, eye) => {
+    const rest = eyes[eye + 2].map((value, axis) => value - eyes[eye][axis]);
+    const center = apply(rotation, eyes[eye]).map((value, axis) => value + translation[axis]);
+    const ray = [points[3 * landmark] - camera.cx, camera.cy - points[3 * landmark + 1], -camera.focal];
+    const length = Math.hypot(...ray);
+    const along = (ray[0] * center[0] + ray[1] * center[1] + ray[2] * center[2]) / length;
+    const inside = Math.max(along ** 2 - Math.hypot(...center) ** 2 + Math.hypot(...rest) ** 2, 0);
+    const reach = (along - Math.sqrt(inside)) / length;
+    const direction = apply(transposed(rotation), ray.map((value, axis) => value * reach - center[axis]));
+    const seen = anglesOf(direction), ahead = anglesOf(rest);
+    for (let angle = 0; angle < 2; angle++) sum[angle] += seen[angle] - ahead[angle];
+  });
+  return sum.map((value) => clamp(value / 2, -LIMIT, LIMIT));
+}
+
+/** Axis-angle vector that rotates +z to yaw and pitch, without torsion (Listing's law). */
+export function eyeRotation([yaw, pitch]) {
+  const right = Math.sin(yaw) * Math.cos(pitch), up = Math.sin(pitch);
+  const sine = Math.hypot(right, up);
+  const factor = sine < 1e-9 ? 1 : Math.atan2(sine, Math.cos(yaw) * Math.cos(pitch)) / sine;
+  return [-up * factor, right * factor, 0];
+}
+
+function anglesOf([x, y, z]) {
+  return [Math.atan2(x, z), Math.asin(y / Math.hypot(x, y, z))];
+}

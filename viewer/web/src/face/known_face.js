@@ -1,0 +1,92 @@
+/** Pose, expression and gaze of a known person, fitted to the landmarks of one frame from the previous fit. */
+import { largest } from "./dense.js";
+import { solveFrame, turnBetween } from "./frame_fit.js";
+import { initialState, networkRotation } from "./initial_pose.js";
+import { eyeRotation, gazeOf } from "./iris_gaze.js";
+import { imageDistance } from "./key_frames.js";
+import { apply, axisAngleOf, multiply } from "../avatar/linear.js";
+import { frameError, Linearization } from "./linearization.js";
+import { targetOf } from "./person_fit.js";
+
+/** Gauss-Newton steps of a fit without a previous one, and weight of the prior that keeps expressions near the previous
+ * frame's: one landmark pass leaves some expressions nearly undetermined. */
+const FIRST_ITERATIONS = 10, PREVIOUS_WEIGHT = 100;
+/** A change from the previous frame larger than this (weight, radians) gets a second step. */
+const FAR = 0.25, FAR_TURN = 0.05;
+/** Blink weight above which the iris is not visible, and the previous gaze is kept. */
+const IRIS_HIDDEN = 0.6;
+/** Smallest size of a face against that during learning, by which its error is measured. */
+const SMALLEST = 0.3;
+
+/** @typedef {Object} FaceFit
+ * @property {import("./linearization.js").FaceState} state
+ * @property {number[]} gaze [2] yaw and pitch of both eyes, radians
+ * @property {number} error reprojection, fraction of the inter-ocular distance */
+
+/** Fits single frames of a known person. */
+export class KnownFace {
+  #person;
+  #linearization;
+  #lids;
+
+  /** @param {import("./person_fit.js").Person} person */
+  constructor(person) {
+    const { model } = person.problem;
+    this.#person = person;
+    this.#linearization = new Linearization(model, false);
+    const names = Array.from(model.columns, (column) => model.names[column]);
+    this.#lids = [...names.keys()].filter((e) => /^(eyeBlink|eyelid)/.test(names[e]));
+  }
+
+  /** The fit to landmarks.
+   * @param {Float32Array} points [478,3] pixels @param {FaceFit | null} previous
+   * @returns {FaceFit | null} null where the landmarks do not determine it */
+  fit(points, previous) {
+    const { problem, offset, interOcular } = this.#person;
+    const measured = networkRotation(problem.model, points, problem.camera);
+    const seen = { target: targetOf(points), attitude: multiply(measured, offset) };
+    const state = previous ? this.#next(previous.state, seen) : this.#first(seen);
+    if (!state) return null;
+    // The unit of the problem is the face size during learning; the distance to the camera may have changed since.
+    const size = Math.max(imageDistance(points, problem.model.groups.eye_corners), SMALLEST * interOcular);
+    const error = (frameError(problem, state, seen.target) * interOcular) / size;
+    return { state, gaze: this.#gaze(points, state, previous), error };
+  }
+
+  /** Expression weights [E] of the whole head, joint rotations [5,3] and position of the neck in meters. */
+  parameters({ state, gaze }) {
+    const { model, shape } = this.#person.problem;
+    const expression = new Array(model.names.length).fill(0);
+    model.columns.forEach((column, e) => { expression[column] = state.expression[e]; });
+    const eye = eyeRotation(gaze);
+    return {
+      expression,
+      jointRot: [...axisAngleOf(state.rotation), 0, 0, 0, 0, 0, 0, ...eye, ...eye],
+      translation: apply(state.rotation, shape.anchors[1]).map((value, axis) => value + state.translation[axis]),
+    };
+  }
+
+  #first(seen) {
+    const start = initialState(this.#person.problem, seen.target, seen.attitude);
+    return start && this.#solved(start, seen, FIRST_ITERATIONS, 0);
+  }
+
+  #next(previous, seen) {
+    const state = this.#solved(previous, seen, 1, PREVIOUS_WEIGHT);
+    return state && isFar(previous, state) ? this.#solved(state, seen, 1, PREVIOUS_WEIGHT) : state;
+  }
+
+  #solved(start, seen, iterations, previousWeight) {
+    return solveFrame(this.#person.problem, this.#linearization, start, seen, iterations, previousWeight);
+  }
+
+  #gaze(points, state, previous) {
+    const isHidden = this.#lids.some((e) => state.expression[e] >= IRIS_HIDDEN);
+    return isHidden ? (previous?.gaze ?? [0, 0]) : gazeOf(this.#person.problem, state, points);
+  }
+}
+
+function isFar(first, second) {
+  const change = second.expression.map((value, e) => value - first.expression[e]);
+  return Math.hypot(...turnBetween(first.rotation, second.rotation)) > FAR_TURN || largest(change) > FAR;
+}

@@ -1,0 +1,252 @@
+/** The package: the element <headsplat-avatar src="me.hsa"> and `loadAvatar`. */
+import { followGestures } from "./gestures.js";
+import { clamp, finite } from "../avatar/linear.js";
+import { ManualPose } from "./manual_pose.js";
+import { packedMotion } from "../motions/motions.js";
+import { Orbit } from "./orbit.js";
+import { Player } from "./player.js";
+import { Resolution } from "./resolution.js";
+import { checkedScene, pinholeOf } from "./scene_camera.js";
+import { TrainedRange } from "../avatar/trained_range.js";
+import { WORKER_SOURCE } from "./worker_source.js";
+
+const MAX_BYTES = 1 << 28;
+const STYLE = `
+:host { display: inline-block; width: 384px; height: 512px; }
+:host([hidden]) { display: none; }
+canvas { display: block; width: 100%; height: 100%; touch-action: none; outline-offset: -2px; }
+p { margin: 0; padding: 1em; }`;
+
+/** A pose of the face; what is left out keeps its value.
+ * @typedef {Object} FacePose
+ * @property {Object<string, number>} [weights] by name of the expression, added to the resting face
+ * @property {number[]} [gaze] to the person's left and up, -1..1
+ * @property {number[]} [head] yaw to the person's left, pitch down, roll to the person's right shoulder, degrees
+ * @property {boolean} [limited] within the trained range; true at first */
+
+/** A rendered frame, in `detail` of the event `frame`.
+ * @typedef {Object} FrameDetail
+ * @property {number} poseTime milliseconds of posing the Gaussians
+ * @property {number} sortTime milliseconds of projecting and sorting them
+ * @property {import("./scene_camera.js").SceneCamera | null} camera of the scene, with which the frame was rendered; null
+ *   where the element's own camera was */
+
+/** An avatar on a page. Events: `load`, `frame` after each rendered one, and `error` with a sentence in `detail`. In the
+ * listeners of `frame`, and only there, `canvas` can be copied: the browser empties it after the task. */
+export class HeadsplatAvatar extends HTMLElement {
+  static observedAttributes = ["src"];
+
+  /** Loads the file at an address, or the bytes of one, in place of the present avatar.
+   * @param {string | URL | ArrayBuffer} source @returns {Promise<HeadsplatAvatar>} rejected with an error whose message
+   *   is one sentence */
+  async load(source) {
+    const turn = (this.turnOfLoad = (this.turnOfLoad ?? 0) + 1);
+    try {
+      const buffer = source instanceof ArrayBuffer ? source.slice(0) : await fetched(source);
+      if (turn !== this.turnOfLoad) return this; // another file was requested in the meantime
+      this.dispose();
+      const canvas = this.#prepare();
+      const player = await Player.load(canvas, WORKER_SOURCE, buffer);
+      if (turn !== this.turnOfLoad) player.dispose();
+      else this.#show(player);
+    } catch (error) {
+      if (turn === this.turnOfLoad) this.#fail(error.message);
+      throw error;
+    }
+    return this;
+  }
+
+  /** Names of the expressions; empty before `load`. */
+  get expressionNames() {
+    return this.player ? [...this.player.header.head.expression_names] : [];
+  }
+
+  /** Title, note, consent and provenance of the avatar; null before `load`. */
+  get about() {
+    if (!this.player) return null;
+    const { name, note, consent, provenance } = this.player.header;
+    return { name, note, consent, provenance };
+  }
+
+  /** The image of the avatar, premultiplied sRGB and alpha; another one after each `load`, null before.
+   * @returns {HTMLCanvasElement | null} */
+  get canvas() {
+    return this.player?.canvas ?? null;
+  }
+
+  /** Where the resting head is in the avatar's space (meters, y up): its center, and the unit vector that it looks along;
+   * null before `load`. @returns {{center: number[], forward: number[]} | null} */
+  get placement() {
+    return this.orbit ? { center: [...this.orbit.center], forward: [...this.orbit.forward] } : null;
+  }
+
+  /** Poses the face, in place of a motion. @param {FacePose} pose */
+  setPose({ weights, gaze, head, limited }) {
+    this.pause();
+    this.motionTime = null;
+    const { pose } = this;
+    if (weights) pose.weights = new Map(Object.entries(weights).map(([name, weight]) => [name, finite(weight)]));
+    if (gaze) pose.gaze = [0, 1].map((k) => clamp(finite(gaze[k]), -1, 1));
+    if (head) pose.turn = [0, 1, 2].map((k) => finite(head[k]));
+    if (limited !== undefined) pose.limited = Boolean(limited);
+    this.changed();
+  }
+
+  /** Places the camera around the head, or takes that of a scene in place of it, which gestures do not move.
+   * @param {{yaw?: number, pitch?: number, zoom?: number} | import("./scene_camera.js").SceneCamera} camera radians to
+   *   the right and up from the front, and a zoom of which 1 frames head and shoulders; or matrices and size */
+  setCamera(camera) {
+    const { orbit } = this;
+    if (!orbit) return;
+    this.pinhole = "view" in camera ? pinholeOf(checkedScene(camera)) : null;
+    const { yaw, pitch, zoom } = this.pinhole ? {} : camera;
+    orbit.turn(finite(yaw ?? orbit.yaw) - orbit.yaw, finite(pitch ?? orbit.pitch) - orbit.pitch);
+    orbit.zoomBy(finite(zoom ?? orbit.zoom) / orbit.zoom);
+    this.changed();
+  }
+
+  /** Background, sRGB and alpha 0..1; transparent at first. @param {number[]} color */
+  setBackground(color) {
+    this.player?.setBackground(color);
+  }
+
+  /** Plays the motion that is packed with the avatar; of no effect without one. */
+  play() {
+    if (!this.motion) return;
+    this.motionTime ??= 0;
+    this.isPlaying = true;
+    this.last = undefined;
+    this.changed();
+  }
+
+  /** Pauses the motion. */
+  pause() {
+    this.isPlaying = false;
+  }
+
+  /** Requests a new frame. */
+  changed() {
+    if (!this.player || this.isRequested) return;
+    this.isRequested = true;
+    requestAnimationFrame((now) => this.#tick(now));
+  }
+
+  /** Ends the worker and frees the memory of the avatar. */
+  dispose() {
+    this.player?.dispose();
+    this.player = this.motion = this.orbit = this.pinhole = null;
+  }
+
+  connectedCallback() {
+    this.isStarted = true;
+    if (this.player) this.changed();
+    else this.#loadAttribute();
+  }
+
+  disconnectedCallback() {
+    // An element that is only moved is connected again before this runs.
+    queueMicrotask(() => {
+      if (this.isConnected) return;
+      this.turnOfLoad = (this.turnOfLoad ?? 0) + 1;
+      this.dispose();
+    });
+  }
+
+  attributeChangedCallback(name, old, source) {
+    if (source !== old && this.isStarted && this.isConnected) this.#loadAttribute();
+  }
+
+  #loadAttribute() {
+    const source = this.getAttribute("src");
+    if (source) this.load(new URL(source, document.baseURI)).catch(() => {}); // the element shows and reports it
+  }
+
+  #prepare() {
+    const root = this.shadowRoot ?? this.attachShadow({ mode: "open" });
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+    const canvas = document.createElement("canvas");
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "img");
+    root.replaceChildren(canvas);
+    return canvas;
+  }
+
+  #show(player) {
+    const { header, motion, canvas } = player;
+    this.player = player;
+    this.orbit = new Orbit(header);
+    this.range = new TrainedRange(header);
+    this.manual = new ManualPose(header, this.range);
+    this.motion = motion ? packedMotion(header.motion.name, motion) : null;
+    this.pose = { weights: new Map(), gaze: [0, 0], turn: [0, 0, 0], limited: true };
+    this.motionTime = null;
+    this.isPlaying = this.isRequested = false;
+    this.resolution = new Resolution(canvas, () => this.changed());
+    canvas.setAttribute("aria-label", `${header.name}: drag or use the arrow keys to turn, scroll or pinch to come closer`);
+    followGestures(canvas, this.orbit, () => this.changed());
+    player.setBackground([0, 0, 0, 0]);
+    player.onfailure = (text) => this.#fail(text);
+    player.onframe = ({ poseTime, sortTime, camera }) => {
+      if (!camera.scene) this.resolution.measure(performance.now(), this.isPlaying);
+      this.dispatchEvent(new CustomEvent("frame", { detail: { poseTime, sortTime, camera: camera.scene ?? null } }));
+    };
+    this.changed();
+    this.dispatchEvent(new CustomEvent("load"));
+  }
+
+  #tick(now) {
+    this.isRequested = false;
+    if (!this.player) return;
+    if (this.isPlaying) {
+      const { duration } = this.motion;
+      this.motionTime = duration > 0 ? (this.motionTime + (now - (this.last ?? now)) / 1000) % duration : 0;
+      this.last = now;
+    }
+    const camera = this.pinhole ?? this.orbit.camera(...this.resolution.size(this.isPlaying));
+    const shown = this.player.show(this.#params(), camera);
+    if (this.isPlaying) shown.then(() => this.isPlaying && this.changed());
+  }
+
+  #params() {
+    if (this.motionTime !== null) return this.motion.paramsAt(this.motionTime);
+    const target = this.manual.target(this.pose);
+    return this.range.headParams(this.pose.limited ? this.range.limited(target) : target);
+  }
+
+  #fail(text) {
+    this.dispose();
+    this.#prepare();
+    const sentence = document.createElement("p");
+    sentence.setAttribute("role", "alert");
+    sentence.textContent = text;
+    this.shadowRoot.replaceChildren(sentence);
+    this.dispatchEvent(new CustomEvent("error", { detail: text }));
+  }
+}
+
+/** Adds an avatar to a page. @param {Element} parent @param {string | URL | ArrayBuffer} source
+ * @returns {Promise<HeadsplatAvatar>} the loaded element */
+export async function loadAvatar(parent, source) {
+  const element = document.createElement("headsplat-avatar");
+  parent.append(element);
+  return element.load(source);
+}
+
+/** @returns {Promise<ArrayBuffer>} */
+async function fetched(source) {
+  const name = String(source).split("/").pop();
+  let response;
+  try {
+    response = await fetch(source);
+  } catch {
+    throw new Error(`${name} cannot be loaded; check its address.`);
+  }
+  if (!response.ok) throw new Error(`${name} cannot be loaded (status ${response.status}); check its address.`);
+  if (Number(response.headers.get("Content-Length")) > MAX_BYTES)
+    throw new Error(`${name} is larger than ${MAX_BYTES >> 20} MB; it is no avatar for the web.`);
+  return response.arrayBuffer();
+}
+
+if (!customElements.get("headsplat-avatar")) customElements.define("headsplat-avatar", HeadsplatAvatar);

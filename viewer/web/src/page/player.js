@@ -1,0 +1,109 @@
+/** The player: sends poses and cameras to the worker and renders the frames that come back. Where there is no graphics
+ * card, the worker and its helpers draw them. */
+import { startHelpers } from "../draw_cpu/helpers.js";
+import { Renderer } from "../draw/renderer.js";
+
+/** @typedef {import("../avatar/head.js").HeadParams} HeadParams
+ *  @typedef {import("../avatar/projection.js").Camera} Camera */
+
+const WHITE = [1, 1, 1, 1];
+
+export class Player {
+  /** Starts the worker and reads the container of an avatar.
+   * @param {HTMLCanvasElement} canvas @param {string} workerSource @param {ArrayBuffer} buffer
+   * @param {boolean} [onProcessor] where the image is drawn; omitted: where it is faster
+   * @returns {Promise<Player>} rejected with an error whose message is for the page */
+  static load(canvas, workerSource, buffer, onProcessor) {
+    const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
+    const worker = new Worker(url);
+    return new Promise((resolve, reject) => {
+      worker.onerror = (event) => reject(new Error(event.message || "the worker of the page cannot start"));
+      worker.onmessage = ({ data }) => {
+        URL.revokeObjectURL(url);
+        if (data.type === "failed") reject(new Error(data.message));
+        else
+          try {
+            resolve(new Player(canvas, worker, data, workerSource, onProcessor));
+          } catch (error) {
+            reject(new Error(`The avatar cannot be rendered (${error.message}); use another browser.`));
+          }
+      };
+      worker.postMessage({ type: "load", buffer }, [buffer]);
+    });
+  }
+
+  /** @param {HTMLCanvasElement} canvas @param {Worker} worker @param {Object} avatar its header and static arrays
+   * @param {string} workerSource @param {boolean} [onProcessor] */
+  constructor(canvas, worker, avatar, workerSource, onProcessor) {
+    this.canvas = canvas;
+    this.header = avatar.header;
+    this.motion = avatar.motion;
+    this.gaussians = avatar.gaussians;
+    this.renderer = new Renderer(canvas, avatar, onProcessor);
+    this.background = WHITE;
+    /** Called with the frame after it is rendered. */
+    this.onframe = null;
+    /** Called with a sentence when the worker fails. */
+    this.onfailure = null;
+    this.waiting = [];
+    this.wanted = null;
+    this.frame = null;
+    this.isBusy = false;
+    /** Arrays of an earlier frame, for reuse. */
+    this.spare = [];
+    this.worker = worker;
+    this.helpers = this.renderer.onProcessor ? startHelpers(workerSource, worker, avatar.layer) : [];
+    worker.onmessage = ({ data }) => (data.type === "frame" ? this.#receive(data) : this.onfailure?.(data.message));
+  }
+
+  /** Shows the avatar with parameters (omitted: unchanged) from a camera. While a frame is computed, the last call
+   * wins.
+   * @param {HeadParams | undefined} params @param {Camera} camera
+   * @returns {Promise<Object>} the rendered frame that shows this or a later call */
+  show(params, camera) {
+    this.wanted = { params: params ?? this.wanted?.params, camera };
+    const shown = new Promise((resolve) => this.waiting.push(resolve));
+    if (!this.isBusy) this.#send();
+    return shown;
+  }
+
+  /** Changes the background, sRGB and alpha 0..1, and renders again. */
+  setBackground(/** @type {number[]} */ [red, green, blue, alpha = 1]) {
+    this.background = [red * alpha, green * alpha, blue * alpha, alpha];
+    this.redraw();
+  }
+
+  /** Renders the last frame again, for reading the canvas in the same task. */
+  redraw() {
+    if (this.frame) this.renderer.render(this.frame, this.background);
+  }
+
+  /** Ends the workers and frees the memory of the graphics card. */
+  dispose() {
+    for (const worker of [this.worker, ...this.helpers]) worker.terminate();
+    this.renderer.gl.getExtension("WEBGL_lose_context")?.loseContext();
+    this.frame = null;
+  }
+
+  #send() {
+    this.isBusy = true;
+    this.sent = this.waiting;
+    this.waiting = [];
+    const { spare } = this;
+    this.spare = [];
+    const request = { type: "draw", ...this.wanted, spare };
+    this.wanted = null;
+    this.worker.postMessage(request, spare.map((array) => array.buffer));
+  }
+
+  #receive(frame) {
+    const { sent, frame: last } = this;
+    this.isBusy = false;
+    this.frame = frame;
+    if (last) this.spare = last.bands?.map(({ bytes }) => bytes) ?? [last.splats, last.vertices].filter(Boolean);
+    if (this.wanted) this.#send();
+    this.renderer.render(frame, this.background);
+    this.onframe?.(frame);
+    for (const resolve of sent) resolve(frame);
+  }
+}
