@@ -382,7 +382,7 @@ class Motion:
     translation: Tensor  # [T,3] meters, of the point the head rotates about
     confidence: Tensor | None = None  # [T] 0..1, of the tracker; 0 in frames without a face
     notes: tuple[str, ...] = ()  # remarks of the reader for the user, one sentence each
-    resting: Resting = "find"  # how its resting face is known; nothing else decides how the motion is retargeted
+    resting: Resting = "find"  # "find": in the frames; "zero": zero weights are the resting face
 
     def __post_init__(self) -> None:
         check_shape("Motion.time", self.time, ("T",))

@@ -56,7 +56,7 @@ def relocate(
         optimizer: its moments follow.
         use: from `measure`.
         fraction: of the Gaussians of each group that moves, 0..1.
-        rng: chooses targets by their error, and offsets.
+        rng: chooses the Gaussians that are divided by their error, and the offsets of their halves.
         parts: of the training; what they have of the Gaussians follows.
 
     Returns:
