@@ -151,9 +151,13 @@ class RegionJudge:
 
 def region_masks(head: HeadModel, frames: TrainingFrames, states: HeadStates, images: Tensor) -> list[list[np.ndarray]]:
     """Masks [H,W] of REGIONS in the images `images` [m] int, from vertices projected at `states` [S]."""
-    lips, lids, face = (head.mask(name) for name in ("lips", "eyelids", "face"))
+    # On the host, as the pixels.
+    lips = head.mask("lips").cpu()
+    lids = head.mask("eyelids").cpu()
+    face = head.mask("face").cpu()
+    whole = (head.torso_weight() < 0.1).cpu()
     left = head.v_template[:, 0].cpu() > 0
-    vertices = (lips, lids & left, lids & ~left, face, head.torso_weight() < 0.1)
+    vertices = (lips, lids & left, lids & ~left, face, whole)
     result, steps = [], frames.step.tolist()
     for index in images.tolist():
         step = steps[index]

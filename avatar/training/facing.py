@@ -51,7 +51,7 @@ def facing(avatar: Avatar, frames: TrainingFrames) -> Tensor:
         toward = -(offset @ rotation) - vertices
         largest = largest.maximum((normals * toward).sum(1) / toward.norm(dim=1).clamp_min(1e-9))
     shown = ((largest - EDGE) / (FULL - EDGE)).clamp(0, 1).float()
-    shown[torch.from_numpy(hair_vertices(head) | head.mask(*OPENING).numpy())] = 1.0
+    shown[hair_vertices(head) | head.mask(*OPENING)] = 1.0
     return shown
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import splu
+from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.mesh_graph import graph_laplacian
@@ -36,9 +37,9 @@ SMOOTH, WEAK, HAIRLINE = 0.5, 0.01, 10.0
 TYPICAL = 0.5
 
 
-def hair_vertices(head: HeadModel) -> NDArray[np.bool_]:
+def hair_vertices(head: HeadModel) -> Tensor:
     """Mask [V] of the vertices that hair may cover; all False for heads without these regions."""
-    return head.mask(*HAIR).numpy() & ~head.mask(*NO_HAIR).numpy()
+    return head.mask(*HAIR) & ~head.mask(*NO_HAIR)
 
 
 def spread_frames(frames: TrainingFrames) -> list[int]:
@@ -57,7 +58,7 @@ def hair_heights(head: HeadModel, frames: TrainingFrames) -> Floats:
         frames: the training frames.
     """
     heights = np.zeros(len(head.v_template))
-    mask = hair_vertices(head)
+    mask = hair_vertices(head).numpy()
     rows = np.flatnonzero(mask)
     if not len(rows):
         return heights

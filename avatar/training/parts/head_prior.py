@@ -85,7 +85,7 @@ def on_mesh(avatar: Avatar, prior: HeadPrior, initial_offsets: Tensor) -> Tensor
 
 def _on_scalp(avatar: Avatar) -> Tensor:
     """Mask [N] of the Gaussians bound to triangles that hair may cover: they start at the height of the hair."""
-    return torch.from_numpy(hair_vertices(avatar.head)).to(avatar.offsets.device)[avatar.rig.triangles].all(1)
+    return hair_vertices(avatar.head)[avatar.rig.triangles].all(1)
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ def head() -> HeadModel:
 
 def haired(head: HeadModel, height: float) -> HeadModel:
     """The head whose scalp is `height` meters higher: what it looks like with hair."""
-    mask = torch.from_numpy(hair_vertices(head))[:, None]
+    mask = hair_vertices(head)[:, None]
     normals = vertex_normals(head.v_template, head.faces)
     return replace(head, v_template=head.v_template + height * mask * normals)
 
@@ -59,14 +59,14 @@ def filmed(head: HeadModel, seen: HeadModel) -> TrainingFrames:
 def on_outlines(head: HeadModel, frames: TrainingFrames) -> Tensor:
     """Mask [V] of the vertices of the top of the head, whose outline all frames show."""
     heights = head.v_template[:, 1]
-    hair = torch.from_numpy(hair_vertices(head))
+    hair = hair_vertices(head).numpy()
     return hair & (heights > heights[hair].quantile(0.9))
 
 
 @pytest.mark.parametrize("height", [0.01, HEIGHT])
 def test_hair_of_one_height_is_measured(head: HeadModel, height: float) -> None:
     found = hair_heights(head, filmed(head, haired(head, height)))
-    hair = hair_vertices(head)
+    hair = hair_vertices(head).numpy()
     assert (found[~hair] == 0).all() and found.min() >= 0 and found.max() <= HIGHEST
     assert np.median(found[hair]) == pytest.approx(height, abs=0.004)
     top = on_outlines(head, filmed(head, head)).numpy()
@@ -124,13 +124,13 @@ def test_a_frame_without_the_head_has_no_outline(head: HeadModel) -> None:
 
 def test_gaussians_of_hair_start_below_its_surface(head: HeadModel) -> None:
     samples = sample_mesh(head, 4000, np.random.default_rng(0))
-    heights = np.where(hair_vertices(head), HEIGHT, 0.0)
+    heights = np.where(hair_vertices(head).numpy(), HEIGHT, 0.0)
     found = lift_hair(samples, head, heights, np.random.default_rng(1))
-    on_hair = hair_vertices(head)[head.faces.numpy()[found.face]].all(1)
+    on_hair = hair_vertices(head).numpy()[head.faces.numpy()[found.face]].all(1)
     low, high = (part * HEIGHT for part in LIFTED)
     assert on_hair.sum() > 50
     assert ((found.offset[on_hair, 2] >= low) & (found.offset[on_hair, 2] <= high)).all()
-    off = ~hair_vertices(head)[head.faces.numpy()[found.face]].any(1)
+    off = ~hair_vertices(head).numpy()[head.faces.numpy()[found.face]].any(1)
     assert (found.offset[off] == samples.offset[off]).all()
     assert (found.offset[:, :2] == samples.offset[:, :2]).all()
 

@@ -140,7 +140,7 @@ def test_a_packed_motion_has_the_parameters_of_its_frames(page: Page, layered: A
     path.write_text(take(), encoding="utf-8")
     result = drive(layered, read_motion(path))
     torso = torch.linspace(-1, 1, 6 * FRAMES).view(FRAMES, 6)
-    motion = WebMotion("take", result.time - result.time[0], result.params, torso)
+    motion = WebMotion("take", result.time - result.time[0], result.params, layered.rig.torso.pose(torso))
     file = tmp_path / "me.html"
     file.write_text(build_page(web_container(layered, HEADER, "me", motion), "me"), encoding="utf-8")
     page.call("Page.navigate", url=file.as_uri())

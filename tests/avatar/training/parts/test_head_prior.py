@@ -74,7 +74,7 @@ def test_a_rim_of_a_wide_gaussian_is_no_evidence(trainer: Trainer) -> None:
 def test_of_hair_a_fifth_must_be_seen(trainer: Trainer) -> None:
     """Raised Gaussians of the scalp are on the mesh; a tenth of one behind the head does not say what color it has."""
     avatar, model, initial = trainer.avatar, head_prior(), trainer.anchors.initial
-    scalp = torch.from_numpy(hair_vertices(avatar.head))[avatar.rig.triangles].all(1)
+    scalp = hair_vertices(avatar.head)[avatar.rig.triangles].all(1)
     initial["offsets"][scalp] = torch.tensor([0.0, 0.0, 0.02])
     rows = on_mesh(avatar, model, initial["offsets"])
     hair = rows[scalp[rows]]
