@@ -59,7 +59,7 @@ def filmed(head: HeadModel, seen: HeadModel) -> TrainingFrames:
 def on_outlines(head: HeadModel, frames: TrainingFrames) -> Tensor:
     """Mask [V] of the vertices of the top of the head, whose outline all frames show."""
     heights = head.v_template[:, 1]
-    hair = hair_vertices(head).numpy()
+    hair = hair_vertices(head)
     return hair & (heights > heights[hair].quantile(0.9))
 
 
