@@ -93,7 +93,8 @@ class Camera:
         Args:
             points: [B,N,3] meters, world: N points for each of the B cameras; or [...,3] for a camera [1].
         """
-        rotation, translation = self.world_to_cam[:, :3, :3], self.world_to_cam[:, :3, 3]
+        rotation = self.world_to_cam[:, :3, :3]
+        translation = self.world_to_cam[:, :3, 3]
         if points.ndim == 3 and len(points) == len(self):
             return points @ rotation.transpose(1, 2) + translation[:, None]
         check_shape("Camera.world_to_cam", self.world_to_cam, (1, 4, 4))

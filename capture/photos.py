@@ -28,8 +28,10 @@ from capture.video.decoding import SourceFrame
 
 MOST_PHOTOS = 20
 #: Longer side of the canvas at most, pixels; seconds between photos.
-CANVAS, APART = 2048, 1000.0
-_JPEG, _FOCAL_KEY = b"\xff\xd8", "focallengthin35mmfilm"
+CANVAS = 2048
+APART = 1000.0
+_JPEG = b"\xff\xd8"
+_FOCAL_KEY = "focallengthin35mmfilm"
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def _on_canvas(image: np.ndarray, factor: float, size: tuple[int, int]) -> np.nd
     width, height = (max(1, min(most, round(side * factor))) for most, side in sides)
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     small = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=method)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    left = (size[0] - width) // 2
+    top = (size[1] - height) // 2
     edges = top, size[1] - height - top, left, size[0] - width - left
     return cv2.copyMakeBorder(small, *edges, cv2.BORDER_REPLICATE)

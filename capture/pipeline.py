@@ -74,7 +74,8 @@ def run_capture(
     Raises:
         HeadsplatError: one sentence on what is wrong with the video or the folder.
     """
-    source, out = Path(source), Path(out)
+    source = Path(source)
+    out = Path(out)
     if source.is_dir():
         from capture.multiview.pipeline import capture_folder
 
@@ -111,7 +112,8 @@ def capture_frames(
         models: see run_capture.
         traits: None: those of a video.
     """
-    options, traits = options or CaptureOptions(), traits or SourceTraits()
+    options = options or CaptureOptions()
+    traits = traits or SourceTraits()
     training, held_out = split_frames(frame_count, video.fps, options.split)
     if len(training) < traits.least_frames:
         raise HeadsplatError(
@@ -183,7 +185,8 @@ class _Run(CaptureRun):
 
     def _split_by_yaw(self, follower: FaceFollower, degrees: float) -> FramePlan:
         """The split itself needs the yaw of all frames; only their numbers reach what follows."""
-        name, numbers = self.name, self.plan.numbers
+        name = self.name
+        numbers = self.plan.numbers
         yaw = find_yaw(self.video, numbers, follower, self.workspace, self.progress, name)
         return frame_plan(*split_by_yaw(numbers, yaw, degrees, name))
 
@@ -202,8 +205,10 @@ class _Run(CaptureRun):
 
     def _window(self, training: LandmarkTable) -> MovingWindow:
         """What is stored of the frames, chosen from those of the training."""
-        source, options = (self.video.width, self.video.height), self.options
-        points, time = np.stack(training.points), np.array(training.time)
+        source = (self.video.width, self.video.height)
+        options = self.options
+        points = np.stack(training.points)
+        time = np.array(training.time)
         window = MovingWindow.around(points, time, source, options.framing, options.max_size)
         if sentence := few_pixels(window.face, window.stored_size):
             self.warnings.append(f"{self.name}: {sentence}")
@@ -218,7 +223,9 @@ class _Run(CaptureRun):
         held_out = stage.run(self.video, self.progress)
         if len(held_out):
             held_out = held_out.keep(np.flatnonzero(eyes_above_mouth(np.stack(held_out.points))))
-        self.statistics, self.crops, self.small = stage.statistics, stage.crops, stage.small
+        self.statistics = stage.statistics
+        self.crops = stage.crops
+        self.small = stage.small
         wanted = int(np.count_nonzero(self.plan.is_test))
         if len(held_out) < wanted:
             self.warnings.append(f"{wanted - len(held_out)} of {wanted} held-out frames do not show the face; left out")
@@ -236,7 +243,8 @@ class _Run(CaptureRun):
         video = self.video
         model = LandmarkModel.from_head(head)
         prior = self.focal.scaled(scale)
-        seen, unseen = _observations(training, scale), _observations(held_out, scale) if len(held_out) else None
+        seen = _observations(training, scale)
+        unseen = _observations(held_out, scale) if len(held_out) else None
         self.assessments = assess_frames(self.statistics, seen, training.number, unseen, held_out.number)
         seen = self.assessments[0].observations
         total = len(training) + len(held_out)

@@ -20,7 +20,8 @@ from avatar.common.temporaries import replacement
 from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, METADATA_FILE, TRACK_FILE
 from avatar.errors import HeadsplatError
 
-_PARTIAL_DIR, _KEY_FILE = "partial", "key.json"
+_PARTIAL_DIR = "partial"
+_KEY_FILE = "key.json"
 _TORN = ".tmp"  # what a file that is being written ends in
 _IMAGE = re.compile(rf"\d{{5,}}\.png({re.escape(_TORN)})?")  # in frames/ and mattes/
 #: PNG effort: level 1 is four times as fast as the default and 5 % larger; see `encode_png` for the rest.
@@ -56,7 +57,8 @@ class Workspace:
             beside = _beside(self.final)
             if _is_finished(self.final):
                 self._check_replaceable(overwrite)
-                self.root, self._partial = beside, beside / _PARTIAL_DIR
+                self.root = beside
+                self._partial = beside / _PARTIAL_DIR
             else:
                 shutil.rmtree(beside, ignore_errors=True)
             self._check_started(key, overwrite)
@@ -183,7 +185,8 @@ def settle(root: Path) -> None:
     A complete one beside it takes the place of the one before; what is not ours in that moves along.
     """
     root = root.resolve()
-    beside, old = _beside(root), _beside(root, "old")
+    beside = _beside(root)
+    old = _beside(root, "old")
     if old.is_dir() and not root.exists() and not _is_finished(beside):
         os.replace(old, root)
     _retire(old, root)

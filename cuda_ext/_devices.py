@@ -29,7 +29,8 @@ def runs_on(architectures: str, capability: tuple[int, int]) -> bool:
         found = re.fullmatch(r"(\d+)(\d)[a-z]?(-real|-virtual)?", name)
         if found is None:
             return True
-        compiled, kind = (int(found[1]), int(found[2])), found[3]
+        compiled = (int(found[1]), int(found[2]))
+        kind = found[3]
         if kind != "-virtual" and compiled[0] == capability[0] and compiled <= capability:
             return True
         if kind != "-real" and compiled <= capability:

@@ -128,7 +128,8 @@ def parse_gain(entries: Sequence[str], option: str = "--gain") -> dict[str, floa
     factors: dict[str, float] = {}
     for part in (part for entry in entries for part in entry.split(",")):
         name, _, text = part.partition("=")
-        name, factor = name.strip(), _number(text)
+        name = name.strip()
+        factor = _number(text)
         if not name or factor is None:
             raise HeadsplatError(f"{option}: {part!r} is not a factor; give NAME=NUMBER, such as mouth=1.2,head=0.5")
         if name in factors:

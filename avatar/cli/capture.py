@@ -194,7 +194,8 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
 
 def summary(capture: Capture) -> str:
     """One line about a capture."""
-    metadata, track = capture.metadata, capture.track
+    metadata = capture.metadata
+    track = capture.track
     error = float(track["reprojection"].mean())
     return (
         f"{capture.root}: {len(capture)} frames of {metadata['width']}x{metadata['height']}, "

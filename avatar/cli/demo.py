@@ -33,7 +33,11 @@ CLIP_FRAMES = 240  # of the video in the package
 #: Steps of the training: three quarters of the preset's, for a first look that is scored as well and comes sooner.
 STEPS = 3000
 #: Seconds of each stage, measured on two cores: for each frame of the video or each step, and the rest.
-DRAWING, CAPTURE, TRAINING, EVALUATION, FILMS = (0.12, 3.0), (0.06, 0.0), (0.0135, 13.0), (0.075, 0.0), (0.014, 0.0)
+DRAWING = (0.12, 3.0)
+CAPTURE = (0.06, 0.0)
+TRAINING = (0.0135, 13.0)
+EVALUATION = (0.075, 0.0)
+FILMS = (0.014, 0.0)
 #: All that the demo writes.
 FILES = (
     "phone.mp4", "capture", "demo.avatar", "demo.toml", "demo.report.json", "demo.preview.png", "demo.checkpoint",
@@ -113,7 +117,8 @@ class Demo:
         video = self._video()
         capture = self._capture(video)
         path = self._train(capture)
-        frames, held_out = len(capture), len(capture.test_indices)
+        frames = len(capture)
+        held_out = len(capture.test_indices)
         with self._step("evaluation", f"comparing the avatar with {held_out} held-out frames", frames, EVALUATION):
             evaluation = evaluate_file(path, capture, full=True)
         write_text(self.out / "evaluation.json", evaluation.to_json() + "\n")
@@ -133,7 +138,8 @@ class Demo:
         from capture.synthetic.options import SyntheticOptions
         from capture.synthetic.video import DEMO_CLIP, make_video
 
-        path, frames = self.out / "phone.mp4", self.command.frames
+        path = self.out / "phone.mp4"
+        frames = self.command.frames
         if frames == CLIP_FRAMES:
             with self._step("video", f"copying the video of a synthetic person to {shown(path)}", frames, (0.0, 0.0)):
                 shutil.copyfile(DEMO_CLIP, path)

@@ -155,7 +155,8 @@ def evaluate_file(
 
     header, avatar, trained, capture = _of_capture(path, capture, appearance)
     trained_size = header.get("settings", {}).get("size", DEFAULT_SIZE)
-    size, found = size or trained_size, landmarker() if landmarks else None
+    size = size or trained_size
+    found = landmarker() if landmarks else None
     with stage("evaluation") as update, nullcontext() if save_images is None else atomic_folder(save_images) as folder:
         report = evaluate(
             avatar if device is None else avatar.to(device),
@@ -209,7 +210,8 @@ def _of_capture(path: Path, capture: Capture, appearance: str | None) -> tuple[d
     from avatar.cli.render_inputs import is_trained_on
 
     header, avatar = read_in_appearance(path, appearance)
-    first, recording = is_trained_on(header, capture), appearance_of(header, capture)
+    first = is_trained_on(header, capture)
+    recording = appearance_of(header, capture)
     if recording is None and not first:
         raise HeadsplatError(
             f"{capture.root}: not the capture on which {path.name} was trained, so its held-out frames may have been "

@@ -1,3 +1,6 @@
 """Exit codes of the command."""
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130  # usage errors exit with argparse's 2
+#: Usage errors exit with argparse's 2.
+DONE = 0
+FAILED = 1
+INTERRUPTED = 130

@@ -216,7 +216,10 @@ class ExportCommand:
 
         if self.out.suffix in _WEB:
             return self._write_web(frames)
-        avatar, params, consent, count = frames.avatar, frames.params, frames.consent, len(frames.params)
+        avatar = frames.avatar
+        params = frames.params
+        consent = frames.consent
+        count = len(frames.params)
         if self.out.suffix:
             self._write_file(frames)
             return f"{self.out}: {self._description(avatar, count)}, {self.out.stat().st_size / _MEGABYTE:.1f} MB"
@@ -235,7 +238,9 @@ class ExportCommand:
 
         from avatar import export
 
-        avatar, params, consent = frames.avatar, frames.params, frames.consent
+        avatar = frames.avatar
+        params = frames.params
+        consent = frames.consent
         if self.rigged:
             export.write_rigged_ply(self.out, avatar, consent)
         elif self.splats:
@@ -261,7 +266,8 @@ class ExportCommand:
         if frames.times is not None and self.motion is not None:
             times = frames.times - frames.times[0]
             motion = WebMotion(self.motion.stem, times, frames.params, frames.torso)
-        name, is_page = self.avatar.stem, self.out.suffix == ".html"
+        name = self.avatar.stem
+        is_page = self.out.suffix == ".html"
         camera = page_camera(frames.avatar.head) if self.with_camera else None
         content = web_container(frames.avatar, frames.header, name, motion)
         if is_page:

@@ -30,7 +30,8 @@ class FleetDisplay:
     """
 
     def __init__(self, title: str, total: int) -> None:
-        self._title, self._total = title, total
+        self._title = title
+        self._total = total
         self._start = self._said = time.monotonic()
         self._started: dict[str, float] = {}
         self._recent: deque[str] = deque(maxlen=_RECENT)

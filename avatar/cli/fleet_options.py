@@ -64,7 +64,8 @@ def check_columns(rows: Sequence[ManifestRow], path: str) -> None:
 
 
 def _check_option(command: str, option: str, where: str) -> None:
-    name, known = option.replace("-", "_"), _known(command)
+    name = option.replace("-", "_")
+    known = _known(command)
     if name in known:
         return
     if name in _RESERVED[command]:
@@ -76,11 +77,13 @@ def _check_option(command: str, option: str, where: str) -> None:
 
 def row_arguments(command: str, row: ManifestRow, setup: FleetSetup) -> list[Argument]:
     """The options of a row as arguments of `headsplat COMMAND`."""
-    known, arguments = _known(command), list[Argument]()
+    known = _known(command)
+    arguments = list[Argument]()
     for name, value in row.options(command).items():
         if name in _OWN.get(command, ()):
             continue
-        option, flag = known[name], "--" + name.replace("_", "-")
+        option = known[name]
+        flag = "--" + name.replace("_", "-")
         if isinstance(option.default, bool):
             if (given := _boolean(row, f"{command}.{name}", value)) != option.default:
                 arguments.append(flag if given else f"--no-{flag[2:]}")

@@ -133,7 +133,8 @@ def run_rows(rows: Sequence[Row], setup: FleetSetup, options: ClusterOptions, co
     from avatar.fleet.runner import Event, Runner
     from avatar.fleet.worker import remove_scratch
 
-    metrics, start = options.metrics, time.monotonic()
+    metrics = options.metrics
+    start = time.monotonic()
     if metrics is None and setup.store.folder is not None:
         metrics = setup.store.folder / "fleet.jsonl"
     with contextlib.ExitStack() as stack:

@@ -79,7 +79,8 @@ class HeadBridge:
         """Fit the bridges or read them from the cache and print the tables; returns the exit code."""
         from avatar.motion import load_bridge, round_trip
 
-        a, b = load_with_landmarks(self.a), load_with_landmarks(self.b)
+        a = load_with_landmarks(self.a)
+        b = load_with_landmarks(self.b)
         there = load_bridge(a, b)
         tables = bridge_tables(there.report(), round_trip(there, load_bridge(b, a), a))
         show(json.dumps({"from": self.a, "to": self.b, **tables}, indent=2) if self.json else bridge_text(tables))
@@ -113,7 +114,8 @@ def describe_head(head: HeadModel) -> dict[str, Any]:
     """Properties of a head model in JSON types; lengths in meters."""
     from avatar.types import JOINT_NAMES
 
-    corner, other = head.v_template.amin(0), head.v_template.amax(0)
+    corner = head.v_template.amin(0)
+    other = head.v_template.amax(0)
     joints = head.joint_locations(head.neutral_params().identity)
     eyes = head.landmarks(head.v_template[None])[0, [468, 473]] if len(head.landmark_faces) == 478 else None
     return {

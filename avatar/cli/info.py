@@ -41,7 +41,8 @@ class InfoCommand:
         if self.json:
             print(json.dumps(properties, indent=2))
             return 0
-        is_capture, report = "report" in properties, properties.pop("report", None)
+        is_capture = "report" in properties
+        report = properties.pop("report", None)
         show(as_text(properties))
         if report is not None:
             show("\n".join(single_line(line) for line in report["words"]))

@@ -58,7 +58,8 @@ class Stop(threading.Event):
             raise KeyboardInterrupt
         stop = super().is_set()
         if stop and self._notice is not None:
-            notice, self._notice = self._notice, None
+            notice = self._notice
+            self._notice = None
             say(notice)
         return stop
 
@@ -74,13 +75,15 @@ def stopped_by_interrupt(notice: str, request: Callable[[], object] | None = Non
         notice: a line for the user.
         request: called by the signal handler with the event, for loops that do not check it; must not print.
     """
-    stop, requested = Stop(notice), False
+    stop = Stop(notice)
+    requested = False
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         nonlocal requested
         global _received
         if not requested:
-            requested, _received = True, number
+            requested = True
+            _received = number
             stop.set()
             if request is not None:
                 request()
@@ -102,7 +105,8 @@ def interrupts_raise(process: bool) -> Iterator[None]:
             there into other errors or lose it. Outputs are complete or absent even so, as after a kill.
     """
     global _received
-    _received, ended = None, False
+    _received = None
+    ended = False
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         if not _counts(number):
@@ -127,7 +131,8 @@ def _counts(number: int) -> bool:
     again, interrupts what the first signal left to do.
     """
     global _received
-    repeated, _received = _received is not None, _received or number
+    repeated = _received is not None
+    _received = _received or number
     return not repeated or number == signal.SIGINT
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from avatar.cli.progress import say
 from avatar.errors import HeadsplatError
 
-AUTO, NONE = "auto", "none"
+AUTO = "auto"
+NONE = "none"
 #: Networks of the package `lpips` with the weights of their backbones in the folder of PyTorch Hub.
 BACKBONES = {"alex": "alexnet-*.pth", "vgg": "vgg16-*.pth", "squeeze": "squeezenet1_1-*.pth"}
 

@@ -105,7 +105,8 @@ class MotionConvert:
 
     def run(self) -> int:
         """Read, edit and write; returns the exit code."""
-        factors, span = parse_gain(self.gain), parse_trim(self.trim or ":")
+        factors = parse_gain(self.gain)
+        span = parse_trim(self.trim or ":")
         output = Output(self.out, suffixes=(".csv", ".json", ".motion.npz"))
         with reserved([output], (self.file, self.motion_head, self.to_head), overwrite=self.overwrite):
             return self._convert(factors, span)
@@ -180,7 +181,8 @@ def retarget_motion(motion: Motion, source: HeadModel | None, target: str) -> Mo
             f"--to-head: the motion is in {motion.space}, and its file does not contain the head model; give the "
             "one it was made for with --motion-head FILE"
         )
-    source, head = source or load_head(), load_head(target, on_message=say)
+    source = source or load_head()
+    head = load_head(target, on_message=say)
     return load_bridge(source, head).motion(motion, space_of(head))
 
 

@@ -102,7 +102,8 @@ class MotionMix:
             spec = replace(spec, opening=replace(spec.opening, peak_mm=self.opening_mm))
         if self.smooth_lag is not None:
             spec = replace(spec, smooth=replace(spec.smooth, lag=self.smooth_lag))
-        fps, seed = spec.fps if self.fps is None else self.fps, spec.seed if self.seed is None else self.seed
+        fps = spec.fps if self.fps is None else self.fps
+        seed = spec.seed if self.seed is None else self.seed
         return replace(spec, fps=fps, seed=seed)
 
     def _layers(self) -> list[LayerSpec]:

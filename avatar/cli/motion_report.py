@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 #: Files that are read as motions; any other file is a video.
 _MOTIONS = (".csv", ".json", ".npz", ".npy", ".txt", ".pkl")
 #: A video is tracked in frames of this size: only the track is used.
-_TRACKED_SIZE, _MAX_FRAMES = 256, 100_000
+_TRACKED_SIZE = 256
+_MAX_FRAMES = 100_000
 CONSENT = "A reading describes a person's face: make it only of someone who has agreed (docs/guides/reading.md)."
 
 
@@ -96,7 +97,8 @@ class MotionReport:
         from avatar.motion import load_bridge
         from avatar.motion.from_capture import space_of
 
-        path, loudness = self.file, None
+        path = self.file
+        loudness = None
         if path.is_file() and path.suffix.lower() not in _MOTIONS:
             from avatar.performance.readout.sound import read_loudness
 

@@ -25,7 +25,8 @@ class RecordingOutlet:
     def __init__(self, recording: Recording) -> None:
         """Raises HeadsplatError where writing fails."""
         recording.start()
-        self._recording, self._failed = recording, recording.failed
+        self._recording = recording
+        self._failed = recording.failed
         self._made: Sample | None = None  # the last sample, where it was made from the avatar's parameters
         self._live: Sample | None = None  # the last sample, where it is of a live source
         self.name = ", ".join(path.name for path in recording.running)
@@ -71,7 +72,8 @@ class RecordingOutlet:
         if pose.sample is None:
             self._mark_lost(time)
         elif self._is_new(pose):
-            self._made, self._live = None, pose.sample
+            self._made = None
+            self._live = pose.sample
             self._recording.add_sample(pose.sample)
 
     def _is_new(self, pose: AvatarPose) -> bool:

@@ -45,7 +45,8 @@ def reserved(
             or a pipe, is an input or inside one, is part of a capture, is given twice, was not written by headsplat,
             cannot be written, or another command is writing it.
     """
-    outputs, paths = list(outputs), [Path(item) for item in inputs if item is not None]
+    outputs = list(outputs)
+    paths = [Path(item) for item in inputs if item is not None]
     _check(outputs, paths, overwrite)
     with contextlib.ExitStack() as locks:
         for output in outputs:
@@ -114,7 +115,8 @@ def _resolved(path: Path) -> Path:
 
 
 def _check_input(output: Output, path: Path) -> None:
-    place, source = _resolved(output.path), _resolved(path)
+    place = _resolved(output.path)
+    source = _resolved(path)
     if place == source or (place.exists() and place.samefile(source)):
         raise HeadsplatError(f"{shown(output.path)}: is also an input of this command; choose another name with -o")
     if place in source.parents:
@@ -156,7 +158,8 @@ def _check_replaceable(output: Output) -> None:
 
 
 def _check_pair(first: Output, second: Output) -> None:
-    one, other = _place(first), _place(second)
+    one = _place(first)
+    other = _place(second)
     if one == other or (one.exists() and other.exists() and one.samefile(other)):
         raise HeadsplatError(
             f"{shown(second.path)}: is given twice, with {first.option} and {second.option}; give each output its own "

@@ -74,15 +74,20 @@ class Stage:
 
     def __init__(self, title: str, display: Callable[[State], None], interval: float) -> None:
         """`display` shows a state; `interval` seconds lie between two calls, which come from the thread."""
-        self._title, self._display, self._interval = title, display, interval
-        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._title = title
+        self._display = display
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
         self._model = TimeLeft(time.monotonic())
-        self._fraction, self._text = 0.0, ""
+        self._fraction = 0.0
+        self._text = ""
 
     def update(self, fraction: float, text: str = "") -> None:
         """The finished `fraction` 0..1, and what is being done."""
         with self._lock:
-            self._fraction, self._text = fraction, text
+            self._fraction = fraction
+            self._text = text
             self._model.report(time.monotonic(), fraction)
 
     def state(self) -> State:
@@ -104,9 +109,11 @@ class Stage:
             thread.join()
 
     def _show_states(self) -> None:
-        tick, shown = min(self._interval, MODEL_INTERVAL), time.monotonic()
+        tick = min(self._interval, MODEL_INTERVAL)
+        shown = time.monotonic()
         while not self._ended.wait(tick):
-            state, now = self.state(), time.monotonic()
+            state = self.state()
+            now = time.monotonic()
             if now - shown >= self._interval - tick / 2:
                 self._display(state)
                 shown = now

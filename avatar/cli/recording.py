@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: Seconds without a new sample after which the video's time advances: longer than the slowest camera's frame period.
 _SAMPLE_TIMEOUT = 0.15
-_MOTIONS, _VIDEOS = (".csv", ".json", ".motion.npz"), (".mp4", ".mov", ".webm")
+_MOTIONS = (".csv", ".json", ".motion.npz")
+_VIDEOS = (".mp4", ".mov", ".webm")
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ class Recording:
         """
         if self._files is None:
             return ()
-        files, self._files = self._files, None
+        files = self._files
+        self._files = None
         files.finish(time)
         return self._collect(files)
 
@@ -295,12 +297,14 @@ class _VideoClock:
     def time_of(self, rendered: float) -> float | None:
         """The time of an image rendered at `rendered` seconds; None before the first sample."""
         if self._sample_time is not None:
-            self._time, self._advances_from = self._sample_time, rendered + _SAMPLE_TIMEOUT
+            self._time = self._sample_time
+            self._advances_from = rendered + _SAMPLE_TIMEOUT
             self._sample_time = None
         if self._time is None:
             if self._wait_for_sample:
                 return None
-            self._time, self._advances_from = rendered, rendered
+            self._time = rendered
+            self._advances_from = rendered
         return self._time + max(0.0, rendered - self._advances_from)
 
 
@@ -311,7 +315,8 @@ def _has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
 def _numbered(path: Path, number: int) -> Path:
     """`take_2.motion.npz` of `take.motion.npz`; 1 adds nothing."""
     suffix = next(suffix for suffix in _MOTIONS + _VIDEOS if _has_suffix(path, (suffix,)))
-    stem, suffix = path.name[: -len(suffix)], path.name[-len(suffix) :]
+    stem = path.name[: -len(suffix)]
+    suffix = path.name[-len(suffix) :]
     return path if number == 1 else path.with_name(f"{stem}_{number}{suffix}")
 
 

@@ -46,7 +46,8 @@ def following_camera(capture: Capture, times: np.ndarray) -> Camera:
     """
     camera = stored_camera(capture_entry(capture))
     rows = np.flatnonzero(capture.track["camera"] == 0)
-    known, centers = capture.track["time"][rows], capture.track["principal_point"][rows]
+    known = capture.track["time"][rows]
+    centers = capture.track["principal_point"][rows]
     if not len(rows) or not np.ptp(centers, axis=0).any():
         return camera
     K = camera.K.repeat(len(times), 1, 1)

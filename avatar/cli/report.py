@@ -14,7 +14,8 @@ from avatar.cli.evaluate import write_text
 from avatar.cli.images import data_uri, write_image
 from avatar.evaluation.report import Report
 
-COMPARISON, PUPPET = "comparison.png", "puppet.png"
+COMPARISON = "comparison.png"
+PUPPET = "puppet.png"
 COLUMNS = ("psnr", "psnr_head", "ssim", "psnr_mouth", "psnr_eyes", "psnr_hair")
 HEADINGS = {
     "psnr": "whole image, dB",

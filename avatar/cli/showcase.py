@@ -31,7 +31,8 @@ PUPPET: tuple[tuple[str, dict[str, float]], ...] = (
     ("pucker", {"mouthPucker": 0.8}),
     ("raised brows", {"browInnerUp": 0.8, "browOuterUpLeft": 0.8, "browOuterUpRight": 0.8}),
 )
-HOLD, MOVE = 12, 18  # frames in a pose, and frames of the transition to the next one
+HOLD = 12  # frames in a pose
+MOVE = 18  # frames of the transition to the next one
 PUPPET_YAW = 0.25  # radians, amplitude of the slow head rotation
 
 

@@ -133,7 +133,8 @@ class TrainCommand:
         """Train with the first process, which writes; returns the exit code."""
         device = training_device(self.device)
         settings = self.resolved(on_gpu=device.type == "cuda")
-        checkpoint, resume = outputs.checkpoint, self.resume
+        checkpoint = outputs.checkpoint
+        resume = self.resume
         return train_share(
             self._capture(), settings, checkpoint, device, resume=resume, head=self.head, others=self._other_captures()
         )

@@ -253,7 +253,8 @@ class _Preview:
     """The image of the training in progress; a failure to write it is reported once."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._reported = path, False
+        self._path = path
+        self._reported = False
 
     def write(self, image: np.ndarray) -> None:
         """Write `image` uint8 [H,W,3] sRGB."""

@@ -115,7 +115,9 @@ def _drive(running: _Running, avatar: Avatar, seconds: float | None) -> bool:
     """Send poses; returns False once Ctrl-C, SIGTERM or SIGHUP ends it, True after `seconds`."""
     from viewer.web.live_pose import pose_message
 
-    bridge, pipeline, last = running.bridge, running.pipeline, ""
+    bridge = running.bridge
+    pipeline = running.pipeline
+    last = ""
     end = float("inf") if seconds is None else running.began + seconds
     with suppress(KeyboardInterrupt), stopped_by_interrupt("closing the page's server") as stop:
         while not stop.is_set():

@@ -41,11 +41,9 @@ if TYPE_CHECKING:
     from viewer.session.session import Session
     from viewer.stats.report import RunReport
 
-_WEBCAM, _MICROPHONE, _GREETED = (
-    "webcam",
-    "microphone",
-    "ifacialmocap",
-)  # the only protocol whose senders need a greeting
+_WEBCAM = "webcam"
+_MICROPHONE = "microphone"
+_GREETED = "ifacialmocap"  # the only protocol whose senders need a greeting
 _PROTOCOLS = {"livelink": "Live Link Face", "vmc": "VMC", _GREETED: "iFacialMocap"}
 _MAX_SIZE = 2048
 
@@ -201,7 +199,8 @@ def _set_up(session: Session, options: WindowedOptions, motion: Path | None) -> 
     state = session.state
     width, height = parse_size(options.size, _MAX_SIZE)
     camera = replace(state.camera, height=height, width=width if "x" in options.size else None)
-    background, relighting = parse_color(options.background), options.light.relighting()
+    background = parse_color(options.background)
+    relighting = options.light.relighting()
     view = replace(state.view, background=background, relighting=relighting)
     session.state = replace(state, camera=camera, view=view)
     if motion is not None:
@@ -230,13 +229,15 @@ class LiveSources:
         from capture.live.protocols.udp import check_host
         from viewer.session.pose_sources import LiveSourceChoice
 
-        options, phone = self.options, self.phone or ""
+        options = self.options
+        phone = self.phone or ""
         host = LOOPBACK if self.host is None else self.host
         check_host(host)
         if options.listen is not None:
             open_pose_source(None, options.listen, host=host, phone=phone)
         webcam = "0" if options.webcam is None else options.webcam
-        microphone, loop = options.microphone or "default", options.loop and options.microphone is not None
+        microphone = options.microphone or "default"
+        loop = options.loop and options.microphone is not None
         if options.microphone is not None:
             open_pose_source(microphone=options.microphone, loop=loop)
         else:

@@ -188,7 +188,8 @@ class JsonValue:
             )
         u, _, vt = np.linalg.svd(rotation)
         result = np.eye(4)
-        result[:3, :3], result[:3, 3] = u @ vt, matrix[:3, 3]
+        result[:3, :3] = u @ vt
+        result[:3, 3] = matrix[:3, 3]
         return result
 
 

@@ -22,7 +22,8 @@ class Between:
     def check(self, option: str, value: float) -> None:
         """Raise HeadsplatError unless `value` is within the range; `option` names it."""
         if not self.low <= value <= self.high or (self.above and value == self.low):
-            low, high = shortened(self.low), shortened(self.high)
+            low = shortened(self.low)
+            high = shortened(self.high)
             expected = f"more than {low} and at most {high}" if self.above else f"{low} to {high}"
             raise HeadsplatError(f"{option}: expected {expected}, got {shortened(value)}")
 
@@ -34,7 +35,8 @@ def numeric_options(options: Any) -> Iterator[tuple[str, Any, Between | None]]:
     """
     hints = typing.get_type_hints(type(options), include_extras=True)
     for field in dataclasses.fields(options):
-        value, hint = getattr(options, field.name), hints[field.name]
+        value = getattr(options, field.name)
+        hint = hints[field.name]
         if dataclasses.is_dataclass(value):
             yield from numeric_options(value)
         elif _is_numeric(hint):

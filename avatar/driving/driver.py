@@ -117,7 +117,8 @@ class Driver:
         retargeter = ExpressionRetargeter.between(tuple(names), space, options.motion_head, avatar.head)
         like = avatar.neutral
         uncalibrated = torch.zeros_like(like), like, torch.eye(3, dtype=like.dtype, device=like.device), None
-        trained_range, lip_closure = TrainedRange.of(avatar), LipClosure.of(avatar.head)
+        trained_range = TrainedRange.of(avatar)
+        lip_closure = LipClosure.of(avatar.head)
         return Driver(avatar, retargeter, trained_range, options, *uncalibrated, lip_closure)
 
     def calibrated(self, weights: Tensor, joint_rot: Tensor, translation: Tensor) -> Driver:
@@ -220,7 +221,8 @@ class Driver:
             rotation: [T,3,3] recorded.
             translation: [T,3] meters, recorded.
         """
-        torso, mode = self.avatar.rig.torso, self.options.head
+        torso = self.avatar.rig.torso
+        mode = self.options.head
         position = self.trained_range.mean_position.expand(len(rotation), 3)
         if mode == "still":
             return torso.mean_rotation.expand(len(rotation), 3, 3), position

@@ -16,7 +16,8 @@ _SOFT = 0.08
 _CLOSERS = ("eyeBlink", "eyelid", "eyeSquint")
 #: Weights of eyeBlink from which on, and at which, the lids meet whatever other expressions open: at rest an avatar may
 #: have a weight of eyeWide, and eyes larger than those of the mean person, which a weight of 1 does not close.
-_CLOSING, _CLOSED = 0.5, 1.0
+_CLOSING = 0.5
+_CLOSED = 1.0
 #: Opening, as a fraction of the neutral one, at a weight of _CLOSED: the rims of the lids overlap.
 _OVERLAP = -0.05
 

@@ -14,7 +14,8 @@ from avatar.motion.lip_gap import LipGap
 _CLOSED_QUANTILE = 0.05
 #: Gaps of the motion in meters up to which the avatar has the same gap, and from which on its own is not changed: lips
 #: that touch, or the lower lip that touches the teeth.
-_TOUCHING, _APART = 0.0026, 0.0045
+_TOUCHING = 0.0026
+_APART = 0.0045
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,8 @@ class LipContact:
     @staticmethod
     def of(names: tuple[str, ...], source: HeadModel, head: HeadModel) -> LipContact | None:
         """For a motion of `names` of the head `source`; None where a head has no landmarks or no mouthClose."""
-        gap, own = LipGap.of(source), LipGap.of(head)
+        gap = LipGap.of(source)
+        own = LipGap.of(head)
         if gap is None or own is None or "mouthClose" not in head.expression_names:
             return None
         if not set(names) <= set(source.expression_names):

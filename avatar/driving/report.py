@@ -18,7 +18,9 @@ from avatar.head.arkit import is_mode
 from avatar.types import ROOT, HeadParams, Motion, Resting
 
 #: Changes below these are not visible: weights, degrees, centimeters.
-_MIN_WEIGHT, _MIN_DEGREES, _MIN_CENTIMETERS = 0.01, 0.5, 0.1
+_MIN_WEIGHT = 0.01
+_MIN_DEGREES = 0.5
+_MIN_CENTIMETERS = 0.1
 #: Names that one line lists.
 _MAX_LISTED = 8
 
@@ -169,8 +171,10 @@ def _soft_clamped(names: tuple[str, ...], target: Tensor, shown: Tensor) -> tupl
     for column in torch.nonzero((change > _MIN_WEIGHT).any(0)).flatten().tolist():
         visible = change[:, column][change[:, column] > _MIN_WEIGHT]
         worst = int(change[:, column].argmax())
-        before, after = float(target[worst, column]), float(shown[worst, column])
-        largest, mean = float(visible.max()), float(visible.mean())
+        before = float(target[worst, column])
+        after = float(shown[worst, column])
+        largest = float(visible.max())
+        mean = float(visible.mean())
         rows.append(SoftClamped(names[column], len(visible), largest, mean, before, after))
     return tuple(sorted(rows, key=lambda row: -row.frames * row.mean))
 

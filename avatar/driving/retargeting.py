@@ -82,7 +82,8 @@ class ExpressionRetargeter:
         if self.bridge is not None:
             mapped, remaining = self.bridge(weights @ self.to_bridge, joint_rot)
             return mapped + weights @ self.by_name, remaining
-        mapped, remaining = weights @ self.by_name, joint_rot.clone()
+        mapped = weights @ self.by_name
+        remaining = joint_rot.clone()
         if len(self.controls):
             rotations = remaining.double().cpu().numpy().reshape(len(remaining), -1)
             driven = self._joint_controls(rotations)

@@ -58,11 +58,14 @@ LAYER_MARGINS: tuple[tuple[str, float], ...] = (
     ("mouthUpperUp", 0.5),
 )
 #: margin of a principal component, in standard deviations, and of any other name
-MODE_MARGIN, OTHER_MARGIN = 1.0, 0.3
+MODE_MARGIN = 1.0
+OTHER_MARGIN = 0.3
 #: radians that the jaw joint may rotate beyond the trained range, in addition to the rotation by jawOpen
-JAW_MARGIN, LAYER_JAW_MARGIN = 0.1, 0.5
+JAW_MARGIN = 0.1
+LAYER_JAW_MARGIN = 0.5
 #: Head poses: radians about each axis and meters along each axis. The head is rigid; only the neck shows it.
-TURN_MARGIN, TRAVEL_MARGIN = 0.2, 0.1
+TURN_MARGIN = 0.2
+TRAVEL_MARGIN = 0.1
 
 
 def soft_clamp(values: Tensor, low: Tensor, high: Tensor, margin: Tensor) -> Tensor:
@@ -125,7 +128,8 @@ class TrainedRange:
         `Blendshapes` measures the expressions and the jaw in training, `TorsoMap.learn_limits` the head poses.
         """
         shapes: Blendshapes = avatar.blendshapes
-        torso, count = avatar.rig.torso, len(avatar.head.expression_names)
+        torso = avatar.rig.torso
+        count = len(avatar.head.expression_names)
         return TrainedRange(
             head=avatar.head,
             low=shapes.low[:count],

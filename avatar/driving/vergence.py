@@ -33,8 +33,10 @@ class Vergence:
         difference = head.joint_dirs[LEFT_EYE, :2] - head.joint_dirs[RIGHT_EYE, :2]  # [2,E]
         of_joints = difference.new_zeros(len(JOINT_NAMES), 3, 2)
         for k in (0, 1):
-            of_joints[LEFT_EYE, k, k], of_joints[RIGHT_EYE, k, k] = 1, -1
-        low, high = (-PITCH_DIFFERENCE, -math.pi), (PITCH_DIFFERENCE, 0.0)
+            of_joints[LEFT_EYE, k, k] = 1
+            of_joints[RIGHT_EYE, k, k] = -1
+        low = (-PITCH_DIFFERENCE, -math.pi)
+        high = (PITCH_DIFFERENCE, 0.0)
         return Vergence(
             difference.T.contiguous(), of_joints.flatten(0, 1), difference.new_tensor(low), difference.new_tensor(high)
         )

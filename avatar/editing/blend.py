@@ -227,7 +227,8 @@ def _blendshapes(parts: Parts, local: LocalGaussians, neutral: Tensor) -> Blends
         neutral: [E] of the blend.
     """
     shapes = [avatar.blendshapes for avatar, _ in parts]
-    mode, count = shapes[0].mode, sum(shape.count for shape in shapes)
+    mode = shapes[0].mode
+    count = sum(shape.count for shape in shapes)
     limits = {
         name: _mean(parts, lambda avatar, name=name: getattr(avatar.blendshapes, name))  # type: ignore[misc]
         for name in ("mean", "spread", "low", "high")
@@ -237,10 +238,14 @@ def _blendshapes(parts: Parts, local: LocalGaussians, neutral: Tensor) -> Blends
     mixed = Blendshapes(mode, limits["mean"].expand(2, -1), total, count)
     for name, value in limits.items():
         getattr(mixed, name).copy_(value)
-    row, bases, masks, constants = 0, [], [], []
+    row = 0
+    bases = []
+    masks = []
+    constants = []
     for (avatar, share), size in zip(parts, sizes, strict=True):
         shape = avatar.blendshapes
-        basis, mask = shape.basis.clone(), shape.mask
+        basis = shape.basis.clone()
+        mask = shape.mask
         basis[:, :, _OPACITY] *= _logit_slope(avatar.logit_opacities[: shape.count], share)
         if mode == "reduced":
             start, slope = _standard_line(shape, mixed, neutral - avatar.neutral)
@@ -249,8 +254,10 @@ def _blendshapes(parts: Parts, local: LocalGaussians, neutral: Tensor) -> Blends
             mixed.mix[block, block] = shape.mix
             weights = shape.mix @ (start @ shape.components)
             constants.append((weights @ basis.flatten(1)).reshape(basis.shape[1:]) * shape.units)
-            alone, basis = basis, basis.new_zeros(total, *basis.shape[1:])
-            basis[block], mask = alone, mask.new_ones(total, mask.shape[1])
+            alone = basis
+            basis = basis.new_zeros(total, *basis.shape[1:])
+            basis[block] = alone
+            mask = mask.new_ones(total, mask.shape[1])
             row += size
         bases.append(basis)
         masks.append(mask)

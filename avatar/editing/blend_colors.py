@@ -15,7 +15,8 @@ from avatar.model.resting import resting_means
 #: Nearest Gaussians of the other avatar that a color is taken from.
 _NEIGHBORS = 6
 #: Meters over which their weight falls, beyond the nearest one; and over which the whole color's weight falls.
-_SPREAD, _REACH = 0.0015, 0.012
+_SPREAD = 0.0015
+_REACH = 0.012
 #: Gaussians less opaque than this lend no color.
 _VISIBLE = 0.1
 
@@ -31,7 +32,8 @@ def shared_colors(parts: Sequence[tuple[Avatar, float]], head: HeadModel) -> lis
     means = [resting_means(avatar, head) for avatar, _ in parts]
     mixed = []
     for own, other in ((0, 1), (1, 0)):
-        avatar, (lender, share) = parts[own][0], parts[other]
+        avatar = parts[own][0]
+        (lender, share) = parts[other]
         color, trust = _colors_at(means[own], lender, means[other])
         mixed.append(torch.lerp(avatar.colors, color, share * trust[:, None]))
     return mixed

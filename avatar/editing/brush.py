@@ -17,7 +17,9 @@ from avatar.model.avatar import Avatar
 from avatar.model.resting import resting_vertices
 
 #: Landmarks of the cheeks, of the corners and the middle of the upper lids, and of the tip and bridge of the nose.
-_CHEEKS, _LIDS, _NOSE = (50, 280), ((33, 159, 133), (263, 386, 362)), (4, 6)
+_CHEEKS = (50, 280)
+_LIDS = ((33, 159, 133), (263, 386, 362))
+_NOSE = (4, 6)
 _FRECKLES = 90
 _BLOCK = 16  # texels along the side of a block of the map
 _BEHIND = 0.2  # cosine between the surface under a brush and that under its middle below which it is another side
@@ -28,7 +30,8 @@ class PaintSurface:
 
     def __init__(self, avatar: Avatar, surface: SurfaceMap) -> None:
         """Args: the avatar; the map of its head."""
-        self.head, self.surface = avatar.head, surface
+        self.head = avatar.head
+        self.surface = surface
         self.rest = resting_vertices(avatar, avatar.head)[0]
         self.points = surface.points(self.head, self.rest).numpy() * 1000  # millimeters
         corners = self.rest[self.head.faces]
@@ -36,11 +39,13 @@ class PaintSurface:
         self.normals = torch.nn.functional.normalize(normals, dim=1).numpy()
         inside = self.head.mask(*INSIDE).numpy()[self.head.faces.numpy()].all(1)
         self.paintable = ~inside  # [F] faces that a brush paints
-        self.face, self.outer = surface.face.numpy(), surface.outer.numpy()
+        self.face = surface.face.numpy()
+        self.outer = surface.outer.numpy()
         self.shown = (self.face >= 0).astype(np.uint8)  # [SIZE,SIZE] texels that show a face
         blocks = np.where(self.outer[..., None], self.points, np.nan).reshape(SIZE // _BLOCK, _BLOCK, -1, _BLOCK, 3)
         #: Bounds [SIZE / _BLOCK,SIZE / _BLOCK,3] of the points in blocks of texels, in millimeters.
-        self._low, self._high = np.fmin.reduce(blocks, (1, 3)), np.fmax.reduce(blocks, (1, 3))
+        self._low = np.fmin.reduce(blocks, (1, 3))
+        self._high = np.fmax.reduce(blocks, (1, 3))
 
     def stamped(
         self,
@@ -86,7 +91,8 @@ class PaintSurface:
         if not len(rows):
             return
         stamp = np.zeros((len(rows), 1, 4), np.uint8)
-        stamp[..., :3], stamp[..., 0, 3] = np.rint(np.array(color) * 255), np.rint(alpha * 255)
+        stamp[..., :3] = np.rint(np.array(color) * 255)
+        stamp[..., 0, 3] = np.rint(alpha * 255)
         canvas[rows, columns] = over(canvas[rows, columns][:, None], stamp)[:, 0]
 
     def _within(self, middle: NDArray[np.floating], radius: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -138,7 +144,8 @@ class PaintSurface:
         return total
 
     def _freckles(self, marks: NDArray[np.floating], seed: int) -> NDArray[np.floating]:
-        rng, total = np.random.default_rng(seed), np.zeros((SIZE, SIZE), np.float32)
+        rng = np.random.default_rng(seed)
+        total = np.zeros((SIZE, SIZE), np.float32)
         middle = marks[list(_NOSE)].mean(0)
         near = np.linalg.norm((self.points - middle) / np.array([58.0, 28.0, 60.0]), axis=-1)
         rows, columns = np.nonzero((near < 1) & self.outer & (self.points[..., 1] < marks[33, 1] - 9))
@@ -147,7 +154,8 @@ class PaintSurface:
         chance = (1 - near[rows, columns]) ** 0.5 * (np.abs(self.points[rows, columns, 0] - middle[0]) + 6)
         chosen = rng.choice(len(rows), min(_FRECKLES, len(rows)), replace=False, p=chance / chance.sum())
         for row, column in zip(rows[chosen], columns[chosen], strict=True):
-            radius, strength = rng.uniform(0.5, 1.1), rng.uniform(0.4, 1.0)
+            radius = rng.uniform(0.5, 1.1)
+            strength = rng.uniform(0.4, 1.0)
             window = np.s_[max(row - 12, 0) : row + 13, max(column - 12, 0) : column + 13]
             distance = np.linalg.norm(self.points[window] - self.points[row, column], axis=-1)
             total[window] = np.maximum(total[window], strength * smoothstep(radius, 0.4 * radius, distance))

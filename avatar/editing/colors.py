@@ -14,9 +14,11 @@ Change = Callable[[Floats], Floats]
 
 #: A region that gets brighter gets less contrast: deviations from its mean shrink by this power of the gain, at most to
 #: the second number.
-_CONTRAST, _LEAST = 0.16, 0.4
+_CONTRAST = 0.16
+_LEAST = 0.4
 #: Step of colors over which the slope of a change is measured, and the largest slope.
-_STEP, _STEEPEST = 0.02, 3.0
+_STEP = 0.02
+_STEEPEST = 3.0
 
 
 def moved_mean(colors: Floats, weight: Floats, core: Floats, target: Floats) -> Change:
@@ -56,7 +58,8 @@ def changed_colors(colors: Floats, changes: Sequence[Change]) -> tuple[Floats, F
         return np.where(after == before, np.clip(display, 0, 1), from_log(after))
 
     shown = from_log(colors)
-    low, high = np.clip(shown - _STEP, 0, 1), np.clip(shown + _STEP, 0, 1)
+    low = np.clip(shown - _STEP, 0, 1)
+    high = np.clip(shown + _STEP, 0, 1)
     at = applied(shown)
     slope = np.clip((applied(high) - applied(low)) / (high - low), 0, _STEEPEST)
     same = (at == shown).all(1, keepdims=True)

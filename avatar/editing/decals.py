@@ -40,15 +40,22 @@ _LARGEST = 8  # texels along the side of a cell
 _EVEN = 20
 #: Texels along the side of a tile, and around it that its cells depend on; texels between two heights, and
 #: their smoothing in such steps.
-_TILE, _RIM, _STEP, _BLUR = 64, 16, 8, 1.5
+_TILE = 64
+_RIM = 16
+_STEP = 8
+_BLUR = 1.5
 _FINE = 3e-4  # meters of the filter of an avatar from which on cells of one texel would show no more
 _FAINT = 3  # levels of alpha up to which nothing is painted
 #: Standard deviation of a Gaussian in sides of its cell, and its thickness in meters.
-_SIGMA, _THICKNESS = 0.5, 2e-5
+_SIGMA = 0.5
+_THICKNESS = 2e-5
 #: Heights over the mesh in meters that a mark may have.
-_LOWEST, _HIGHEST = -0.006, 0.005
+_LOWEST = -0.006
+_HIGHEST = 0.005
 #: Gaussians that are compared with a mark, those whose motion it takes, and their reach in meters.
-_AROUND, _NEIGHBORS, _REACH = 160, 12, 0.004
+_AROUND = 160
+_NEIGHBORS = 12
+_REACH = 0.004
 _FRONT = 0.006  # meters over the mesh from which on a Gaussian is glasses or hair, which may hide a mark
 
 
@@ -140,8 +147,10 @@ class Painter:
 
     def _decals(self, cells: _Cells) -> GaussianSet:
         """The Gaussians of the cells."""
-        head, where = self.avatar.head, (cells.row, cells.column)
-        face, bary = self.surface.face[where], self.surface.bary[where]
+        head = self.avatar.head
+        where = (cells.row, cells.column)
+        face = self.surface.face[where]
+        bary = self.surface.bary[where]
         triangles = head.faces[face]
         frames = triangle_frames(self._rest[triangles])
         points = (self._rest[triangles] * bary[..., None]).sum(1)
@@ -161,7 +170,8 @@ class Painter:
 
     def _motion(self, points: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Basis [K,D,11] of points [D,3] from the moving Gaussians around, and what it adds at rest [D,3] meters."""
-        avatar, own = self.avatar, self._own.basis
+        avatar = self.avatar
+        own = self._own.basis
         moving = own.shape[1]
         basis = own.new_zeros(len(own), len(points), own.shape[2])
         if moving and len(points):
@@ -181,7 +191,8 @@ class Painter:
     def _height_map(self) -> NDArray[np.float32]:
         """Meters [SIZE / _STEP,SIZE / _STEP] over the mesh at which marks lie, at every _STEP-th texel."""
         middle = slice(_STEP // 2, None, _STEP)
-        face, bary = self.surface.face[middle, middle], self.surface.bary[middle, middle]
+        face = self.surface.face[middle, middle]
+        bary = self.surface.bary[middle, middle]
         take = self.surface.outer[middle, middle]
         summed = np.zeros((*face.shape, 2), np.float32)
         if take.any():
@@ -219,8 +230,12 @@ def _cells(canvas: Canvas, outer: NDArray[np.bool_], smallest: int) -> _Cells:
     premultiplied[..., :3] *= premultiplied[..., 3:] / 255
     premultiplied *= outer[..., None]
     left = outer & (premultiplied[..., 3] > _FAINT)
-    left[:_RIM], left[-_RIM:], left[:, :_RIM], left[:, -_RIM:] = False, False, False, False
-    found, side = [], max(_LARGEST, smallest)
+    left[:_RIM] = False
+    left[-_RIM:] = False
+    left[:, :_RIM] = False
+    left[:, -_RIM:] = False
+    found = []
+    side = max(_LARGEST, smallest)
     while side >= smallest and left.any():
         blocks = len(canvas) // side
         shape = (blocks, side, blocks, side)
@@ -304,7 +319,8 @@ def _heights(avatar: Avatar, tree: cKDTree, means: Tensor, frames: Tensor, point
 @torch.no_grad()
 def _paint_texels(avatar: Avatar, canvas: Canvas, surface: SurfaceMap) -> None:
     """Color the texels of eyeballs and of the inside of the mouth."""
-    layer, head = avatar.part(MeshLayer), avatar.head
+    layer = avatar.part(MeshLayer)
+    head = avatar.head
     if layer is None:
         return
     painted_faces = torch.zeros(len(head.faces), dtype=torch.bool)

@@ -32,7 +32,8 @@ _HAIR_SHADE = 0.9
 _EYE_SHADE = 0.8
 #: Largest logarithm of the exposure, and part of the tint of the light that is believed: dark skin in bright light
 #: looks almost like light skin.
-_EXPOSURE, _TINT = 0.7, 0.7
+_EXPOSURE = 0.7
+_TINT = 0.7
 #: A scalp whose color differs less from the skin, root mean square of the logarithms, has no hair.
 _HAIR_DIFFERENCE = 0.25
 #: The brightest channel of the mean color of skin, linear light.
@@ -135,7 +136,8 @@ def edited_extras(header: Mapping[str, Any], avatar: Avatar) -> dict[str, Any]:
 
 def _changes(regions: Regions, edit: Edit, light: Floats) -> list[Change]:
     """The changes of hair, brows, skin and beard, to be applied in this order."""
-    found, colors = [], regions.places.colors
+    found = []
+    colors = regions.places.colors
     hair = _mean_hair(regions)
     for name, text in (("hair", edit.hair), ("brows", edit.brows)):
         target = _target(name, text, HAIR, light + math.log(_HAIR_SHADE))
@@ -167,7 +169,8 @@ def _changes(regions: Regions, edit: Edit, light: Floats) -> list[Change]:
 
 def _tone_gain(mean: Floats, steps: float, light: Floats) -> Floats:
     """Logarithm [3] of the gain for skin of the mean color `mean` [3], which ends at the lightest and darkest skin."""
-    lightest, darkest = np.log(LIGHTEST) + light, np.log(DARKEST) + light
+    lightest = np.log(LIGHTEST) + light
+    darkest = np.log(DARKEST) + light
     whole = darkest - lightest
     gain = steps * whole
     if not steps:
@@ -212,7 +215,8 @@ def _light(avatar: Avatar, regions: Regions) -> Floats:
     """Logarithm [3] of the light on the face, by the prior of heads from the bare skin; 0 for heads unknown to it."""
     if not applies_to(avatar.head):
         return np.zeros(3)
-    prior, places = head_prior(), regions.places
+    prior = head_prior()
+    places = regions.places
     rows = np.flatnonzero(regions.bare_skin() & (places.area > 0.01))
     vertex = regions.nearest_vertices(avatar, rows, prior.vertices)
     total = np.bincount(vertex, places.area[rows], len(prior.vertices))
@@ -227,7 +231,8 @@ def _recolor(avatar: Avatar, colors: Floats, changes: list[Change]) -> None:
     """Apply `changes` to the resting `colors` [P,3] of the places: Gaussians with their blendshapes, then texels."""
     delta, slope = changed_colors(colors, changes)
     rows = (delta != 0).any(1)
-    count, shape = len(avatar), avatar.blendshapes
+    count = len(avatar)
+    shape = avatar.blendshapes
     of_splats = torch.from_numpy(rows[:count])
     offset = rest_offsets(avatar)[of_splats]
     change = torch.from_numpy(delta[:count]).float()[of_splats]

@@ -68,7 +68,8 @@ class Editor:
     def of(self, avatar: Avatar) -> Editor:
         """An editor of another appearance of the same avatar, whose head is at rest where this one is."""
         other = Editor(avatar)
-        other._places, other._marks = self._places, self._marks
+        other._places = self._places
+        other._marks = self._marks
         return other
 
     @property
@@ -85,7 +86,8 @@ class Editor:
 
     def edited(self, edits: Edits) -> Avatar:
         """See `with_edits`."""
-        content, style = edits.content(), edits.style
+        content = edits.content()
+        style = edits.style
         if not content:
             raise HeadsplatError("edit: nothing to change; give a color, a layer, a style or paint")
         base = self._with_base(edits)
@@ -109,7 +111,8 @@ class Editor:
                 result = with_layer_from(result, lender.avatar, lender.layer)
             if style.hide:
                 result = without_layers(result, style.hide)
-            self._base, self._painter = (style, edits.lenders, result), None
+            self._base = (style, edits.lenders, result)
+            self._painter = None
         return self._base[2]
 
     def _painted(self, base: Avatar, style: Style) -> Avatar:

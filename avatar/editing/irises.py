@@ -12,7 +12,8 @@ from avatar.model.parts.mesh_layer import EYES, MeshLayer, Part
 from avatar.model.segmentation import Floats, texel_values
 
 #: Place on the iris in radii, from the pupil to the limbus.
-_PUPIL, _LIMBUS = (0.24, 0.42), (1.08, 0.94)
+_PUPIL = (0.24, 0.42)
+_LIMBUS = (1.08, 0.94)
 
 
 @torch.no_grad()
@@ -35,7 +36,8 @@ def iris_texels(avatar: Avatar) -> Floats:
 @torch.no_grad()
 def iris_gaussians(avatar: Avatar) -> Floats:
     """Weights [N] of the Gaussians on the irises of an avatar whose eyes are Gaussians."""
-    head, rig = avatar.head, avatar.rig
+    head = avatar.head
+    rig = avatar.rig
     points = (head.v_template[rig.triangles] * rig.bary[..., None]).sum(1).double().numpy()
     weight = np.zeros(len(points))
     for name in EYES:

@@ -29,18 +29,25 @@ LAYERS = ("skin", "brows", "hair", "glasses", "clothes")
 MOVABLE = ("hair", "glasses")
 #: Centimeters over the skin, and difference of colors from the skin around, at which a Gaussian before the eyes or
 #: beside the temples may be glasses; square millimeters of them that glasses have at least.
-_GLASSES_HEIGHT, _GLASSES_DIFFERENCE, _GLASSES_AREA = (0.25, 0.45), (0.25, 0.5), 150.0
+_GLASSES_HEIGHT = (0.25, 0.45)
+_GLASSES_DIFFERENCE = (0.25, 0.5)
+_GLASSES_AREA = 150.0
 #: Centimeters beside the middle of the face, and square millimeters that glasses have there: on faces without glasses
 #: specks of the lids and the nose stand off the mesh, 30 to 90.
-_BRIDGE, _BRIDGE_AREA = 2.0, 150.0
+_BRIDGE = 2.0
+_BRIDGE_AREA = 150.0
 #: Weight from which on a Gaussian is hair; centimeters from the mesh from which on one beside the head is.
-_HAIR, _LOOSE = 0.25, 0.8
+_HAIR = 0.25
+_LOOSE = 0.8
 #: Meters from lent hair within which the scalp below takes its color.
 _SHADE_REACH = 0.008
 #: Least square millimeters of hair that can be moved.
 _HAIR_AREA = 500.0
 #: Skin under a hidden layer: meters below the mesh, opacity, size relative to the faces, neighbors of its color.
-_FILL_DEPTH, _FILL_OPACITY, _FILL_SIZE, _FILL_NEIGHBORS = 0.0005, 0.97, 0.55, 60
+_FILL_DEPTH = 0.0005
+_FILL_OPACITY = 0.97
+_FILL_SIZE = 0.55
+_FILL_NEIGHBORS = 60
 _MAX_LIGHT = 0.7  # largest logarithm of the gain between the light of two avatars
 
 
@@ -52,8 +59,10 @@ def layers_of(avatar: Avatar, regions: Regions | None = None) -> NDArray[np.int6
         regions: of `avatar`, if they are known.
     """
     regions = Regions(places_of(avatar)) if regions is None else regions
-    count, places = len(avatar), regions.places
-    hair, brows = regions.hair()[:count], regions.brows()[:count]
+    count = len(avatar)
+    places = regions.places
+    hair = regions.hair()[:count]
+    brows = regions.brows()[:count]
     # What floats beside the head and is neither skin nor clothes is a strand that no neighbor confirms.
     loose = (places.height[:count] > _LOOSE) & (places.torso[:count] < 0.5) & (regions.skin()[:count] < 0.5)
     loose &= np.abs(places.points[:count, 0]) > 0.75 * np.abs(places.landmarks[[234, 454], 0]).mean()
@@ -72,7 +81,8 @@ def layers_of(avatar: Avatar, regions: Regions | None = None) -> NDArray[np.int6
 
 def _glasses(regions: Regions) -> NDArray[np.bool_]:
     """Mask [P] of what stands off the skin around the eyes or beside the temples and does not look like skin."""
-    place, marks = regions.places, regions.places.landmarks
+    place = regions.places
+    marks = regions.places.landmarks
     x, y, z = place.points.T
     level = marks[[33, 263, 133, 362], 1].mean()
     near = (np.abs(y - level) < 3.2) & (z > marks[[234, 454], 2].mean()) & (place.torso < 0.5)
@@ -127,7 +137,8 @@ def _kept_and_filled(
     avatar: Avatar, hidden: NDArray[np.bool_], layers: NDArray[np.int64], fill: bool
 ) -> list[GaussianSet]:
     """The Gaussians that are not `hidden` [N], and on request skin in the place of those."""
-    own, keep = GaussianSet.of(avatar), torch.from_numpy(~hidden)
+    own = GaussianSet.of(avatar)
+    keep = torch.from_numpy(~hidden)
     covered = hidden & (layers != LAYERS.index("clothes")) & (layers != LAYERS.index("skin"))
     sets = [own.rows(keep)]
     if covered.any() and fill:
@@ -137,12 +148,14 @@ def _kept_and_filled(
 
 def _skin_under(avatar: Avatar, covered: NDArray[np.bool_]) -> GaussianSet:
     """Opaque skin on the faces of the mesh below the Gaussians of a mask [N], one on each face."""
-    head, regions = avatar.head, Regions(places_of(avatar))
+    head = avatar.head
+    regions = Regions(places_of(avatar))
     rest, means = resting_vertices(avatar, head)
     near = _faces_below(avatar, rest, means[torch.from_numpy(covered)])
     triangles = head.faces[near]
     corners = rest[triangles]
-    points, frames = corners.mean(1), triangle_frames(corners)
+    points = corners.mean(1)
+    frames = triangle_frames(corners)
     bare = np.flatnonzero(regions.bare_skin()[: len(avatar)] & (regions.places.area[: len(avatar)] > 0.01) & ~covered)
     if len(bare) < ENOUGH:
         raise HeadsplatError("hide: the avatar has no bare skin to put in the place of the layer; hide other layers")
@@ -154,7 +167,8 @@ def _skin_under(avatar: Avatar, covered: NDArray[np.bool_]) -> GaussianSet:
     half = torch.atan2(axes[:, 1, 0], axes[:, 0, 0]) / 2
     quats = torch.stack([half.cos(), 0 * half, 0 * half, half.sin()], 1)
     scales = torch.cat([values.clamp_min(1e-8).sqrt() * 2 * _FILL_SIZE, torch.full_like(half, 2e-4)[:, None]], 1)
-    count, basis = len(near), avatar.blendshapes.basis
+    count = len(near)
+    basis = avatar.blendshapes.basis
     offsets = torch.zeros(count, 3)
     offsets[:, 2] = -_FILL_DEPTH
     logit = math.log(_FILL_OPACITY / (1 - _FILL_OPACITY))
@@ -186,12 +200,14 @@ def with_layer_from(avatar: Avatar, other: Avatar, name: str) -> Avatar:
         HeadsplatError: the heads differ, or `other` has no such layer.
     """
     check_movable(avatar, other, name)
-    theirs, lent = Regions(places_of(other)), layers_of(other)
+    theirs = Regions(places_of(other))
+    lent = layers_of(other)
     take = lent == LAYERS.index(name)
     least = _HAIR_AREA if name == "hair" else _GLASSES_AREA
     if theirs.places.area[: len(other)][take].sum() < least:
         raise HeadsplatError(f"--{name}-from: the other avatar has no {name}; give an avatar with {name}")
-    layers, mine = layers_of(avatar), Regions(places_of(avatar))
+    layers = layers_of(avatar)
+    mine = Regions(places_of(avatar))
     lent_set = _still(other, GaussianSet.of(other), len(avatar.blendshapes.basis)).rows(torch.from_numpy(take))
     colors = _in_light(lent_set.local.colors, _light_gain(theirs, mine))
     lent_set = replace(lent_set, local=replace(lent_set.local, colors=colors))
@@ -215,7 +231,8 @@ def _shaded(avatar: Avatar, scalp: GaussianSet, hair: GaussianSet) -> GaussianSe
     if not len(solid):
         return scalp
     distance, near = cKDTree(places(solid)).query(places(scalp), k=min(8, len(solid)))
-    distance, near = distance.reshape(len(scalp), -1), near.reshape(len(scalp), -1)
+    distance = distance.reshape(len(scalp), -1)
+    near = near.reshape(len(scalp), -1)
     share = torch.from_numpy(smoothstep(_SHADE_REACH, 0.5 * _SHADE_REACH, distance.mean(1)))[:, None]
     own = scalp.local.colors
     over = solid.local.colors[torch.from_numpy(near)].mean(1)

@@ -66,7 +66,8 @@ def over(below: Canvas | None, above: Canvas) -> Canvas:
     """The paint of `above` over that of `below`."""
     if below is None:
         return above
-    a, b = above.astype(np.float32) / 255, below.astype(np.float32) / 255
+    a = above.astype(np.float32) / 255
+    b = below.astype(np.float32) / 255
     alpha = a[..., 3:] + b[..., 3:] * (1 - a[..., 3:])
     color = (a[..., :3] * a[..., 3:] + b[..., :3] * b[..., 3:] * (1 - a[..., 3:])) / np.maximum(alpha, 1e-6)
     return np.rint(np.concatenate([color, alpha], -1) * 255).astype(np.uint8)

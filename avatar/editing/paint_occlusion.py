@@ -25,7 +25,8 @@ _SAMPLES = 16  # points of each Gaussian
 _STEP = 2  # texels between two of those that points are assigned to
 _FAINT = 0.02  # opacity up to which a Gaussian veils nothing
 #: Meters over the paint at which a Gaussian begins to take its color, and takes all of it.
-_FROM, _ALL = -0.0008, 0.0002
+_FROM = -0.0008
+_ALL = 0.0002
 _EDGE = 1.0  # part of the opacity that a Gaussian over an edge of the paint loses
 
 
@@ -45,7 +46,8 @@ class Veil:
             front: meters over the mesh from which on a Gaussian is glasses or hair and keeps its color.
         """
         rows, columns = (part * _STEP for part in np.nonzero(surface.outer.numpy()[::_STEP, ::_STEP]))
-        face, bary = surface.face[rows, columns], surface.bary[rows, columns]
+        face = surface.face[rows, columns]
+        bary = surface.bary[rows, columns]
         corners = rest[avatar.head.faces[face]]
         points = (corners * bary[..., None]).sum(1)
         tree = cKDTree(points.numpy())
@@ -81,8 +83,10 @@ class Veil:
         values = paint[self.texels[touched]].float() / 255  # [T,S,4]
         covered = values[..., 3].mean(1, keepdim=True)
         color = (values[..., :3] * values[..., 3:]).mean(1) / covered.clamp_min(1e-6)
-        rows, weight = self.index[touched], self._weight[touched]
-        colors, logit_opacities = own.local.colors.clone(), own.local.logit_opacities.clone()
+        rows = self.index[touched]
+        weight = self._weight[touched]
+        colors = own.local.colors.clone()
+        logit_opacities = own.local.logit_opacities.clone()
         colors[rows] += covered * weight[:, None] * (color - colors[rows])
         part = covered[:, 0] / values[..., 3].amax(1)
         kept = (1 - weight * _EDGE * 4 * part * (1 - part)).clamp_min(1e-3)

@@ -125,7 +125,8 @@ def _style(content: Any) -> Style:
 def _mark(entry: Mapping[str, Any]) -> Mark:
     if entry["place"] not in _MARKS:
         raise ValueError(f"marks: expected {', '.join(_MARKS)}, got {str(entry['place'])[:40]!r}")
-    color, seed = entry["color"], entry.get("seed", 0)
+    color = entry["color"]
+    seed = entry.get("seed", 0)
     if len(color) != 3 or not all(type(value) is int and 0 <= value <= 255 for value in color):
         raise ValueError("marks: a color is not three numbers from 0 to 255")
     if type(seed) is not int or not 0 <= seed < 2**32:

@@ -116,7 +116,8 @@ def write_glb(
     """
     if len(params) > 1 and (times is None or len(times) != len(params) or not bool((times.diff() > 0).all())):
         raise HeadsplatError(f"{path}: an animation of {len(params)} frames needs as many increasing times")
-    face, buffer = ArkitFace.of(avatar), Buffer()
+    face = ArkitFace.of(avatar)
+    buffer = Buffer()
     poses = _Poses.of(avatar, face, params)
     document: dict[str, Any] = {
         "asset": _asset(avatar.head, consent),
@@ -142,7 +143,9 @@ def _material(avatar: Avatar, buffer: Buffer) -> dict[str, Any]:
         return {"materials": [material]}
     surface["baseColorTexture"] = {"index": 0}
     image = (texture(avatar).clamp(0, 1) * 255).round().byte().flip(2).numpy()
-    linear, mipmaps, clamp = 9729, 9987, 33071
+    linear = 9729
+    mipmaps = 9987
+    clamp = 33071
     return {
         "materials": [material],
         "textures": [{"sampler": 0, "source": 0}],
@@ -218,7 +221,8 @@ def _skin(head: HeadModel, buffer: Buffer) -> dict[str, Any]:
 
 
 def _mesh(avatar: Avatar, face: ArkitFace, poses: _Poses, buffer: Buffer) -> dict[str, Any]:
-    head, seams = avatar.head, SplitSeams.of(avatar.head)
+    head = avatar.head
+    seams = SplitSeams.of(avatar.head)
     joints, weights = _influences(head.lbs_weights[seams.vertex])
 
     def vertices(values: Tensor, bounds: bool = False) -> int:

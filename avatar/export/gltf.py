@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 _TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _COMPONENTS = {np.dtype("<f4"): 5126, np.dtype("<u4"): 5125, np.dtype("<u2"): 5123, np.dtype("u1"): 5121}
-ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
-_MAGIC, _VERSION, _JSON, _BIN = b"glTF", 2, b"JSON", b"BIN\0"
+ARRAY_BUFFER = 34962
+ELEMENT_ARRAY_BUFFER = 34963
+_MAGIC = b"glTF"
+_VERSION = 2
+_JSON = b"JSON"
+_BIN = b"BIN\0"
 
 
 class Buffer:

@@ -36,7 +36,8 @@ class InsideColors:
         if layer is None:
             return None
         rows = avatar.head.mask(*INSIDE)[layer.mesh.faces].all(1)
-        faces, texels = layer.mesh.faces[rows], layer.texels()[layer.mesh.texel_ids[rows]]
+        faces = layer.mesh.faces[rows]
+        texels = layer.texels()[layer.mesh.texel_ids[rows]]
         shade = torch.einsum("nk,fk->fn", NODE_WEIGHTS, open_shade(avatar, layer)[faces])
         return InsideColors(faces, texels * shade[..., None])
 

@@ -12,7 +12,9 @@ from avatar.types import Gaussians, LayerMesh
 
 #: Opacity of a Gaussian of the layer, and its standard deviations: along a face relative to the square root of its
 #: area, so that neighbors leave no gap, and along its normal in meters.
-OPACITY, SPREAD, THICKNESS = 0.98, 0.6, 1e-4
+OPACITY = 0.98
+SPREAD = 0.6
+THICKNESS = 1e-4
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class FaceGaussians:
         edges = corners[:, 1:] - corners[:, :1]
         size = (0.5 * torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=1)).sqrt()
         kept = size > 0
-        faces, size = mesh.faces[kept], size[kept]
+        faces = mesh.faces[kept]
+        size = size[kept]
         colors = texels[mesh.texel_ids[kept]].mean(1) * shade[faces].mean(1)[:, None]
         scales = torch.stack([SPREAD * size, SPREAD * size, torch.full_like(size, THICKNESS)], 1)
         return FaceGaussians(faces, corners[kept], scales, colors)

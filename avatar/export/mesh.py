@@ -24,7 +24,8 @@ BLACK = (0.0, 0.0, 0.0)
 #: Yaw and pitch in degrees of the views that give the colors: near the front, as in videos of people.
 _VIEWS = ((0.0, 0.0), (-25.0, 0.0), (25.0, 0.0), (0.0, 15.0), (0.0, -15.0))
 _PIXELS = 640  # per side
-_DISTANCE, _EXTENT = 0.75, 0.45  # meters from camera to head; meters of a side of the image at the head
+_DISTANCE = 0.75  # meters from camera to head
+_EXTENT = 0.45  # meters of a side of the image at the head
 _OCCLUSION_DEPTH = 0.003  # meters behind the visible surface from which a vertex is hidden
 _MIN_ALPHA = 0.9
 #: Weight of a vertex from which on renderings know its color: less is a view along the surface.
@@ -88,8 +89,11 @@ def seen_colors(avatar: Avatar, points: SurfacePoints) -> Tensor:
 
     The weight in a view is cos^4 of the angle between normal and view direction; where all are 0, no view shows it.
     """
-    head, params, placement = avatar.head, posed(avatar), Placement.centered(avatar)
-    gaussians, vertices = placement.gaussians(avatar(params)), head.vertices(placement.params(avatar, params))[0]
+    head = avatar.head
+    params = posed(avatar)
+    placement = Placement.centered(avatar)
+    gaussians = placement.gaussians(avatar(params))
+    vertices = head.vertices(placement.params(avatar, params))[0]
     normals = vertex_normals(vertices, head.faces)
     views = [_View.of(gaussians, vertices, head.faces, _camera(yaw, pitch)) for yaw, pitch in _VIEWS]
     found = []
@@ -121,7 +125,8 @@ class _View:
             [P,4]: color times weight, and weight: cos^4 of the angle between normal and view direction, 0 if hidden.
         """
         camera = self.camera
-        in_camera, pixel = camera.to_camera(points), camera.project(points)
+        in_camera = camera.to_camera(points)
+        pixel = camera.project(points)
         inside = ((pixel >= 0) & (pixel < _PIXELS)).all(-1)
         column, row = pixel.long().clamp(0, _PIXELS - 1).unbind(-1)
         color, alpha = self.rgba[row, column].split([3, 1], -1)

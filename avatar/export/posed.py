@@ -36,7 +36,8 @@ def posed(
     Raises:
         HeadsplatError: a name is not of the avatar's head and not ARKit's.
     """
-    head, torso = avatar.head, avatar.rig.torso
+    head = avatar.head
+    torso = avatar.rig.torso
     added, joint_rot = _retarget(avatar, dict(expression or {}))
     low, high = head.expression_limits
     weights = (avatar.neutral + added).clamp(torch.minimum(low, added), torch.maximum(high, added))
@@ -58,7 +59,8 @@ def head_turn(degrees: Sequence[float]) -> Tensor:
 
 def out_of_range(avatar: Avatar, expression: Mapping[str, float]) -> list[str]:
     """A message for each weight outside the limits of the head or far outside the trained range."""
-    head, trained_range = avatar.head, TrainedRange.of(avatar)
+    head = avatar.head
+    trained_range = TrainedRange.of(avatar)
     shown = posed(avatar, expression).expression[0]
     messages = []
     for name, weight in expression.items():
@@ -80,7 +82,8 @@ def _retarget(avatar: Avatar, expression: dict[str, float]) -> tuple[Tensor, Ten
     native = {name: weight for name, weight in expression.items() if name in head.expression_names}
     foreign = {name: weight for name, weight in expression.items() if name not in native}
     neutral = head.neutral_params()
-    weights, joint_rot = neutral.expression, neutral.joint_rot
+    weights = neutral.expression
+    joint_rot = neutral.joint_rot
     if foreign:
         arkit = load_head()
         for name in foreign:

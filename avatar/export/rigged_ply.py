@@ -61,7 +61,8 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
     neutral = posed(avatar)
     vertices = avatar.head.skull_vertices(neutral)[0]
     mesh = np.zeros(len(avatar.head.faces), [("count", "u1"), ("corners", "<i4", 3)])
-    mesh["count"], mesh["corners"] = 3, avatar.head.faces.numpy()
+    mesh["count"] = 3
+    mesh["corners"] = avatar.head.faces.numpy()
     gaussians = np.concatenate([_local(avatar), _of_layer(avatar, vertices)])
     lines = [
         f"element vertex {len(vertices)}",

@@ -76,7 +76,8 @@ def _attributes(gaussians: Gaussians, buffer: Buffer) -> dict[str, int]:
         rows = values.detach().cpu().numpy().astype(np.float32)
         return buffer.add(rows, ARRAY_BUFFER, bounds=bounds)
 
-    sh, opacities = gaussians.sh[0], gaussians.opacities[0].clamp(0, 1)
+    sh = gaussians.sh[0]
+    opacities = gaussians.opacities[0].clamp(0, 1)
     attributes = {
         "POSITION": stored(gaussians.means[0], bounds=True),
         "COLOR_0": _fallback(sh[:, 0], opacities, buffer),

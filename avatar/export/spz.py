@@ -65,7 +65,8 @@ def zstd_frame(data: bytes) -> bytes:
 
 def stored_frame(data: bytes) -> bytes:
     """One frame of `data` (< 4 GiB) in stored blocks, 3 bytes larger per block, for any reader of the format."""
-    size_of_4_bytes, single_segment = 2 << 6, 1 << 5
+    size_of_4_bytes = 2 << 6
+    single_segment = 1 << 5
     parts = [struct.pack("<IBI", 0xFD2FB528, size_of_4_bytes | single_segment, len(data))]
     for start in range(0, max(len(data), 1), _BLOCK):
         block = data[start : start + _BLOCK]
@@ -109,7 +110,8 @@ def write_spz(
 
 def spz_bytes(gaussians: Gaussians, lines: Sequence[str] = (), version: SpzVersion = 4) -> bytes:
     """The .spz of Gaussians [1,N] whose axes are those of the format; `lines` are stored as text."""
-    count, degree = len(gaussians), _DEGREES[gaussians.sh.shape[2]]
+    count = len(gaussians)
+    degree = _DEGREES[gaussians.sh.shape[2]]
     streams = [stream for stream in _streams(gaussians) if stream]
     text = "\n".join(single_line(" ".join(line.split())) for line in lines)
     if version == 3:
@@ -131,7 +133,8 @@ def _check(path: str | Path, gaussians: Gaussians, version: SpzVersion) -> None:
         raise HeadsplatError(
             f"{path}: {len(gaussians)} Gaussians, version 3 of .spz stores up to {MAX_COUNT_V3}; use version 4"
         )
-    farthest, limit = float(gaussians.means.abs().max()), 2.0 ** (23 - FRACTIONAL_BITS) - 1
+    farthest = float(gaussians.means.abs().max())
+    limit = 2.0 ** (23 - FRACTIONAL_BITS) - 1
     if not farthest < limit:
         raise HeadsplatError(
             f"{path}: a Gaussian is {farthest:.0f} m from the origin, .spz stores up to {limit:.0f} m; export a .ply"
@@ -182,7 +185,8 @@ def _numpy(values: Tensor) -> NDArray[Any]:
 def _gzip(data: bytes, comment: str) -> bytes:
     """A gzip file (RFC 1952) without a time, with `comment` in its header."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    has_comment, unknown_system = 0x10, 0xFF
+    has_comment = 0x10
+    unknown_system = 0xFF
     header = struct.pack("<HBBIBB", 0x8B1F, 8, has_comment, 0, 2, unknown_system)
     text = comment.encode("latin-1", "replace").replace(b"\0", b" ") + b"\0"
     body = compressor.compress(data) + compressor.flush()

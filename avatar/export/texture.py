@@ -53,7 +53,8 @@ def texture(avatar: Avatar, size: int = SIZE) -> Tensor:
         [size,size,3] sRGB 0..1, rows downward: v = 1 of the head is the top. Pixels of no face have the color of the
         nearest one, so that filtering does not mix in another.
     """
-    head, inside = avatar.head, InsideColors.of(avatar)
+    head = avatar.head
+    inside = InsideColors.of(avatar)
     image = _enlarged(_skin(avatar, inside is not None, size // _REDUCTION), size)
     covered = _Pixels.of(_in_texture(head.uv, size), head.uv_faces, size)
     if inside is not None:

@@ -121,7 +121,8 @@ def _head(head: HeadModel, blocks: Blocks) -> dict[str, Any]:
 
 def _gaussians(avatar: Avatar, blocks: Blocks) -> dict[str, Any]:
     """The Gaussians, their binding and their bases."""
-    rig, shapes = avatar.rig, avatar.blendshapes
+    rig = avatar.rig
+    shapes = avatar.blendshapes
     for name in ("offsets", "quats", "log_scales", "colors"):
         blocks.add_quantized(f"gaussians.{name}", _array(getattr(avatar, name).T, np.float32))
     blocks.add_quantized("gaussians.logit_opacities", _array(avatar.logit_opacities[None], np.float32))
@@ -158,7 +159,8 @@ def _driving(avatar: Avatar) -> dict[str, Any]:
     """What limits poses: the trained range, the closure of lids and lips, and the resting face; the lips of motions."""
     trained = TrainedRange.of(avatar)
     low, high, margin = (limits.tolist() for limits in trained.limits)
-    lids, lips = trained.lid_closure, LipClosure.of(avatar.head)
+    lids = trained.lid_closure
+    lips = LipClosure.of(avatar.head)
     if lids is not None and not bool(lids.closing.isfinite().all()):
         lids = None  # the eyes of this head have no opening that lids could close
     return {
@@ -210,7 +212,8 @@ def _network(avatar: Avatar, network: WeightNetwork, blocks: Blocks) -> dict[str
 
 def _layer(avatar: Avatar, layer: MeshLayer, blocks: Blocks) -> dict[str, Any]:
     """The mesh layer: faces with their texels, the skin that covers them, and the light on them."""
-    mesh, light = layer.mesh, layer.eye_light
+    mesh = layer.mesh
+    light = layer.eye_light
     blocks.add("layer.faces", _array(mesh.faces, np.uint16))
     blocks.add_indices("layer.texel_ids", _array(mesh.texel_ids, np.int64))
     blocks.add("layer.texels", _array(layer.texels(), np.float16))

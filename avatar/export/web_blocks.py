@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC, VERSION = b"HSPLTWEB", 2
+MAGIC = b"HSPLTWEB"
+VERSION = 2
 #: magic, version, bytes of the header, bytes of the file, CRC-32 of all that follows
 PREAMBLE = struct.Struct("<8sIIII")
 #: Blocks start at multiples of this many bytes, so that a typed array can view them.

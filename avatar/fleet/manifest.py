@@ -76,7 +76,8 @@ def _content(path: str) -> bytes:
     try:
         if is_url(path):
             fs, place = file_system(path)
-            size, content = fs.size(place), None
+            size = fs.size(place)
+            content = None
             if size is None or size <= MAX_BYTES:
                 content = bytes(fs.cat_file(place))
         else:

@@ -50,7 +50,8 @@ def join_pieces(job: Job, store: Store, folder: Path) -> Ended:
     """
     wanted = (Input(store.path(key), key) for key in job.pieces)
     places = [fetch(each, folder / "pieces", number) for number, each in enumerate(wanted)]
-    out, audio = folder / "out", _audio(job, folder)
+    out = folder / "out"
+    audio = _audio(job, folder)
     ended: Ended | None = None
     for name in _outputs(places[0]):
         (out / name).parent.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,8 @@ def run_command(arguments: Sequence[str], needs: Needs, log: Path, folder: Path,
         time_limit: seconds after which it is ended.
     """
     command = [sys.executable, "-m", "avatar.fleet.attended", str(needs.cores), *arguments]
-    start, timed_out = time.monotonic(), False
+    start = time.monotonic()
+    timed_out = False
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=folder, env=environment(needs), stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT

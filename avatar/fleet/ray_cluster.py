@@ -59,7 +59,8 @@ class RayCluster:
 
     def __init__(self, store: str, probe: str, address: str | None = None, cores: int | None = None) -> None:
         self._ray = _import_ray(local=address is None)
-        self._store, self._probe = store, probe
+        self._store = store
+        self._probe = probe
         self._tasks: dict[Any, str] = {}
         self._known: tuple[float, dict[str, float], dict[str, float]] = (-math.inf, {}, {})
         options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -118,7 +119,8 @@ class RayCluster:
 
     def submit(self, job: Job) -> None:
         """Give a job to Ray, with at most the memory that the largest machine has: it must start somewhere."""
-        needs, (largest, _) = job.needs, self._resources()
+        needs = job.needs
+        (largest, _) = self._resources()
         memory = min(needs.memory, int(0.9 * largest["memory"])) or None
         task = self._perform.options(num_cpus=needs.cores, num_gpus=needs.gpus, memory=memory, name=job.key).remote(
             job, self._store, __version__, self._probe

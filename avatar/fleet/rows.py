@@ -104,7 +104,8 @@ def eval_row(row: ManifestRow, setup: FleetSetup, options: Sequence[Argument]) -
     """Evaluation of the row's avatar on its capture; by default of what the row has trained."""
 
     def plan() -> tuple[Job, Callable[[], Steps]]:
-        avatars, captures = row.list_of("avatar"), row.list_of("capture")
+        avatars = row.list_of("avatar")
+        captures = row.list_of("capture")
         if len(avatars) > 1:
             raise HeadsplatError(f"{row.where}: expected one avatar, got {len(avatars)}; give each a row of its own")
         avatar, stored = _avatar(row, setup, avatars[0]) if avatars else setup.trained(row.name)
@@ -132,7 +133,8 @@ def render_row(
     """
 
     def plan() -> tuple[Job, Callable[[], Steps]]:
-        names, motions = row.list_of("avatar"), row.list_of("motion")
+        names = row.list_of("avatar")
+        motions = row.list_of("motion")
         if len(motions) != 1:
             raise HeadsplatError(f"{row.where}: expected one motion, got {len(motions)}; name it in the column motion")
         avatars = [_avatar(row, setup, each)[0] for each in names or [row.name]]

@@ -197,7 +197,8 @@ class Runner:
         reason = ended.reason if isinstance(ended, Lost) else ended.sentence
         again = isinstance(ended, Lost) or ended.retry
         outcome = None if isinstance(ended, Lost) else ended
-        attempts, wanted = self._attempts.get(job.key, 0), bool(self._users[job.key])
+        attempts = self._attempts.get(job.key, 0)
+        wanted = bool(self._users[job.key])
         if reason is not None and again and wanted and attempts < self.retries:
             self._attempts[job.key] = attempts + 1
             if ended.no_memory:

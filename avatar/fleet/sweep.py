@@ -142,7 +142,8 @@ def _plan(
     sources = row.list_of("source") or row.list_of("capture")
     if not sources:
         raise HeadsplatError(f"{row.where}: no source; name a video or a capture in the column source")
-    read, place = [setup.located(each) for each in sources], _place(row, setting)
+    read = [setup.located(each) for each in sources]
+    place = _place(row, setting)
     label = f"sweep/{row.name}/capture/{row.name}.capture"
     capture: Job | None = None
     trained_on = Input(setup.store.path(label), label, copied=True)

@@ -37,7 +37,9 @@ def perform(job: Job, store_url: str, version: str, probe: str) -> Outcome:
     Returns:
         Its outcome; never raises: what went wrong is its sentence.
     """
-    start, node, store = time.monotonic(), platform.node(), Store(store_url)
+    start = time.monotonic()
+    node = platform.node()
+    store = Store(store_url)
     try:
         _check_machine(store, version, probe, node)
         with _scratch() as folder:

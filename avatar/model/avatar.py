@@ -83,7 +83,8 @@ class AvatarPart(nn.Module):
         """Make the rows of the Gaussians `targets` [n] equal to those of `sources` [n], in place."""
         for name, layout in self.layout.items():
             if layout.has_rows:
-                value, axis = self.tensor(name), layout.row_axis
+                value = self.tensor(name)
+                axis = layout.row_axis
                 exist = (sources < value.shape[axis]) & (targets < value.shape[axis])
                 value.index_copy_(axis, targets[exist], value.index_select(axis, sources[exist]))
 

@@ -108,7 +108,8 @@ def check_tensors(
 
 
 def _check_sizes(header: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
-    count, bases = sizes["N"], sizes["K"]
+    count = sizes["N"]
+    bases = sizes["K"]
     if not (count and sizes["V"] and sizes["T"]):
         raise ValueError("it has no Gaussians or no mesh")
     if sizes["M"] > count:

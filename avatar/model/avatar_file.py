@@ -192,7 +192,8 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     """The avatar of a file, without its parts."""
     layout = core_layout(header["version"], header["blendshapes"]["mode"])
     core = {name: value for name, value in stored.items() if name in layout}
-    geometry, state = _without_prefix(core, "head."), _without_prefix(core, "avatar.")
+    geometry = _without_prefix(core, "head.")
+    state = _without_prefix(core, "avatar.")
     if header["version"] == 1:
         geometry |= _straight(len(geometry["v_template"]), len(header["expression_names"]))
     head = HeadModel(
@@ -212,7 +213,8 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     blendshapes = Blendshapes(header["blendshapes"]["mode"], blank, bases, count)
     local = LocalGaussians(**{name: state[name] for name in LOCAL_NAMES})
     avatar = Avatar(head, rig, blendshapes, local, state["neutral"])
-    sampling, stretch = state.pop("sampling", None), state.pop("rig.stretch", None)
+    sampling = state.pop("sampling", None)
+    stretch = state.pop("rig.stretch", None)
     avatar.load_state_dict(state)
     if stretch is not None and bool(stretch.any()):
         rig.stretch = Stretch(head, stretch, rig.triangles)

@@ -25,7 +25,8 @@ VERSION = 5
 #: of their own: programs that do not know them ignore them.
 PREFIXES = ("avatar.", "head.", "region.", "layer.")
 #: Entry of the header that names the recordings of an avatar with appearances, and how many it names at most.
-ENTRY, MOST = "appearances", 8
+ENTRY = "appearances"
+MOST = 8
 #: The dtypes of the format by their names in safetensors.
 DTYPES = ("F32", "F16", "I32", "I64", "U8")
 #: Modes of blendshapes.
@@ -34,7 +35,8 @@ MODES = ("reduced", "expression")
 _MAX_BYTES = 4 << 30  # of a file
 _MAX_VERSION = 1000  # a larger number is damage, not a version
 _MAX_DEPTH = 20  # of the header's JSON
-_MAX_NAMES, _MAX_NAME = 10_000, 200  # expressions, characters
+_MAX_NAMES = 10_000  # expressions
+_MAX_NAME = 200  # characters
 _MAX_SIDE = 1 << 16  # pixels of an image
 _MAX_TEXT = 10_000  # characters of a text about a recording
 
@@ -132,7 +134,8 @@ def _content(path: Path) -> bytes:
 
 def _stored(name: str, entry: Mapping[str, Any]) -> StoredTensor:
     """One tensor from `safetensors.deserialize`."""
-    dtype, shape = entry["dtype"], tuple(entry["shape"])
+    dtype = entry["dtype"]
+    shape = tuple(entry["shape"])
     if dtype not in DTYPES:
         raise ValueError(f"{name}: the dtype {dtype}")
     if not len(entry["data"]) and max(shape) >= 1 << 31:

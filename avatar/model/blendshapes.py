@@ -81,13 +81,15 @@ class Blendshapes(nn.Module):
         super().__init__()
         self.mode: Mode = mode
         size = features.shape[1]
-        mean, spread = features.mean(0), features.std(0, correction=0).clamp_min(0.05)
+        mean = features.mean(0)
+        spread = features.std(0, correction=0).clamp_min(0.05)
         self.register_buffer("mean", mean)
         self.register_buffer("spread", spread)
         self.register_buffer("low", features.amin(0))
         self.register_buffer("high", features.amax(0))
         if mode == "reduced":
-            components, first = torch.zeros(size, bases), 0
+            components = torch.zeros(size, bases)
+            first = 0
             soft = self.standardized(features)
             for columns, number in parts or ((torch.arange(size), bases),):
                 components[columns, first : first + number] = principal_directions(soft[:, columns], number)

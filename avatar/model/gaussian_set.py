@@ -76,16 +76,19 @@ def with_gaussians(avatar: Avatar, gaussians: GaussianSet, stretch: Stretch | No
         stretch: of the same head for other Gaussians; it is used again where it has all vertices that these need.
     """
     shapes = copy.copy(avatar.blendshapes)
-    shapes._parameters, shapes._buffers = dict(shapes._parameters), dict(shapes._buffers)
+    shapes._parameters = dict(shapes._parameters)
+    shapes._buffers = dict(shapes._buffers)
     shapes.basis = nn.Parameter(gaussians.basis.contiguous(), requires_grad=False)
     shapes.mask = gaussians.basis.new_ones(gaussians.basis.shape[:2])
     rig = Rig(gaussians.binding, copy.deepcopy(avatar.rig.torso))
     if avatar.rig.stretch is not None:
-        mask, used = avatar.rig.stretch.mask, gaussians.binding.triangles.flatten()
+        mask = avatar.rig.stretch.mask
+        used = gaussians.binding.triangles.flatten()
         known = stretch is not None and bool((stretch.rows[used] >= 0)[mask[used]].all())
         rig.stretch = stretch if known else Stretch(avatar.head, mask, gaussians.binding.triangles)
     result = Avatar(avatar.head, rig, shapes, gaussians.local, avatar.neutral)
-    result.sampling, result.provenance = avatar.sampling, avatar.provenance
+    result.sampling = avatar.sampling
+    result.provenance = avatar.provenance
     for key, part in avatar.parts.items():
         rows = gaussians.parts.get(key) or part.rows(len(avatar)).blank(len(gaussians), gaussians.basis.shape[1])
         result.add_part(part.with_rows(rows, result))

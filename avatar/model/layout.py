@@ -126,7 +126,8 @@ class Rows:
         """The rows of a mask [N] bool."""
         tensors = {}
         for name, layout in self.layout.items():
-            value, axis = self.tensors[name], layout.row_axis
+            value = self.tensors[name]
+            axis = layout.row_axis
             tensors[name] = value.index_select(axis, mask[: value.shape[axis]].nonzero()[:, 0])
         return Rows(self.layout, tensors, self.known[mask])
 

@@ -76,12 +76,15 @@ class Poser:
             ValueError: a frame has a NaN or an infinity.
         """
         params.check_finite()
-        avatar, head, count = self.avatar, self.avatar.head, len(params)
+        avatar = self.avatar
+        head = self.avatar.head
+        count = len(params)
         params = avatar.with_identity(params)
         local = head.joint_rotations(self._with_skull_frame(params))
         travel = torch.nn.functional.pad(params.translation, (0, 0, 0, count))
         turned, moved = head.forward_kinematics(params.identity, local, travel)
-        rotation, translation = turned[:count, NECK], moved[:count, NECK]
+        rotation = turned[:count, NECK]
+        translation = moved[:count, NECK]
         turns = turned[count:, self._joints] - self._identity
         return PosedFrames(
             self._shape_weights(params.expression, local[count:]),

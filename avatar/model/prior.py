@@ -29,20 +29,25 @@ from avatar.head.shading import vertex_normals
 
 Floats = NDArray[np.float64]
 
-MAGIC, VERSION = "headsplat-prior", 1
+MAGIC = "headsplat-prior"
+VERSION = 1
 FILE = Path(__file__).with_name("prior.npz")
 #: Added to linear light before its logarithm: darker colors differ by noise only.
 FLOOR = 0.01
 #: Standard deviations of the light: of the logarithm of a gain of all channels and of one; of gradients of these to the
 #: left and upward, over the cosine of the normal.
-GAIN, TINT, GRADIENT, TINT_GRADIENT = 1.0, 0.3, 0.3, 0.05
+GAIN = 1.0
+TINT = 0.3
+GRADIENT = 0.3
+TINT_GRADIENT = 0.05
 #: Standard deviation of an observed color from albedo times light: shading, highlights, errors of the tracking.
 OBSERVED = 0.15
 #: So many neighboring vertices that are seen well count as one observation: their errors are alike.
 CORRELATED = 12.0
 #: Degrees of freedom of Student's t of the errors, and iterations of its weights: glasses and strands of hair are none
 #: of the model's, and count less.
-FREEDOM, ITERATIONS = 3.0, 4
+FREEDOM = 3.0
+ITERATIONS = 4
 #: The difference of a person from the model spreads over unseen vertices, and fades over so many edges of the mesh.
 REACH = 6.0
 #: Evidence at which a vertex has half of its own color and half of that of its surroundings.
@@ -103,7 +108,8 @@ class HeadPrior:
         evidence = torch.from_numpy(weights[seen])[:, None] / (CORRELATED * noise)
         error = torch.from_numpy((colors - self.mean)[seen])
         whole = self._design()
-        design, trust = whole[torch.from_numpy(seen)], torch.ones_like(evidence)
+        design = whole[torch.from_numpy(seen)]
+        trust = torch.ones_like(evidence)
         for _ in range(ITERATIONS):
             weighted = (design * (evidence * trust)[..., None]).flatten(0, 1).T
             precision = weighted @ design.flatten(0, 1) + torch.eye(whole.shape[2], dtype=torch.float64)
@@ -235,7 +241,8 @@ def read_prior(path: Path = FILE) -> HeadPrior:
     found = str(stored.get("magic")), int(stored.get("version", 0))
     if found != (MAGIC, VERSION):
         raise HeadsplatError(f"{path}: expected {MAGIC} version {VERSION}, found {found}; install headsplat again.")
-    rows, head = prior_vertices(), embedded_head()
+    rows = prior_vertices()
+    head = embedded_head()
     basis = stored["basis"].transpose(2, 1, 0) * stored["unit"].astype(np.float64)
     normals = vertex_normals(head.v_template.double(), head.faces).numpy()[rows]
     deviation = stored["deviation"].astype(np.float64) / 100

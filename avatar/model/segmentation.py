@@ -35,14 +35,18 @@ VISIBLE = 0.1
 #: A weight below the first is 0, one above the second is 1.
 _EDGE = 0.12, 0.80
 #: Neighbors over which weights are compared, and the distance over which they count less, centimeters.
-_NEIGHBORS, _REACH = 20, 0.8
+_NEIGHBORS = 20
+_REACH = 0.8
 #: Standard deviations that each color model has at least: of the brightness and of the hue, logarithms of linear light.
-_BRIGHTNESS, _HUE = 0.35, 0.10
+_BRIGHTNESS = 0.35
+_HUE = 0.10
 #: Degrees of freedom of the Student distribution of colors: highlights are far from the mean.
 _FREEDOM = 3.0
 #: Difference of colors from the skin around at which a place starts to be brow, and that brows have at least; the part
 #: of the places where brows grow that are not all hair; and differences of what keeps its color when the skin changes.
-_BROW, _PURE, _BROW_OF_SKIN = (0.12, 0.40), 0.85, (0.4, 1.1)
+_BROW = (0.12, 0.40)
+_PURE = 0.85
+_BROW_OF_SKIN = (0.4, 1.1)
 #: Part of the way from the mean color of the skin to that of hair at which a place starts to be hair, and is.
 _HAIR_PART = 0.2, 0.6
 #: Difference of hair from skin from which on the way from one to the other counts fully, and up to which it does not:
@@ -52,7 +56,9 @@ _ALIKE = 1.4, 0.6
 _HAIRLINE = 1.5
 #: Below the ears, hair is followed down in slices of this height, centimeters, as long as there is so much of it, in
 #: the unit of `Places.area`: too little, and enough.
-_SLICE, _SLICES, _STRAND = 1.5, 14, (40.0, 150.0)
+_SLICE = 1.5
+_SLICES = 14
+_STRAND = (40.0, 150.0)
 #: Mean difference of clothes from hair below which they are taken to be hair.
 _SAME = 0.6
 ENOUGH = 20  # places that a color model needs
@@ -90,7 +96,8 @@ def rest_offsets(avatar: Avatar) -> Tensor:
     """What the resting expression adds to the color [N,3] of each Gaussian, display sRGB."""
     params = avatar.head.neutral_params(1)
     params.expression[:] = avatar.neutral
-    shape, added = avatar.blendshapes, torch.zeros_like(avatar.colors)
+    shape = avatar.blendshapes
+    added = torch.zeros_like(avatar.colors)
     extra = shape(avatar.weights(expression_features(params)))[0, :, 7:10]
     added[: shape.count] = extra * shape.units[7:10]
     return added
@@ -99,7 +106,8 @@ def rest_offsets(avatar: Avatar) -> Tensor:
 @torch.no_grad()
 def places_of(avatar: Avatar) -> Places:
     """The Gaussians of the avatar, then the texels of its layer, if that has skin."""
-    head, rig = avatar.head, avatar.rig
+    head = avatar.head
+    rig = avatar.rig
     vertices, means = resting_vertices(avatar, head)
     masks = {name: head.mask(*names).float() for name, names in _REGIONS.items()}
 
@@ -206,7 +214,8 @@ class Regions:
         place = self.places
         x, y, z = place.points.T
         marks = place.landmarks
-        chin, top = marks[152], marks[10]
+        chin = marks[152]
+        top = marks[10]
         off = smoothstep(0.25, 0.7, place.height)  # stands off the mesh
         beside = smoothstep(0.75, 0.95, np.abs(x) / np.abs(marks[[234, 454], 0]).mean())
         ears = marks[[234, 454], 2].mean()
@@ -223,7 +232,8 @@ class Regions:
 
     def _hanging(self, weight: Floats) -> Floats:
         """The weights [P] of hair, less where nothing connects it to the head: clothes may have the color of hair."""
-        place, ear = self.places, self.places.landmarks[[234, 454], 1].mean()
+        place = self.places
+        ear = self.places.landmarks[[234, 454], 1].mean()
         loose = self._cover < 0.5
         level = np.clip((ear - place.points[:, 1]) / _SLICE, 0, _SLICES).astype(int)
         below = loose & (place.points[:, 1] < ear)
@@ -279,7 +289,8 @@ class Regions:
 
     def brows(self) -> Floats:
         """Weights [P] of brows: how much of each place is hair, the rest is the skin between; 0 without brows."""
-        unlike, place = self.unlike_near(), self._brow > 0.5
+        unlike = self.unlike_near()
+        place = self._brow > 0.5
         pure = float(np.quantile(unlike[place], _PURE)) if place.any() else 0.0
         if pure < _BROW[1]:
             return np.zeros(len(unlike))
@@ -362,7 +373,8 @@ class Regions:
         """Probability [P] of `model` against the other ones, for prior probabilities `chance` [P]."""
         if model is None:
             return chance
-        models, colors = (self.skin_model, self.hair_model, self.cloth_model), self.places.colors
+        models = (self.skin_model, self.hair_model, self.cloth_model)
+        colors = self.places.colors
         others = [each.log_density(colors) for each in models if each is not None and each is not model]
         against = np.max(others, 0) if others else np.zeros(len(colors))
         ratio = np.exp(np.clip(against - model.log_density(colors), -30, 30))

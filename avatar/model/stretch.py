@@ -24,7 +24,8 @@ def stretching_vertices(head: HeadModel) -> Tensor:
     """Mask [V] of the vertices that an expression alone at weight 1, or the open jaw, moves by MIN_MOTION or more."""
     motion = head.expression_motion().norm(dim=1)
     motion = motion.amax(1) if motion.shape[1] else motion.new_zeros(len(motion))
-    neutral, opened = head.neutral_params(1), head.neutral_params(1)
+    neutral = head.neutral_params(1)
+    opened = head.neutral_params(1)
     opened.joint_rot[:, JAW, 0] = JAW_OPEN
     by_jaw = (head.skull_vertices(opened) - head.skull_vertices(neutral))[0].norm(dim=1)
     return (torch.maximum(motion, by_jaw) > MIN_MOTION) & ~head.mask(*RIGID)

@@ -13,7 +13,8 @@ from avatar.types import NECK, ROOT, Motion, Resting, mean_rate
 Floats = NDArray[np.floating]
 
 #: A step between frames is a gap if it is longer than this many median steps and than this many seconds.
-GAP_STEPS, GAP_SECONDS = 2.5, 0.1
+GAP_STEPS = 2.5
+GAP_SECONDS = 0.1
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ Floats = NDArray[np.float64]
 
 _CHUNK = 256  # rows per batch: memory is proportional to rows * N * N
 _SWEEPS = 25
-_FULL_EXCHANGES, _SINGLE_EXCHANGES = 12, 1000
+_FULL_EXCHANGES = 12
+_SINGLE_EXCHANGES = 1000
 _TOLERANCE = 1e-9
 
 
@@ -91,10 +92,12 @@ def _bounded(hessian: Floats, targets: Floats, bounds: tuple[Floats, Floats]) ->
 def _descend(hessian: Floats, targets: Floats, bounds: tuple[Floats, Floats], start: Floats) -> Floats:
     """Coordinate descent from `start` [T,N]; converged rows are skipped."""
     lower, upper = bounds
-    solution, right_sides = np.ascontiguousarray(start.T), np.ascontiguousarray(targets.T)
+    solution = np.ascontiguousarray(start.T)
+    right_sides = np.ascontiguousarray(targets.T)
     moving = np.arange(len(targets))
     for _ in range(_SWEEPS):
-        current, right_side = solution[:, moving], right_sides[:, moving]
+        current = solution[:, moving]
+        right_side = right_sides[:, moving]
         before = current.copy()
         for row in range(len(hessian)):
             gradient = hessian[row] @ current - right_side[row]
@@ -124,7 +127,8 @@ def _pivot(hessian: Floats, targets: Floats, bounds: tuple[Floats, Floats], star
     """
     lower, upper = bounds
     solution = start.copy()
-    low, high = start <= lower, start >= upper
+    low = start <= lower
+    high = start >= upper
     rows = np.arange(len(targets))
     for iteration in range(_FULL_EXCHANGES + _SINGLE_EXCHANGES):
         free = ~(low[rows] | high[rows])
@@ -133,7 +137,8 @@ def _pivot(hessian: Floats, targets: Floats, bounds: tuple[Floats, Floats], star
         inside = np.linalg.solve(system, ((targets[rows] - at_bound @ hessian) * free)[:, :, None])[:, :, 0]
         found = np.where(free, inside, at_bound)
         gradient = found @ hessian - targets[rows]
-        to_low, to_high = free & (found < lower), free & (found > upper)
+        to_low = free & (found < lower)
+        to_high = free & (found > upper)
         released = (low[rows] & (gradient < 0)) | (high[rows] & (gradient > 0))
         violating = to_low | to_high | released
         if iteration >= _FULL_EXCHANGES:

@@ -112,7 +112,8 @@ class Bridge:
 
     def report(self) -> list[ExpressionTransfer]:
         """For each expression of A the fraction of its motion that B expresses."""
-        size, missed = self.fit.size, self.fit.missed
+        size = self.fit.size
+        missed = self.fit.missed
         expressed = np.clip(1 - missed / np.where(size > 0, size, 1), 0, 1)
         return [ExpressionTransfer(*row) for row in zip(self.names_a, size.tolist(), expressed.tolist(), strict=True)]
 

@@ -61,8 +61,11 @@ class Fit:
 
     def is_between(self, count_a: int, count_b: int) -> bool:
         """Whether all arrays have the shapes of a bridge from E = `count_a` to F = `count_b`, and possible values."""
-        joints, drives, columns = self.turns_a.shape[:1], self.controls.shape, self.fitted.shape
-        a, b = (count_a,), (count_b,)
+        joints = self.turns_a.shape[:1]
+        drives = self.controls.shape
+        columns = self.fitted.shape
+        a = (count_a,)
+        b = (count_b,)
         shapes = {
             "named": b + a, "turns_a": (3 * len(JOINT_NAMES), *a), "turns_b": joints + drives, "hessian": columns * 2,
             "coupling": columns + a, "undone": columns + drives, "lower": columns, "upper": columns, "size": a,
@@ -104,14 +107,17 @@ def fit_bridge(a: HeadModel, b: HeadModel) -> Fit:
     """
     for head in (a, b):
         _check_landmarks(head)
-    space_a, space_b, between = ExpressionSpace.of(a), ExpressionSpace.of(b), Correspondence.of(a, b)
+    space_a = ExpressionSpace.of(a)
+    space_b = ExpressionSpace.of(b)
+    between = Correspondence.of(a, b)
     named = _pairs_by_name(space_a, space_b)
     unpaired = ~named.any(0)
     controls = np.zeros(0, np.int64) if space_a.arkit and space_b.arkit else space_b.controls
     fitted = _fitted_columns(space_b, named)
     rows_a = between.rows_of_source(space_a.compared) * unpaired
     rows_b = between.rows_of_target(space_b.compared)
-    mirror_a, mirror_b = space_a.mirror(Correspondence.of(a, a)), space_b.mirror(Correspondence.of(b, b))
+    mirror_a = space_a.mirror(Correspondence.of(a, a))
+    mirror_b = space_b.mirror(Correspondence.of(b, b))
     hessian = _symmetric(rows_b.T @ rows_b, mirror_b, mirror_b)
     coupling = _symmetric(rows_b.T @ rows_a, mirror_b, mirror_a)
     modes = np.isin(fitted, space_b.modes)

@@ -16,7 +16,8 @@ from avatar.head.model import HeadModel
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LANDMARKS, FACE_POINTS = 478, 468
+LANDMARKS = 478
+FACE_POINTS = 468
 _IRIS_MIRROR = (473, 476, 475, 474, 477, 468, 471, 470, 469, 472)
 _FLIP = np.array([-1.0, 1, 1])
 #: upper and lower lid landmarks of the right and of the left eye between which the aperture is measured

@@ -25,7 +25,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 _GROUP_JOINTS: Mapping[str, tuple[int, ...]] = {"eyes": (LEFT_EYE, RIGHT_EYE), "jaw": (JAW,), "head": (NECK,)}
 #: Full width at half maximum of a Gaussian, and where it is cut off, in standard deviations.
-_FULL_WIDTH, _CUTOFF = 2.3548, 3.0
+_FULL_WIDTH = 2.3548
+_CUTOFF = 3.0
 #: Seconds: shorter windows do not smooth (their width may underflow).
 _MIN_WINDOW = 1e-6
 #: Seconds: times closer than this are equal up to rounding.
@@ -149,7 +150,8 @@ def trim(motion: Motion, start: float | None = None, end: float | None = None) -
 def _span(motion: Motion, start: float | None, end: float | None) -> tuple[float, float]:
     """Start and end of a range in seconds, checked against the motion."""
     length = float(motion.time[-1] - motion.time[0]) if len(motion) else 0.0
-    first, last = (0.0 if start is None else start), (float("inf") if end is None else end)
+    first = 0.0 if start is None else start
+    last = float("inf") if end is None else end
     if last <= first:
         raise HeadsplatError(f"no time from {first:g} to {last:g} s: the end is not after the start; give FROM:TO")
     if first > length + _SAME_TIME:
@@ -173,7 +175,8 @@ def smooth(motion: Motion, seconds: float) -> Motion:
     count = len(motion)
     flat = torch.cat([motion.weights, motion.translation], 1).double()
     rotation = axis_angle_to_matrix(motion.joint_rot.double())
-    zeroth, moments = torch.zeros_like(flat), torch.zeros(3, count, dtype=torch.float64)
+    zeroth = torch.zeros_like(flat)
+    moments = torch.zeros(3, count, dtype=torch.float64)
     first = torch.zeros_like(flat)
     rotation_sums = torch.zeros(2, *motion.joint_rot.shape, dtype=torch.float64)
     for rows, others, offset, weight in _neighbors(times, _durations(times) * _has_face(motion), seconds):
@@ -211,7 +214,9 @@ def gain(motion: Motion, factors: Mapping[str, float]) -> Motion:
     Raises:
         HeadsplatError: an unknown name, or a factor out of range.
     """
-    weights, joint_rot, translation = motion.weights.clone(), motion.joint_rot.clone(), motion.translation
+    weights = motion.weights.clone()
+    joint_rot = motion.joint_rot.clone()
+    translation = motion.translation
     for name, factor in factors.items():
         _check_factor(motion, name, factor)
         prefixes = GROUPS.get(name, ())
@@ -247,7 +252,8 @@ def _has_face(motion: Motion) -> Tensor:
 
 def sampled(motion: Motion, new_times: np.ndarray) -> Motion:
     """The motion at `new_times` [n] seconds, in any order, interpolated from frames with a face."""
-    times, has_face = motion.time.numpy(), _has_face(motion)
+    times = motion.time.numpy()
+    has_face = _has_face(motion)
     known = motion[has_face] if has_face.any() else motion
     between = Interpolation.at(known.time.numpy(), new_times)
     confidence = None
@@ -290,7 +296,8 @@ def _neighbors(times: Tensor, durations: Tensor, seconds: float) -> Iterator[tup
     for distance in range(len(times)):
         any_inside = False
         for sign in (1, -1) if distance else (1,):
-            early, late = slice(0, len(times) - distance), slice(distance, len(times))
+            early = slice(0, len(times) - distance)
+            late = slice(distance, len(times))
             rows, others = (early, late) if sign > 0 else (late, early)
             offset = (times[others] - times[rows]) / sigma
             weight = durations[others] * torch.exp(-(offset**2) / 2) * (offset.abs() <= _CUTOFF)
@@ -305,7 +312,8 @@ def _line_fit(moments: Tensor) -> Tensor:
     zeroth, first, second = moments
     spread = zeroth * second - first**2
     well_posed = spread > 1e-6 * zeroth**2  # otherwise all frames are at one time: use their mean
-    spread, safe = torch.where(well_posed, spread, 1.0), torch.where(zeroth > 0, zeroth, 1.0)
+    spread = torch.where(well_posed, spread, 1.0)
+    safe = torch.where(zeroth > 0, zeroth, 1.0)
     line = torch.stack([second / spread, -first / spread])
     return torch.where(well_posed, line, torch.stack([1 / safe, torch.zeros_like(safe)]))
 

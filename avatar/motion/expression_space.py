@@ -18,7 +18,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 #: a shape is hidden where landmarks move less than this fraction of its fastest vertex
-_HIDDEN_NAME, _HIDDEN_MODE = 0.5, 0.02
+_HIDDEN_NAME = 0.5
+_HIDDEN_MODE = 0.02
 #: ridge of the fits relative to the energy
 RIDGE = 1e-4
 
@@ -102,11 +103,13 @@ def _mirror_of_modes(shapes: Floats, to_itself: Correspondence) -> Floats:
     Mirroring is a symmetric involution on the landmarks; its projection to the span of the modes is symmetric with
     eigenvalues in -1..1, and taking their signs makes it an involution again.
     """
-    rows, image = to_itself.rows_of_target(shapes), to_itself.rows_of_target(mirrored(shapes))
+    rows = to_itself.rows_of_target(shapes)
+    image = to_itself.rows_of_target(mirrored(shapes))
     metric = rows.T @ rows
     metric += np.eye(len(metric)) * (RIDGE * np.trace(metric) / len(metric) + 1e-12)
     values, vectors = np.linalg.eigh(metric)
-    root, inverse = (vectors * np.sqrt(values)) @ vectors.T, (vectors / np.sqrt(values)) @ vectors.T
+    root = (vectors * np.sqrt(values)) @ vectors.T
+    inverse = (vectors / np.sqrt(values)) @ vectors.T
     crossing = inverse @ (rows.T @ image) @ inverse
     signs, axes = np.linalg.eigh((crossing + crossing.T) / 2)
     return inverse @ (axes * np.where(signs < 0, -1.0, 1.0)) @ axes.T @ root

@@ -25,7 +25,8 @@ def motion_of(capture: Capture, head: HeadModel) -> Motion:
     params = capture.params(rows)
     rotation, offset = head.skull_pose(params)
     joint_rot = params.joint_rot.clone()
-    joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(rotation), 0
+    joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
+    joint_rot[:, NECK] = 0
     return Motion(
         time=torch.from_numpy(np.asarray(capture.track["time"][rows], np.float64)),
         names=head.expression_names,

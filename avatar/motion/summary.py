@@ -60,8 +60,11 @@ class MotionSummary:
         rotation = head_quat(np.asarray(motion.joint_rot, np.float64))
         from_mean = quat_multiply(rotation, mean_quat(rotation) * (1, -1, -1, -1))
         pitch, yaw, roll = np.ptp(np.degrees(quat_to_rotvec(from_mean)), axis=0).tolist()
-        weights, time = np.asarray(motion.weights, np.float64), np.asarray(motion.time)
-        least, most, activity = weights.min(0), weights.max(0), weights.std(0)
+        weights = np.asarray(motion.weights, np.float64)
+        time = np.asarray(motion.time)
+        least = weights.min(0)
+        most = weights.max(0)
+        activity = weights.std(0)
         uses = np.stack([np.maximum(-least, most), least, most, activity], 1).tolist()
         return MotionSummary(
             source=source,

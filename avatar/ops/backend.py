@@ -60,7 +60,8 @@ def checks_indices(native: Any) -> bool:
 def wrapped_native(wrap: Callable[[Any], Any]) -> Iterator[None]:
     """Within the block `native_for` returns `wrap(functions)`; the benchmark times single kernels with it."""
     global _wrapper
-    before, _wrapper = _wrapper, wrap
+    before = _wrapper
+    _wrapper = wrap
     try:
         yield
     finally:
@@ -106,7 +107,9 @@ class _ThreadBlocks(threading.local):
         self.blocks = _Blocks()
 
 
-_kernel_blocks, _kernel_lock, _torch_blocks = _Blocks(), threading.Lock(), _ThreadBlocks()
+_kernel_blocks = _Blocks()
+_kernel_lock = threading.Lock()
+_torch_blocks = _ThreadBlocks()
 
 
 @contextmanager

@@ -44,7 +44,8 @@ class _Bind(torch.autograd.Function):
 
 
 #: Number of inputs without stretch, then the index of the tensors of the stretch.
-_PLAIN, _TENSORS = 8, 9
+_PLAIN = 8
+_TENSORS = 9
 #: Differentiable inputs, in the order of the native functions: vertices, offsets, quats, bones (quats, translations),
 #: scales, tensors.
 _LEARNED = (0, 3, 4, 6, 7, 8, 9)

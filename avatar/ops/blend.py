@@ -18,7 +18,8 @@ class _Blend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, base: Tensor | None, basis: Tensor, weights: Tensor) -> Tensor:
         base = None if base is None else base.detach().contiguous()
-        basis, weights = basis.detach().contiguous(), weights.detach().contiguous()
+        basis = basis.detach().contiguous()
+        weights = weights.detach().contiguous()
         out = weights.new_empty(len(weights), *basis.shape[1:])
         native_for(weights).blend(base, basis, weights, out)
         ctx.save_for_backward(basis, weights)

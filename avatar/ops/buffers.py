@@ -83,7 +83,8 @@ def splat_buffers(
         raise ValueError(f"max_intersections: expected 1 or more, got {max_intersections}")
     like = torch.empty(0, device=device)
     images = SplatImages.empty(batch, count, width, height, depth=with_depth, weights=with_weights, like=like)
-    limit, workspace = 0, None
+    limit = 0
+    workspace = None
     if has_workspaces(native_for(like)):
         limit = initial_max_intersections(batch, count) if max_intersections is None else max_intersections
         workspace = new_workspace(like, batch, count, width, height, limit)

@@ -27,7 +27,12 @@ from .splat import splat, splat_features
 from .strain import principal_strains
 from .stretch import vertex_stretch
 
-BATCH, COUNT, BASES, SIZE, GRID = 2, 150, 5, 35, 6  # ragged in tiles and blocks
+# ragged in tiles and blocks
+BATCH = 2
+COUNT = 150
+BASES = 5
+SIZE = 35
+GRID = 6
 TOLERANCE = 3e-4  #: largest difference, relative to the largest value of the same tensor
 
 Tensors = tuple[Tensor, ...]
@@ -57,7 +62,8 @@ Made = Callable[..., Tensor]
 
 
 def _small_cases(made: Made) -> list[Case]:
-    basis, weights = made(BASES, COUNT, DEFORM_CHANNELS) - 0.5, made(BATCH, BASES) - 0.5
+    basis = made(BASES, COUNT, DEFORM_CHANNELS) - 0.5
+    weights = made(BATCH, BASES) - 0.5
     return [
         Case("blend", (made(COUNT, DEFORM_CHANNELS), basis, weights), 3, lambda *values: (blend(*values),)),
         Case("blend of float16", (weights, basis), 0, _blend_halves),
@@ -146,7 +152,8 @@ def _rig_cases(made: Made) -> list[Case]:
     def strains(tensors: Tensor, triangles: Tensor, bary: Tensor, rows: Tensor) -> Tensors:
         return (principal_strains(tensors, rows, triangles, bary),)
 
-    learned, fixed = (vertices, *local, rotations, shifts), (triangles, bary, skin)
+    learned = (vertices, *local, rotations, shifts)
+    fixed = (triangles, bary, skin)
     scales = made(BATCH, COUNT, 3) / 8 + 0.0078125
     return [
         Case("bind", (*learned, *fixed), 5, bound),
@@ -167,7 +174,8 @@ def _camera(like: Tensor) -> Camera:
 def _image_cases(made: Made) -> list[Case]:
     means = (made(BATCH, COUNT, 3) - 0.5) / 2
     gaussians = means, made(BATCH, COUNT, 4) - 0.5, made(BATCH, COUNT, 3) / 32 + 0.0078125, made(BATCH, COUNT)
-    first, second = made(BATCH, SIZE, SIZE, 3), made(BATCH, SIZE, SIZE, 3)
+    first = made(BATCH, SIZE, SIZE, 3)
+    second = made(BATCH, SIZE, SIZE, 3)
     truth, matte = ((made(*shape) * 255).to(torch.uint8) for shape in (first.shape, first.shape[:3]))
     images = first, made(BATCH, SIZE, SIZE), truth, matte, made(BATCH, 3)
     vertices, faces = _surface(made)
@@ -241,7 +249,8 @@ def _adam(grad: Tensor, *state: Tensor) -> Tensors:
 
 def _adam_outer(weights: Tensor, grad: Tensor, *state: Tensor) -> Tensors:
     param, m, v = _own(*state[:3])
-    touched, anchors = state[3].contiguous(), state[4].contiguous()
+    touched = state[3].contiguous()
+    anchors = state[4].contiguous()
     found = adam_outer_step(param, weights, grad, m, v, 0.1, 0.9, 0.99, 1e-2, 3, touched, anchors)
     return param, m, v, found
 

@@ -21,7 +21,8 @@ class _Deform(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, units: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
         *local, extra = (tensor.detach().contiguous() for tensor in inputs)
-        batch, count = len(extra), len(local[0])
+        batch = len(extra)
+        count = len(local[0])
         new = extra.new_empty
         out = (new(batch, count, 3), new(batch, count, 4), new(batch, count, 3), new(batch, count))
         sh = new(batch, count, 1, 3)

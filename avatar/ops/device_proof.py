@@ -45,7 +45,8 @@ def check_device(device: torch.device) -> str:
 def record(device: torch.device, rows: list[Row]) -> str:
     """Keep the result of a self-check in the cache; the sentence of `device_failure`."""
     checked = describe(device)
-    failure, path = sentence(device, checked["name"], rows), _path(_digest(checked))
+    failure = sentence(device, checked["name"], rows)
+    path = _path(_digest(checked))
     try:
         with atomic_path(path) as part:
             part.write_text(json.dumps({"checked": checked, "failure": failure}), encoding="utf-8")
@@ -69,7 +70,8 @@ def sentence(device: torch.device, name: str, rows: list[Row]) -> str:
 def describe(device: torch.device) -> dict[str, str]:
     """What a result is valid for: the GPU, its driver, torch, and the kernels."""
     properties = torch.cuda.get_device_properties(device)
-    state, module = kernels_module().cuda.device_state(), Path(str(kernels_module().__file__))
+    state = kernels_module().cuda.device_state()
+    module = Path(str(kernels_module().__file__))
     return {
         "check": str(VERSION),
         "name": str(properties.name),

@@ -102,7 +102,9 @@ class CudaFrame:
         self, call: SplatCall, workspace: Tensor, max_intersections: int, layer: LayerArrays | None = None
     ) -> None:
         self._layer = layer
-        self._call, self._workspace, self._max_intersections = call, workspace, max_intersections
+        self._call = call
+        self._workspace = workspace
+        self._max_intersections = max_intersections
         self._intersections = max_intersections  # an upper limit, unless the images are NaN
 
     def render(self, inputs: Inputs, images: SplatImages) -> None:

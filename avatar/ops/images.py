@@ -55,8 +55,10 @@ class _Photometric(torch.autograd.Function):
         background: Tensor,
         weights: tuple[float, float],
     ) -> tuple[Tensor, Tensor]:
-        rgb, alpha = rgb.detach().contiguous(), alpha.detach().contiguous()
-        loss, mse = rgb.new_empty(len(rgb)), rgb.new_empty(len(rgb))
+        rgb = rgb.detach().contiguous()
+        alpha = alpha.detach().contiguous()
+        loss = rgb.new_empty(len(rgb))
+        mse = rgb.new_empty(len(rgb))
         grads = (torch.empty_like(rgb), torch.empty_like(alpha)) if any(ctx.needs_input_grad[:2]) else (None, None)
         native_for(rgb).photometric(
             rgb, alpha, truth.contiguous(), matte.contiguous(), background.contiguous(), *weights, loss, mse, *grads

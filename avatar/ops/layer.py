@@ -48,7 +48,8 @@ class _CudaLayer:
 
     def __init__(self, arrays: Arrays, options: Options) -> None:
         vertices, _, texels = arrays[:3]
-        self._options, self.size = options, options[:2]
+        self._options = options
+        self.size = options[:2]
         self.origin = torch.zeros(len(vertices), 2, dtype=torch.int32, device=vertices.device)
         size = native_for(vertices).layer_scratch(len(vertices), len(texels), *self.size)
         self._scratch = torch.empty(size, dtype=torch.uint8, device=vertices.device)

@@ -44,7 +44,8 @@ def mesh(
         return reference.mesh(vertices_cam.detach(), faces, K, width, height, near)
     shape = (vertices_cam.shape[0], height, width)
     face_id = vertices_cam.new_empty(shape, dtype=torch.int32)
-    bary, depth = vertices_cam.new_empty(*shape, 3), vertices_cam.new_empty(shape)
+    bary = vertices_cam.new_empty(*shape, 3)
+    depth = vertices_cam.new_empty(shape)
     points = vertices_cam.detach().contiguous()
     native.mesh(points, faces.contiguous(), K.detach().contiguous(), width, height, near, face_id, bary, depth)
     return face_id, bary, depth

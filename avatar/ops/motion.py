@@ -45,7 +45,8 @@ def rigid_normal(
         ValueError: a wrong shape, dtype or device, or sigma is not above 0.
     """
     check_shape("rgb", rgb, ("B", "H", "W", 3))
-    batch, groups = len(rgb), pivots.shape[1] if pivots.ndim == 3 else 0
+    batch = len(rgb)
+    groups = pivots.shape[1] if pivots.ndim == 3 else 0
     check_shape("alpha", alpha, tuple(rgb.shape[:3]))
     check_shape("target", target, tuple(rgb.shape))
     check_shape("features", features, tuple(rgb.shape))
@@ -60,7 +61,9 @@ def rigid_normal(
     if native is None or has_workspaces(native):  # there is no CUDA kernel of it
         return reference.rigid_normal(rgb, alpha, target, features, K, pivots, sigma)
     size = 6 * groups
-    matrix, gradient, cost = rgb.new_empty(batch, size, size), rgb.new_empty(batch, size), rgb.new_empty(batch)
+    matrix = rgb.new_empty(batch, size, size)
+    gradient = rgb.new_empty(batch, size)
+    cost = rgb.new_empty(batch)
     inputs = (tensor.contiguous() for tensor in (rgb, alpha, target, features, K, pivots))
     native.rigid_normal(*inputs, sigma, matrix, gradient, cost)
     return matrix, gradient, cost

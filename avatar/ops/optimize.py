@@ -125,7 +125,8 @@ def adam_outer_step(
             param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched, anchor_weight
         )
     betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
-    weights, grad = weights.contiguous(), grad.contiguous()
+    weights = weights.contiguous()
+    grad = grad.contiguous()
     step_basis = (param.detach(), weights, grad, m, v, lr, betas, touched, anchor_weight)
     if has_workspaces(native):
         grad_weights = grad.flatten(1) @ param.flatten(1).T

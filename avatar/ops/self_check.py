@@ -44,7 +44,8 @@ def _checked(case: Case, device: torch.device) -> Row:
     expected = _run(case, rounded)
     inputs = tuple((value.float() if value.is_floating_point() else value).to(device) for value in rounded)
     try:
-        first, second = _run(case, inputs), _run(case, inputs)
+        first = _run(case, inputs)
+        second = _run(case, inputs)
         strided = _run(case, [_strided(value) for value in inputs])
         late = _run_late(case, inputs, device)
         same = all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
@@ -122,5 +123,6 @@ def largest_error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
 def _error(found: Tensor, expected: Tensor) -> float:
     if found.shape != expected.shape or not bool(found.isfinite().all()):
         return float("inf")
-    difference, scale = (found - expected).abs().max(), expected.abs().max()
+    difference = (found - expected).abs().max()
+    scale = expected.abs().max()
     return float(difference / scale.clamp_min(1e-12))

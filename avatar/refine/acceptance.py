@@ -104,7 +104,9 @@ class RegionJudge:
             frames: images and cameras; their states are not used.
             start: [S] states that outline the regions: the same pixels whatever is compared.
         """
-        self.avatar, self.frames, self.start = avatar, frames, start
+        self.avatar = avatar
+        self.frames = frames
+        self.start = start
         self._steps = frames.step.cpu()
         self._packed: dict[int, np.ndarray] = {}  # image -> bits of its masks: an eighth of their memory
 
@@ -122,7 +124,8 @@ class RegionJudge:
 
     @torch.no_grad()
     def _scores(self, states: HeadStates, rows: Tensor) -> np.ndarray:
-        avatar, frames = self.avatar, self.frames
+        avatar = self.avatar
+        frames = self.frames
         found: dict[int, list[list[float]]] = {row: [] for row in rows.tolist()}
         images = torch.nonzero(torch.isin(self._steps, rows))[:, 0]
         for begin in range(0, len(images), _CHUNK):
@@ -158,7 +161,8 @@ def region_masks(head: HeadModel, frames: TrainingFrames, states: HeadStates, im
     whole = (head.torso_weight() < 0.1).cpu()
     left = head.v_template[:, 0].cpu() > 0
     vertices = (lips, lids & left, lids & ~left, face, whole)
-    result, steps = [], frames.step.tolist()
+    result = []
+    steps = frames.step.tolist()
     for index in images.tolist():
         step = steps[index]
         world = states.vertices[step] @ states.rotation[step].T + states.translation[step]
@@ -201,7 +205,8 @@ def _partly(head: HeadModel, start: HeadStates, refined: HeadStates) -> list[Hea
     eyes = controls.of_eyes(head)
     if not eyes.any() or eyes.all():
         return []
-    before, after = controls.read(start.params), controls.read(refined.params)
+    before = controls.read(start.params)
+    after = controls.read(refined.params)
     result = []
     for reset in (eyes, ~eyes):
         params = controls.write(refined.params, torch.where(reset, before, after))
@@ -212,7 +217,8 @@ def _partly(head: HeadModel, start: HeadStates, refined: HeadStates) -> list[Hea
 
 def halfway(head: HeadModel, start: HeadStates, refined: HeadStates) -> HeadStates:
     """States in the middle between those of `start` and `refined` [S], with the torsos of `refined`."""
-    first, second = start.params, refined.params
+    first = start.params
+    second = refined.params
     params = replace(
         first,
         expression=0.5 * (first.expression + second.expression),

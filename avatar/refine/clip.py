@@ -118,12 +118,14 @@ def refine_clip(
     started = clock.perf_counter()
     states = frames.states
     fit, flagged, posed = _posed(avatar, frames, options, trained_size, keep_mean=keep_mean, progress=progress)
-    result, others = posed, [posed]
+    result = posed
+    others = [posed]
     if options.expressions:
         trust = np.where(flagged.cpu().numpy(), _FLAGGED_TRUST, 1.0)
         targets = head_targets(avatar, frames, posed, options.expression_size, trained_size)
         expressed = refined_expressions(avatar, targets, posed, trust, frames.time, options, progress)
-        result, others = expressed, [expressed, posed]
+        result = expressed
+        others = [expressed, posed]
         if not keep_mean:
             result = with_head(avatar, frames, expressed, trust, options, trained_size)
     reverted = torch.zeros_like(flagged)
@@ -158,7 +160,8 @@ def _posed(
     fit = refine_poses(avatar, Targets.of(frames, options.size, trained_size), states, options, progress)
     weight = add_by_row(torch.zeros_like(fit.cost), frames.step, frames.weight.double())
     cost = fit.cost / weight.clamp_min(1e-3)
-    found, bad = fit.poses, cost > _BAD_COST * cost.median()
+    found = fit.poses
+    bad = cost > _BAD_COST * cost.median()
     flagged = bad | diverged(found, start, frames, options)
     if keep_mean and not flagged.all():
         found = without_mean_change(found, start, ~flagged)
@@ -201,7 +204,8 @@ def with_head(
 
 def with_poses(states: HeadStates, poses: Poses) -> HeadStates:
     """`states` [S] with other poses [S]; without a torso in `poses` that of `states` stays."""
-    rotation, translation = poses.rotation.float(), poses.translation.float()
+    rotation = poses.rotation.float()
+    translation = poses.translation.float()
     torso = states.torso
     if rotation.shape[1] > 1:
         torso = TorsoPose(rotation[:, 1].contiguous(), translation[:, 1].contiguous())
@@ -253,7 +257,8 @@ def without_mean_change(poses: Poses, start: Poses, counted: Tensor) -> Poses:
         start: poses before the fit.
         counted: [S] bool, states whose changes enter the mean.
     """
-    rotation, translation = poses.rotation.clone(), poses.translation.clone()
+    rotation = poses.rotation.clone()
+    translation = poses.translation.clone()
     before = start.rotation[:, 0].transpose(1, 2)
     turn = mean_rotation((before @ rotation[:, 0])[counted])
     rotation[:, 0] = rotation[:, 0] @ turn.T

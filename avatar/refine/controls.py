@@ -22,7 +22,8 @@ STRONGEST = 20
 #: Both eyes rotate together, about x (pitch) and y (yaw).
 GAZE = 2
 #: Steps of the finite differences: expression weights, radians.
-_STEP, _GAZE_STEP = 0.1, 0.05
+_STEP = 0.1
+_GAZE_STEP = 0.05
 _BLINKS = ("eyeBlink", "eyelid")
 
 
@@ -80,7 +81,8 @@ class Controls:
 
     def write(self, params: HeadParams, values: Tensor) -> HeadParams:
         """`params` with the values [B,P] of the controls; the angle between the eyes stays."""
-        expression, joint_rot = params.expression.clone(), params.joint_rot.clone()
+        expression = params.expression.clone()
+        joint_rot = params.joint_rot.clone()
         count = len(self.columns)
         expression[:, self.columns] = values[:, :count]
         turn = values[:, count:] - self.read(params)[:, count:]

@@ -24,11 +24,13 @@ _SLACK = 0.15
 _MIN_FRAMES = 64
 #: Scales of the inputs, which the ridge weighs against each other: expressions, products of pose numbers. The first
 #: landmark component has the standard deviation 1.
-_EXPRESSION_SCALE, _SQUARE_SCALE = 0.5, 2.0
+_EXPRESSION_SCALE = 0.5
+_SQUARE_SCALE = 2.0
 #: A typical distance of the outline, so that inputs are around zero.
 _OUTLINE = 1.5
 #: Scales of the outputs: rotations of 0.1 rad and translations of 1 cm count the same.
-_TURN, _SHIFT = 0.1, 0.01
+_TURN = 0.1
+_SHIFT = 0.01
 
 
 @torch.no_grad()
@@ -63,7 +65,8 @@ def learn_pose_corrector(
     if not bool((found.gate > 0).any()):
         return
     weight = ridge(features, target, found.damping) * found.gate * target.new_tensor([_TURN] * 3 + [_SHIFT] * 3)
-    low, high = features.amin(0), features.amax(0)
+    low = features.amin(0)
+    high = features.amax(0)
     slack = _SLACK * (high - low)
     stored = (mean, basis, low - slack, high + slack, weight.T)
     avatar.add_part(PoseCorrector(capture.fingerprint, *(value.float().contiguous() for value in stored)))
@@ -93,7 +96,8 @@ def corrected_params(avatar: Avatar, capture: Capture, indices: np.ndarray, para
     params = avatar.with_identity(params)
     rotation, translation = _corrected(avatar, capture, indices, params, *avatar.head.skull_pose(params))
     joint_rot = params.joint_rot.clone()
-    joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(rotation), 0
+    joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
+    joint_rot[:, NECK] = 0
     root = avatar.head.root_translation(params.identity, rotation, translation)
     return replace(params, joint_rot=joint_rot, translation=root)
 

@@ -82,7 +82,9 @@ class _Chunk:
         controls: Controls,
         options: RefineOptions,
     ) -> None:
-        self.avatar, self.controls, self.options = avatar, controls, options
+        self.avatar = avatar
+        self.controls = controls
+        self.options = options
         self.states = states[chosen]
         whole, self.row = targets.of_states(chosen)
         self.targets = face_crop(avatar, whole, self.states, self.row)
@@ -108,7 +110,10 @@ class _Chunk:
             now = now + self.anchor_weight * change.square().sum(1)
             better = now < cost
             if iteration == 0:
-                first, matrix, gradient, information = now, new_matrix, new_gradient, new_matrix
+                first = now
+                matrix = new_matrix
+                gradient = new_gradient
+                information = new_matrix
             cost = torch.where(better, now, cost)
             best = torch.where(better[:, None], values, best)
             matrix = torch.where(better[:, None, None], new_matrix, 2 * matrix)  # worse: a shorter step
@@ -122,7 +127,8 @@ class _Chunk:
         eye = np.eye(len(self.controls))
         least, most = (limit.double().cpu().numpy() for limit in (self.controls.low, self.controls.high))
         now, hessians, slopes = (value.double().cpu().numpy() for value in (values, matrix, gradient))
-        low, high = np.maximum(least, now - _LARGEST), np.minimum(most, now + _LARGEST)
+        low = np.maximum(least, now - _LARGEST)
+        high = np.minimum(most, now + _LARGEST)
         out = np.empty_like(low)
         for index, hessian in enumerate(hessians):
             damped = hessian + eye * self.anchor_weight + np.diag(1e-2 * np.diag(hessian))
@@ -131,7 +137,8 @@ class _Chunk:
         return torch.from_numpy(out).float().to(values.device)
 
     def _gaussians(self, params: HeadParams) -> Gaussians:
-        avatar, states = self.avatar, self.states
+        avatar = self.avatar
+        states = self.states
         weights = avatar.weights(expression_features(params))
         vertices = avatar.head.skull_vertices(params)
         head = avatar.rig.posed_head(vertices, states.rotation, states.translation, states.torso)
@@ -160,7 +167,8 @@ class _Chunk:
     def _flows(self, gaussians: Gaussians, rendered: Rendered) -> tuple[Tensor, Tensor]:
         """Optical flow [m,P,2,h,w] in pixels and change of color [m,P,3,h,w] of each pixel by each control."""
         motion, tint, vertices = self._motions()
-        count, size = len(self.controls), motion.shape[1]
+        count = len(self.controls)
+        size = motion.shape[1]
         camera = self.targets.camera
         turn = camera.world_to_cam[:, :3, :3] @ self.states.rotation[self.row]
         x, y, z = camera.to_camera(gaussians.means[self.row]).unbind(-1)  # [m,N]
@@ -177,7 +185,8 @@ class _Chunk:
                 channels[image, 2 + k : 5 * count : 5] = tint[..., k]
         of_layer = None
         if rendered.layer is not None and gaussians.layer is not None:
-            posed, images = gaussians.layer.select(self.row), rendered.layer.images
+            posed = gaussians.layer.select(self.row)
+            images = rendered.layer.images
             flow = layer_flow(posed, images, vertices, turn, camera, _NEAR).permute(0, 3, 4, 1, 2)
             of_layer = torch.nn.functional.pad(flow, (0, 3)).flatten(3)
             of_layer = torch.nn.functional.pad(of_layer, (0, channels.shape[1] - of_layer.shape[3]))
@@ -203,7 +212,8 @@ class _Chunk:
         weighted = weighted * self.targets.weight[:, None, None]
         matrix = weighted @ jacobian.transpose(1, 2)
         gradient = (weighted @ residual.permute(0, 3, 1, 2).flatten(1)[..., None])[..., 0]
-        states, count = len(self.states), len(self.controls)
+        states = len(self.states)
+        count = len(self.controls)
         return (
             add_by_row(cost.new_zeros(states), self.row, cost * self.targets.weight),
             add_by_row(cost.new_zeros(states, count, count), self.row, matrix),

@@ -21,10 +21,16 @@ from avatar.refine.targets import Rendered, Targets, depth_and_torso, render_tar
 from avatar.types import Gaussians, TorsoPose
 
 #: Largest step: rotation in radians, translation in meters.
-_LARGEST_TURN, _LARGEST_SHIFT = 0.06, 0.015
+_LARGEST_TURN = 0.06
+_LARGEST_SHIFT = 0.015
 #: Levenberg-Marquardt damping, relative to the diagonal: initial value, factor after a better step, factor and summand
 #: after a worse one, minimum and maximum.
-_DAMPING, _SHRINK, _GROW, _GROW_BY, _DAMPING_MIN, _DAMPING_MAX = 1e-3, 0.3, 10.0, 1e-2, 1e-4, 10.0
+_DAMPING = 1e-3
+_SHRINK = 0.3
+_GROW = 10.0
+_GROW_BY = 1e-2
+_DAMPING_MIN = 1e-4
+_DAMPING_MAX = 10.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ class Poses:
     @staticmethod
     def of(avatar: Avatar, states: HeadStates, torso: bool) -> Poses:
         """The poses of `states`; with `torso` also those of the torso, from the rig's torso map if not known."""
-        rotation, translation = [states.rotation], [states.translation]
+        rotation = [states.rotation]
+        translation = [states.translation]
         if torso:
             with torch.no_grad():
                 torso_pose = (
@@ -137,7 +144,8 @@ class _Chunk:
         options: RefineOptions,
         face_weight: float,
     ) -> None:
-        self.avatar, self.options = avatar, options
+        self.avatar = avatar
+        self.options = options
         whole, self.row = targets.of_states(chosen)
         self.states = states[chosen]
         self.targets = [whole]
@@ -150,11 +158,15 @@ class _Chunk:
 
     @torch.no_grad()
     def solve(self) -> PoseFit:
-        count, size = len(self.start), 6 * self.start.rotation.shape[1]
-        best, trial = self.start, self.start
+        count = len(self.start)
+        size = 6 * self.start.rotation.shape[1]
+        best = self.start
+        trial = self.start
         first = best.rotation.new_zeros(count)
-        cost, damping = torch.full_like(first, torch.inf), torch.full_like(first, _DAMPING)
-        matrix, gradient = first.new_zeros(count, size, size), first.new_zeros(count, size)
+        cost = torch.full_like(first, torch.inf)
+        damping = torch.full_like(first, _DAMPING)
+        matrix = first.new_zeros(count, size, size)
+        gradient = first.new_zeros(count, size)
         active = torch.ones_like(first, dtype=torch.bool)
         evaluations = 0
         for iteration in range(self.options.iterations + 1):
@@ -166,7 +178,9 @@ class _Chunk:
             won = rows[better]
             if iteration == 0:
                 first[rows] = now
-            cost[won], matrix[won], gradient[won] = now[better], found[0][better], found[1][better]
+            cost[won] = now[better]
+            matrix[won] = found[0][better]
+            gradient[won] = found[1][better]
             accepted = torch.zeros_like(active)
             accepted[won] = True
             best = trial.where(accepted, best)
@@ -191,7 +205,8 @@ class _Chunk:
         gaussians = self._place(poses, rows)
         size = 6 * poses.rotation.shape[1]
         cost = poses.rotation.new_zeros(len(rows))
-        matrix, gradient = cost.new_zeros(len(rows), size, size), cost.new_zeros(len(rows), size)
+        matrix = cost.new_zeros(len(rows), size, size)
+        gradient = cost.new_zeros(len(rows), size)
         for whole in self.targets:
             targets, row = self._images(whole, rows)
             rendered = render_targets(gaussians, targets, row)
@@ -212,7 +227,8 @@ class _Chunk:
         return targets.select(kept), position[self.row[kept]]
 
     def _place(self, poses: Poses, rows: Tensor) -> Gaussians:
-        rotation, translation = poses.rotation.float(), poses.translation.float()
+        rotation = poses.rotation.float()
+        translation = poses.translation.float()
         torso = self.states[rows].torso
         if rotation.shape[1] > 1:
             torso = TorsoPose(rotation[:, 1], translation[:, 1])

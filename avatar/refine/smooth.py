@@ -32,7 +32,8 @@ def smooth_poses(
     """
     if len(fit.poses) < 3:
         return fit.poses
-    device, fit = fit.cost.device, moved(fit, torch.device("cpu"))
+    device = fit.cost.device
+    fit = moved(fit, torch.device("cpu"))
     measured = poses = fit.poses.about(fit.pivots)
     groups = measured.rotation.shape[1]
     sideways = options.smooth_shift if z_is_depth else options.smooth_depth

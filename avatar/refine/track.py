@@ -75,11 +75,13 @@ class RefinedTrack:
 
         count = len(capture)
         arrays = {name: capture.track[name].astype(np.float64) for name in ("expression", "joint_rot", "translation")}
-        torso_rot, torso_translation = np.full((count, 3), np.nan), np.full((count, 3), np.nan)
+        torso_rot = np.full((count, 3), np.nan)
+        torso_translation = np.full((count, 3), np.nan)
         step = np.unique(capture.track["time_step"][indices], return_inverse=True)[1]
         identity = head.v_template.new_zeros(0)
         joint_rot = states.params.joint_rot.clone()
-        joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(states.rotation), 0
+        joint_rot[:, ROOT] = matrix_to_axis_angle(states.rotation)
+        joint_rot[:, NECK] = 0
         arrays["expression"][indices] = states.params.expression.numpy()[step]
         arrays["joint_rot"][indices] = joint_rot.numpy()[step]
         root = head.root_translation(identity, states.rotation, states.translation)
@@ -87,8 +89,10 @@ class RefinedTrack:
         if states.torso is not None:
             torso_rot[indices] = matrix_to_axis_angle(states.torso.rotation).numpy()[step]
             torso_translation[indices] = states.torso.translation.numpy()[step]
-        refined, marks = np.zeros(count, bool), np.zeros(count, bool)
-        refined[indices], marks[indices] = True, flagged.numpy()[step]
+        refined = np.zeros(count, bool)
+        marks = np.zeros(count, bool)
+        refined[indices] = True
+        marks[indices] = flagged.numpy()[step]
         return RefinedTrack(
             capture.fingerprint, refined, marks, **arrays, torso_rot=torso_rot, torso_translation=torso_translation
         )
@@ -158,7 +162,8 @@ class RefinedTrack:
         remedy = f"delete it, or train on {capture.root} again"
         try:
             stored = Npz(path)
-            version, belongs = stored.array("version"), stored.text("capture")
+            version = stored.array("version")
+            belongs = stored.text("capture")
             arrays = read_arrays(path, _ARRAYS)
             if version.shape != () or version != VERSION or belongs != capture.fingerprint:
                 raise HeadsplatError(f"{path}: the refined track belongs to another capture or version; {remedy}")

@@ -82,7 +82,8 @@ class Animator:
         return other
 
     def _allocate(self, width: int, height: int, with_depth: bool) -> None:
-        device, count = self.background.device, len(self.avatar)
+        device = self.background.device
+        count = len(self.avatar)
         self.buffers = ops.splat_buffers(1, count, width, height, device=device, with_depth=with_depth)
         self.bytes = torch.empty(1, height, width, 3, dtype=torch.uint8, device=device)
 
@@ -182,6 +183,7 @@ def render_track(
         uint8 [H,W,3] for each frame.
     """
     animator = Animator(avatar, camera.width, camera.height, background, rasterizer=rasterizer)
-    params, camera = moved(params, avatar.offsets.device), moved(camera, avatar.offsets.device)
+    params = moved(params, avatar.offsets.device)
+    camera = moved(camera, avatar.offsets.device)
     for frame in range(len(params)):
         yield animator.render(params[frame], camera[frame if len(camera) > 1 else 0]).cpu().numpy().copy()

@@ -121,7 +121,8 @@ class NativeBackend(RasterizerBackend):
         from avatar import ops
         from avatar.rendering.layer import splat_layer
 
-        tensors, layer = _tensors(gaussians), splat_layer(gaussians, camera)
+        tensors = _tensors(gaussians)
+        layer = splat_layer(gaussians, camera)
         handle = ops.splat_into(buffers, *tensors, camera, dilation=gaussians.dilation, layer=layer)
         # On a CUDA device a frame may have more tile intersections than the buffers were allocated for.
         while (needed := buffers.intersections()) > buffers.max_intersections:
@@ -164,7 +165,8 @@ class GsplatBackend(RasterizerBackend):
         device = source if source.type == "cuda" else _cuda_device()
         gsplat = _load_gsplat()
         degree = round(gaussians.sh.shape[2] ** 0.5) - 1
-        images, alphas = [], []
+        images = []
+        alphas = []
         for b in range(len(gaussians.means)):
             image, alpha, _ = gsplat.rasterization(
                 *(values[b].to(device) for values in _tensors(gaussians)),
@@ -180,7 +182,8 @@ class GsplatBackend(RasterizerBackend):
             )
             images.append(image)
             alphas.append(alpha)
-        image, alpha = torch.cat(images).to(source), torch.cat(alphas).to(source)
+        image = torch.cat(images).to(source)
+        alpha = torch.cat(alphas).to(source)
         return RasterOutput(image[..., :3], alpha[..., 0], image[..., 3] if with_depth else None)
 
     def rasterize_into(

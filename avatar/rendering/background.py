@@ -81,5 +81,6 @@ def resize_to_cover(image: np.ndarray, width: int, height: int) -> np.ndarray:
     size = max(width, round(image.shape[1] * scale)), max(height, round(image.shape[0] * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     scaled = cv2.resize(np.ascontiguousarray(image), size, interpolation=method)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    left = (size[0] - width) // 2
+    top = (size[1] - height) // 2
     return np.ascontiguousarray(scaled[top : top + height, left : left + width])

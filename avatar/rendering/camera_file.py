@@ -23,7 +23,8 @@ from avatar.types import Camera
 
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL camera axes <-> OpenCV
 _MAX_ORTHOGONALITY_ERROR = 1e-3  # largest element of R^T R - I
-_MAX_DISTANCE, _MAX_NUMBER = 1e4, 1e6  # meters, pixels
+_MAX_DISTANCE = 1e4  # meters
+_MAX_NUMBER = 1e6  # pixels
 _FORMAT = "give a NeRF transforms.json, or K [3][3] in pixels and world_to_cam [4][4] of one camera"
 
 
@@ -54,7 +55,8 @@ def read_camera_file(path: Path) -> CameraPath:
 
 def _one_camera(content: dict[str, Any], path: Path) -> CameraPath:
     K = _matrix(content.get("K"), (3, 3), f"{path}: K")
-    width, height = content.get("width", 2 * K[0, 2]), content.get("height", 2 * K[1, 2])
+    width = content.get("width", 2 * K[0, 2])
+    height = content.get("height", 2 * K[1, 2])
     size = tuple(round(_number(side, f"{path}: {name}", 1)) for name, side in (("width", width), ("height", height)))
     for value in (K[0, 0], K[1, 1]):
         _number(float(value), f"{path}: K: focal length", 1)
@@ -66,7 +68,9 @@ def _transforms(frames: list[dict[str, Any]], path: Path) -> CameraPath:
     cameras = {frame.get("camera_index", frame.get("camera_id")) for frame in frames}
     if len(cameras) > 1:
         raise HeadsplatError(f"{path}: contains {len(cameras)} cameras; keep the frames of one of them")
-    intrinsics, poses, sizes = [], [], []
+    intrinsics = []
+    poses = []
+    sizes = []
     for index, frame in enumerate(frames):
         where = f"{path}: frame {index}"
         if "transform_matrix" not in frame:
@@ -97,18 +101,21 @@ def _intrinsics(frame: dict[str, Any], where: str) -> tuple[np.ndarray, tuple[in
     def optional(name: str, minimum: float) -> float | None:
         return None if frame.get(name) is None else _number(frame[name], f"{where}: {name}", minimum)
 
-    cx, cy = optional("cx", -_MAX_NUMBER), optional("cy", -_MAX_NUMBER)
+    cx = optional("cx", -_MAX_NUMBER)
+    cy = optional("cy", -_MAX_NUMBER)
     width = optional("w", 1) or (2 * cx if cx else None)
     height = optional("h", 1) or (2 * cy if cy else None)
     if width is None or height is None:
         raise HeadsplatError(f"{where}: the image size is missing; add w and h in pixels")
-    fx, angle = optional("fl_x", 1), optional("camera_angle_x", 1e-3)
+    fx = optional("fl_x", 1)
+    angle = optional("camera_angle_x", 1e-3)
     if fx is None and angle is not None and angle < math.pi:
         fx = 0.5 * width / math.tan(0.5 * angle)
     if fx is None:
         raise HeadsplatError(f"{where}: no focal length; add fl_x in pixels or camera_angle_x in radians")
     fy = optional("fl_y", 1) or fx
-    cx, cy = width / 2 if cx is None else cx, height / 2 if cy is None else cy
+    cx = width / 2 if cx is None else cx
+    cy = height / 2 if cy is None else cy
     return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), (round(width), round(height))
 
 
@@ -143,7 +150,8 @@ def _rigid_matrix(value: Any, where: str) -> np.ndarray:
     if distance > _MAX_DISTANCE:
         raise HeadsplatError(f"{where}: the camera is {distance:.3g} m away; positions are in meters")
     result = np.eye(4)
-    result[:3, :3], result[:3, 3] = Rotation.from_matrix(rotation).as_matrix(), matrix[:3, 3]
+    result[:3, :3] = Rotation.from_matrix(rotation).as_matrix()
+    result[:3, 3] = matrix[:3, 3]
     return result
 
 
@@ -159,7 +167,8 @@ def camera_at_times(path: CameraPath, times: np.ndarray) -> Camera:
         [T], or [1] if there is one keyframe.
     """
     if len(path.K) == 1:
-        K, world_to_cam = path.K, path.world_to_cam
+        K = path.K
+        world_to_cam = path.world_to_cam
     else:
         ends = times[0], max(times[-1], times[0] + 1e-9)
         key_times = np.linspace(*ends, len(path.K)) if path.times is None else path.times - path.times[0]

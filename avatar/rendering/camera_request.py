@@ -11,9 +11,11 @@ from avatar.errors import HeadsplatError
 
 Kind = Literal["capture", "front", "orbit", "dolly", "file"]
 #: Degrees to each side: a video from the front, in which the head turns too, shows little more of a face.
-ORBIT_DEGREES, ORBIT_SECONDS = 20.0, 8.0
+ORBIT_DEGREES = 20.0
+ORBIT_SECONDS = 8.0
 #: Nearest distance of a dolly relative to its start.
-DOLLY_DISTANCE, DOLLY_SECONDS = 0.7, 8.0
+DOLLY_DISTANCE = 0.7
+DOLLY_SECONDS = 8.0
 _FULL_TURN = 360.0
 
 

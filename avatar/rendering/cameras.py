@@ -23,7 +23,8 @@ HEAD_CENTER = (0.0, -0.03, -0.075)
 _MIN_EXTENT = 1e-3  # of the framed part at distance 1: damaged avatars may have no extent
 DISTANCE = 0.9  # meters from the head center, a usual distance for portraits
 _MIN_OPACITY = 0.3  # of the Gaussians that the framing considers
-_TOP_MARGIN, _SIDE_MARGIN = 0.10, 0.12  # margin above and beside the head, relative to its size
+_TOP_MARGIN = 0.10  # margin above the head, relative to its size
+_SIDE_MARGIN = 0.12  # margin beside it
 _UP = (0.0, 1.0, 0.0)
 
 
@@ -46,7 +47,8 @@ def subject_of(avatar: Avatar, params: HeadParams) -> Subject:
     """
     params = avatar.with_identity(params)
     rotations, translations = avatar.head.skull_pose(params)
-    rotation, translation = mean_rotation(rotations), translations.mean(0)
+    rotation = mean_rotation(rotations)
+    translation = translations.mean(0)
     joint_rot = torch.zeros_like(params.joint_rot[:1])
     joint_rot[0, ROOT] = matrix_to_axis_angle(rotation)
     joint_rot[0, NECK] = 0
@@ -115,7 +117,8 @@ def framing(subject: Subject) -> Framing:
     if len(torso):
         near = torso[(torso[:, 0] > left) & (torso[:, 0] < right)]
         bottom = max(bottom, _extent((near if len(near) else torso)[:, 1])[1])
-    top, side = top - _TOP_MARGIN * (chin - top), _SIDE_MARGIN * (right - left)
+    top = top - _TOP_MARGIN * (chin - top)
+    side = _SIDE_MARGIN * (right - left)
     return Framing(left - side, right + side, top, bottom)
 
 

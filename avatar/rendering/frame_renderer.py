@@ -54,7 +54,8 @@ class FrameRenderer:
             shader: of the same avatar; required for a mesh pass.
         """
         self.settings = settings
-        self._animator, self._shader = animator, shader
+        self._animator = animator
+        self._shader = shader
         self._peaks: list[Tensor] = []  # [] of each image that the frame's passes are made of
         self._rows = animator.bytes.shape[1] // settings.supersample
         #: first row of each strip; the last strip overlaps the one before if they do not divide the height evenly
@@ -97,7 +98,8 @@ class FrameRenderer:
 
     def _render_strip(self, frame: PosedFrame, camera: Camera, top: int) -> dict[str, Tensor]:
         """The passes of the strip whose first row is `top`."""
-        settings, animator = self.settings, self._animator
+        settings = self.settings
+        animator = self._animator
         camera = _strip_camera(camera, settings.supersample, top, self._rows)
         if settings.passes != ("mesh",):
             animator.rasterize(frame.gaussians, camera)
@@ -125,10 +127,12 @@ class FrameRenderer:
         return small.contiguous() if image.ndim == 3 else small[..., 0].contiguous()
 
     def _rgb(self, top: int) -> Tensor:
-        animator, background = self._animator, self.settings.background
+        animator = self._animator
+        background = self.settings.background
         if self.settings.supersample == 1 and not background.transparent and self._background_image is None:
             return animator.image(self._background_color)
-        rgb, alpha = self._downsample(animator.rgb), self._downsample(animator.alpha)
+        rgb = self._downsample(animator.rgb)
+        alpha = self._downsample(animator.alpha)
         return self._composite(rgb, alpha, top)
 
     def _composite(self, rgb: Tensor, alpha: Tensor, top: int) -> Tensor:
@@ -149,7 +153,8 @@ class FrameRenderer:
         return ops.to_bytes(composite[None], alpha[None], torch.zeros_like(self._background_color))[0]
 
     def _depth(self) -> Tensor:
-        alpha, depth = self._animator.alpha, self._animator.depth
+        alpha = self._animator.alpha
+        depth = self._animator.depth
         assert depth is not None
         small_alpha = self._downsample(alpha)
         if self.settings.supersample > 1:

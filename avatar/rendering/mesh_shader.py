@@ -50,7 +50,8 @@ def layer_normals(gaussians: Gaussians, camera: Camera) -> Tensor | None:
     Returns:
         [1,h,w,3] in the window that the layer has for `camera` [1], premultiplied with coverage, in the viewer's axes.
     """
-    layer, posed = splat_layer(gaussians, camera), gaussians.layer
+    layer = splat_layer(gaussians, camera)
+    posed = gaussians.layer
     if layer is None or posed is None:
         return None
     images = layer.images
@@ -63,7 +64,8 @@ def layer_normals(gaussians: Gaussians, camera: Camera) -> Tensor | None:
     faces = posed.mesh.faces
     face, bary, _ = ops.mesh(vertices, faces, K, width, height)
     pixels = (face.flatten() >= 0).nonzero()[:, 0]
-    corners, weights = faces[face.flatten()[pixels].long()], bary.reshape(-1, 3)[pixels]
+    corners = faces[face.flatten()[pixels].long()]
+    weights = bary.reshape(-1, 3)[pixels]
     normals = torch.nn.functional.normalize(_interpolate(vertex_normals(vertices[0], faces), corners, weights), dim=1)
     out = torch.zeros_like(images.color)
     out.view(-1, 3)[pixels] = normals * normals.new_tensor(_TO_VIEWER) * images.coverage.flatten()[pixels][:, None]

@@ -10,7 +10,8 @@ from avatar.errors import HeadsplatError
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.passes import PASSES, Pass
 
-MAX_SIDE, MAX_SUPERSAMPLE = 4096, 4
+MAX_SIDE = 4096
+MAX_SUPERSAMPLE = 4
 
 
 @dataclass(frozen=True)

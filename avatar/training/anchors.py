@@ -23,7 +23,8 @@ ANCHOR_WEIGHTS = {"offsets": 0.5, "log_scales": 3e-6, "quats": 3e-6, "logit_opac
 BASIS_ANCHOR_WEIGHT = 1e-5
 #: The weak anchor of a color is as strong as the loss of so many pixels per unit of distance: more than a hidden
 #: Gaussian contributes, and a small part of what a visible one does. The head turns: of it the frames show more.
-TORSO_PIXELS, HEAD_PIXELS = 1.0, 0.25
+TORSO_PIXELS = 1.0
+HEAD_PIXELS = 0.25
 #: Name of the strengths of these anchors [N], in pixels, among the initial values.
 PIXELS = "color_pixels"
 #: Skinning weight of the torso from which on a Gaussian belongs to it or to the neck.
@@ -76,9 +77,11 @@ class Anchors:
         Raises:
             ValueError: `rows` or `initial` do not belong to this avatar.
         """
-        rows, initial = moved(rows, self._weak.device), moved(initial, self._weak.device)
+        rows = moved(rows, self._weak.device)
+        initial = moved(initial, self._weak.device)
         _check(self._avatar, rows, initial)
-        self.rows, self.initial = rows, initial
+        self.rows = rows
+        self.initial = initial
         self._weak.fill_(1.0)
         self._weak[rows[rows >= self._first] - self._first] = 0.0
         self.basis_weights.zero_()
@@ -102,12 +105,14 @@ class Anchors:
         """
         if not self.initial:
             return
-        rows, first = self.rows, self._first
+        rows = self.rows
+        first = self._first
         for name, weight in ANCHOR_WEIGHTS.items():
             values = getattr(self._avatar, name)
             away = values.detach()[rows] - self.initial[name][rows]
             values.grad[rows] += self._batch * weight * away
-        weak, colors = self._weak * self.initial[PIXELS][first:] / (3 * pixels), self._avatar.colors
+        weak = self._weak * self.initial[PIXELS][first:] / (3 * pixels)
+        colors = self._avatar.colors
         assert colors.grad is not None
         away = colors.detach()[first:] - self.initial["colors"][first:]
         colors.grad[first:].addcmul_(away, weak[:, None], value=self._batch)
@@ -122,6 +127,7 @@ def _check(avatar: Avatar, rows: Tensor, initial: dict[str, Tensor]) -> None:
     if rows.dtype != torch.int64 or rows.ndim != 1 or bool(((rows < 0) | (rows >= count)).any()):
         raise ValueError("anchored Gaussians that the avatar does not have")
     for name in (*ANCHOR_WEIGHTS, PIXELS):
-        value, own = initial[name], avatar.rig.skin if name == PIXELS else getattr(avatar, name)
+        value = initial[name]
+        own = avatar.rig.skin if name == PIXELS else getattr(avatar, name)
         if not isinstance(value, Tensor) or value.shape != own.shape or value.dtype != own.dtype:
             raise ValueError(f"anchor values of {name} of another kind")

@@ -14,7 +14,8 @@ from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 
 #: Steps between two applications of the limits, and of that on distances.
-EVERY, REACH_EVERY = 4, 8
+EVERY = 4
+REACH_EVERY = 8
 #: Largest ratio of the two larger axes of a Gaussian: 1 is a disc, much more is a needle.
 MAX_RATIO = 6.0
 #: Largest ratio of the longest axis and the shortest: a thin disc seen from its edge is a needle, too.
@@ -28,7 +29,8 @@ REACH = 2e-3
 #: Number of evenly spread frames in which the distance is measured.
 REACH_FRAMES = 8
 #: Colors beyond 0..1 serve only to outshine other Gaussians.
-COLOR_LOW, COLOR_HIGH = -0.01, 1.01
+COLOR_LOW = -0.01
+COLOR_HIGH = 1.01
 
 
 @torch.no_grad()
@@ -82,6 +84,7 @@ def blended(avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice) -> T
 def scale_motion(avatar: Avatar, rows: Tensor, factors: Tensor) -> None:
     """Multiply offsets and position blendshapes of the Gaussians `rows` [M] by `factors` [M,1] or [M,3], up to 1."""
     far = (factors < 1).any(1)
-    rows, factors = rows[far], factors[far]
+    rows = rows[far]
+    factors = factors[far]
     avatar.offsets[rows] *= factors
     avatar.blendshapes.basis[:, rows, :3] *= factors

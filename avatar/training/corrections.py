@@ -92,7 +92,8 @@ def set_hidden_colors(avatar: Avatar, anchors: Anchors, frames: TrainingFrames, 
         frames: the training frames.
         contribution: see `neighbor_colors`.
     """
-    colors, first = neighbor_colors(avatar, frames, contribution), avatar.blendshapes.count
+    colors = neighbor_colors(avatar, frames, contribution)
+    first = avatar.blendshapes.count
     anchors.set_colors(colors)
     hidden = contribution[first:] < HIDDEN
     avatar.colors[first:][hidden] = colors[hidden]
@@ -112,7 +113,8 @@ def neighbor_colors(avatar: Avatar, frames: TrainingFrames, contribution: Tensor
         their own colors where fewer than `COLOR_NEIGHBORS` + 1 Gaussians are visible.
     """
     first = avatar.blendshapes.count
-    colors, weight = avatar.colors[first:].detach(), contribution[first:]
+    colors = avatar.colors[first:].detach()
+    weight = contribution[first:]
     visible = torch.nonzero(weight > COLOR_CONTRIBUTION)[:, 0]
     if len(visible) <= COLOR_NEIGHBORS:
         return colors.clone()

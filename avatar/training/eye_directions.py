@@ -22,11 +22,15 @@ from avatar.types import LEFT_EYE, RIGHT_EYE, Camera
 #: Region, joint and landmark of the center of the iris of either eye.
 _EYES: tuple[tuple[Region, int, int], ...] = (("left_eyeball", LEFT_EYE, 473), ("right_eyeball", RIGHT_EYE, 468))
 #: Largest angle between the eyes, radians; fewer frames than these do not determine it.
-LIMIT, MIN_FRAMES = np.radians(12.0), 8
+LIMIT = np.radians(12.0)
+MIN_FRAMES = 8
 #: Frames that count: cosine between the head and the camera, pixels between the outer corners of the eyes, and opening
 #: of the lids relative to that distance.
-_FRONTAL, _CORNERS_APART, _OPEN = 0.9, 30.0, 0.06
-_CORNERS, _LIDS = (33, 263), ((159, 145), (386, 374))
+_FRONTAL = 0.9
+_CORNERS_APART = 30.0
+_OPEN = 0.06
+_CORNERS = (33, 263)
+_LIDS = ((159, 145), (386, 374))
 
 
 def with_eye_directions(capture: Capture, indices: np.ndarray, head: HeadModel) -> HeadModel:
@@ -43,7 +47,8 @@ def with_eye_directions(capture: Capture, indices: np.ndarray, head: HeadModel) 
     angle = eye_angle(capture, indices, head)
     if angle is None:
         return head
-    vertices, half = head.v_template.clone(), 0.5 * angle
+    vertices = head.v_template.clone()
+    half = 0.5 * angle
     joints = head.joint_locations(head.v_template.new_zeros(0))
     for mask, (_, joint, _), turn in zip(masks, _EYES, (half, -half), strict=True):
         rotation = axis_angle_to_matrix(vertices.new_tensor([0.0, turn, 0.0]))
@@ -74,7 +79,9 @@ def eye_angle(capture: Capture, indices: np.ndarray, head: HeadModel) -> float |
 
 def _direction(camera: Camera, pixels: Tensor, centers: Tensor, radius: Tensor) -> Tensor:
     """Vectors [n,3], world, from the centers [n,3] of spheres to where the rays of `pixels` [n,2] meet them."""
-    view, focal, middle = camera.world_to_cam, camera.K[:, [0, 1], [0, 1]], camera.K[:, :2, 2]
+    view = camera.world_to_cam
+    focal = camera.K[:, [0, 1], [0, 1]]
+    middle = camera.K[:, :2, 2]
     ray = torch.cat([(pixels - middle) / focal, torch.ones(len(pixels), 1)], 1)
     ray = torch.nn.functional.normalize(ray, dim=1)
     center = (view[:, :3, :3] @ centers[..., None])[..., 0] + view[:, :3, 3]

@@ -18,7 +18,8 @@ from avatar.training.hair_height import hair_vertices
 
 #: Cosine between the normal of skin and the direction to the camera below which a frame does not show it, and from
 #: which on it does.
-EDGE, FULL = 0.1, 0.35
+EDGE = 0.1
+FULL = 0.35
 #: Frames that are looked at.
 FRAMES = 64
 #: Regions that expressions open and close.
@@ -43,7 +44,8 @@ def facing(avatar: Avatar, frames: TrainingFrames) -> Tensor:
     head = avatar.head
     largest = torch.full((len(head.v_template),), -1.0, dtype=torch.float64)
     for index in np.unique(np.linspace(0, len(frames) - 1, FRAMES).astype(int)):
-        view, step = frames.view(int(index)).world_to_cam[0].double(), frames.step[int(index)]
+        view = frames.view(int(index)).world_to_cam[0].double()
+        step = frames.step[int(index)]
         rotation = view[:3, :3] @ frames.states.rotation[step].double()
         offset = view[:3, :3] @ frames.states.translation[step].double() + view[:3, 3]
         vertices = frames.vertices(int(index)).double()

@@ -157,7 +157,8 @@ class _RefinementStopped(Exception):
 
 def _refine(trainer: Trainer, clock: Schedule, fraction: float, reporter: ProgressReporter, stop: Event | None) -> None:
     """Refine the frames; ends early when `stop` is set or too little time would remain to train on the result."""
-    started, limit = clock.spent(), trainer.config.max_seconds
+    started = clock.spent()
+    limit = trainer.config.max_seconds
 
     def progress(done: int, total: int) -> None:
         agreed = trainer.processes.agreed
@@ -187,7 +188,8 @@ def _finish(
         initializing: seconds before the first step.
         report: of the parts.
     """
-    fraction, training = clock.fraction(trainer.steps_done), clock.spent()
+    fraction = clock.fraction(trainer.steps_done)
+    training = clock.spent()
     report("measuring differences")
     trainer.bake()
     refinement = moved(trainer.refinement, _HOST)
@@ -222,10 +224,14 @@ def _finish(
 
 def _learn_corrections(trainer: Trainer, avatar: Avatar, capture: Capture, refinement: ClipFit) -> RefinedTrack:
     """Learn the corrections of torso and pose from refined states, on the host; returns their track."""
-    states, tracked, flagged = refinement.states, trainer.tracked, refinement.flagged
+    states = refinement.states
+    tracked = trainer.tracked
+    flagged = refinement.flagged
     if trainer.full.recording is not None:  # corrections are for the first recording
         rows = torch.arange(part_of(trainer.full, 0)[1].stop)
-        states, tracked, flagged = states[rows], tracked[rows], flagged[rows]
+        states = states[rows]
+        tracked = tracked[rows]
+        flagged = flagged[rows]
     learn_torso_regression(avatar, capture, states, flagged)
     learn_pose_corrector(avatar, capture, tracked, states, flagged)
     return RefinedTrack.of(capture, capture.train_indices, states, flagged, avatar.head)
@@ -233,7 +239,8 @@ def _learn_corrections(trainer: Trainer, avatar: Avatar, capture: Capture, refin
 
 def _residual(trainer: Trainer, capture: Capture) -> dict[str, dict[str, float]]:
     """Difference from some of the training frames by region; without regions that these frames do not show."""
-    frames, rows = trainer.full, capture.train_indices
+    frames = trainer.full
+    rows = capture.train_indices
     chosen = np.unique(np.linspace(0, len(rows) - 1, RESIDUAL_FRAMES).astype(int))
     scale = frames.camera.width / capture.metadata["width"]
     rasterizer = trainer.config.rasterizer

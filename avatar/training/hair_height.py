@@ -28,11 +28,14 @@ HAIR: tuple[Region, ...] = ("scalp", "hair_cap")
 NO_HAIR: tuple[Region, ...] = ("face", "left_ear", "right_ear", "neck")
 FRAMES = 24
 #: Largest height and distance of two tried heights, meters.
-HIGHEST, STEP = 0.075, 0.0025
+HIGHEST = 0.075
+STEP = 0.0025
 #: A vertex is on the outline where the cosine of normal and ray is below this.
 OUTLINE = 0.3
 #: Outlines are between the heights; a bound at the largest height says nothing.
-SMOOTH, WEAK, HAIRLINE = 0.5, 0.01, 10.0
+SMOOTH = 0.5
+WEAK = 0.01
+HAIRLINE = 10.0
 #: Quantile of the bounds at outlines that is the typical height.
 TYPICAL = 0.5
 
@@ -82,10 +85,13 @@ def _bounds(points: torch.Tensor, normals: torch.Tensor, frames: TrainingFrames)
     outline [n] in a frame in which it has about this bound."""
     levels = torch.arange(0, HIGHEST, STEP, dtype=torch.float64)
     ladder = points + levels[:, None, None] * normals  # [H,n,3]
-    bound, tight = np.full(len(points), HIGHEST), np.full(len(points), HIGHEST)
+    bound = np.full(len(points), HIGHEST)
+    tight = np.full(len(points), HIGHEST)
     for frame in spread_frames(frames):
-        rotation, translation = frames.rotation[frame].double(), frames.translation[frame].double()
-        camera, matte = frames.view(frame), frames.alpha[frame].numpy() > 128
+        rotation = frames.rotation[frame].double()
+        translation = frames.translation[frame].double()
+        camera = frames.view(frame)
+        matte = frames.alpha[frame].numpy() > 128
         world = ladder @ rotation.T + translation
         pixels = camera.project(world.reshape(-1, 3).float()).numpy().reshape(*ladder.shape[:2], 2)
         columns, lines = (np.floor(pixels[..., k]).astype(int) for k in (0, 1))

@@ -22,7 +22,8 @@ from avatar.types import TorsoPose
 _CONFIDENT = 0.7
 #: Range of the motion (5 to 95 %, heights of the face) up to which the refinement finds the torso from rest.
 _SMALL = 0.8
-_CHIN, _FOREHEAD = 152, 10
+_CHIN = 152
+_FOREHEAD = 10
 
 
 def with_initial_torso(capture: Capture, indices: np.ndarray, frames: TrainingFrames) -> TrainingFrames:
@@ -46,7 +47,8 @@ def with_initial_torso(capture: Capture, indices: np.ndarray, frames: TrainingFr
     angle = np.arctan((center - np.median(center, 0)) * face / focal)
     turn = axis_angle_to_matrix(torch.from_numpy(np.stack([-angle[:, 1], angle[:, 0], 0 * angle[:, 0]], 1)))
     view = frames.camera.world_to_cam[0].double()
-    to_camera, origin = view[:3, :3], -view[:3, :3].T @ view[:3, 3]
+    to_camera = view[:3, :3]
+    origin = -view[:3, :3].T @ view[:3, 3]
     turn = to_camera.T @ turn @ to_camera
     rotation, translation = (torch.from_numpy(value) for value in mean_pose(frames))
     moved = (turn @ (translation - origin)[:, None])[..., 0] + origin

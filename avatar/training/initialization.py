@@ -41,7 +41,9 @@ SCALE_PER_SPACING = 0.6  # standard deviation of a Gaussian relative to the dist
 MIN_PIXELS = 0.35  # smallest initial standard deviation
 #: Skinning weights of the torso above this are smoothed, over this number of neighbors; distances along the view count
 #: by this factor.
-NECK, NEIGHBORS, DEPTH_FACTOR = 0.05, 24, 0.25
+NECK = 0.05
+NEIGHBORS = 24
+DEPTH_FACTOR = 0.25
 #: Height of the Gaussians of hair, relative to that of the hair.
 LIFTED = (0.6, 1.0)
 NORMAL_SCALE = 0.35  # standard deviation along the normal relative to that along the surface
@@ -72,7 +74,8 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     rng = np.random.default_rng(config.seed)
     extras = round(config.gaussians * config.extra_share)
     layer = MeshLayer(head, config.skin) if config.has_layer and has_parts(head) else None
-    without, thin = () if layer is None else LAYER_PARTS, None
+    without = () if layer is None else LAYER_PARTS
+    thin = None
     if layer is not None and layer.skin:
         thin = skin_vertices(head).numpy() & ~head.mask(*DETAILED).numpy()
     samples = sample_mesh(head, config.gaussians - extras, rng, without, thin)
@@ -105,7 +108,9 @@ def _blendshapes(
     head: HeadModel, frames: TrainingFrames, config: TrainConfig, samples: SurfaceSamples, count: int
 ) -> Blendshapes:
     """Blendshapes without offsets for the first `count` of the `samples`."""
-    features, parts, mask = frames.features, [], None
+    features = frames.features
+    parts = []
+    mask = None
     if config.mode != "reduced":
         mask = expression_mask(head, samples, count, features.shape[1])
     if config.mode == "local":

@@ -21,7 +21,9 @@ from avatar.training.layer_comparison import LayerComparison, difference
 #: Sizes that are compared, as factor of the angle from the middle of the iris to its rim.
 SIZES = tuple(np.arange(10, 27) * 0.05)
 #: Frames that count at most, and at least; pixels that determine a size.
-MOST_FRAMES, MIN_FRAMES, _MIN_PIXELS = 24, 8, 400
+MOST_FRAMES = 24
+MIN_FRAMES = 8
+_MIN_PIXELS = 400
 #: A size is taken if it lowers the root mean square difference by this fraction or more, and if the lowest and the
 #: highest are worse.
 GAIN = 0.02
@@ -42,7 +44,8 @@ def with_fitted_irises(head: HeadModel, frames: TrainingFrames) -> tuple[HeadMod
     errors = size_errors(head, frames)
     if errors is None:
         return head, frames
-    best, usual = int(errors.argmin()), int(np.abs(np.array(SIZES) - 1).argmin())
+    best = int(errors.argmin())
+    usual = int(np.abs(np.array(SIZES) - 1).argmin())
     if best in (0, len(SIZES) - 1) or errors[best] > (1 - GAIN) * errors[usual]:
         return head, frames
     head = with_iris_size(head, SIZES[best])
@@ -51,15 +54,18 @@ def with_fitted_irises(head: HeadModel, frames: TrainingFrames) -> tuple[HeadMod
 
 def with_iris_size(head: HeadModel, size: float) -> HeadModel:
     """`head` with irises whose rims are `size` times as far from their middle; the eyeballs behind them follow."""
-    template, iris = head.v_template.clone(), head.mask("iris")
+    template = head.v_template.clone()
+    iris = head.mask("iris")
     for name in EYES:
         eye = head.mask(name)
-        points, center = template[eye], _sphere_center(template[eye])
+        points = template[eye]
+        center = _sphere_center(template[eye])
         axis = torch.nn.functional.normalize(template[eye & iris].mean(0) - center, dim=0)
         arm = points - center
         along = arm @ axis
         across = arm - along[:, None] * axis
-        angle, distance = torch.atan2(across.norm(dim=1), along), arm.norm(dim=1)
+        angle = torch.atan2(across.norm(dim=1), along)
+        distance = arm.norm(dim=1)
         rim = angle[iris[eye]].max()
         behind = size * rim + (_FIXED - size * rim) * (angle - rim) / (_FIXED - rim)
         turned = torch.where(angle <= rim, size * angle, torch.where(angle < _FIXED, behind, angle))
@@ -78,7 +84,8 @@ def size_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
     if not all(bool(head.mask(name).any()) for name in (*EYES, "iris")):
         return None
     layer = MeshLayer(head)
-    iris, dark = layer.part == Part.IRIS, layer.start.mean(1) < _PUPIL
+    iris = layer.part == Part.IRIS
+    dark = layer.start.mean(1) < _PUPIL
     groups = torch.stack([layer.part == Part.SCLERA, iris & ~dark, iris & dark], 1)
     comparison = LayerComparison(layer, frames, groups.float())
     chosen = torch.arange(len(frames))[:: max(1, -(-len(frames) // MOST_FRAMES))]
@@ -99,7 +106,8 @@ def size_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
 
 def _posed_again(head: HeadModel, states: HeadStates) -> HeadStates:
     """`states` with the eyeballs of another `head`."""
-    vertices, eyes = states.vertices.clone(), head.mask(*EYES)
+    vertices = states.vertices.clone()
+    eyes = head.mask(*EYES)
     vertices[:, eyes] = HeadStates.of(states.params, head).vertices[:, eyes]
     return replace(states, vertices=vertices)
 

@@ -14,7 +14,8 @@ from avatar.rendering.layer import layer_images
 from avatar.types import PosedLayer
 
 #: Pixels count where nothing but the parts is, away from lips or lids: by their part of the pixel, and by the stencil.
-_ALONE, _CLEAR = 0.9, 0.6
+_ALONE = 0.9
+_CLEAR = 0.6
 #: Weight of the difference of the gains of the groups from one for all, relative to that of the images.
 _RIDGE = 0.02
 
@@ -63,7 +64,8 @@ class LayerComparison:
     def _posed(self, index: int, texels: Tensor, moved: Tensor) -> PosedLayer:
         step = self.frames.step[index : index + 1]
         vertices = self.frames.states.vertices[step] + moved
-        rotation, translation = self.frames.states.rotation[step], self.frames.states.translation[step]
+        rotation = self.frames.states.rotation[step]
+        translation = self.frames.states.translation[step]
         return self.layer.posed(vertices, rotation, translation, texels.new_ones(0), texels.contiguous())
 
 

@@ -33,7 +33,8 @@ def extreme_frames(frames: TrainingFrames) -> list[int]:
     rotation = view[:, :3, :3] @ frames.rotation.double()
     turned = (rotation @ mean_rotation(rotation).T).numpy()
     place = ((view[:, :3, :3] @ frames.translation.double()[..., None])[..., 0] + view[:, :3, 3]).numpy()
-    yaw, pitch = turned[:, 0, 2], turned[:, 1, 2]
+    yaw = turned[:, 0, 2]
+    pitch = turned[:, 1, 2]
     distance = np.linalg.norm(place - place.mean(0), axis=1)
     angle = np.arccos(np.clip((np.trace(turned, axis1=1, axis2=2) - 1) / 2, -1, 1))
     picks = [np.argmin(angle + 2 * distance), yaw.argmin(), yaw.argmax(), pitch.argmin(), pitch.argmax()]
@@ -47,7 +48,8 @@ def uncovered_pixels(head: HeadModel, frames: TrainingFrames, frame: int) -> tup
         Their centers [n,2] (x, y), the depth [n] in meters of the nearest pixel on the head, and how far it is [n], in
         pixels; infinitely far, at depth 0, if the frame does not show the head.
     """
-    rotation, translation = frames.rotation[frame], frames.translation[frame]
+    rotation = frames.rotation[frame]
+    translation = frames.translation[frame]
     camera = frames.view(frame)
     vertices = camera.to_camera(frames.vertices(frame) @ rotation.T + translation)
     faces = head.faces[head.torso_weight()[head.faces].amax(1) < 0.5]
@@ -95,11 +97,13 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
     """
     middle, mean_translation = mean_pose(frames)
     chin = head.v_template[:, 1][head.faces[head.landmark_faces[152]]].mean().item() - 0.005
-    points, torso = np.zeros((0, 3)), np.zeros(0, bool)
+    points = np.zeros((0, 3))
+    torso = np.zeros(0, bool)
     pixel = 0.0
     chosen = extreme_frames(frames)
     for frame in chosen:
-        rotation, translation = frames.rotation[frame].numpy(), frames.translation[frame].numpy()
+        rotation = frames.rotation[frame].numpy()
+        translation = frames.translation[frame].numpy()
         camera = frames.view(frame)
         middle_depth = camera_depth(camera, rotation @ HEAD_CENTER + translation)
         pixel = middle_depth / camera.K[0, 0, 0].item()
@@ -117,8 +121,10 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
             )
             seen = camera.project(torch.from_numpy(world).float()).numpy()
             new = cKDTree(seen).query(pixels)[0] > GAP
-            local, low = local[new], low[new]
-        points, torso = np.concatenate([points, local]), np.concatenate([torso, low])
+            local = local[new]
+            low = low[new]
+        points = np.concatenate([points, local])
+        torso = np.concatenate([torso, low])
     view = frames.view(chosen[0]).world_to_cam[0, :3, :3].numpy().astype(np.float64)
     axes = middle.T @ view.T @ np.diag([1.0, -1.0, -1.0])
     picks = rng.choice(len(points), count, replace=len(points) < count) if len(points) else np.zeros(0, np.int64)
@@ -129,7 +135,8 @@ def _torso_pose(
     frames: TrainingFrames, frame: int, rest: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pose of the torso [3,3], [3] in a frame: `rest` where it is not known."""
-    torso, step = frames.states.torso, frames.step[frame]
+    torso = frames.states.torso
+    step = frames.step[frame]
     return rest if torso is None else (torso.rotation[step].numpy(), torso.translation[step].numpy())
 
 
@@ -138,8 +145,10 @@ def bind_to_mesh(head: HeadModel, points: MattePoints) -> SurfaceSamples:
 
     Points of the torso are bound to triangles of the torso, the others to triangles of the skull.
     """
-    position, torso = points.position, points.torso
-    faces, template = head.faces.numpy(), head.v_template.numpy().astype(np.float64)
+    position = points.position
+    torso = points.torso
+    faces = head.faces.numpy()
+    template = head.v_template.numpy().astype(np.float64)
     motion = head.expression_motion().norm(dim=1).amax(1).numpy()[faces].max(1)
     torso_part = head.torso_weight().numpy()[faces].mean(1)
     inside = head.mask(*INSIDE).numpy()[faces[:, 0]]

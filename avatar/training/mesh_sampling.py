@@ -23,7 +23,8 @@ DENSITY: tuple[tuple[tuple[Region, ...], float], ...] = (
 BACK_DENSITY = 0.12
 #: Density of the rims of the lids before a mesh layer, and how far they reach inside, meters: the lid behind its rim is
 #: in front of an eyeball that has no Gaussians, and never visible.
-RIM_DENSITY, RIM = 4.0, 0.0025
+RIM_DENSITY = 4.0
+RIM = 0.0025
 THIN = 0.25
 HAIR_LIFT = 0.003  # meters above the scalp
 
@@ -86,7 +87,8 @@ def _inside_lids(head: HeadModel) -> np.ndarray:
     """Mask [F] of the triangles of the lids that are further inside than RIM."""
     inside = head.mask("lid_interior").numpy()
     rim = head.mask("eyelids").numpy() & ~inside
-    faces, points = head.faces.numpy(), head.v_template.numpy()
+    faces = head.faces.numpy()
+    points = head.v_template.numpy()
     rows = np.flatnonzero(inside[faces].all(1))
     mask = np.zeros(len(faces), bool)
     if rim.any() and len(rows):
@@ -118,7 +120,8 @@ def sample_mesh(
     total = cumulative[-1]
     face = np.searchsorted(cumulative, (np.arange(count) + rng.random(count)) / count * total)
     face = np.minimum(face, len(density) - 1)
-    root, second = np.sqrt(rng.random(count)), rng.random(count)
+    root = np.sqrt(rng.random(count))
+    second = rng.random(count)
     bary = np.stack([1 - root, root * (1 - second), root * second], 1)
     spacing = np.sqrt(total / count / np.maximum(density[face], 1e-3))
     offset = np.zeros((count, 3))

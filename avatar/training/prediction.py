@@ -24,7 +24,8 @@ def predict(avatar: Avatar, frames: TrainingFrames, indices: Tensor, extra: Tens
     """
     if frames.recording is not None and avatar.part(Appearances) is not None:
         avatar = in_recording(avatar, int(frames.recording[int(indices[0])]))
-    states, steps = frames.states, pick(frames.step, indices)
+    states = frames.states
+    steps = pick(frames.step, indices)
     if extra is None:
         extra = avatar.blendshapes(avatar.weights(pick(states.features, steps)))
     return assemble(avatar, states.posed_head(avatar.rig, steps), extra)

@@ -19,7 +19,8 @@ from avatar.training.trainer import Trainer
 
 PREVIEW_SECONDS = 3.0
 #: Time of a step at half size, and of refining one time step once, in steps at full size.
-COARSE_STEP, REFINED_STATE = 0.65, 1.4
+COARSE_STEP = 0.65
+REFINED_STATE = 1.4
 #: Parts of the preparation and of the end, with their shares of the time.
 PREPARING = {
     "decoding frames": 2.3,
@@ -59,7 +60,9 @@ class Schedule:
             started: `time.perf_counter()` at the first step of this process.
             spent: seconds of the schedule that had passed before, in a resumed run.
         """
-        self.config, self.started, self.before = config, started, spent
+        self.config = config
+        self.started = started
+        self.before = spent
 
     def spent(self) -> float:
         """Seconds since the first step, of a resumed run in all its processes."""
@@ -82,7 +85,8 @@ class Work:
             states: number of time steps that a refinement refines.
             coarse: whether there are steps at half size.
         """
-        self._clock, self._config = clock, clock.config
+        self._clock = clock
+        self._config = clock.config
         self._coarse_steps = self._config.coarse_share * self._config.steps if coarse else 0.0
         self._passes = 0 if self._config.refine_at >= 1 else 2 if self._config.refine.training_expressions else 1
         self._refining = REFINED_STATE * states * self._passes
@@ -124,7 +128,9 @@ class PartsReporter:
         fraction: float = 0.0,
     ) -> None:
         """`steps`, `seconds` and `fraction` are those of the reports: of the training so far."""
-        self._progress, self._phase, self._so_far = progress, phase, (steps, seconds, fraction)
+        self._progress = progress
+        self._phase = phase
+        self._so_far = (steps, seconds, fraction)
         self._shares: Mapping[str, float] = PREPARING if phase == "preparing" else FINISHING
 
     def __call__(self, part: str) -> None:
@@ -142,7 +148,9 @@ class ProgressReporter:
     """Reports the progress of the steps a few times a second, with a preview every few seconds."""
 
     def __init__(self, trainer: Trainer, clock: Schedule, progress: Callable[[TrainProgress], None] | None) -> None:
-        self.trainer, self.clock, self.progress = trainer, clock, progress
+        self.trainer = trainer
+        self.clock = clock
+        self.progress = progress
         self.last = self.last_preview = time.perf_counter() - PREVIEW_SECONDS
         self._work = Work(clock, len(trainer.full.states), coarse=trainer.coarse is not None)
         self._model = TimeLeft(time.perf_counter())
@@ -176,7 +184,8 @@ class ProgressReporter:
 
     def _send(self, now: float, fraction: float, loss: float, stage: str, preview: np.ndarray | None) -> None:
         assert self.progress is not None
-        steps, seconds = self.trainer.steps_done, self.clock.spent()
+        steps = self.trainer.steps_done
+        seconds = self.clock.spent()
         work = self._work.fraction(steps)
         psnr = -10 * math.log10(max(self.trainer.losses.mean_square, 1e-10))
         self._model.report(now, work)

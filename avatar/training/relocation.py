@@ -21,7 +21,8 @@ from avatar.training.visibility import Use
 
 #: Steps between two relocations, and the part of the schedule in which they happen.
 EVERY = 200
-FIRST, LAST = 0.1, 0.75
+FIRST = 0.1
+LAST = 0.75
 #: A group of fewer Gaussians keeps them.
 MIN_GROUP = 100
 #: Both halves of a divided Gaussian are smaller than it was by this factor.
@@ -30,7 +31,8 @@ SHRINK = np.exp(-0.15)
 #: and along its normal.
 SPREAD = (0.5, 0.5, 0.15)
 #: Opacities of the halves stay in this range, where the gradient of the logit does not vanish.
-MIN_OPACITY, MAX_OPACITY = 0.01, 0.99
+MIN_OPACITY = 0.01
+MAX_OPACITY = 0.99
 
 
 def relocation_due(steps: int, fraction: float) -> bool:

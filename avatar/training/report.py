@@ -177,7 +177,9 @@ def residual_by_region(
         frames: for each frame the prediction and the truth [H,W,3] in 0..1 over the same background, the matte [H,W]
             in 0..1, and the landmarks [478,2+] in pixels of these images, nan where no face was found.
     """
-    absolute, squared, count = dict.fromkeys(REGIONS, 0.0), dict.fromkeys(REGIONS, 0.0), dict.fromkeys(REGIONS, 0)
+    absolute = dict.fromkeys(REGIONS, 0.0)
+    squared = dict.fromkeys(REGIONS, 0.0)
+    count = dict.fromkeys(REGIONS, 0)
     for prediction, truth, matte, landmarks in frames:
         difference = prediction.astype(np.float64) - truth
         for name, mask in _masks(landmarks, matte).items():

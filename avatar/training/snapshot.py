@@ -64,13 +64,15 @@ class SnapshotBuffer:
     def take(self) -> Avatar | None:
         """Take the newest snapshot out; None if there is no new one. Window's thread."""
         with self._changed:
-            taken, self._pending = self._pending, None
+            taken = self._pending
+            self._pending = None
         return taken
 
     def close(self) -> None:
         """Make no more snapshots. Window's thread."""
         with self._changed:
-            self._closed, self._pending = True, None
+            self._closed = True
+            self._pending = None
 
     def wait(self, seconds: float) -> Avatar | None:
         """Like `take`, after waiting at most `seconds` for a snapshot. Window's thread."""

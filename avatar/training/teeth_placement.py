@@ -20,7 +20,9 @@ from avatar.training.layer_comparison import LayerComparison, difference
 #: Heights that are compared, meters above those of the head model: those of most people lie within.
 HEIGHTS = tuple(np.arange(-4, 7) * 5e-4)
 #: The mouth is open from this distance of the lips on, meters; frames that count at most, and at least.
-OPEN, MOST_FRAMES, MIN_FRAMES = 0.004, 32, 8
+OPEN = 0.004
+MOST_FRAMES = 32
+MIN_FRAMES = 8
 #: A height is taken if it lowers the root mean square difference by this fraction or more, and if the lowest and the
 #: highest are worse: where the frames hardly show teeth, the best is one of those.
 GAIN = 0.025
@@ -48,7 +50,8 @@ def with_placed_teeth(head: HeadModel, frames: TrainingFrames) -> tuple[HeadMode
     if best in (0, len(HEIGHTS) - 1) or errors[best] > (1 - GAIN) * errors[HEIGHTS.index(0.0)]:
         return head, frames
     shift = torch.tensor([0.0, HEIGHTS[best], 0.0])
-    template, vertices = head.v_template.clone(), frames.states.vertices.clone()
+    template = head.v_template.clone()
+    vertices = frames.states.vertices.clone()
     template[teeth] += shift
     vertices[:, teeth] += shift
     return replace(head, v_template=template), replace(frames, states=replace(frames.states, vertices=vertices))

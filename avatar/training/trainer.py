@@ -123,7 +123,8 @@ class Trainer:
         """
         # Random images, over random backgrounds.
         step = self._next_step(fraction)
-        frames, indices = step.frames, step.indices
+        frames = step.frames
+        indices = step.indices
 
         # Render the avatar in these frames.
         gaussians = predict(self.avatar, frames, indices, self._offsets(step))
@@ -172,7 +173,8 @@ class Trainer:
         background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32))
         indices = self.processes.share(indices)
         background = self.processes.share(background).to(self.device)
-        truth, matte = pick(frames.rgb, indices), pick(frames.alpha, indices)
+        truth = pick(frames.rgb, indices)
+        matte = pick(frames.alpha, indices)
         return Step(self.steps_done, fraction, frames, indices, background, truth, matte)
 
     def _offsets(self, step: Step) -> Tensor:
@@ -197,7 +199,8 @@ class Trainer:
     def _relocate(self, frames: TrainingFrames) -> None:
         """Correct what `frames` hardly show, and move unused Gaussians."""
         self.bake()
-        avatar, config = self.avatar, self.config
+        avatar = self.avatar
+        config = self.config
         rng = np.random.default_rng((config.seed, self.steps_done))
         use = measure(avatar, frames, int(rng.integers(len(frames))))
         contribution = use.contribution * facing_part(avatar, self.facing, self.anchors.initial["offsets"])

@@ -21,11 +21,13 @@ from avatar.rendering.layer import splat_layer
 from avatar.training.prediction import predict
 
 #: Frames that give initial colors, and in which error and contribution are measured.
-COLOR_FRAMES, USE_FRAMES = 12, 8
+COLOR_FRAMES = 12
+USE_FRAMES = 8
 #: Error of a pixel: mean absolute difference of the color, plus this factor times that of alpha.
 ALPHA_ERROR = 0.3
 #: A Gaussian takes the color of the frames if it covers more pixels than this, and this fraction of them is matte.
-_MIN_COVERAGE, _MIN_MATTE = 0.05, 0.05
+_MIN_COVERAGE = 0.05
+_MIN_MATTE = 0.05
 
 
 def initialize_colors(avatar: Avatar, frames: TrainingFrames) -> Tensor:
@@ -38,7 +40,8 @@ def initialize_colors(avatar: Avatar, frames: TrainingFrames) -> Tensor:
         Coverage [N]: pixels that each Gaussian covers in these frames, the sum of its blend weights.
     """
     count = len(avatar)
-    color, (matte, coverage) = avatar.colors.new_zeros(count, 3), avatar.colors.new_zeros(2, count)
+    color = avatar.colors.new_zeros(count, 3)
+    (matte, coverage) = avatar.colors.new_zeros(2, count)
     for weighted_color, weighted_matte, weight in _blend_sums(avatar, frames):
         color += weighted_color
         matte += weighted_matte

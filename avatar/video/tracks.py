@@ -134,7 +134,8 @@ class VideoTrack:
         self._tick = max(tick, self._tick + 1)  # times may differ by less than a tick
         if index and number % KEYFRAME_INTERVAL == 0:
             self._flush()
-            self._encoder, self._start = self._settings.new_encoder(), self._tick
+            self._encoder = self._settings.new_encoder()
+            self._start = self._tick
         frame = self._video_frame(image)
         frame.pts = (self._tick - self._start) // self._unit
         frame.time_base = self._settings.tick

@@ -105,7 +105,8 @@ class _BlazeFace:
         self._anchors = _anchors(self._layout)
 
     def __call__(self, rgb: np.ndarray) -> list[Detection]:
-        side, longer = self._layout.side, max(rgb.shape[:2])
+        side = self._layout.side
+        longer = max(rgb.shape[:2])
         raw, logits = self._network(_letterbox(rgb, side))
         scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -80, 80)))
         keep = scores >= self._layout.least_score

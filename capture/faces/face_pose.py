@@ -9,7 +9,8 @@ from capture.tracker.indices import LEFT_CORNER, LEFT_LIDS, LIP_GAP, MOUTH_CORNE
 #: Turns, in degrees counter-clockwise, by which the frames of a video can be set upright.
 TURNS = (0, 90, 180, 270)
 #: Middle of the forehead and base of the nose: the line that expressions leave alone.
-_FOREHEAD, _NOSE_BASE = 10, 2
+_FOREHEAD = 10
+_NOSE_BASE = 2
 #: Middles of the brows (right, left), measured against the lids below them.
 _BROWS = (105, 334)
 #: Cosine of the largest angle between the line from the eyes to the mouth and the image's vertical: nobody tilts the

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 POINTS = 478
 #: Outer corners of the right and left eye: the line that turns the region of interest, and the inter-ocular distance.
-RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
+RIGHT_EYE_OUTER = 33
+LEFT_EYE_OUTER = 263
 #: Irises: center, then four rim points.
-RIGHT_IRIS, LEFT_IRIS = slice(468, 473), slice(473, 478)
+RIGHT_IRIS = slice(468, 473)
+LEFT_IRIS = slice(473, 478)
 _MESH_POINTS = 468
 _INPUT_SIDE = 192
 #: The region of interest is the landmarks' square box times this.
@@ -48,7 +50,8 @@ class Roi:
     def from_detection(detection: Detection) -> Roi:
         """The square around a detected face, level with its eyes."""
         x0, y0, x1, y1 = (float(value) for value in detection.box)
-        right, left = detection.keypoints[0], detection.keypoints[1]
+        right = detection.keypoints[0]
+        left = detection.keypoints[1]
         angle = math.atan2(left[1] - right[1], left[0] - right[0])
         return Roi(((x0 + x1) / 2, (y0 + y1) / 2), max(x1 - x0, y1 - y0) * _MARGIN, angle)
 
@@ -56,7 +59,8 @@ class Roi:
     def from_landmarks(points: np.ndarray) -> Roi:
         """The square around landmarks [478,3] of the frame before, level with the outer eye corners."""
         mesh = points[:_MESH_POINTS, :2]
-        low, high = mesh.min(axis=0), mesh.max(axis=0)
+        low = mesh.min(axis=0)
+        high = mesh.max(axis=0)
         line = points[LEFT_EYE_OUTER, :2] - points[RIGHT_EYE_OUTER, :2]
         middle = (low + high) / 2
         size = float((high - low).max()) * _MARGIN
@@ -65,7 +69,8 @@ class Roi:
     def matrix(self, side: int) -> np.ndarray:
         """[2,3] from pixels of a `side` x `side` crop to pixels of the image (pixel centers at +0.5 in both)."""
         scale = self.size / side
-        cosine, sine = scale * math.cos(self.angle), scale * math.sin(self.angle)
+        cosine = scale * math.cos(self.angle)
+        sine = scale * math.sin(self.angle)
         turn = np.array([[cosine, -sine], [sine, cosine]])
         offset = np.array(self.center) - turn @ np.array([side / 2, side / 2])
         return np.concatenate([turn, offset[:, None]], axis=1)
@@ -156,7 +161,8 @@ def _patch(rgb: np.ndarray, roi: Roi) -> tuple[np.ndarray, np.ndarray, float]:
     if shrink < 2:
         return patch, np.array([x0, y0], dtype=np.float64), 1.0
     # Whole blocks only, so that the patch's pixels are exactly `shrink` of the image's.
-    rows, columns = patch.shape[0] // shrink, patch.shape[1] // shrink
+    rows = patch.shape[0] // shrink
+    columns = patch.shape[1] // shrink
     patch = patch[: rows * shrink, : columns * shrink]
     small = cv2.resize(patch, (columns, rows), interpolation=cv2.INTER_AREA)
     return small, np.array([x0, y0], dtype=np.float64), 1 / shrink
@@ -195,7 +201,8 @@ class AttentionMesh:
 
     def __init__(self, path: Path) -> None:
         first, second, self._regions = _pieces(path)
-        self._coarse, self._fine = Network(first), Network(second)
+        self._coarse = Network(first)
+        self._fine = Network(second)
 
     def __call__(self, crop: np.ndarray) -> tuple[np.ndarray, float]:
         """Points [478,3] in crop pixels and the presence of a face, for a crop [1,192,192,3] float32 in 0..1."""
@@ -255,10 +262,12 @@ def _region_matrix(points: np.ndarray, region: _Region) -> np.ndarray:
     """[2,3] from the region's 16x16 cells to feature cells: the turned box of its landmarks, enlarged."""
     line = points[region.right] - points[region.left]
     angle = math.atan2(float(line[1]), float(line[0]))
-    cosine, sine = math.cos(angle), math.sin(angle)
+    cosine = math.cos(angle)
+    sine = math.sin(angle)
     turn = np.array([[cosine, -sine], [sine, cosine]], dtype=np.float32)
     level = points[region.subset] @ turn
-    low, high = level.min(axis=0), level.max(axis=0)
+    low = level.min(axis=0)
+    high = level.max(axis=0)
     extent = region.scale * (high - low)
     matrix = np.empty((2, 3), np.float32)
     matrix[:, :2] = turn * (extent / _REGION_CELLS)
@@ -279,7 +288,8 @@ def _sample(features: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     part = (xy - low).astype(np.float32)
     flat = features.reshape(-1, channels)
     start = low[:, 1] * width + low[:, 0]
-    x, y = part[:, :1], part[:, 1:]
+    x = part[:, :1]
+    y = part[:, 1:]
     upper = flat[start] * (1 - x) + flat[start + 1] * x
     lower = flat[start + width] * (1 - x) + flat[start + width + 1] * x
     sampled = (upper * (1 - y) + lower * y) * inside[:, None]

@@ -17,11 +17,13 @@ _PLACES = np.array(
 SIGNATURE = (len(_PLACES), 3)
 #: Difference of signatures: one person turning and grimacing stays below the first (0.35 was the largest over two
 #: seconds of any clip seen), other people are above it; beyond the second it is someone else even in the same place.
-_SAME, _OTHER = 0.35, 0.7
+_SAME = 0.35
+_OTHER = 0.7
 #: What brightness counts against color: exposure and turning change it as well.
 _BRIGHTNESS = 0.65
 #: From one frame to the next a face moves less than this (of its size) and changes its log size less than this.
-_MOVE, _GROW = 0.15, 0.12
+_MOVE = 0.15
+_GROW = 0.12
 #: Number of recent frames over which a person's appearance is kept.
 _MEMORY = 15
 
@@ -75,7 +77,9 @@ class People:
             self._known.append(_Known())
         known = self._known[person]
         known.appearances.append(appearance)
-        known.roi, known.size, self._last = roi, known.size + float(roi[2]), person
+        known.roi = roi
+        known.size = known.size + float(roi[2])
+        self._last = person
 
     def where(self, person: int) -> np.ndarray:
         """Region [4] where a person was last seen."""

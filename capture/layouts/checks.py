@@ -13,7 +13,8 @@ from avatar.common.links import check_within
 from avatar.errors import HeadsplatError
 
 _REMEDY = "export the folder again"
-_MAX_IMAGE_SIDE, _MAX_STEP = 16384, 10_000_000
+_MAX_IMAGE_SIDE = 16384
+_MAX_STEP = 10_000_000
 
 
 def path_within(root: Path, name: str, where: str) -> Path:

@@ -16,7 +16,8 @@ from capture.layouts.views import View
 #: Relative tolerance within which matrices are the same static camera.
 _STATIC = 1e-4
 #: Time steps per second where a file states no times, and the minimum interval (s) of plausible times.
-_RATE, _MIN_INTERVAL = 30.0, 1 / 250
+_RATE = 30.0
+_MIN_INTERVAL = 1 / 250
 #: World to OpenCV axes of a camera at the origin that looks along -z.
 FACING = np.diag([1.0, -1.0, -1.0, 1.0])
 

@@ -18,7 +18,8 @@ from capture.layouts.transforms import natural_key
 from capture.layouts.views import View, ViewSet
 
 CHECKPOINTS = "checkpoint"
-_IMAGES, _SUFFIXES = ("input", "images", "source"), (".png", ".jpg", ".jpeg")
+_IMAGES = ("input", "images", "source")
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 MOVING = "{}: the camera moves around a static head; read as a moving head and one static camera"
 
 

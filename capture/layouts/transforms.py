@@ -29,7 +29,8 @@ from capture.layouts.checks import (
     text,
 )
 
-ALL_FILE, SPLITS = "transforms.json", ("train", "val", "test")
+ALL_FILE = "transforms.json"
+SPLITS = ("train", "val", "test")
 #: OpenGL camera axes (y up, z back) <-> OpenCV (y down, z forward); an involution.
 FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".PNG", ".JPG")

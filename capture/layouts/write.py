@@ -56,7 +56,8 @@ def write_layout(capture: Capture, layout: str, out: Path) -> list[str]:
 
 def _moving_window(capture: Capture) -> bool:
     """Whether images of one camera differ in their principal points."""
-    camera, centers = capture.track["camera"], capture.track["principal_point"]
+    camera = capture.track["camera"]
+    centers = capture.track["principal_point"]
     return any(np.ptp(centers[camera == index], axis=0).any() for index in np.unique(camera))
 
 
@@ -79,10 +80,13 @@ def _write_descriptions(capture: Capture, frames: list[dict[str, Any]], folder: 
 
 def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, Any]:
     """Write the files of one image; returns its entry."""
-    metadata, track = capture.metadata, capture.track
-    camera, step = int(track["camera"][row]), int(track["time_step"][row])
+    metadata = capture.metadata
+    track = capture.track
+    camera = int(track["camera"][row])
+    step = int(track["time_step"][row])
     stored = metadata["cameras"][camera]
-    K, pose = np.array(stored["K"], dtype=np.float64), inverse(np.array(stored["world_to_cam"], dtype=np.float64))
+    K = np.array(stored["K"], dtype=np.float64)
+    pose = inverse(np.array(stored["world_to_cam"], dtype=np.float64))
     K[:2, 2] = track["principal_point"][row]
     name = f"{step:05d}.png" if layout == "insta" else f"{step:05d}_{camera:02d}.png"
     _copy_images(capture, row, folder, name, layout)
@@ -102,7 +106,8 @@ def _skull_pose(capture: Capture, row: int) -> np.ndarray:
     rotation, translation = head.skull_pose(capture.params([row]))
     u, _, vt = np.linalg.svd(rotation[0].numpy().astype(np.float64))
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = u @ vt, translation[0].numpy()
+    pose[:3, :3] = u @ vt
+    pose[:3, 3] = translation[0].numpy()
     return pose
 
 
@@ -125,7 +130,8 @@ def _copy_images(capture: Capture, row: int, folder: Path, name: str, layout: st
 
 def _write_flame(capture: Capture, frames: list[dict[str, Any]], folder: Path) -> list[str]:
     """Write flame_param/NNNNN.npz of every time step for a FLAME head; returns a sentence for any other."""
-    head, track = capture.metadata["head"], capture.track
+    head = capture.metadata["head"]
+    track = capture.track
     if "flame" not in head["name"].lower():
         return [f"the head is {head['name']}, not FLAME: no flame_param files are written"]
     modes = [k for k, name in enumerate(head["expression_names"]) if not name.startswith("eyelid")]

@@ -23,11 +23,13 @@ log = logging.getLogger(__name__)
 Pace = Literal["realtime", "all"]
 #: Seconds a file's frame may be late before it is dropped, and longest time without a frame, after which a late one is
 #: used anyway: of a file that decodes more slowly than it plays every frame is late.
-_MAX_LATE, _MAX_GAP = 0.02, 0.1
+_MAX_LATE = 0.02
+_MAX_GAP = 0.1
 #: Longest wait (seconds) for a frame of a file; a longer gap between two times is shortened to it.
 _MAX_WAIT = 2.0
 #: Consecutive failed reads after which a webcam counts as unplugged, and the pause between reads.
-_MAX_FAILURES, _PAUSE = 20, 0.05
+_MAX_FAILURES = 20
+_PAUSE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,8 @@ class WebcamFeed:
     def __init__(self, index: int = 0, size: tuple[int, int] | None = None) -> None:
         """Args: the camera's number; the (width, height) to request."""
         self.name = f"webcam {index}"
-        self._index, self._size = index, size
+        self._index = index
+        self._size = size
         self._device: Any = None
 
     def open(self) -> Lens:
@@ -139,8 +142,10 @@ class FileFeed:
         """
         self._video: Any = video
         self.name = str(video) if isinstance(video, (str, Path)) else "video"
-        self._pace, self._repeat = pace, repeat
-        self._clock, self._sleep = clock, sleep
+        self._pace = pace
+        self._repeat = repeat
+        self._clock = clock
+        self._sleep = sleep
         self._started: float | None = None  # seconds, when frame 0 was due; moves where decoding cannot keep up
         self._yielded = 0.0  # seconds, when the last frame was yielded
         self.late = 0  # frames that were due before they were decoded
@@ -153,7 +158,9 @@ class FileFeed:
 
     def frames(self) -> Iterator[LiveFrame]:
         """Frames when they are due, or immediately at pace "all"."""
-        number, offset, self._started = 0, 0.0, None
+        number = 0
+        offset = 0.0
+        self._started = None
         while True:
             end = None
             for frame in self._video:
@@ -205,7 +212,8 @@ class CameraThread:
     def start(self) -> Lens:
         """Open the feed and start reading; raises HeadsplatError where it cannot be opened."""
         lens = self.feed.open()
-        self._slot, self.ended = Slot(self._lossless), None
+        self._slot = Slot(self._lossless)
+        self.ended = None
         self._stop.clear()
         self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
         self._thread.start()

@@ -22,7 +22,8 @@ from capture.options import FaceModels
 log = logging.getLogger(__name__)
 
 #: Seconds over which the rate is averaged, and that the tracking thread waits for a frame before it checks for the end.
-_RATE_SECONDS, _FRAME_TIMEOUT = 2.0, 0.1
+_RATE_SECONDS = 2.0
+_FRAME_TIMEOUT = 0.1
 
 
 class FaceSource:
@@ -50,10 +51,13 @@ class FaceSource:
         self.name = Path(feed.name).name
         self._lossless = lossless
         self.camera = CameraThread(feed, lossless=self._lossless)
-        self._head, self._models = head or load_head(), models or FaceModels()
-        self._learn, self._torso = learn or LearnOptions(), torso
+        self._head = head or load_head()
+        self._models = models or FaceModels()
+        self._learn = learn or LearnOptions()
+        self._torso = torso
         self._slot: Slot[Sample] = Slot(self._lossless)
-        self._stop, self._relearn = threading.Event(), threading.Event()
+        self._stop = threading.Event()
+        self._relearn = threading.Event()
         self._thread: threading.Thread | None = None
         self._tracker: FaceTracker | None = None
         self._preview: CameraPreview | None = None
@@ -64,7 +68,9 @@ class FaceSource:
 
     def start(self) -> None:
         """Open the camera and start tracking; raises HeadsplatError where it cannot be opened."""
-        self._slot, self._failure, self._last = Slot(self._lossless), None, None
+        self._slot = Slot(self._lossless)
+        self._failure = None
+        self._last = None
         self._stop.clear()
         self._relearn.clear()
         lens = self.camera.start()
@@ -112,7 +118,8 @@ class FaceSource:
 
     def stats(self) -> SourceStats:
         """Counters since the start, frame rate, phase, progress of the identity fit, and why tracking ended."""
-        tracker, now = self._tracker, time.monotonic()
+        tracker = self._tracker
+        now = time.monotonic()
         received, dropped = self.camera.counts()
         recent = [done for done in list(self._done) if done > now - _RATE_SECONDS]
         span = recent[-1] - recent[0] if len(recent) > 1 else 0.0
@@ -151,7 +158,8 @@ class FaceSource:
 
     def _report_lost(self) -> None:
         """Put the newest sample once more, marked as lost."""
-        last, self._last = self._last, None
+        last = self._last
+        self._last = None
         if last is not None:
             self._slot.put(last.as_lost(time.monotonic(), last.source_time if self._lossless else None))
 

@@ -38,12 +38,14 @@ class RegionFilter:
 
     def __init__(self) -> None:
         self._filter = OneEuro(_MINCUTOFF, _BETA)
-        self._unit, self._angle = 1.0, 0.0
+        self._unit = 1.0
+        self._angle = 0.0
 
     def reset(self, roi: Roi) -> None:
         """Restart at `roi`."""
         self._filter.reset()
-        self._unit, self._angle = max(roi.size, 1.0), roi.angle
+        self._unit = max(roi.size, 1.0)
+        self._angle = roi.angle
 
     def __call__(self, roi: Roi, time: float) -> Roi:
         """The filtered region at `time` seconds."""
@@ -109,7 +111,8 @@ class FaceTracker:
             wait: the call with the last frame of the identity fit waits for its result.
             torso: measure the motion of the torso.
         """
-        self._head, self._space = head, space_of(head)
+        self._head = head
+        self._space = space_of(head)
         self._follower = LiveFollower(models)
         self._learner = Learner(head, lens, options, wait=wait)
         self._torso = TorsoFollower(models.matting) if torso else None
@@ -177,7 +180,8 @@ class FaceTracker:
             self._follower.reset()
             again = self._follower(frame.rgb, clock)
             if again is not None:
-                found, self.points = again, again.points
+                found = again
+                self.points = again.points
                 fit = fitter(found.points, None)
         self.reprojection = fit.error
         if fit.error > MAX_ERROR:
@@ -186,8 +190,10 @@ class FaceTracker:
         return found, fit
 
     def _sample(self, fitter: Fitter, landmarks: LandmarkFrame, fit: Fit, stamps: dict[str, float]) -> Sample:
-        names, confidence = self._head.expression_names, fit.confidence(landmarks.presence)
-        face, torso = (*fitter.parameters(fit), confidence), landmarks.torso
+        names = self._head.expression_names
+        confidence = fit.confidence(landmarks.presence)
+        face = (*fitter.parameters(fit), confidence)
+        torso = landmarks.torso
         sample = Sample(landmarks.time, names, self._space, *face, stamps, landmarks.source_time)
         if torso is None:
             return sample

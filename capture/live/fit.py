@@ -22,9 +22,11 @@ MAX_ERROR = 0.06
 #: Gauss-Newton steps of a fit without a previous one, and weight of the prior that keeps expressions near the previous
 #: frame's. One landmark pass leaves some expressions nearly undetermined: without the prior they jump by half their
 #: range from frame to frame, at a larger reprojection error; with it visible expressions lag by a third of a frame.
-_FIRST_ITERATIONS, _PREVIOUS_WEIGHT = 10, 100.0
+_FIRST_ITERATIONS = 10
+_PREVIOUS_WEIGHT = 100.0
 #: A change from the previous frame larger than this (weight, radians) gets a second step.
-_FAR, _FAR_TURN = 0.25, 0.05
+_FAR = 0.25
+_FAR_TURN = 0.05
 #: Blink weight above which the iris is not visible, and the previous gaze is kept.
 _IRIS_HIDDEN = 0.6
 
@@ -67,7 +69,8 @@ class Fitter:
     def __call__(self, points: np.ndarray, previous: Fit | None) -> Fit:
         """The fit to landmarks [478,3]."""
         observed = Observations(points[None], np.zeros((1, len(points))), np.ones(1), np.zeros(1))
-        target, attitude = observed.targets[0], self.person.attitudes(observed)[0]
+        target = observed.targets[0]
+        attitude = self.person.attitudes(observed)[0]
         if previous is None:
             start = initial_state(self.problem, target)
             state = solve_frame(self.problem, start, target, self.weights, _FIRST_ITERATIONS, attitude=attitude)
@@ -82,7 +85,8 @@ class Fitter:
 
     def parameters(self, fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Expression weights [E] of the head, joint rotations [5,3] axis-angle and neck position [3], float32."""
-        weights, joint_rot = np.zeros(self.expressions, np.float32), np.zeros((len(JOINT_NAMES), 3), np.float32)
+        weights = np.zeros(self.expressions, np.float32)
+        joint_rot = np.zeros((len(JOINT_NAMES), 3), np.float32)
         weights[self.person.model.columns] = fit.state.expression
         joint_rot[ROOT] = matrix_to_axis_angle(torch.from_numpy(fit.state.rotation)).numpy()
         joint_rot[[LEFT_EYE, RIGHT_EYE]] = eye_rotations(fit.gaze[None])[0]

@@ -59,14 +59,18 @@ class Learner:
 
     def __init__(self, head: HeadModel, lens: Lens, options: LearnOptions, *, wait: bool = False) -> None:
         """Args: the head model; the source's optics; options; wait: `add` waits for the fit."""
-        self._head, self._lens, self._options, self._wait = head, lens, options, wait
+        self._head = head
+        self._lens = lens
+        self._options = options
+        self._wait = wait
         self._model = LandmarkModel.from_head(head)
         self._frames: list[LandmarkFrame] = []
         self._result: Future[Learned] | None = None
 
     def restart(self) -> None:
         """Discard all frames: another person is in front of the camera."""
-        self._frames, self._result = [], None
+        self._frames = []
+        self._result = None
 
     @property
     def progress(self) -> float:
@@ -97,14 +101,16 @@ class Learner:
 
     def _learned(self, frames: list[LandmarkFrame]) -> Learned:
         fitter = Fitter.of(self._person(frames), self._head)
-        earlier, fit = [], None
+        earlier = []
+        fit = None
         for frame in frames:
             fit = fitter(frame.points, fit)
             earlier.append((frame, fit))
         return Learned(fitter, tuple(earlier))
 
     def _person(self, frames: list[LandmarkFrame]) -> Person:
-        lens, options = self._lens, self._options
+        lens = self._lens
+        options = self._options
         points = np.stack([frame.points for frame in frames])
         observed = Observations(
             points,

@@ -34,7 +34,8 @@ class Slot(Generic[Value]):
         with self._changed:
             if timeout > 0:
                 self._changed.wait_for(lambda: self._value is not None or self._closed, timeout)
-            value, self._value = self._value, None
+            value = self._value
+            self._value = None
             self._changed.notify_all()
             return value
 

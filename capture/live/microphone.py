@@ -25,7 +25,8 @@ Floats = NDArray[np.float32]
 #: Blocks that wait for the recognizer at most, a second of sound; older ones are dropped.
 _WAITING = 50
 #: Samples of a resting face before the first one: the neutral of the calibration is rest, not speech. Seconds between.
-_RESTING, _STEP = 75, 0.02
+_RESTING = 75
+_STEP = 0.02
 #: Seconds without sound after which the mouth rests.
 _TIMEOUT = 0.1
 
@@ -41,7 +42,9 @@ class MicrophoneSource:
 
     def __init__(self, feed: SoundFeed, seed: int = 0) -> None:
         """Args: feed: the sound; seed: of blinks, gaze and head motion."""
-        self.name, self._feed, self._seed = feed.name, feed, seed
+        self.name = feed.name
+        self._feed = feed
+        self._seed = seed
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
@@ -71,7 +74,8 @@ class MicrophoneSource:
     def latest(self) -> Sample | None:
         """The newest sample, once."""
         with self._lock:
-            sample, self._newest = self._newest, None
+            sample = self._newest
+            self._newest = None
         return sample
 
     def earlier(self) -> Sequence[Sample]:
@@ -81,7 +85,8 @@ class MicrophoneSource:
 
     def stop(self) -> None:
         """Close the sound and end the thread."""
-        thread, self._thread = self._thread, None
+        thread = self._thread
+        self._thread = None
         if thread is not None:
             self._feed.stop()
             self._ending.set()
@@ -128,7 +133,8 @@ class MicrophoneSource:
         self._ended = reason
 
     def _run(self, listener: LiveListener) -> None:
-        mouth, pushed = LiveMouth(), 0.0
+        mouth = LiveMouth()
+        pushed = 0.0
         while not self._ending.is_set():
             try:
                 block, recorded = self._blocks.get(timeout=_TIMEOUT)
@@ -149,7 +155,8 @@ class MicrophoneSource:
             if not self._samples:
                 self._first = sample.time
             self._replaced += self._newest is not None
-            self._newest, self._last = sample, sample.time
+            self._newest = sample
+            self._last = sample.time
             self._samples += 1
 
     def _idle(self, mouth: Floats, stamps: dict[str, float]) -> Sample:

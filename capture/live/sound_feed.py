@@ -82,7 +82,8 @@ class MicrophoneFeed:
 
     def stop(self) -> None:
         """Close the device."""
-        stream, self._stream = self._stream, None
+        stream = self._stream
+        self._stream = None
         if stream is not None:
             stream.abort()
             stream.close()
@@ -110,7 +111,9 @@ class SoundFileFeed:
 
     def __init__(self, path: Path, repeat: bool = False) -> None:
         """Args: path: any file with sound; repeat: restart it at its end."""
-        self.name, self._path, self._repeat = path.name, path, repeat
+        self.name = path.name
+        self._path = path
+        self._repeat = repeat
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -123,7 +126,8 @@ class SoundFileFeed:
 
     def stop(self) -> None:
         """Stop to play."""
-        thread, self._thread = self._thread, None
+        thread = self._thread
+        self._thread = None
         if thread is not None:
             self._ending.set()
             thread.join()
@@ -138,7 +142,8 @@ class SoundFileFeed:
             end(reason)
 
     def _play(self, receive: Receive) -> None:
-        size, due = round(BLOCK * RATE), time.monotonic()
+        size = round(BLOCK * RATE)
+        due = time.monotonic()
         while True:
             for long in sound_blocks(self._path):
                 for block in np.split(long, range(size, len(long), size)):

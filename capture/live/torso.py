@@ -15,7 +15,8 @@ from capture.tracker.torso_registration import RegistrationOptions, TorsoTemplat
 Array = NDArray[np.floating]
 
 #: Height of the face in the images that are registered, pixels; that of a face too small to be worth it.
-_FACE, _SMALLEST = 32, 40
+_FACE = 32
+_SMALLEST = 40
 #: The part of the frame that is searched, face heights from the chin of the reference: left, up, right, down.
 _REACH = np.array([-2.2, -0.3, 2.2, 2.6])
 #: The point whose motion is reported, face heights below the chin.
@@ -25,7 +26,8 @@ _FAST = RegistrationOptions(levels=((2, 2), (1, 1)), converged=0.05, most_pixels
 _LOST = 0.5
 #: The reference is looked for in these calls; each takes a pass of the matting network.
 _ATTEMPTS = (5, 30, 90, 240)
-_CHIN, _FOREHEAD = 152, 10
+_CHIN = 152
+_FOREHEAD = 10
 
 
 @dataclass(frozen=True)
@@ -74,13 +76,16 @@ class _Reference:
     """The frame that others are compared with."""
 
     def __init__(self, view: _View, template: TorsoTemplate, chest: Array) -> None:
-        self._view, self._template, self._chest = view, template, chest
+        self._view = view
+        self._template = template
+        self._chest = chest
         self._warp: Array = np.eye(2, 3)
 
     @staticmethod
     def of(rgb: np.ndarray, points: np.ndarray, matting: Callable[[], Any]) -> _Reference | None:
         """The frame as the reference; None if it does not show enough of a torso."""
-        face, (x, y) = float(points[_CHIN, 1] - points[_FOREHEAD, 1]), points[_CHIN, :2].tolist()
+        face = float(points[_CHIN, 1] - points[_FOREHEAD, 1])
+        (x, y) = points[_CHIN, :2].tolist()
         view = _View.around(x, y, face, rgb.shape[1], rgb.shape[0])
         if view is None:
             return None
@@ -99,7 +104,8 @@ class _Reference:
         warp: Array
         warp, confidence = self._template.register(self._view.pyramid(rgb), self._warp)
         if not np.isfinite(warp).all() or not np.isfinite(confidence):
-            warp, confidence = np.eye(2, 3), 0.0
+            warp = np.eye(2, 3)
+            confidence = 0.0
         self._warp = warp if confidence >= _LOST else np.eye(2, 3)
         right, down = (warp @ self._chest - self._chest[:2]) / self._view.scale
         turn = np.arctan2(warp[1, 0] - warp[0, 1], warp[0, 0] + warp[1, 1])

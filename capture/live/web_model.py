@@ -25,7 +25,9 @@ FORMAT = "headsplat-landmarks"
 
 def landmark_model_pack(head: HeadModel) -> bytes:
     """The container of the landmark model of `head` (not baked), with the options of the native live fit."""
-    model, learn, blocks = LandmarkModel.from_head(head), LearnOptions(), Blocks()
+    model = LandmarkModel.from_head(head)
+    learn = LearnOptions()
+    blocks = Blocks()
     _add_bases(blocks, model)
     _add_anchors(blocks, model, head)
     _add_expressions(blocks, model)

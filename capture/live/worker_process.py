@@ -34,7 +34,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two polls for a sample, two messages of statistics and two preview images; until a process that does
 #: not stop is terminated.
-_POLL, _STATS_PERIOD, _PREVIEW_PERIOD, _GRACE = 0.001, 0.2, 1 / 15, 2.0
+_POLL = 0.001
+_STATS_PERIOD = 0.2
+_PREVIEW_PERIOD = 1 / 15
+_GRACE = 2.0
 #: Seconds that the process may take for imports and to open its camera.
 _START_TIMEOUT = 30.0
 _PREVIEW_WIDTH = 320  # pixels
@@ -56,7 +59,9 @@ class FaceWorker:
             torso: measure the motion of the torso.
         """
         self.name = Path(feed.name).name
-        self.feed, self.torso, self._options = feed, torso, (models, learn, torso)
+        self.feed = feed
+        self.torso = torso
+        self._options = (models, learn, torso)
         self._slot: Slot[Sample] = Slot()
         #: number of the person tracked: samples of the one before that arrive after `learn_again` are dropped
         self._person = 0
@@ -87,7 +92,9 @@ class FaceWorker:
         except BaseException:  # also Ctrl-C: no process must remain
             self.stop()
             raise
-        self._stats, self._preview, self._slot = value, None, Slot()
+        self._stats = value
+        self._preview = None
+        self._slot = Slot()
         self._thread = threading.Thread(target=self._read, args=(self._pipe, self._slot), name="face", daemon=True)
         self._thread.start()
 
@@ -151,7 +158,8 @@ class FaceWorker:
         """Discard all samples of the person tracked so far."""
         with self._lock:
             self._person += 1
-            self._earlier, self._last = (), None
+            self._earlier = ()
+            self._last = None
             self._slot.take()
 
     def _send(self, command: str, person: int) -> None:
@@ -251,7 +259,9 @@ class _Sender:
     """Sends samples, statistics and preview images through the pipe."""
 
     def __init__(self, pipe: Connection, face: FaceSource, person: int) -> None:
-        self._pipe, self._face, self._person = pipe, face, person
+        self._pipe = pipe
+        self._face = face
+        self._person = person
         self._stats_at = self._preview_at = -math.inf  # seconds, when they were last sent
         self._new_person = True
 
@@ -269,7 +279,8 @@ class _Sender:
         self._pipe.send(("stats", _stats(self._face)))
 
     def _send(self) -> None:
-        sample, now = self._face.latest(), time.monotonic()
+        sample = self._face.latest()
+        now = time.monotonic()
         if sample is not None:
             earlier = list(self._face.earlier()) if self._new_person else None
             self._pipe.send(("sample", (self._person, earlier, sample)))

@@ -60,8 +60,10 @@ class MattingNetwork:
         """
         height, width = rgb.shape[:2]
         window = Window.around(face_box, width, height)
-        left, top = max(window.x, 0), max(window.y, 0)
-        right, bottom = min(window.x + window.side, width), min(window.y + window.side, height)
+        left = max(window.x, 0)
+        top = max(window.y, 0)
+        right = min(window.x + window.side, width)
+        bottom = min(window.y + window.side, height)
         crop = rgb[top:bottom, left:right]
         if crop.shape[0] != crop.shape[1]:  # the network was trained on whole images: no black bars
             pads = (top - window.y, window.y + window.side - bottom, left - window.x, window.x + window.side - right)
@@ -168,7 +170,8 @@ def _inner_hull(outline: np.ndarray) -> np.ndarray:
 
 
 #: Probabilities beyond which the network is trusted and gives the colors.
-_SURE_PERSON, _SURE_BACKGROUND = 0.9, 0.1
+_SURE_PERSON = 0.9
+_SURE_BACKGROUND = 0.1
 #: Log odds that color may add: it cannot overturn a probability beyond 0.21..0.79. Twice as much lets foliage
 #: of the color of the hair become hair.
 _COLOR_LIMIT = 1.3
@@ -219,7 +222,8 @@ def _log_likelihood(
 
 
 #: Guided filter: window (fraction of the longer side) and squared color difference, of 0..1, below which it smooths.
-_GUIDE_WINDOW, _GUIDE_EDGE = 0.016, 3e-4
+_GUIDE_WINDOW = 0.016
+_GUIDE_EDGE = 3e-4
 #: Contrast about one half after filtering: what is nearly opaque is opaque.
 _CONTRAST = 1.5
 
@@ -284,7 +288,8 @@ class ColorGuide:
 def apply_model(rgb: np.ndarray, slope: np.ndarray, offset: np.ndarray, contrast: float) -> np.ndarray:
     """Matte [H,W] uint8 that a model of `ColorGuide.fit`, of any smaller size, gives for an image [H,W,3] uint8."""
     # Scaled to 0..255 and stretched about one half at the small size; the last sum rounds and saturates.
-    slope, offset = contrast * slope, 255 * (contrast * offset + (1 - contrast) / 2)
+    slope = contrast * slope
+    offset = 255 * (contrast * offset + (1 - contrast) / 2)
     full = (rgb.shape[1], rgb.shape[0])
     slope, offset = (cv2.resize(model, full, interpolation=cv2.INTER_LINEAR) for model in (slope, offset))
     return cv2.add(_sum(cv2.multiply(slope, rgb, dtype=cv2.CV_32F)), offset, dtype=cv2.CV_8U)
@@ -299,7 +304,9 @@ def _inverse(diagonal: Sequence[np.ndarray], rest: Sequence[np.ndarray]) -> tupl
     """Inverses of symmetric matrices with planes `diagonal` (xx, yy, zz) and `rest` (xy, xz, yz), in that order."""
     xx, yy, zz = diagonal
     xy, xz, yz = rest
-    first, second, third = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
+    first = yy * zz - yz * yz
+    second = xz * yz - xy * zz
+    third = xy * yz - xz * yy
     factor = 1 / (xx * first + xy * second + xz * third)
     planes = (first, xx * zz - xz * xz, xx * yy - xy * xy, second, third, xy * xz - xx * yz)
     return tuple(factor * plane for plane in planes)

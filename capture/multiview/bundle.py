@@ -29,7 +29,8 @@ from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import FitOptions, Pinhole, State
 
 #: Maximum number of time steps in the adjustment; minimum number that two cameras must share.
-_MAX_STEPS, _MIN_SHARED = 32, 3
+_MAX_STEPS = 32
+_MIN_SHARED = 3
 #: Rounds with the whole face, and the landmarks they use: none of the oval, which slides.
 _ROUNDS = 2
 _WHOLE_FACE = np.setdiff1d(np.arange(0, FACE_COUNT, 4), OVAL)

@@ -33,8 +33,10 @@ class Canvas:
     def apply(self, image: np.ndarray) -> np.ndarray:
         """The stored image of a source image [H,W] or [H,W,3]; black (no matte) beyond its edges."""
         height, width = image.shape[:2]
-        left, top = max(self.x, 0), max(self.y, 0)
-        right, bottom = min(self.x + self.width, width), min(self.y + self.height, height)
+        left = max(self.x, 0)
+        top = max(self.y, 0)
+        right = min(self.x + self.width, width)
+        bottom = min(self.y + self.height, height)
         part = image[top:bottom, left:right]
         pads = (top - self.y, self.y + self.height - bottom, left - self.x, self.x + self.width - right)
         if any(pads):
@@ -96,7 +98,8 @@ def choose_canvases(
         framing: how much of the person they show.
         max_size: maximum length of the longer side of stored images.
     """
-    windows, rows = [], []
+    windows = []
+    rows = []
     for points, source in zip(heads, sizes, strict=True):
         inside = _in_image(points, *source)
         known = inside if len(inside) else np.arange(len(points))

@@ -63,7 +63,8 @@ def _follow(
     total: int,
 ) -> LandmarkTable:
     """Landmarks of the views of one camera; those `known` of training views initialize the search in held-out views."""
-    table, people = LandmarkTable(), People()
+    table = LandmarkTable()
+    people = People()
     averages: list[Future[Any]] = []
     with Pool() as pool:
         for index, (_, frame) in enumerate(ahead(read_images(views))):

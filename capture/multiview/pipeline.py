@@ -135,7 +135,8 @@ class _Run(CaptureRun):
                 "and have no matte; left out"
             )
         canvases = stage.canvases(rows)
-        networks, done = PerThread(self.models.matting), 0
+        networks = PerThread(self.models.matting)
+        done = 0
         with Pool() as pool:
             for camera in range(len(self.plan.cameras)):
                 pairs = zip(rows, canvases, strict=True)

@@ -13,7 +13,9 @@ from capture.layouts import View, ViewSet
 from capture.options import CaptureOptions
 from capture.video.split import MAX_TEST
 
-_FAST, _TARGET = 45.0, 30.0  # fps: faster videos are reduced to about the target
+# fps: faster videos are reduced to about the target
+_FAST = 45.0
+_TARGET = 30.0
 MIN_IMAGES = 16
 
 
@@ -82,11 +84,13 @@ def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
         if len(views.cameras) < 2:
             raise HeadsplatError(f"{views.root}: one camera alone cannot be held out; give --test-fraction instead")
         chosen = [replace(view, is_test=view.camera == camera) for view in views.views]
-        mode, value = "camera", views.cameras[camera]
+        mode = "camera"
+        value = views.cameras[camera]
     elif split.mode != "none":
         held_out = set(steps[split.held_out(len(steps))].tolist())
         chosen = [replace(view, is_test=view.time_step in held_out) for view in views.views]
-        mode, value = split.mode, split.value
+        mode = split.mode
+        value = split.value
     else:
         chosen = [replace(view, is_test=bool(view.is_test)) for view in views.views]
         mode, value = ("file", None) if views.has_split else ("none", None)

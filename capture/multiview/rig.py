@@ -21,7 +21,9 @@ FLIP = np.diag([1.0, -1.0, -1.0])
 #: Center of the head in the skull frame (m): normals of the face's landmarks point away from it.
 _HEAD_CENTER = np.array([0.0, -0.01, -0.06])
 #: Cosines of normal and camera direction between which a landmark's weight rises to 1, and the minimum weight.
-_COSINE_LOW, _COSINE_HIGH, _MIN_VISIBILITY = 0.0, 0.6, 0.02
+_COSINE_LOW = 0.0
+_COSINE_HIGH = 0.6
+_MIN_VISIBILITY = 0.02
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class RigCamera:
     def world_to_cam(self) -> np.ndarray:
         """[4,4], OpenCV axes."""
         matrix = np.eye(4)
-        matrix[:3, :3], matrix[:3, 3] = FLIP @ self.rotation, FLIP @ self.translation
+        matrix[:3, :3] = FLIP @ self.rotation
+        matrix[:3, 3] = FLIP @ self.translation
         return matrix
 
     @property
@@ -175,7 +178,8 @@ class RigProblem:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Gauss-Newton matrix [6+E,6+E] and gradient [6+E] of one time step, summed over its observations."""
         size = POSE + len(state.expression)
-        matrix, gradient = np.zeros((size, size)), np.zeros(size)
+        matrix = np.zeros((size, size))
+        gradient = np.zeros(size)
         for observation, each in zip(target, weights, strict=True):
             part, slope = self.linearize(state, observation, each).normal()
             matrix += part

@@ -39,7 +39,11 @@ class TrackStage:
     def __init__(
         self, plan: ViewPlan, views: ViewSet, options: CaptureOptions, model: LandmarkModel, name: str
     ) -> None:
-        self._plan, self._views, self._options, self._model, self._name = plan, views, options, model, name
+        self._plan = plan
+        self._views = views
+        self._options = options
+        self._model = model
+        self._name = name
         self._found: dict[tuple[int, int], LandmarkTable] = {}
         self._steps: dict[bool, list[int]] = {}
         self._chosen = list(plan.views)  # with intrinsics, known or estimated
@@ -184,7 +188,9 @@ class TrackStage:
 
     def canvases(self, rows: Sequence[Row]) -> list[Canvas]:
         """The stored rectangle of each row; at training time steps it follows the head of training views alone."""
-        names, options, steps = self._plan.cameras, self._options, self._steps[False]
+        names = self._plan.cameras
+        options = self._options
+        steps = self._steps[False]
         firsts = [self._first(camera) for camera in range(len(names))]
         heads = []
         for camera, first in enumerate(firsts):

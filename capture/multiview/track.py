@@ -22,7 +22,9 @@ from capture.tracker.problem import POSE, FitOptions, State, add_expression_prio
 from capture.tracker.smooth import SmoothOptions, smooth_clip
 
 _LOST = 0.06
-_FIRST_ITERATIONS, _NEXT_ITERATIONS, _PREVIOUS_WEIGHT = 30, 3, 2.0
+_FIRST_ITERATIONS = 30
+_NEXT_ITERATIONS = 3
+_PREVIOUS_WEIGHT = 2.0
 #: Cosine of the angle between face and camera below which a camera is not used for gaze, unless there is no other.
 _MIN_FRONTAL = 0.5
 
@@ -125,7 +127,8 @@ def track_rig_held_out(person: RigPerson, training: TimeSteps, track: RigTrack, 
     """
     problem = person.problem
     weights = [problem.weights(observations) for observations in held_out.observations]
-    times, solved = list(training.time), list(track.states)
+    times = list(training.time)
+    solved = list(track.states)
     states: list[State] = []
     for row, seen in enumerate(held_out.observations):
         nearest = int(np.argmin(np.abs(np.asarray(times) - held_out.time[row])))
@@ -171,7 +174,8 @@ def _fit_identity(
     problem: RigProblem, keys: TimeSteps, states: list[State], distances: Sequence[float], options: RigOptions
 ) -> np.ndarray:
     """Identity [S] from key time steps; pose and expression of each are eliminated as in tracker.identity."""
-    model, identity = problem.model, np.zeros(problem.model.identity_size)
+    model = problem.model
+    identity = np.zeros(problem.model.identity_size)
     for _ in range(options.identity.iterations):
         blocks = [_eliminate(problem, *pair) for pair in zip(states, keys.observations, strict=True)]
         matrix = sum((block.matrix for block in blocks), np.zeros((len(identity), len(identity))))
@@ -201,9 +205,13 @@ class _Block:
 
 
 def _eliminate(problem: RigProblem, state: State, observations: Sequence[CameraObservation]) -> _Block:
-    size, shared_size = POSE + len(state.expression), problem.model.identity_size
-    matrix, gradient = np.zeros((size, size)), np.zeros(size)
-    cross, reduced, slope = np.zeros((size, shared_size)), np.zeros((shared_size, shared_size)), np.zeros(shared_size)
+    size = POSE + len(state.expression)
+    shared_size = problem.model.identity_size
+    matrix = np.zeros((size, size))
+    gradient = np.zeros(size)
+    cross = np.zeros((size, shared_size))
+    reduced = np.zeros((shared_size, shared_size))
+    slope = np.zeros(shared_size)
     for observation, weights in zip(observations, problem.weights(observations), strict=True):
         lin = problem.linearize(state, observation, weights)
         part, part_gradient = lin.normal()
@@ -218,7 +226,8 @@ def _eliminate(problem: RigProblem, state: State, observations: Sequence[CameraO
     matrix[active, active] += 1e9
     matrix[:POSE, :POSE] += 1e-6 * np.eye(POSE)
     inverse = np.linalg.inv(matrix)
-    coupling, local = np.einsum("ij,jk->ik", inverse, cross), -inverse @ gradient
+    coupling = np.einsum("ij,jk->ik", inverse, cross)
+    local = -inverse @ gradient
     reduced -= np.einsum("ij,ik->jk", cross, coupling)
     return _Block(reduced, slope + cross.T @ local, local, coupling)
 
@@ -235,7 +244,8 @@ def _most_frontal(problem: RigProblem, state: State, observations: Sequence[Came
 
 def _gaze(person: RigPerson, states: Sequence[State], steps: TimeSteps) -> np.ndarray:
     """Yaw and pitch [T,2] of the eyes, averaged over cameras with more weight for frontal ones."""
-    problem, angles = person.problem, np.zeros((len(states), 2))
+    problem = person.problem
+    angles = np.zeros((len(states), 2))
     for row, (state, observations) in enumerate(zip(states, steps.observations, strict=True)):
         facing = np.array([_facing(problem, state, observation) for observation in observations])
         weights = np.where(facing > _MIN_FRONTAL, facing, 0.0)

@@ -18,9 +18,11 @@ from capture.tracker.indices import STABLE_LANDMARKS
 from capture.tracker.landmark_model import LandmarkModel
 
 #: Common units (per meter); an estimate within this factor of one is that unit: heads differ by less.
-_UNITS, _NEAR = {"metres": 1.0, "centimetres": 100.0, "millimetres": 1000.0}, 1.18
+_UNITS = {"metres": 1.0, "centimetres": 100.0, "millimetres": 1000.0}
+_NEAR = 1.18
 #: The axes of the world are kept where the head is within these angles of y up and of facing +z.
-_UPRIGHT, _FORWARD = np.cos(np.radians(30)), np.cos(np.radians(60))
+_UPRIGHT = np.cos(np.radians(30))
+_FORWARD = np.cos(np.radians(60))
 #: Median deviation of the log scale over time steps beyond which the cameras contradict each other.
 _MAX_SPREAD = 0.15
 
@@ -61,7 +63,8 @@ def triangulate(
     cameras: Sequence[RigCamera], observations: Sequence[CameraObservation], rows: np.ndarray
 ) -> np.ndarray:
     """World positions [n,3] of the landmarks `rows` [n] seen by two cameras or more (linear least squares)."""
-    equations, right = [], []
+    equations = []
+    right = []
     for observation in observations:
         camera = cameras[observation.camera]
         pinhole = camera.pinhole
@@ -71,7 +74,8 @@ def triangulate(
         for axis in (0, 1):
             equations.append(camera.rotation[axis] + across[:, axis, None] * camera.rotation[2])
             right.append(-camera.translation[axis] - across[:, axis] * camera.translation[2])
-    a, b = np.stack(equations, 1), np.stack(right, 1)
+    a = np.stack(equations, 1)
+    b = np.stack(right, 1)
     normal = np.einsum("nki,nkj->nij", a, a)
     result: np.ndarray = np.linalg.solve(normal, np.einsum("nki,nk->ni", a, b)[..., None])[..., 0]
     return result
@@ -97,7 +101,9 @@ def find_similarity(
         several[k]
         for k in np.unique(np.linspace(0, len(several) - 1, min(max_steps, len(several))).round().astype(int))
     ]
-    scales, rotations, positions = [], [], []
+    scales = []
+    rotations = []
+    positions = []
     for seen in chosen:
         points = triangulate(cameras, seen, STABLE_LANDMARKS)
         _check_ahead(cameras, seen, points, name)

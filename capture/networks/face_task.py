@@ -16,12 +16,14 @@ from capture.faces.landmarks import LEFT_EYE_OUTER, LEFT_IRIS, POINTS, RIGHT_EYE
 from capture.networks.litert import graph_of
 from capture.networks.models import model_path
 
-_MESH, _FLAG = "output_mesh_identity", "conv_faceflag"
+_MESH = "output_mesh_identity"
+_FLAG = "conv_faceflag"
 _MESH_POINTS = 468
 #: Outputs of refined points (x, y), in the order of the attention regions: lips, the person's right eye, left eye. The
 #: network's names are those of the viewer's side.
 _REGIONS = ("output_lips", "output_left_eye", "output_right_eye")
-_RIGHT_IRIS, _LEFT_IRIS = "output_left_iris", "output_right_iris"
+_RIGHT_IRIS = "output_left_iris"
+_LEFT_IRIS = "output_right_iris"
 
 
 def face_task() -> bytes:

@@ -49,7 +49,8 @@ def _native_log_silenced() -> Iterator[None]:
     Failures still raise; the file descriptor is restored before anything else runs.
     """
     try:
-        saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        saved = os.dup(2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
     except OSError:  # no standard error to keep clean
         yield
         return
@@ -100,10 +101,12 @@ class Graph:
         """A model of only the operators that lead from the tensors `inputs` to the tensors `outputs`."""
         model = self._parse()  # anew: the piece is made by taking operators out
         graph = model.subgraphs[0]
-        given, wanted = [self._index[name] for name in inputs], [self._index[name] for name in outputs]
+        given = [self._index[name] for name in inputs]
+        wanted = [self._index[name] for name in outputs]
         producer = {int(tensor): k for k, operator in enumerate(graph.operators) for tensor in operator.outputs}
         needed: set[int] = set()
-        seen, stack = set(given), list(wanted)
+        seen = set(given)
+        stack = list(wanted)
         while stack:
             tensor = stack.pop()
             if tensor in seen or tensor not in producer:
@@ -112,7 +115,8 @@ class Graph:
             needed.add(producer[tensor])
             stack += [int(source) for source in graph.operators[producer[tensor]].inputs if source >= 0]
         graph.operators = [operator for k, operator in enumerate(graph.operators) if k in needed]
-        graph.inputs, graph.outputs = np.array(given, np.int32), np.array(wanted, np.int32)
+        graph.inputs = np.array(given, np.int32)
+        graph.outputs = np.array(wanted, np.int32)
         model.signatureDefs = model.metadata = model.metadataBuffer = None
         builder = flatbuffers.Builder(len(self._content))
         builder.Finish(model.Pack(builder), b"TFL3")
@@ -137,7 +141,8 @@ class Graph:
         values = _add_tensor(model, "joined_values", (1, 1, 1, total))
         places = _add_tensor(model, "joined_order", (len(order),), np.asarray(order, np.int32))
         output = _add_tensor(model, "joined", (1, 1, 1, len(order)))
-        along, pick = schema.ConcatenationOptionsT(), schema.GatherOptionsT()
+        along = schema.ConcatenationOptionsT()
+        pick = schema.GatherOptionsT()
         along.axis = pick.axis = 3
         _add_operator(model, "CONCATENATION", given, values, "ConcatenationOptions", along)
         _add_operator(model, "GATHER", [values, places], output, "GatherOptions", pick)
@@ -149,11 +154,14 @@ class Graph:
 
 def _add_tensor(model: Any, name: str, shape: tuple[int, ...], constant: np.ndarray | None = None) -> int:
     """Add a float32 tensor, or an int32 one with the values `constant`; returns its index."""
-    buffer, tensor = schema.BufferT(), schema.TensorT()
+    buffer = schema.BufferT()
+    tensor = schema.TensorT()
     if constant is not None:
         buffer.data = np.frombuffer(constant.tobytes(), np.uint8)
     model.buffers.append(buffer)
-    tensor.name, tensor.shape, tensor.buffer = name, np.array(shape, np.int32), len(model.buffers) - 1
+    tensor.name = name
+    tensor.shape = np.array(shape, np.int32)
+    tensor.buffer = len(model.buffers) - 1
     tensor.type = schema.TensorType.FLOAT32 if constant is None else schema.TensorType.INT32
     model.subgraphs[0].tensors.append(tensor)
     return len(model.subgraphs[0].tensors) - 1
@@ -162,12 +170,15 @@ def _add_tensor(model: Any, name: str, shape: tuple[int, ...], constant: np.ndar
 def _add_operator(model: Any, code: str, inputs: Sequence[int], output: int, kind: str, options: Any) -> None:
     """Add an operator with options of a kind at the end of the graph."""
     number = getattr(schema.BuiltinOperator, code)
-    operator_code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    operator_code = schema.OperatorCodeT()
+    operator = schema.OperatorT()
     operator_code.builtinCode = operator_code.deprecatedBuiltinCode = number  # the latter for older readers
     model.operatorCodes.append(operator_code)
     operator.opcodeIndex = len(model.operatorCodes) - 1
-    operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
-    operator.builtinOptionsType, operator.builtinOptions = getattr(schema.BuiltinOptions, kind), options
+    operator.inputs = np.array(inputs, np.int32)
+    operator.outputs = np.array([output], np.int32)
+    operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
+    operator.builtinOptions = options
     model.subgraphs[0].operators.append(operator)
 
 

@@ -98,7 +98,8 @@ def model_path(name: str, download: Downloader | None = None) -> Path:
     """
     if name not in NAMES:
         raise ValueError(f"name: expected one of {', '.join(NAMES)}, got {name!r}")
-    cache, folders = cache_dir(), model_folders()
+    cache = cache_dir()
+    folders = model_folders()
     with _ONE_AT_A_TIME:
         for folder in folders:
             if (found := _find(folder, name, cache)) is not None:
@@ -114,7 +115,8 @@ def _find(folder: Path, name: str, cache: Path) -> Path | None:
     model = folder / f"{name}.tflite"
     if model.is_file() and (folder != cache or _is_whole(model, name)):
         return model
-    task, wheel = folder / TASK, folder / WHEEL
+    task = folder / TASK
+    wheel = folder / WHEEL
     if name in TASK_MEMBERS and task.is_file():
         # Unpacked beside its stamp, so that another .task of the user's is not shadowed by an older one.
         stamp = f"{task.stat().st_size}-{task.stat().st_mtime_ns}"

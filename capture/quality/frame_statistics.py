@@ -12,13 +12,17 @@ from capture.tracker.indices import FACE_COUNT
 #: Cells along each side of the grid on which the background's colors are kept.
 CELLS = 20
 #: Height of the face, in pixels, at which its colors are sampled and its sharpness is measured.
-_COLOR_HEIGHT, _SHARP_HEIGHT = 96, 160
+_COLOR_HEIGHT = 96
+_SHARP_HEIGHT = 160
 #: Pixels of a cell, and the largest person probability around a cell that counts as background.
-_CELL_PIXELS, _BACKGROUND = 4, 0.04
+_CELL_PIXELS = 4
+_BACKGROUND = 0.04
 #: Range of linear light in which a color shows the exposure: noise below, clipping above.
-DARKEST, BRIGHTEST = 0.004, 0.92
+DARKEST = 0.004
+BRIGHTEST = 0.92
 #: Luminance of linear sRGB; difference of square roots of luminance, 0..1, that counts as none.
-_LUMINANCE, _SAME = np.array([0.2126, 0.7152, 0.0722]), 0.008
+_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_SAME = 0.008
 
 
 def _linear_table() -> np.ndarray:
@@ -77,7 +81,8 @@ def sharpness(rgb: np.ndarray, points: np.ndarray) -> float:
     crop, _, _ = _cut(rgb, points[:FACE_COUNT, :2].astype(np.float32), _SHARP_HEIGHT, 1.0)
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     layers = [cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in (0.8, 1.6, 3.2, 6.4)]
-    fine, coarse = layers[0] - layers[1], layers[2] - layers[3]
+    fine = layers[0] - layers[1]
+    coarse = layers[2] - layers[3]
     return float(np.log((np.square(fine).mean() + 1e-3) / (np.square(coarse).mean() + 1e-3)))
 
 
@@ -104,8 +109,10 @@ def _inside(matte: np.ndarray, mesh: np.ndarray, shape: tuple[int, ...]) -> floa
 
 def _cut(rgb: np.ndarray, mesh: np.ndarray, height: int, margin: float) -> tuple[np.ndarray, np.ndarray, float]:
     """The face box times `margin`, shrunk to `height` if larger: image, its corner [2], its pixels per pixel."""
-    low, high = mesh.min(0), mesh.max(0)
-    middle, half = (low + high) / 2, margin * (high - low) / 2
+    low = mesh.min(0)
+    high = mesh.max(0)
+    middle = (low + high) / 2
+    half = margin * (high - low) / 2
     limit = np.array([rgb.shape[1], rgb.shape[0]])
     start = np.clip(np.floor(middle - half), 0, limit - 2).astype(int)
     end = np.maximum(np.clip(np.ceil(middle + half), 0, limit).astype(int), start + 2)

@@ -16,14 +16,17 @@ from capture.quality.frame_statistics import BRIGHTEST, DARKEST, ClipStatistics
 from capture.tracker.indices import EYES, FACE_COUNT, LIPS, OVAL
 
 #: Background cells that must be visible in a frame, and the fraction of the training frames in which each must be.
-_LEAST_CELLS, _SEEN = 12, 0.3
+_LEAST_CELLS = 12
+_SEEN = 0.3
 #: Largest disagreement of background cells (median deviation of the log) for the background to be used: a camera
 #: that walks past things.
 _AGREE = 0.04
 #: Drift (of the log gain of linear light) up to which a source measures only its noise, and from which it is reliable.
-_BACKGROUND_NOISE, _SKIN_NOISE = (0.012, 0.02), (0.05, 0.08)
+_BACKGROUND_NOISE = (0.012, 0.02)
+_SKIN_NOISE = (0.05, 0.08)
 #: Standard deviation of the smoothing in time, seconds: the background's noise is small, that of skin is not.
-_BACKGROUND_SMOOTH, _SKIN_SMOOTH = 0.06, 0.25
+_BACKGROUND_SMOOTH = 0.06
+_SKIN_SMOOTH = 0.25
 _ROUNDS = 12
 #: Light is about the stored value to this power, and gains of stored values are what images are corrected by.
 DISPLAY_EXPONENT = 2.2
@@ -70,7 +73,8 @@ def light_reference(statistics: ClipStatistics, points: np.ndarray) -> LightRefe
         places = _places(statistics, source)
         if len(places) < _LEAST_CELLS:
             continue
-        colors, basis = _log_colors(statistics, source, places), _basis(points, source, limits)
+        colors = _log_colors(statistics, source, places)
+        basis = _basis(points, source, limits)
         drift = np.zeros((len(statistics), 3))
         for _ in range(_ROUNDS):
             coefficients = _fit(colors - drift[:, None], basis)

@@ -18,18 +18,26 @@ from capture.tracker.indices import FACE_COUNT, inter_ocular
 #: Landmarks around which regions of the face gather: mouth, chin, cheeks, jaws, brow, nose, eyes.
 _ANCHORS = (14, 199, 50, 280, 172, 397, 151, 4, 159, 386)
 #: Log ratio of fine to coarse detail against the clip's median: sharp above the first, blurred below the second.
-_SHARP, _BLURRED = -0.35, -0.95
+_SHARP = -0.35
+_BLURRED = -0.95
 #: Log of the spread, and deviation of the colors, from which a region is suspect, and over which they are sure.
-_SPREAD_FROM, _SPREAD_OVER, _COLOR_FROM, _COLOR_OVER = 0.5, 0.7, 0.8, 0.7
+_SPREAD_FROM = 0.5
+_SPREAD_OVER = 0.7
+_COLOR_FROM = 0.8
+_COLOR_OVER = 0.7
 #: Deviation of the colors that needs no second witness: no expression and no shadow was seen to reach it.
-_FOREIGN_FROM, _FOREIGN_OVER = 3.0, 3.0
+_FOREIGN_FROM = 3.0
+_FOREIGN_OVER = 3.0
 #: Turns (radians from the usual) up to which nothing is excused, over which the excuse grows by one, and what one
 #: excuse adds to the three starts above: the far side of a turned face is unsure and lit otherwise.
-_USUAL_TURN, _EXCUSE_TURN, _EXCUSE = 0.2, 0.3, np.array([0.6, 1.2, 2.0])
+_USUAL_TURN = 0.2
+_EXCUSE_TURN = 0.3
+_EXCUSE = np.array([0.6, 1.2, 2.0])
 #: Shading that changes with every turn of the head, of the log of linear light.
 _SHADING = 0.06
 #: Presence of the face below which, and weight from which on, a frame is listed.
-_PRESENT, _LISTED = 0.8, 0.7
+_PRESENT = 0.8
+_LISTED = 0.7
 _LEAST_WEIGHT = 0.1
 #: Standard deviation of a landmark that is hidden, fraction of the inter-ocular distance.
 _HIDDEN_SPREAD = 0.1
@@ -86,7 +94,9 @@ class TrustReference:
         doubt = _by_region(_log_spread(points, spread), self.region) - self.spread
         turned = np.linalg.norm(face_angles(points)[:, :2] - self.turn, axis=1)
         excuse = np.maximum(0, turned - _USUAL_TURN)[:, None] / _EXCUSE_TURN * _EXCUSE
-        doubt, foreign, color = doubt - excuse[:, :1], color - excuse[:, 2:], color - excuse[:, 1:2]
+        doubt = doubt - excuse[:, :1]
+        foreign = color - excuse[:, 2:]
+        color = color - excuse[:, 1:2]
         both = _ramp(doubt, _SPREAD_FROM, _SPREAD_OVER) * _ramp(color, _COLOR_FROM, _COLOR_OVER)
         return both + _ramp(foreign, _FOREIGN_FROM, _FOREIGN_OVER)
 

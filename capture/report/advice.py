@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from capture.report.coverage import Coverage
 
 #: Beyond 30 degrees cheeks and ears occlude what the front shows; a track is off by a few degrees, so 25 is enough.
-YAW_TARGET, YAW_MIN = 30, 25.0
+YAW_TARGET = 30
+YAW_MIN = 25.0
 #: Chin and crown become visible at about 15 degrees; people nod less than they turn.
-PITCH_TARGET, PITCH_MIN = 15, 11.0
+PITCH_TARGET = 15
+PITCH_MIN = 11.0
 #: Speech opens the lips by 10 to 15 mm; teeth, tongue and the inside of the mouth are visible from about 20.
 MOUTH_WIDE_MM = 20.0
 #: A smile that shows teeth widens the mouth by at least a tenth and opens the lips.
-SMILE_WIDER, SMILE_GAP_MM = 1.10, 4.0
+SMILE_WIDER = 1.10
+SMILE_GAP_MM = 4.0
 #: One blink may be a tracking error, three are not.
 BLINKS = 3
 #: Raising and lowering moves brows by 8 to 12 mm; speech only by 3 to 4.
@@ -23,11 +26,13 @@ GAZE_DEG = 12.0
 #: A training image of 512 pixels shows about 40 cm: the outer eye corners (9 cm) are then 115 pixels apart.
 FACE_PIXELS = 64.0
 #: Sharp faces score 0.3 to 0.55 on real clips; five pixels of motion blur add 0.2 to 0.25, and so does defocus.
-SOFT, SOFT_AT_TIMES = 0.62, 0.68
+SOFT = 0.62
+SOFT_AT_TIMES = 0.68
 #: A change by a quarter makes skin look different; training can compensate less than that.
 EXPOSURE_DRIFT = 1.25
 #: Below this brightness noise and compression dominate; above this clipped fraction skin has lost its color.
-DARK, CLIPPED = 0.18, 0.03
+DARK = 0.18
+CLIPPED = 0.03
 #: A window at one side makes one half of the face brighter by this factor; such light stays in the avatar.
 SIDE_LIGHT = 1.8
 #: Fewer frames do not cover a turn to both sides and a few words.

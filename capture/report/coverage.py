@@ -22,11 +22,13 @@ from capture.tracker.indices import (
 )
 
 #: Inner eye corners.
-_RIGHT_INNER, _LEFT_INNER = 133, 362
+_RIGHT_INNER = 133
+_LEFT_INNER = 362
 #: Percentile of a range at either end: extremes of single frames are mostly tracking errors.
 _TAIL = 1.0
 #: A lid is closed below the first fraction of its usual opening, and open again above the second.
-_CLOSED, _REOPENED = 0.45, 0.7
+_CLOSED = 0.45
+_REOPENED = 0.7
 #: Fraction of its usual width above which a mouth counts as wide.
 _WIDE = 1.05
 #: Minimum training weight of an image: images with less have little effect.
@@ -117,12 +119,14 @@ def opening(face: np.ndarray, side: str) -> np.ndarray:
 def count_blinks(opened: np.ndarray) -> int:
     """Number of times that a lid with openings [T], in order of time, closed and opened again."""
     usual = float(np.percentile(opened, 75))
-    blinks, closed = 0, False
+    blinks = 0
+    closed = False
     for value in opened / max(usual, 1e-6):
         if not closed and value < _CLOSED:
             closed = True
         elif closed and value > _REOPENED:
-            blinks, closed = blinks + 1, False
+            blinks = blinks + 1
+            closed = False
     return blinks
 
 

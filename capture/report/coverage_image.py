@@ -14,14 +14,23 @@ from capture.report.summary import CaptureReport
 from capture.tracker.indices import FACE_COUNT
 
 Color = tuple[int, int, int]  # RGB
-PAPER, INK, FAINT, LINE = (250, 249, 246), (38, 42, 48), (122, 128, 136), (214, 214, 210)
-BLUE, GREEN, AMBER = (46, 105, 176), (52, 140, 88), (206, 116, 20)
+PAPER = (250, 249, 246)
+INK = (38, 42, 48)
+FAINT = (122, 128, 136)
+LINE = (214, 214, 210)
+BLUE = (46, 105, 176)
+GREEN = (52, 140, 88)
+AMBER = (206, 116, 20)
 _SCALE = 2  # pixels drawn per pixel of the image
 
-WIDTH, HEIGHT = 1200, 800
+WIDTH = 1200
+HEIGHT = 800
 _CELL = 68
-_MAP_X, _MAP_Y = 78, 100
-_BARS_X, _BARS_Y, _BAR_WIDTH = 968, 100, 186
+_MAP_X = 78
+_MAP_Y = 100
+_BARS_X = 968
+_BARS_Y = 100
+_BAR_WIDTH = 186
 #: Weight of an expression at full length of a bar.
 _FULL = 1.0
 #: Range of the weight below which an expression counts as not seen.
@@ -37,7 +46,8 @@ def coverage_image(capture: Capture, geometry: TrackedGeometry, report: CaptureR
         report: its report.
     """
     canvas = Canvas(WIDTH, HEIGHT)
-    frames, coverage = report.frames, report.coverage
+    frames = report.frames
+    coverage = report.coverage
     canvas.text(28, 42, f"Coverage of {report.source}", size=24)
     canvas.text(
         28, 66, f"{frames['training']} training frames over {coverage.seconds:.0f} seconds; without held-out frames"
@@ -54,7 +64,8 @@ def _draw_views(canvas: Canvas, capture: Capture, geometry: TrackedGeometry, cov
     canvas.text(_MAP_X, _MAP_Y - 10, "views: rotation of the face, degrees; frames in each cell", FAINT)
     thumbnails = _thumbnails(capture, geometry)
     for (row, column), count in np.ndenumerate(counts):
-        x, y = _MAP_X + column * _CELL, _MAP_Y + row * _CELL
+        x = _MAP_X + column * _CELL
+        y = _MAP_Y + row * _CELL
         canvas.box(x + 1, y + 1, _CELL - 2, _CELL - 2, (236, 235, 231))
         if count:
             canvas.paste(x + 1, y + 1, thumbnails[row, column])
@@ -72,8 +83,10 @@ def _draw_views(canvas: Canvas, capture: Capture, geometry: TrackedGeometry, cov
     bottom = _MAP_Y + rows * _CELL + 36
     canvas.text(_MAP_X, bottom, "person's right", INK, 12)
     canvas.text(_MAP_X + columns * _CELL, bottom, "person's left", INK, 12, "right")
-    left, top = (_cell_position(-YAW_TARGET, YAW_EDGES), _cell_position(-PITCH_TARGET, PITCH_EDGES))
-    width, height = (columns - 2 * left) * _CELL, (rows - 2 * top) * _CELL
+    left = _cell_position(-YAW_TARGET, YAW_EDGES)
+    top = _cell_position(-PITCH_TARGET, PITCH_EDGES)
+    width = (columns - 2 * left) * _CELL
+    height = (rows - 2 * top) * _CELL
     canvas.box(_MAP_X + left * _CELL, _MAP_Y + top * _CELL, width, height, BLUE, 2)
     canvas.text(_MAP_X + columns * _CELL / 2, bottom, "blue frame: what an avatar needs", BLUE, 12, "center")
 
@@ -86,9 +99,11 @@ def _cell_position(angle: float, edges: np.ndarray) -> float:
 def _thumbnails(capture: Capture, geometry: TrackedGeometry) -> dict[tuple[int, int], np.ndarray]:
     """For each cell with frames the face [2*(cell-2),2*(cell-2),3] RGB of the frame nearest to its center."""
     rows = capture.train_indices
-    yaw, pitch = geometry.yaw[rows], geometry.pitch[rows]
+    yaw = geometry.yaw[rows]
+    pitch = geometry.pitch[rows]
     lines, columns = cell_of(yaw, pitch)
-    yaws, pitches = (YAW_EDGES[:-1] + YAW_EDGES[1:]) / 2, ((PITCH_EDGES[:-1] + PITCH_EDGES[1:]) / 2)[::-1]
+    yaws = (YAW_EDGES[:-1] + YAW_EDGES[1:]) / 2
+    pitches = ((PITCH_EDGES[:-1] + PITCH_EDGES[1:]) / 2)[::-1]
     distance = np.hypot(yaw - yaws[columns], pitch - pitches[lines])
     found = {}
     for cell in set(zip(lines.tolist(), columns.tolist(), strict=True)):
@@ -199,7 +214,8 @@ class Canvas:
             longer = f"{line} {word}".strip()
             if line and self.text_width(longer, size) > width:
                 self.text(x, y, line, color, size)
-                line, y = word, y + 1.35 * size
+                line = word
+                y = y + 1.35 * size
             else:
                 line = longer
         self.text(x, y, line, color, size)

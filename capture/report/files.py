@@ -38,7 +38,8 @@ def write_report(
     Raises:
         HeadsplatError: there are no training frames, or the refined track of the capture is damaged.
     """
-    root, refined = capture.root, RefinedTrack.load(capture)
+    root = capture.root
+    refined = RefinedTrack.load(capture)
     for partial in (*root.glob(".*.part.mp4"), *root.glob(".*.partial.png")):
         partial.unlink(missing_ok=True)
     (root / REPORT_FILE).unlink(missing_ok=True)  # its presence means that the other files are complete

@@ -34,7 +34,8 @@ class TrackedGeometry:
         """Pose `head` by `params` for every image of `capture`; None is the tracker's parameters."""
         params = params or capture.params(np.arange(len(capture)))
         camera = capture.camera(max(capture.metadata["width"], capture.metadata["height"]), np.arange(len(capture)))
-        view, shift = camera.world_to_cam[:, :3, :3], camera.world_to_cam[:, :3, 3]
+        view = camera.world_to_cam[:, :3, :3]
+        shift = camera.world_to_cam[:, :3, 3]
         rotation, translation = head.skull_pose(params)
         chunks = [
             head.landmarks(head.skull_vertices(params[start : start + _CHUNK]))

@@ -56,10 +56,14 @@ SIZE = 512
 _DEPTH_SCALE = 0.5
 _HIDDEN = 0.008  # meters behind the surface up to which a point is visible: contours run along folds
 _GAZE = 0.06  # meters, length of the gaze arrows
-_MESH, _DOT, _ARROW, _OUTLINE = (255, 176, 32), (80, 240, 255), (255, 80, 160), (120, 220, 120)
+_MESH = (255, 176, 32)
+_DOT = (80, 240, 255)
+_ARROW = (255, 80, 160)
+_OUTLINE = (120, 220, 120)
 _FLAGGED = (255, 150, 60)
 _CHUNK = 16
-_CHIN, _FOREHEAD = 152, 10
+_CHIN = 152
+_FOREHEAD = 10
 _NECK = 0.1  # end of the outline below the chin, of the face's height: shoulders are not tracked
 _SHIFT = 4  # fractional bits of OpenCV's coordinates
 
@@ -117,7 +121,9 @@ class _OverlayRenderer:
     """Draws the overlay and the caption of one image after another."""
 
     def __init__(self, capture: Capture, head: HeadModel, refined: RefinedTrack | None) -> None:
-        self.capture, self.refined, self.faces = capture, refined, outer_faces(head)
+        self.capture = capture
+        self.refined = refined
+        self.faces = outer_faces(head)
         self.flags = {int(flag["frame"]): str(flag["reason"]) for flag in capture.metadata.get("flagged", ())}
         if refined:
             self.flags |= {int(number): "diverged" for number in capture.track["frame_number"][refined.flagged]}
@@ -136,7 +142,8 @@ class _OverlayRenderer:
 
     def _caption(self, image: np.ndarray, row: int, error: float) -> None:
         """Write frame number, camera, landmark error (percent; NaN: unknown) and flags along the upper edge."""
-        track, number = self.capture.track, int(self.capture.track["frame_number"][row])
+        track = self.capture.track
+        number = int(self.capture.track["frame_number"][row])
         cameras = self.capture.metadata["cameras"]
         parts = [f"frame {number}"]
         parts += [f"camera {cameras[int(track['camera'][row])]['name']}"] if len(cameras) > 1 else []
@@ -240,7 +247,8 @@ def _dots(image: np.ndarray, points: np.ndarray) -> None:
     """Mark the two by two pixels nearest to each of `points` [L,2]; NaN points are skipped."""
     x, y = np.floor(points[np.isfinite(points).all(1)] - 0.5).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < image.shape[1] - 1) & (y < image.shape[0] - 1)
-    x, y = x[inside], y[inside]
+    x = x[inside]
+    y = y[inside]
     for right, down in ((0, 0), (0, 1), (1, 0), (1, 1)):
         image[y + down, x + right] = _DOT
 

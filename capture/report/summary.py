@@ -124,7 +124,8 @@ class CaptureReport:
     def _jitter(self) -> list[str]:
         if not self.jitter:
             return []
-        before, after = self.jitter["before"], self.jitter["after"]
+        before = self.jitter["before"]
+        after = self.jitter["after"]
         source = " of the tracker" if self.refined else ""
         return [
             f"jitter{source}, before and after smoothing: {before['rotation_deg']:.2f} and "
@@ -149,7 +150,8 @@ class CaptureReport:
 
 def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack | None = None) -> CaptureReport:
     """Measure a finished capture; `geometry` is of the track `refined`, or of the tracker's if that is None."""
-    metadata, rows = capture.metadata, {"training": capture.train_indices, "held_out": capture.test_indices}
+    metadata = capture.metadata
+    rows = {"training": capture.train_indices, "held_out": capture.test_indices}
     if not len(rows["training"]):
         raise HeadsplatError(f"{capture.root}: no training frames to report on; capture again and hold out fewer")
     coverage = Coverage.of(capture, geometry, PixelStatistics.of(capture, rows["training"], geometry.projected))

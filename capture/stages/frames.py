@@ -26,7 +26,8 @@ from capture.video.decoding import wanted_frames
 from capture.video.split import FramePlan
 from capture.workspace import Workspace
 
-PARTIAL, STATISTICS = "held_out.npz", "statistics.npz"
+PARTIAL = "held_out.npz"
+STATISTICS = "statistics.npz"
 _SAVE_STEP = 200
 #: Frames that are read again when a run is continued.
 _REREAD = 12
@@ -75,9 +76,13 @@ class ImageStage:
             mattes: mattes of the user, used instead of the network's.
             turn: degrees counter-clockwise by which the frames of the file were turned; the user's mattes are not yet.
         """
-        self._plan, self._window, self._follower, self._workspace = plan, window, follower, workspace
+        self._plan = plan
+        self._window = window
+        self._follower = follower
+        self._workspace = workspace
         self._matting = PerThread(models.matting)
-        self._mattes, self._turn = mattes, turn
+        self._mattes = mattes
+        self._turn = turn
         self._training = {number: row for row, number in enumerate(training.number)}
         self._table = training
         self.held_out = LandmarkTable()
@@ -113,11 +118,13 @@ class ImageStage:
 
     def _resume(self) -> int:
         """Load what an earlier run did; returns the row of the plan from which on images are missing."""
-        stored, statistics = self._workspace.load_partial(PARTIAL), self._workspace.load_partial(STATISTICS)
+        stored = self._workspace.load_partial(PARTIAL)
+        statistics = self._workspace.load_partial(STATISTICS)
         if not stored or not statistics:
             return 0
         numbers = statistics.pop("number")
-        corners, window = statistics.pop("corner").tolist(), self._window
+        corners = statistics.pop("corner").tolist()
+        window = self._window
         self.crops = {
             number: Crop(x, y, *window.size, window.scale)
             for number, (x, y) in zip(numbers.tolist(), corners, strict=True)
@@ -143,7 +150,8 @@ class ImageStage:
         if points is None or crop is None:
             return
         self.crops[frame.number] = crop
-        rgb, points = crop.apply(frame.rgb), crop.points(points)
+        rgb = crop.apply(frame.rgb)
+        points = crop.points(points)
         pool.submit(self._workspace.write_image, FRAMES_DIR, frame_name(frame.number), rgb)
         if self._mattes is not None:
             if frame.number >= self._first_new:
@@ -223,7 +231,9 @@ class ImageStage:
         pool.drain()
         for row, future in self._waiting:
             points, spread, presence = future.result()
-            self.held_out.points[row], self.held_out.spread[row], self.held_out.presence[row] = points, spread, presence
+            self.held_out.points[row] = points
+            self.held_out.spread[row] = spread
+            self.held_out.presence[row] = presence
         self._waiting.clear()
         self.held_out.seen = seen
         numbers = sorted(self.statistics)

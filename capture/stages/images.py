@@ -37,7 +37,8 @@ class SmallImages:
         self._root = root
         self._size = round(stored[0] * self.scale), round(stored[1] * self.scale)
         self._kept: dict[int, tuple[np.ndarray, bytes]] = {}  # luma, and the matte compressed
-        self._bytes, self._lock = 0, threading.Lock()
+        self._bytes = 0
+        self._lock = threading.Lock()
 
     def add(self, number: int, rgb: np.ndarray, matte: np.ndarray) -> None:
         """Keep frame `number`, stored as `rgb` [H,W,3] and `matte` [H,W] uint8, if there is room; thread-safe."""

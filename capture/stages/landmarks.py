@@ -115,7 +115,8 @@ class FaceFollower:
             passes: jittered passes of `average`.
             thorough: search an image without a face tile by tile (0.2 s), for faces that are small in it.
         """
-        self._detector, self._thorough = models.detector(), thorough
+        self._detector = models.detector()
+        self._thorough = thorough
         self._tracker = PerThread(models.landmarks)
         self._passes = passes
 

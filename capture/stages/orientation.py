@@ -48,7 +48,8 @@ def find_turn(video: Any, numbers: np.ndarray, follower: FaceFollower, workspace
     if stored is not None and int(stored["turn"]) in TURNS:
         return int(stored["turn"])
     chosen = numbers[np.unique(np.linspace(0, min(len(numbers), _FIRST_FRAMES) - 1, _TURN_FRAMES).round().astype(int))]
-    scores, first = [], None
+    scores = []
+    first = None
     for frame in wanted_frames(video, chosen):
         first = frame.rgb if first is None else first
         score = _scores(frame.rgb, follower, thorough=False)
@@ -102,7 +103,8 @@ def find_yaw(
         return stored["yaw"]
     looked = numbers[:: max(1, -(-len(numbers) // _YAW_FRAMES))]
     order = {int(number): row for row, number in enumerate(looked)}
-    people, lost = People([]), False
+    people = People([])
+    lost = False
     found: list[tuple[int, float, int, float]] = []  # frame number, yaw, person, size
     for frame in ahead(wanted_frames(video, looked)):
         image = smaller(frame.rgb)

@@ -17,7 +17,8 @@ Array = NDArray[np.floating]
 #: Directions in the image, degrees: the upper half around the face, and a little below its middle on both sides.
 _DIRECTIONS = np.radians(np.arange(-200, 21, 20))
 #: Length of a ray in units of the landmarks' size, and its samples.
-_REACH, _SAMPLES = 4.0, 400
+_REACH = 4.0
+_SAMPLES = 400
 
 
 def track_outline(small: SmallImages, track: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -27,7 +28,8 @@ def track_outline(small: SmallImages, track: Mapping[str, np.ndarray]) -> dict[s
         small: images of the stored frames.
         track: its other arrays.
     """
-    landmarks, numbers = track["landmarks"], track["frame_number"]
+    landmarks = track["landmarks"]
+    numbers = track["frame_number"]
     outline = np.zeros((len(numbers), len(_DIRECTIONS)))
 
     def measure(row: int) -> None:

@@ -21,7 +21,8 @@ Array = NDArray[np.floating]
 
 #: Confidence below which a warp is no start for the next frame.
 _LOST = 0.5
-_CHIN, _FOREHEAD = 152, 10
+_CHIN = 152
+_FOREHEAD = 10
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def track_torso(small: SmallImages, track: Mapping[str, np.ndarray]) -> dict[str
         number = int(numbers[row])
         return small.luma(number), small.matte(number)
 
-    points, center = track["landmarks"], track["principal_point"]
+    points = track["landmarks"]
+    center = track["principal_point"]
     frames = TorsoFrames(images, points, center, track["time"], track["is_test"], small.scale)
     poses = np.concatenate([track["joint_rot"][:, ROOT], track["translation"]], 1)
     motion, confidence = torso_motion(frames, choose_reference(poses, np.flatnonzero(~track["is_test"])))
@@ -88,7 +90,10 @@ def choose_reference(poses: Array, candidates: NDArray[np.int64]) -> int:
 
 class _Registration:
     def __init__(self, frames: TorsoFrames, reference: int, template: TorsoTemplate, face: float) -> None:
-        self._frames, self._reference, self._template, self._face = frames, reference, template, face
+        self._frames = frames
+        self._reference = reference
+        self._template = template
+        self._face = face
         self._warp = np.zeros((len(frames.time), 2, 3))
         self._confidence = np.zeros(len(frames.time))
 
@@ -137,13 +142,16 @@ class _Registration:
             begin = warp.copy()
             begin[:, 2] += self._frames.scale * (self._frames.principal[row] - self._frames.principal[last])
             found, confidence = self._template.register(matted_pyramid(luma, matte), begin)
-            self._warp[row], self._confidence[row] = found, confidence
+            self._warp[row] = found
+            self._confidence[row] = confidence
             if confidence >= _LOST:
-                warp, last = found, int(row)
+                warp = found
+                last = int(row)
 
     def _motion(self) -> Array:
         """Motion [T,6] of the center of the region, and of points left of it and above it."""
-        frames, face = self._frames, self._face
+        frames = self._frames
+        face = self._face
         points = self._template.center + face * np.array([[0.0, 0.0], [-1.0, 0.0], [0.0, -0.5]])
         moved = np.einsum("tij,pj->tpi", self._warp, np.column_stack([points, np.ones(3)]))
         middle = frames.scale * frames.principal

@@ -18,7 +18,8 @@ class PerThread(Generic[T]):
     """One instance per thread of something that must not be shared."""
 
     def __init__(self, make: Callable[[], T]) -> None:
-        self._make, self._local = make, threading.local()
+        self._make = make
+        self._local = threading.local()
 
     def get(self) -> T:
         """The instance of the calling thread."""

@@ -46,7 +46,8 @@ class Garment:
         self._color = np.array(appearance.cloth, np.float32)
         self._collar_height = appearance.collar
         loft, angle = np.meshgrid(_ROWS, np.arange(_AROUND) * (2 * np.pi / _AROUND), indexing="ij")
-        self._loft, self._angle = loft.ravel().astype(np.float32), angle.ravel().astype(np.float32)
+        self._loft = loft.ravel().astype(np.float32)
+        self._angle = angle.ravel().astype(np.float32)
         smooth = self._surface()
         self.faces = _grid_faces(len(_ROWS), _AROUND)
         self.rest = self._folded(smooth)  # [V,3] cm
@@ -87,7 +88,8 @@ class Garment:
     def _surface(self) -> Array:
         """The surface [V,3] cm without folds."""
         width, side_y, front_z, front_y, back_z, back_y = CubicSpline(_RINGS[:, 0], _RINGS[:, 1:])(self._loft).T
-        sine, cosine = np.sin(self._angle), np.cos(self._angle)
+        sine = np.sin(self._angle)
+        cosine = np.cos(self._angle)
         center_z = (front_z + back_z) / 2
         depth = np.where(sine > 0, front_z - center_z, center_z - back_z)
         squared = sine * sine

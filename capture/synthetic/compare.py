@@ -31,7 +31,9 @@ class Comparison:
 
     def __init__(self, truth: SyntheticTruth, true_head: HeadModel, head: HeadModel) -> None:
         """`true_head` is the model that `truth` was made with, `head` the tracker's."""
-        self._truth, self._true_head, self._head = truth, true_head, head
+        self._truth = truth
+        self._true_head = true_head
+        self._head = head
         self._same = truth.head == head.model_id
 
     def true_motion(self, steps: NDArray[np.int64]) -> HeadMotion:

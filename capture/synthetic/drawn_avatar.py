@@ -16,7 +16,10 @@ from capture.synthetic.video import SyntheticScene
 
 #: Cameras on an arc of so many degrees to both sides, time steps, and image size: what two cores render in half of the
 #: time.
-_CAMERAS, _ARC, _STEPS, _SIZE = 3, 55.0, 20, (288, 384)
+_CAMERAS = 3
+_ARC = 55.0
+_STEPS = 20
+_SIZE = (288, 384)
 _TRAINING_STEPS = 1200  # not seconds: the same seed gives the same avatar
 _RENDERING = 0.5  # fraction of the time
 

@@ -49,12 +49,16 @@ def write_exact_capture(folder: Path, scene: SyntheticScene, progress: Progress 
 
 def _track(truth: SyntheticTruth) -> dict[str, np.ndarray]:
     """Arrays of the track: a row for each camera of each time step."""
-    steps, count = len(truth.time), len(truth.K)
-    rows, step = steps * count, np.arange(steps).repeat(count)
+    steps = len(truth.time)
+    count = len(truth.K)
+    rows = steps * count
+    step = np.arange(steps).repeat(count)
     # A track has the rotation of the skull at the root, and none at the neck.
-    rotation, offset = torch.from_numpy(truth.skull_rotation), torch.from_numpy(truth.skull_translation)
+    rotation = torch.from_numpy(truth.skull_rotation)
+    offset = torch.from_numpy(truth.skull_translation)
     joint_rot = torch.from_numpy(truth.joint_rot.copy())
-    joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(rotation), 0
+    joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
+    joint_rot[:, NECK] = 0
     translation = load_head().root_translation(torch.from_numpy(truth.identity), rotation, offset)
     points = truth.landmarks.swapaxes(0, 1).reshape(rows, -1, truth.landmarks.shape[-1]).astype(np.float32)
     points = np.pad(points, ((0, 0), (0, 0), (0, 3 - points.shape[-1])))
@@ -78,7 +82,8 @@ def _track(truth: SyntheticTruth) -> dict[str, np.ndarray]:
 
 
 def _metadata(truth: SyntheticTruth, scene: SyntheticScene) -> dict[str, Any]:
-    head, options = load_head(), scene.options
+    head = load_head()
+    options = scene.options
     cameras = zip(truth.camera_names, truth.K, truth.world_to_cam, strict=True)
     rows = len(truth.time) * len(truth.K)
     name = f"{options.person}, seed {options.seed}"

@@ -21,8 +21,12 @@ from capture.synthetic.truth import SyntheticTruth
 from capture.synthetic.video import Progress, RecordedFrame, SyntheticScene, make_video
 from capture.synthetic.view import View
 
-VIDEO_FILE, TRUTH_FILE, TRANSFORMS_FILE = "video.mp4", "truth.npz", "transforms.json"
-MATTES_DIR, IMAGES_DIR, MASKS_DIR = "mattes", "images", "fg_masks"
+VIDEO_FILE = "video.mp4"
+TRUTH_FILE = "truth.npz"
+TRANSFORMS_FILE = "transforms.json"
+MATTES_DIR = "mattes"
+IMAGES_DIR = "images"
+MASKS_DIR = "fg_masks"
 _JPEG_QUALITY = 95
 _OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # camera axes of OpenCV <-> OpenGL
 

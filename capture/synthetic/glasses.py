@@ -16,8 +16,12 @@ Array = NDArray[np.floating]
 
 _SIDES = 8  # of a tube's cross section
 _RIM_POINTS = 56
-_RIM, _BRIDGE, _TEMPLE = 0.17, 0.13, 0.16  # radii of the tubes, cm
-_HALF_WIDTH, _HALF_HEIGHT = 2.55, 2.05  # of a rim, cm
+# radii of the tubes, cm
+_RIM = 0.17
+_BRIDGE = 0.13
+_TEMPLE = 0.16
+_HALF_WIDTH = 2.55  # of a rim
+_HALF_HEIGHT = 2.05  # cm
 _LID_DISTANCE = 1.85  # cm from the lids to the rims
 _EAR_TOPS = (127, 356)  # MediaPipe's landmarks of the face's edge at the height of the eyes, right and left
 
@@ -28,7 +32,8 @@ class Glasses:
     def __init__(self, person: Person, color: Color) -> None:
         self._color = np.array(color, np.float32)
         landmarks = person.landmarks
-        rims, tubes = [], []
+        rims = []
+        tubes = []
         for upper, lower, side in zip(UPPER_LIDS, LOWER_LIDS, (-1.0, 1.0), strict=True):
             center = landmarks[[*upper, *lower]].mean(0) + np.array([0.15 * side, -0.15, _LID_DISTANCE])
             rims.append(_rim(center, side))
@@ -47,7 +52,8 @@ class Glasses:
     def paint(self, grid: TexelGrid) -> Texels:
         """Texels of glossy acetate."""
         count = len(self.faces) * grid.per_face
-        zero, no_bump = np.zeros(count, np.float32), np.zeros((count, 3), np.float32)
+        zero = np.zeros(count, np.float32)
+        no_bump = np.zeros((count, 3), np.float32)
         albedo = np.tile(self._color, (count, 1))
         return Texels(albedo, zero + np.float32(0.5), zero + np.float32(0.25), no_bump, zero, zero)
 
@@ -99,7 +105,8 @@ def _tube(line: Array, radius: float, *, closed: bool = False) -> tuple[Array, N
     vertices = line[:, None] + radius * ring
     rows = np.arange(len(line) if closed else len(line) - 1)
     row, column = np.meshgrid(rows, np.arange(_SIDES), indexing="ij")
-    below, right = (row + 1) % len(line), (column + 1) % _SIDES
+    below = (row + 1) % len(line)
+    right = (column + 1) % _SIDES
     corners = [row * _SIDES + column, row * _SIDES + right, below * _SIDES + right, below * _SIDES + column]
     first, second = (np.stack([corners[k] for k in order], -1).reshape(-1, 3) for order in ((0, 1, 2), (0, 2, 3)))
     return vertices.reshape(-1, 3), np.concatenate([first, second]).astype(np.int64)

@@ -52,7 +52,8 @@ class HairSystem:
         rng = np.random.default_rng(seed)
         grower = _StrandGrower(appearance, person, rng, NoiseField(seed))
         self._scalp = grower.scalp()
-        brows, lashes = grower.brows(), grower.lashes()
+        brows = grower.brows()
+        lashes = grower.lashes()
         self._small = Strands(*(np.concatenate([getattr(part, name) for part in (brows, lashes)]) for name in _FIELDS))
         self._brow_count = len(brows.points)
         self._person = person
@@ -95,7 +96,8 @@ class HairSystem:
         gloss[: len(scalp)] = 1
         tangents = np.empty_like(points)
         tangents[:, 1:-1] = points[:, 2:] - points[:, :-2]
-        tangents[:, 0], tangents[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
+        tangents[:, 0] = points[:, 1] - points[:, 0]
+        tangents[:, -1] = points[:, -1] - points[:, -2]
         tangents /= np.sqrt((tangents * tangents).sum(2, keepdims=True)) + np.float32(1e-9)
         # Light changes slowly along a strand: computed at every other point.
         coarse = _lit(points[:, ::2], tangents[:, ::2], normals, lighting, shadows, gloss, eye)
@@ -126,7 +128,8 @@ class HairSystem:
         points = np.einsum("srk,spk->spr", frame, local, optimize=True) + origin[:, None]
         first = self._brow_count
         rest = self._small.points[first:] * np.float32(0.01)
-        cosine, sine = np.cos(1.15 * closed), np.sin(1.15 * closed)
+        cosine = np.cos(1.15 * closed)
+        sine = np.sin(1.15 * closed)
         droop = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]], np.float32)
         points[first:] = points[first:, :1] + (rest - rest[:, :1]) @ (rotation @ droop).T
         return points.astype(np.float32)
@@ -190,13 +193,11 @@ class _StrandGrower:
     """Generates the strands of one person; lengths are cm in the rest pose."""
 
     def __init__(self, appearance: Appearance, person: Person, rng: np.random.Generator, noise: NoiseField) -> None:
-        self._appearance, self._hair, self._person, self._rng, self._noise = (
-            appearance,
-            appearance.hair,
-            person,
-            rng,
-            noise,
-        )
+        self._appearance = appearance
+        self._hair = appearance.hair
+        self._person = person
+        self._rng = rng
+        self._noise = noise
         self._normals = vertex_normals(person.rest, person.faces)
         outer = person.region("skin") & ~person.region("left_ear", "right_ear", "torso")
         self._outer = np.flatnonzero(outer)
@@ -228,7 +229,8 @@ class _StrandGrower:
         parts = []
         for brow, side in zip(BROWS, (-1.0, 1.0), strict=True):
             landmarks = self._person.landmarks
-            lower, upper = landmarks[list(brow[:5])], landmarks[list(brow[5:])][::-1]
+            lower = landmarks[list(brow[:5])]
+            upper = landmarks[list(brow[5:])][::-1]
             count = int(420 * self._appearance.brow_density)
             along = self._rng.uniform(0.0, 1.0, count) ** 0.9
             across = np.clip(self._rng.normal(0.5, 0.20, count), 0.05, 0.95)
@@ -256,7 +258,8 @@ class _StrandGrower:
 
     def _sampled(self, weight: Array, count: int) -> tuple[Array, Array]:
         """`count` random points and normals on the surface, in proportion to vertex `weight`."""
-        faces, rest = self._person.faces, self._person.rest
+        faces = self._person.faces
+        rest = self._person.rest
         corners = rest[faces]
         area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
         density = area * weight[faces].mean(1)
@@ -296,7 +299,8 @@ class _StrandGrower:
     def _grown(self, roots: Array, lengths: Array) -> Array:
         """Strands [N,POINTS,3] that follow the comb direction at their height above the skull."""
         steps = 3 * (POINTS - 1)
-        points, kept = roots.copy(), [roots.copy()]
+        points = roots.copy()
+        kept = [roots.copy()]
         layer = self._rng.uniform(0.15, 1.0, len(roots)).astype(np.float32)
         jitter = self._rng.normal(0, 0.16, roots.shape).astype(np.float32)
         phase = self._rng.uniform(0, 2 * np.pi, len(roots)).astype(np.float32)

@@ -30,7 +30,9 @@ class Shadows:
 
     def __init__(self, frames: Array, center: Array, focal: float) -> None:
         self.maps = np.zeros((len(frames), _MAP_SIZE, _MAP_SIZE), np.float32)
-        self._frames, self._center, self._focal = frames, center, focal
+        self._frames = frames
+        self._center = center
+        self._focal = focal
 
     def to_light(self, points: Array, pick: slice = slice(None)) -> Array:
         """Points [N,3] in the axes of the lights' cameras [L,N,3] meters."""
@@ -165,7 +167,8 @@ def _window_table(axes: Array, room: tuple[AreaLight, ...]) -> Array:
     for (direction, color, _, _), half_width, strength in ((room[0], 0.13, 2.6), (room[1], 0.14, 0.15)):
         frame = _look_along(-np.array(direction, np.float32) / np.linalg.norm(direction))
         local = mirrored @ frame.T
-        across, along = np.abs(local[..., 0]), np.abs(local[..., 1])
+        across = np.abs(local[..., 0])
+        along = np.abs(local[..., 1])
         pane = (across < half_width) & (along < half_width * 1.25) & (local[..., 2] < 0) & (across > 0.018)
         total += pane[..., None] * np.array(color, np.float32) * strength
     dim = 0.004 + 0.10 * (1 - facing) ** 4

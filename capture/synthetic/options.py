@@ -52,7 +52,8 @@ class SyntheticOptions:
         if not 1 <= self.cameras <= MAX_CAMERAS:
             raise HeadsplatError(f"SyntheticOptions.cameras: expected 1 to {MAX_CAMERAS}, found {self.cameras}.")
         for name in ("fps", "focal", "noise", "exposure_drift", "handheld", "yaw"):
-            value, positive = getattr(self, name), name in ("fps", "focal")
+            value = getattr(self, name)
+            positive = name in ("fps", "focal")
             if not 0 <= value < math.inf or (positive and value == 0):
                 expected = "a number above 0" if positive else "0 or more"
                 raise HeadsplatError(f"SyntheticOptions.{name}: expected {expected}, found {value}.")

@@ -18,7 +18,9 @@ class Phone:
     """Converts linear light to 8-bit frames as a phone records them."""
 
     def __init__(self, width: int, height: int, noise: float, seed: int) -> None:
-        self._width, self._height, self._noise = width, height, noise
+        self._width = width
+        self._height = height
+        self._noise = noise
         self._seed = seed
         self._room = _room(width, height, seed)
         rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -68,7 +70,8 @@ def _filmic(linear: Array) -> Array:
 
 def _room(width: int, height: int, seed: int) -> Array:
     """A defocused living room [H',W',3] in linear light, larger than the image by the margin on each side."""
-    high, wide = round(height * (1 + 2 * _MARGIN)), round(width * (1 + 2 * _MARGIN))
+    high = round(height * (1 + 2 * _MARGIN))
+    wide = round(width * (1 + 2 * _MARGIN))
     y, x = np.mgrid[:high, :wide].astype(np.float32) / np.float32(wide)
     bottom = high / wide
     wall = np.array([0.30, 0.265, 0.225], np.float32) * (1.15 - 0.55 * x - 0.12 * y)[..., None]
@@ -88,7 +91,8 @@ def _room(width: int, height: int, seed: int) -> Array:
     for shelf in (0.34, 0.66):
         left = 0.69
         while left < 1.02:
-            thick, tall = rng.uniform(0.018, 0.045), rng.uniform(0.12, 0.21)
+            thick = rng.uniform(0.018, 0.045)
+            tall = rng.uniform(0.12, 0.21)
             color = rng.uniform(0.03, 0.32) * np.array([1.0, rng.uniform(0.5, 1.0), rng.uniform(0.3, 0.9)])
             box(left, shelf - tall, left + thick, shelf, tuple(color), 0.008)
             left += thick + (rng.uniform(0.06, 0.16) if rng.random() < 0.18 else 0.002)

@@ -22,7 +22,11 @@ HAIR_CHANCES = {
     "black": (0.18, 0.62), "brown": (0.30, 0.18), "dark-blond": (0.14, 0.03), "blond": (0.10, 0.02),
     "red": (0.08, 0.02), "gray": (0.12, 0.08), "white": (0.08, 0.05),
 }  # fmt: skip
-BALD, BEARDED, STUBBLED, MADE_UP = 0.10, 0.20, 0.20, 0.15  # fractions of all people
+# fractions of all people
+BALD = 0.10
+BEARDED = 0.20
+STUBBLED = 0.20
+MADE_UP = 0.15
 
 
 def skin_color(tone: float, undertone: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
@@ -32,7 +36,8 @@ def skin_color(tone: float, undertone: NDArray[np.floating] | None = None) -> ND
         tone: 0 for the lightest skin, 1 for the darkest.
         undertone: [3] standard normal deviations of red, green and blue; None: the middle.
     """
-    light, dark = np.log(LIGHTEST), np.log(DARKEST)
+    light = np.log(LIGHTEST)
+    dark = np.log(DARKEST)
     logarithm = light + tone * (dark - light) + 4 * tone * (1 - tone) * np.array(MEDIUM_SATURATION)
     if undertone is not None:
         logarithm = logarithm + np.array(UNDERTONE) * undertone
@@ -50,7 +55,8 @@ def random_appearance(seed: int) -> Appearance:
     Args:
         seed: 0 or more; the same person for the same seed.
     """
-    rng, tone = np.random.default_rng((1710, seed)), skin_tone(seed)
+    rng = np.random.default_rng((1710, seed))
+    tone = skin_tone(seed)
     skin = skin_color(tone, rng.standard_normal(3))
     redness = rng.uniform(0.35, 1.0)
     blush = skin * np.exp(-redness * np.array([-0.04, 0.50, 0.45]) * (1 - 0.5 * tone))

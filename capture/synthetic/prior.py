@@ -16,7 +16,8 @@ from capture.synthetic.population import random_appearance
 from capture.synthetic.skin import SkinPainter
 from capture.synthetic.texels import VertexGrid
 
-PEOPLE, RANK = 1024, 32
+PEOPLE = 1024
+RANK = 32
 #: People of these seeds and above are never in the prior: tests and measurements draw from them.
 HELD_OUT = 1_000_000
 

@@ -85,7 +85,8 @@ class Renderer:
         cloth_start = len(person.rest)
         glasses_faces = np.zeros((0, 3), np.int64)
         if self._glasses is not None:
-            glasses_faces, cloth_start = self._glasses.faces + cloth_start, cloth_start + len(self._glasses.rest)
+            glasses_faces = self._glasses.faces + cloth_start
+            cloth_start = cloth_start + len(self._glasses.rest)
         self._faces = np.concatenate([skin_faces, glasses_faces, self._garment.faces + cloth_start])
         self._first_cloth = len(skin_faces) + len(glasses_faces)
         resolution = int(np.clip(round(_TEXELS * detail), 3, 20))
@@ -110,7 +111,8 @@ class Renderer:
     def render(self, pose: Pose, views: Sequence[View]) -> list[Image]:
         """Render one time step from every camera of `views`."""
         head = self.person.vertices(pose.expression, pose.rotations, pose.offsets)
-        rotations, offsets = pose.rotations, pose.offsets
+        rotations = pose.rotations
+        offsets = pose.offsets
         skull = rotations[NECK], offsets[NECK]
         glasses = [] if self._glasses is None else [self._glasses.posed(*skull)]
         surface = np.concatenate([head, *glasses, self._garment.posed(rotations[ROOT], offsets[ROOT])])
@@ -216,11 +218,14 @@ def _shading_rows(face: FaceIndex, cloth: int, count: int, row_length: int) -> t
     """
     fine = face.reshape(-1, row_length)
     corners = fine[::2, ::2], fine[1::2, ::2], fine[::2, 1::2], fine[1::2, 1::2]
-    lowest, highest = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    lowest = np.minimum.reduce(corners)
+    highest = np.maximum.reduce(corners)
     whole = (lowest >= 0) & (highest < count)
     shaded = (face >= 0) & (face < count)
-    skipped, sources = [], []
-    right, down = 1, row_length
+    skipped = []
+    sources = []
+    right = 1
+    down = row_length
     for chosen, copies in (
         (whole & (lowest < cloth), ((right, 0), (down, right + down))),
         (whole & (lowest >= cloth), ((right, 0), (down, 0), (right + down, 0))),

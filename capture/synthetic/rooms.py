@@ -68,7 +68,8 @@ def fan(light: AreaLight) -> NDArray[np.floating]:
     right /= np.linalg.norm(right)
     up = np.cross(axis, right)
     index = np.arange(light.samples) + 0.5
-    radius, angle = light.spread * np.sqrt(index / light.samples), index * 2.399963
+    radius = light.spread * np.sqrt(index / light.samples)
+    angle = index * 2.399963
     spread = axis + right * (radius * np.cos(angle))[:, None] + up * (radius * np.sin(angle))[:, None]
     return (spread / np.linalg.norm(spread, axis=1, keepdims=True)).astype(np.float32)
 

@@ -115,7 +115,8 @@ def score(
 def constant_pose(motion: HeadMotion, train: Mask) -> HeadMotion:
     """A baseline: the expressions of `motion` with the constant mean pose of its training steps."""
     count = len(motion)
-    rotation, translation = _nearest_rotation(motion.rotation[train].mean(0)), motion.translation[train].mean(0)
+    rotation = _nearest_rotation(motion.rotation[train].mean(0))
+    translation = motion.translation[train].mean(0)
     return replace(motion, rotation=np.tile(rotation, (count, 1, 1)), translation=np.tile(translation, (count, 1)))
 
 
@@ -177,7 +178,8 @@ def _face_center(motion: HeadMotion) -> Array:
 
 def _scene_scale(found: HeadMotion, truth: HeadMotion, train: Mask) -> float:
     """The scale about the single camera, at the world origin, that best aligns the positions at training steps."""
-    a, b = _face_center(found)[train], _face_center(truth)[train]
+    a = _face_center(found)[train]
+    b = _face_center(truth)[train]
     return float((a * b).sum() / (a * a).sum())
 
 
@@ -186,7 +188,8 @@ def _aligned(found: HeadMotion, truth: HeadMotion, train: Mask) -> tuple[HeadMot
 
     The transform aligns the mean shapes of the training steps: the definition of neutral differs between trackers.
     """
-    source, target = found.points[train].mean(0), truth.points[train].mean(0)
+    source = found.points[train].mean(0)
+    target = truth.points[train].mean(0)
     rotation, scale = fit_similarity(source.astype(np.float64), target.astype(np.float64))
     shift = target.mean(0) - scale * rotation @ source.mean(0)
     moved = {name: scale * getattr(found, name) @ rotation.T + shift for name in ("neutral", "points")}

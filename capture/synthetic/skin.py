@@ -69,7 +69,9 @@ class SkinPainter:
 
     def paint(self) -> Texels:
         """Texels of the whole surface."""
-        appearance, points, noise = self._appearance, self._points, self._noise
+        appearance = self._appearance
+        points = self._points
+        noise = self._noise
         albedo = np.empty_like(points)
         albedo[:] = appearance.skin
         tone = 0.05 * noise.octaves(points, 2.5, 4) + 0.035 * noise(points, 0.12) + 0.03 * noise(points, 0.05)
@@ -106,7 +108,9 @@ class SkinPainter:
         return np.exp(-((distance / width) ** 2)).astype(np.float32) * (distance < 2.9 * width)
 
     def _paint_face(self, albedo: Array, gloss: Array, wet: Array) -> None:
-        appearance, rows, points = self._appearance, self._front, self._face_points
+        appearance = self._appearance
+        rows = self._front
+        points = self._face_points
         mottled = 1 + 0.35 * self._noise.octaves(points, 0.7, 3)
         for landmark, radius, weight in ((425, 1.7, 0.42), (205, 1.7, 0.42), (4, 0.9, 0.35), (152, 1.4, 0.18)):
             self._mix(albedo, appearance.blush, np.clip(self._blob(landmark, radius) * weight * mottled, 0, 0.7), rows)
@@ -178,7 +182,8 @@ class SkinPainter:
         wet[rows] += 0.05 * inside * (1 + 0.5 * creases)
 
     def _paint_freckles(self, albedo: Array) -> None:
-        rows, points = self._front, self._face_points
+        rows = self._front
+        points = self._face_points
         spots = smoothstep(1.35, 2.0, self._noise(points, 0.22)) * smoothstep(-0.3, 0.8, self._noise(points, 1.6))
         where = self._blob(205, 2.6) + self._blob(425, 2.6) + self._blob(4, 1.8)
         brown = _scaled(self._appearance.skin, 0.55)
@@ -207,7 +212,8 @@ class SkinPainter:
             rows = np.flatnonzero(part[:, column] > 0.5)
             grain = 1 + 0.12 * self._noise(self._points[rows], 0.12)
             albedo[rows] = colors[rows] * (scale * grain)[:, None]
-            gloss[rows], wet[rows] = 0.1, shine
+            gloss[rows] = 0.1
+            wet[rows] = shine
             bump[rows] *= 0.3
 
     def _paint_eyes(self, albedo: Array, gloss: Array, wet: Array, bump: Array) -> None:
@@ -219,7 +225,9 @@ class SkinPainter:
             ray /= np.linalg.norm(ray, axis=1, keepdims=True)
             angle = np.arccos(np.clip(ray[:, 2], -1, 1))
             albedo[rows] = self._eye_color(ray, angle)
-            gloss[rows], wet[rows], bump[rows] = 0.0, 1.0, 0.0
+            gloss[rows] = 0.0
+            wet[rows] = 1.0
+            bump[rows] = 0.0
 
     def _eye_color(self, ray: Array, angle: Array) -> Array:
         """Color [N,3] of sclera, limbus, iris and pupil for unit rays from the eye's center, `angle` from its axis."""
@@ -231,7 +239,8 @@ class SkinPainter:
         self._mix(color, (0.50, 0.18, 0.14), 0.35 * veins + 0.25 * smoothstep(0.65, 1.15, angle))
         # Shadow of the upper lid.
         color *= (1 - 0.55 * smoothstep(0.05, 0.45, ray[:, 1]))[:, None]
-        radius, pupil = 0.58, 0.21
+        radius = 0.58
+        pupil = 0.21
         tone = np.array(self._appearance.iris, np.float32)
         depth = (0.75 + 0.5 * smoothstep(radius, pupil, angle)) * (1 + 0.35 * fiber)
         iris = tone * np.clip(depth, 0.2, 3)[:, None]
@@ -243,7 +252,9 @@ class SkinPainter:
 
     def _expression_lines(self) -> tuple[Array, Array]:
         """Weights [N] of forehead wrinkles (raised brows) and of cheek folds (smile)."""
-        rows, points, landmarks = self._front, self._face_points, self._landmarks
+        rows = self._front
+        points = self._face_points
+        landmarks = self._landmarks
         brow, smile = np.zeros((2, len(self._points)), np.float32)
         height = points[:, 1] + 0.12 * self._noise(points, 1.5)
         above = smoothstep(landmarks[105, 1] + 0.3, landmarks[105, 1] + 1.0, height)

@@ -75,7 +75,8 @@ class SyntheticScene:
         handheld_xy = [performance.handheld[:, 1], performance.handheld[:, 0]]
         self._shift = -np.stack(handheld_xy, 1) * np.float32(focal)
         self.exposure = _exposures(options, rng)
-        self._person, self._expression = person, performance.expression
+        self._person = person
+        self._expression = performance.expression
         self._rotations, self._offsets = person.transforms(self.params)
 
     def _pose(self, index: int) -> Pose:
@@ -114,10 +115,12 @@ class SyntheticScene:
 
     def truth(self) -> SyntheticTruth:
         """The ground truth of the recording."""
-        person, params = self._person, self.params
+        person = self._person
+        params = self.params
         head = person.head
         neutral = person.rest * np.float32(0.01)
-        rotations, translations = self._rotations[:, NECK], self._offsets[:, NECK]
+        rotations = self._rotations[:, NECK]
+        translations = self._offsets[:, NECK]
         offsets = np.empty((len(params), *neutral.shape), np.float16)
         points = np.empty((len(params), len(head.landmark_faces), 3), np.float32)
         for index in range(len(params)):

@@ -50,7 +50,8 @@ class View:
 
 def make_views(options: SyntheticOptions) -> tuple[View, ...]:
     """The phone at the origin of the world, or `options.cameras` static cameras on an arc around the head."""
-    width, height = options.width, options.height
+    width = options.width
+    height = options.height
     if options.cameras == 1:
         facing = np.array(FACING_CAMERA, np.float32)
         return (View(_intrinsics(options.focal * width, width / 2, height / 2), facing, width, height),)
@@ -60,9 +61,11 @@ def make_views(options: SyntheticOptions) -> tuple[View, ...]:
 
 def _camera_on_arc(options: SyntheticOptions, yaw: float, rng: np.random.Generator) -> View:
     """A camera `yaw` degrees to the side of the face, with random focal length, height and target."""
-    width, height = options.width, options.height
+    width = options.width
+    height = options.height
     far, tele, rise, *aim = rng.uniform(-1, 1, 6)
-    turn, lift = np.radians(yaw), 1.5 * _VARIATION * rise
+    turn = np.radians(yaw)
+    lift = 1.5 * _VARIATION * rise
     toward = np.array([np.sin(turn) * np.cos(lift), np.sin(lift), np.cos(turn) * np.cos(lift)])
     eye = _HEAD + toward * (_DISTANCE * (1 + _VARIATION * far))
     target = _HEAD + 0.012 * np.array(aim)
@@ -82,7 +85,8 @@ def _look_at(eye: Array, target: Array, roll: float) -> Array:
     right = np.cross(forward, [0.0, 1.0, 0.0])
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)
-    cosine, sine = np.cos(roll), np.sin(roll)
+    cosine = np.cos(roll)
+    sine = np.sin(roll)
     matrix = np.eye(4)
     matrix[:3, :3] = [cosine * right + sine * down, cosine * down - sine * right, forward]
     matrix[:3, 3] = -matrix[:3, :3] @ eye

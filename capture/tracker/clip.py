@@ -28,8 +28,12 @@ from capture.tracker.smooth import SmoothOptions, smooth_clip
 _LOST = 0.06
 #: Repetitions of the joint fit from the focal length found before; the first must reduce the error to this fraction.
 #: They end where the focal length changes less than this.
-_REFITS, _CLEARLY_BETTER, _FOCAL_STEP = 4, 0.95, 0.02
-_FIRST_ITERATIONS, _NEXT_ITERATIONS, _PREVIOUS_WEIGHT = 30, 3, 2.0
+_REFITS = 4
+_CLEARLY_BETTER = 0.95
+_FOCAL_STEP = 0.02
+_FIRST_ITERATIONS = 30
+_NEXT_ITERATIONS = 3
+_PREVIOUS_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,8 @@ class _KeyFrames:
 
     def fit(self, camera: Pinhole, rotations: np.ndarray) -> _JointFit:
         """Identity and focal length, with `rotations` [K,3,3] measured from the depth of the landmarks for `camera`."""
-        seen, options = self.seen, self.options
+        seen = self.seen
+        options = self.options
         problem = FrameProblem.create(
             self.model, np.zeros(self.model.identity_size), camera, self.inter_ocular, options.fit
         )
@@ -217,7 +222,8 @@ def track_training(
     person: Person, training: Observations, progress: Callable[[int, int], None] | None = None
 ) -> ClipTrack:
     """Pose, expression and gaze of the training frames; smoothing uses training frames only."""
-    problem, targets = person.problem(), training.targets
+    problem = person.problem()
+    targets = training.targets
     weights = np.stack([problem.weights(spread) for spread in training.spread])
     states: list[State] = []
     attitudes = person.attitudes(training)
@@ -246,9 +252,11 @@ def track_held_out(person: Person, training: Observations, track: ClipTrack, hel
         track: from `track_training`.
         held_out: landmarks of the held-out frames.
     """
-    problem, targets = person.problem(), held_out.targets
+    problem = person.problem()
+    targets = held_out.targets
     weights = np.stack([problem.weights(spread) for spread in held_out.spread])
-    times, solved = list(training.time), list(track.states)
+    times = list(training.time)
+    solved = list(track.states)
     attitudes = person.attitudes(held_out)
     states: list[State] = []
     for index, target in enumerate(targets):

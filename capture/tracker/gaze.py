@@ -55,7 +55,8 @@ def smooth_angles(angles: np.ndarray, openness: np.ndarray, time: np.ndarray) ->
 
 def eye_rotations(angles: np.ndarray) -> np.ndarray:
     """Axis-angle [T,3] that rotates +z to yaw and pitch `angles` [T,2] without torsion (Listing's law)."""
-    yaw, pitch = angles[:, 0], angles[:, 1]
+    yaw = angles[:, 0]
+    pitch = angles[:, 1]
     toward = np.stack([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)], axis=1)
     axis = np.cross(np.array([0.0, 0.0, 1.0]), toward)
     sine = np.linalg.norm(axis, axis=1, keepdims=True)

@@ -174,7 +174,8 @@ def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: Id
     shared = shared_jacobian(problem, lin)
     cross = gram(lin.jacobian, shared)
     inverse = np.linalg.inv(matrix)
-    coupling, local = np.einsum("ij,jk->ik", inverse, cross), -inverse @ gradient
+    coupling = np.einsum("ij,jk->ik", inverse, cross)
+    local = -inverse @ gradient
     reduced = gram(shared, shared) - np.einsum("ij,ik->jk", cross, coupling)
     return _Block(reduced, apply_transpose(shared, lin.residual) + cross.T @ local, local, coupling)
 

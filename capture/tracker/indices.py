@@ -6,12 +6,16 @@ import numpy as np
 
 #: Landmarks of the face surface; 468..472 are the right iris, 473..477 the left one, centers first.
 FACE_COUNT = 468
-RIGHT_IRIS, LEFT_IRIS = 468, 473
+RIGHT_IRIS = 468
+LEFT_IRIS = 473
 #: Outer eye corners: their distance, the inter-ocular distance, is the unit of all errors.
-RIGHT_CORNER, LEFT_CORNER = 33, 263
+RIGHT_CORNER = 33
+LEFT_CORNER = 263
 #: Centers of the inner lips (upper, lower) and mouth corners; centers of the lids (upper, lower) of each eye.
-LIP_GAP, MOUTH_CORNERS = (13, 14), (61, 291)
-RIGHT_LIDS, LEFT_LIDS = (159, 145), (386, 374)
+LIP_GAP = (13, 14)
+MOUTH_CORNERS = (61, 291)
+RIGHT_LIDS = (159, 145)
+LEFT_LIDS = (386, 374)
 
 OVAL = np.array(
     [

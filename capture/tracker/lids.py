@@ -20,12 +20,14 @@ from capture.tracker.problem import FrameProblem, State
 LID_PAIRS = (((159, 158, 160), (145, 153, 144)), ((386, 385, 387), (374, 380, 373)))
 #: Openings in the landmarks, as fractions of the person's usual one: eyes are closed up to the first, and the head
 #: model is not changed from the second on.
-CLOSED, OPEN = 0.15, 0.33
+CLOSED = 0.15
+OPEN = 0.33
 #: Opening of closed lids, as a fraction of that of the neutral head: their rims overlap.
 OVERLAP = -0.05
 #: The person's usual opening is this quantile over the training frames.
 USUAL_QUANTILE = 0.7
-_BLINK, _WIDE = ("eyeBlinkRight", "eyeBlinkLeft"), ("eyeWideRight", "eyeWideLeft")
+_BLINK = ("eyeBlinkRight", "eyeBlinkLeft")
+_WIDE = ("eyeWideRight", "eyeWideLeft")
 
 
 def lid_openings(problem: FrameProblem, states: Sequence[State], points: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ from functools import lru_cache
 import numpy as np
 
 #: OpenBLAS uses one thread up to this number of multiplications in matrix x matrix and matrix x vector.
-_MATRIX_LIMIT, _VECTOR_LIMIT = 262_144, 9_216
+_MATRIX_LIMIT = 262_144
+_VECTOR_LIMIT = 9_216
 
 
 def gram(left: np.ndarray, right: np.ndarray) -> np.ndarray:

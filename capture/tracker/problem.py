@@ -210,7 +210,8 @@ def add_expression_prior(
         matrix: Gauss-Newton matrix [6+E,6+E].
         gradient: [6+E].
     """
-    options, pairs = problem.options, problem.model.exclusive
+    options = problem.options
+    pairs = problem.model.exclusive
     diagonal = np.arange(POSE, len(gradient))
     ridge = options.ridge * problem.model.cost
     matrix[diagonal, diagonal] += ridge

@@ -103,7 +103,8 @@ def _step(
     attitudes: np.ndarray | None,
 ) -> np.ndarray:
     """Joint Gauss-Newton step [T,6+E]; zero for fixed frames."""
-    count, size = len(states), len(precision)
+    count = len(states)
+    size = len(precision)
     system = BlockBandedMatrix.zeros(count, size)
     gradient = np.zeros((count, size))
     for index in np.flatnonzero(free).tolist():

@@ -19,7 +19,8 @@ _NOISE = 4.0
 #: Damping relative to the mean of the diagonal: parameters that the texture does not show stay at their start.
 _DAMPING = 1e-3
 #: The region begins this many face heights below the chin, the first where its area reaches _AREA squared face heights.
-_BELOW_CHIN, _AREA = (0.3, 0.2, 0.12), 0.15
+_BELOW_CHIN = (0.3, 0.2, 0.12)
+_AREA = 0.15
 #: Gray level behind the matte: the silhouette of the shoulders is a feature too.
 _BACKGROUND = 180.0
 
@@ -108,7 +109,8 @@ class TorsoTemplate:
         inside[[0, -1]] = inside[:, [0, -1]] = False
         rows, columns = np.nonzero(inside)
         every = max(1, round(len(rows) / self._options.most_pixels))
-        rows, columns = rows[::every], columns[::every]
+        rows = rows[::every]
+        columns = columns[::every]
         scale = (width / mask.shape[1], height / mask.shape[0])
         gx = cv2.Sobel(image, cv2.CV_32F, 1, 0, scale=1 / 8)[rows, columns] * scale[0] * self.size
         gy = cv2.Sobel(image, cv2.CV_32F, 0, 1, scale=1 / 8)[rows, columns] * scale[1] * self.size
@@ -184,6 +186,7 @@ class TorsoTemplate:
         values, inside = self._sample(level, image, warp)
         if inside.sum() < 0.2 * len(inside):
             return 0.0
-        a, b = level.values[inside] - level.values[inside].mean(), values[inside] - values[inside].mean()
+        a = level.values[inside] - level.values[inside].mean()
+        b = values[inside] - values[inside].mean()
         correlation = float(a @ b / np.sqrt((a @ a) * (b @ b) + 1e-9))
         return max(0.0, correlation) * min(1.0, 2 * float(inside.mean()))

@@ -27,7 +27,9 @@ _SIGMA = 0.25
 _MARGIN = 0.2
 #: Height of the face (pixels) that the default size of a training can use; below it the user gets a sentence.
 DESIRED_FACE = 180
-_FOREHEAD, _CHIN, _EARS = 10, 152, (234, 454)
+_FOREHEAD = 10
+_CHIN = 152
+_EARS = (234, 454)
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,10 @@ class MovingWindow:
 
         A window larger than the source (of one of several cameras) is centered on it.
         """
-        size, margin = np.array(self.size), _MARGIN * self.face
-        least, most = high + margin - size / 2, low - margin + size / 2
+        size = np.array(self.size)
+        margin = _MARGIN * self.face
+        least = high + margin - size / 2
+        most = low - margin + size / 2
         center = np.where(least <= most, np.clip(center, least, most), (low + high) / 2)
         free = np.array(self.source) - size
         corner = np.where(free >= 0, np.clip(np.rint(center - size / 2), 0, np.maximum(free, 0)), free // 2)
@@ -171,7 +175,8 @@ def _window_size(faces: np.ndarray, source: tuple[int, int], framing: Framing) -
     """(width, height) in source pixels, at most the source's, for faces of these heights [T]."""
     if framing == "full":
         return source
-    usual, nearest = float(np.median(faces)), float(np.percentile(faces, 95))
+    usual = float(np.median(faces))
+    nearest = float(np.percentile(faces, 95))
     side = 2 * math.ceil(max(usual / _FACE[framing], nearest / _NEAREST) / 2)
     size = min(side, source[0]), min(side, source[1])
     return source if size[0] * size[1] >= _WHOLE * source[0] * source[1] else size
@@ -183,7 +188,9 @@ def _smoothed(time: np.ndarray, values: np.ndarray) -> np.ndarray:
     A line, as a mean would lag behind at the ends of the clip. Its slope is damped where few values determine it.
     """
     weights = np.exp(-0.5 * (time / _SIGMA) ** 2)
-    total, first, second = weights.sum(), weights @ time, weights @ time**2 + 0.1 * _SIGMA**2
+    total = weights.sum()
+    first = weights @ time
+    second = weights @ time**2 + 0.1 * _SIGMA**2
     share = weights * (second - first * time) / (total * second - first**2)
     result: np.ndarray = share @ values
     return result

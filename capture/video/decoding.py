@@ -98,9 +98,14 @@ class VideoSource:
         self.path = path
         self.name = path.name
         self.metadata = metadata
-        self.width, self.height = metadata.width, metadata.height
-        self.fps, self.frame_count, self.duration = metadata.fps, metadata.frame_count, metadata.duration
-        self.rotation, self.focal_35mm, self.hdr = metadata.rotation, metadata.focal_35mm, metadata.hdr
+        self.width = metadata.width
+        self.height = metadata.height
+        self.fps = metadata.fps
+        self.frame_count = metadata.frame_count
+        self.duration = metadata.duration
+        self.rotation = metadata.rotation
+        self.focal_35mm = metadata.focal_35mm
+        self.hdr = metadata.hdr
         self.warnings: list[str] = []
 
     def __len__(self) -> int:
@@ -115,11 +120,15 @@ class VideoSource:
 
     def turned(self, degrees: int) -> VideoSource:
         """The same video with every frame turned counter-clockwise by `degrees` more: 90, 180 or 270."""
-        other, metadata = copy.copy(self), self.metadata
+        other = copy.copy(self)
+        metadata = self.metadata
         width, height = (self.height, self.width) if degrees % 180 else (self.width, self.height)
         rotation = (metadata.rotation + degrees) % 360
         other.metadata = replace(metadata, width=width, height=height, rotation=rotation)
-        other.width, other.height, other.rotation, other.warnings = width, height, rotation, []
+        other.width = width
+        other.height = height
+        other.rotation = rotation
+        other.warnings = []
         return other
 
     def __iter__(self) -> Iterator[SourceFrame]:
@@ -149,10 +158,12 @@ class VideoSource:
         left = None if wanted is None else deque(int(number) for number in wanted)
         if left is not None and not left:
             return
-        last, count = -1, 0
+        last = -1
+        count = 0
         reformatter = VideoReformatter()  # kept: making one takes longer than converting a frame
         for number, decoded, time in self._numbered(left):
-            count, last = count + 1, max(last, number)
+            count = count + 1
+            last = max(last, number)
             while left and left[0] < number:
                 left.popleft()  # damaged, or announced and not there
             if left is None or (left and left[0] == number):
@@ -174,7 +185,8 @@ class VideoSource:
             stream = _video_stream(container, self.path)
             stream.thread_type = "AUTO"
             offset = (stream.start_time or 0) * float(stream.time_base or 0)
-            last, number = -math.inf, -1
+            last = -math.inf
+            number = -1
             sought = self._jump(container, stream, 0, left, None)
             decoded_frames = self._decoded_frames(container, stream)
             while (decoded := next(decoded_frames, None)) is not None:
@@ -186,7 +198,9 @@ class VideoSource:
                 last = time
                 target = self._jump(container, stream, number, left, sought)
                 if target != sought:
-                    sought, last = target, -math.inf  # the seek may have landed before frames that were seen
+                    # the seek may have landed before frames that were seen
+                    sought = target
+                    last = -math.inf
                     decoded_frames = self._decoded_frames(container, stream)
 
     def _jump(
@@ -216,7 +230,8 @@ class VideoSource:
     def _decoded_frames(self, container: Any, stream: Any) -> Iterator[av.VideoFrame]:
         """Decoded frames; damaged packets are skipped and counted in a warning."""
         damaged = 0
-        packets, times = container.demux(stream), ContinuousTimes(stream)
+        packets = container.demux(stream)
+        times = ContinuousTimes(stream)
         while True:
             try:
                 packet = next(packets, None)
@@ -266,7 +281,8 @@ def open_video(path: str | Path) -> VideoSource:
         stream = _video_stream(container, path)
         _check_size(stream.codec_context.width, stream.codec_context.height, path)
         first = _first_picture(container, stream, path)
-        fps, duration = _rate(stream), _duration(container, stream)
+        fps = _rate(stream)
+        duration = _duration(container, stream)
         count = min(stream.frames or max(1, round(duration * fps)), _MOST_FRAMES)
         rotation = round(getattr(first, "rotation", 0) / 90) * 90 % 360
         height, width = _upright_size(first, stream, rotation)
@@ -368,7 +384,8 @@ def _upright_size(decoded: av.VideoFrame, stream: Any, rotation: int) -> tuple[i
     """(height, width) with square pixels and the rotation applied."""
     aspect = float(stream.sample_aspect_ratio or 1)
     aspect = aspect if 1 / _WIDEST <= aspect <= _WIDEST else 1.0
-    width, height = max(1, round(decoded.width * aspect)), decoded.height
+    width = max(1, round(decoded.width * aspect))
+    height = decoded.height
     return (width, height) if rotation % 180 else (height, width)
 
 
@@ -431,11 +448,17 @@ def hdr_curve(transfer: int, bits: int) -> np.ndarray:
     """Linear light [2^bits] float32 of code values, diffuse white at 0.8 (sRGB 0.906)."""
     code = np.linspace(0, 1, 1 << bits)
     if transfer == HLG:
-        a, b, c = 0.17883277, 0.28466892, 0.55991073
+        a = 0.17883277
+        b = 0.28466892
+        c = 0.55991073
         scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
         nits = 1000 * scene**1.2
     else:
-        m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+        m1 = 0.1593017578125
+        m2 = 78.84375
+        c1 = 0.8359375
+        c2 = 18.8515625
+        c3 = 18.6875
         root = code ** (1 / m2)
         nits = 10000 * (np.clip(root - c1, 0, None) / (c2 - c3 * root)) ** (1 / m1)
     return (nits / 203 * 0.8).astype(np.float32)

@@ -19,7 +19,8 @@ class ContinuousTimes:
 
     def __init__(self, stream: Any) -> None:
         """Args: the stream of the packets."""
-        tick, rate = float(stream.time_base or 0), float(stream.average_rate or 0)
+        tick = float(stream.time_base or 0)
+        rate = float(stream.average_rate or 0)
         self._step = round(1 / (rate * tick)) if rate and tick else 1  # ticks of a frame without a stated duration
         self._back = _RESTART / tick if tick else np.inf
         self._shift = 0  # ticks
@@ -38,9 +39,12 @@ class ContinuousTimes:
             else:
                 self._shift = self._last[1] - packet.pts
                 self.restarts += 1
-        dts, packet.pts, packet.dts = packet.dts, packet.pts + self._shift, packet.dts + self._shift
+        dts = packet.dts
+        packet.pts = packet.pts + self._shift
+        packet.dts = packet.dts + self._shift
         end = max(self._last[1], packet.pts + (packet.duration or self._step))
-        self._before, self._last = self._last, (dts, end)
+        self._before = self._last
+        self._last = (dts, end)
 
 
 @dataclass(frozen=True)

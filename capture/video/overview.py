@@ -22,11 +22,13 @@ from capture.workspace import Workspace
 
 PARTIAL = "overview.npz"
 #: Maximum number of frames examined, and the length of the runs that are selected.
-_LOOKED, _RUN = 1500, 8
+_LOOKED = 1500
+_RUN = 8
 #: Fraction of the runs that are spread evenly over the clip, so that common poses remain common.
 _EVEN = 1 / 3
 #: A frame this much less sharp (log) than the clip's median, or with a face less present, is no discovery.
-_BLURRED, _PRESENT = 0.6, 0.9
+_BLURRED = 0.6
+_PRESENT = 0.9
 #: Longer side, in pixels, of the images that are examined.
 _SIDE = 640
 _SAVE_STEP = 200
@@ -70,7 +72,8 @@ def choose_runs(positions: np.ndarray, rows: dict[str, np.ndarray], count: int, 
     for start in even:
         taken[start : start + _RUN] = True
     usable = _usable(rows)
-    positions, features = positions[usable], rows["features"][usable]
+    positions = positions[usable]
+    features = rows["features"][usable]
     starts = np.clip(positions - _RUN // 2, 0, count - _RUN)
     distance = np.full(len(positions), np.inf)
     for place in np.flatnonzero(taken[positions]):

@@ -13,7 +13,8 @@ MAX_TEST = 350
 #: Training frames at least.
 MIN_TRAINING = 16
 #: Videos faster than this are thinned by a whole factor: 60 fps shows nothing an avatar needs that 30 fps does not.
-_FAST, _TARGET = 45.0, 30.0
+_FAST = 45.0
+_TARGET = 30.0
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ class Drops:
 
     def take(self) -> list[Edit]:
         """An edit for each file since the last call."""
-        paths, self._paths = self._paths, []
+        paths = self._paths
+        self._paths = []
         return [OpenFile(Path(path)) for path in paths]
 
     def _dropped(self, window: Any, paths: list[str]) -> None:

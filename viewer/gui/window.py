@@ -27,11 +27,14 @@ from viewer.session.training_view import TIME_FRACTION
 
 #: Minimum seconds between two frames of the window, and maximum while nothing changes. A frame of the window takes
 #: longer than a check for changes, much longer without a graphics card.
-_MIN_PERIOD, _MAX_PERIOD = 1 / 120, 1 / 30
+_MIN_PERIOD = 1 / 120
+_MAX_PERIOD = 1 / 30
 _PAUSE = 0.001  # seconds between two checks for changes
 #: Maximum of the last two during a training, whose Python code waits while this thread runs, and the seconds after the
 #: last input of the user before they apply.
-_MAX_PERIOD_TRAINING, _PAUSE_TRAINING, _INPUT_SECONDS = 1 / 2, 0.02, 1.0
+_MAX_PERIOD_TRAINING = 1 / 2
+_PAUSE_TRAINING = 0.02
+_INPUT_SECONDS = 1.0
 _BACKGROUND = imgui.ImVec4(0.16, 0.16, 0.16, 1.0)
 _CHOOSE = Do("choose file")
 _FILE_FILTERS = ["all supported files", "*.avatar *.csv *.json *.npz *.npy", "all files", "*"]
@@ -56,7 +59,8 @@ class Window:
     """Shows a session."""
 
     def __init__(self, session: Session, options: WindowOptions | None = None) -> None:
-        self.session, self.options = session, options or WindowOptions()
+        self.session = session
+        self.options = options or WindowOptions()
         self._edits: list[Edit] = []
         self._textures: Textures | None = None
         self._drops: Drops | None = None
@@ -87,7 +91,8 @@ class Window:
         return hello_imgui.final_app_window_screenshot()
 
     def _params(self) -> hello_imgui.RunnerParams:
-        options, params = self.options, hello_imgui.RunnerParams()
+        options = self.options
+        params = hello_imgui.RunnerParams()
         params.app_window_params.window_title = options.title
         params.app_window_params.window_geometry.size = options.size
         params.app_window_params.restore_previous_geometry = options.remember
@@ -153,7 +158,8 @@ class Window:
 
     def _timing(self) -> tuple[float, float]:
         """Maximum seconds to the next frame of the window, and seconds between two checks for a new image."""
-        now, training = time.monotonic(), self.session.training
+        now = time.monotonic()
+        training = self.session.training
         if _has_input():
             self._input_at = now
             return _MIN_PERIOD, _PAUSE
@@ -165,11 +171,14 @@ class Window:
     def _upload(self) -> None:
         """Upload new images; collect edits of shortcuts and dropped files."""
         if self._textures is None:
-            self._textures, self._drops = Textures(Texture(), Texture()), Drops()
+            self._textures = Textures(Texture(), Texture())
+            self._drops = Drops()
             self._began = time.monotonic()  # not counting the time to open the window
         assert self._drops is not None
-        session, numbers = self.session, self._numbers
-        viewport, preview = session.viewport, session.preview
+        session = self.session
+        numbers = self._numbers
+        viewport = session.viewport
+        preview = session.preview
         self._numbers = viewport.image_number, preview.image_number
         if viewport.image is not None and self._numbers[0] != numbers[0]:
             self._textures.avatar.upload(viewport.image)
@@ -183,7 +192,8 @@ class Window:
         """Edits for files from the system's dialog, which stays open while the window continues."""
         if self._dialog is None or not self._dialog.ready(0):
             return []
-        done, self._dialog = self._dialog, None
+        done = self._dialog
+        self._dialog = None
         return [OpenFile(Path(path)) for path in done.result()]
 
     def _viewport(self, state: State) -> Iterable[Edit]:
@@ -199,8 +209,10 @@ class Window:
         if self._new_image:
             self.session.counters.displayed()
             self._new_image = False
-        self.session.reader.wanted, self._reading_shown = self._reading_shown, False
-        edits, self._edits = self._edits, []
+        self.session.reader.wanted = self._reading_shown
+        self._reading_shown = False
+        edits = self._edits
+        self._edits = []
         if _CHOOSE in edits and self._dialog is None:
             self._dialog = dialogs.open_file("Open an avatar, a motion or a view", "", _FILE_FILTERS)
         self.session.apply(edit for edit in edits if edit != _CHOOSE)

@@ -26,6 +26,7 @@ def letterboxed(image: np.ndarray, width: int, height: int) -> np.ndarray:
     if (inner_wide, inner_tall) == (width, height):
         return resized
     frame = np.zeros((height, width, 3), np.uint8)
-    left, top = (width - inner_wide) // 2, (height - inner_tall) // 2
+    left = (width - inner_wide) // 2
+    top = (height - inner_tall) // 2
     frame[top : top + inner_tall, left : left + inner_wide] = resized
     return frame

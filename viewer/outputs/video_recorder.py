@@ -23,7 +23,8 @@ from viewer.outputs.letterbox import letterboxed
 _log = logging.getLogger(__name__)
 
 #: Images that may wait for the encoder, and their memory.
-_MAX_WAITING, _MAX_WAITING_BYTES = 30, 1 << 27
+_MAX_WAITING = 30
+_MAX_WAITING_BYTES = 1 << 27
 _POLL = 0.1  # seconds between two checks whether the thread has ended: an endless wait blocks Ctrl-C on Windows
 
 
@@ -77,7 +78,8 @@ class VideoRecorder:
         Raises:
             HeadsplatError: another suffix, or writing fails.
         """
-        self.path, self.rate = Path(path), exact_rate(rate)
+        self.path = Path(path)
+        self.rate = exact_rate(rate)
         self._partial = partial_path(self.path, self.path.suffix)
         self._block = contextlib.ExitStack()
         try:
@@ -242,7 +244,8 @@ class VideoRecorder:
                     continue
                 if not self._due():
                     return
-                image, frames = self._waiting[0].image, self._due()
+                image = self._waiting[0].image
+                frames = self._due()
             yield image, frames
 
     def _due(self) -> int:

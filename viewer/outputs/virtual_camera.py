@@ -59,7 +59,8 @@ class VirtualCamera:
         """
         self._camera = _opened(width, height, rate)
         # Read now: these properties raise once the camera is closed.
-        self._device, self._size = self._camera.device, (self._camera.width, self._camera.height)
+        self._device = self._camera.device
+        self._size = (self._camera.width, self._camera.height)
         self._rate = float(self._camera.fps)
         self._lock = threading.Lock()
         self._newest: np.ndarray | None = None
@@ -85,7 +86,8 @@ class VirtualCamera:
         copied = image.copy()
         with self._lock:
             self._replaced += self._fresh
-            self._newest, self._fresh = copied, True
+            self._newest = copied
+            self._fresh = True
             self._images += 1
 
     def close(self) -> None:
@@ -101,7 +103,8 @@ class VirtualCamera:
 
     def _work(self) -> None:
         """Send a frame whenever one is due, repeating the last one: video calls treat a gap as an error."""
-        step, due = 1 / self._rate, time.monotonic()
+        step = 1 / self._rate
+        due = time.monotonic()
         frame: np.ndarray | None = None
         try:
             while not self._ended.wait(max(0.0, due - time.monotonic())):

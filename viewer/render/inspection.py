@@ -38,7 +38,8 @@ def _vertex_colors(head: HeadModel) -> Tensor:
     colors = torch.full((len(head.v_template), 3), 0.6)
     numbers = {name: number for number, name in enumerate(sorted(head.regions))}
     for name in sorted(head.regions, key=lambda name: -int(head.regions[name].sum())):
-        hue, lightness = _HUE_STEP * numbers[name] % 1, _LIGHTNESS[numbers[name] % len(_LIGHTNESS)]
+        hue = _HUE_STEP * numbers[name] % 1
+        lightness = _LIGHTNESS[numbers[name] % len(_LIGHTNESS)]
         colors[head.regions[name].cpu()] = torch.tensor(colorsys.hls_to_rgb(hue, lightness, 0.8))
     return colors
 

@@ -13,8 +13,12 @@ from avatar.types import Camera
 
 #: Degrees; directly above or below the head the image's up direction is not defined.
 MAX_PITCH = 85.0
-MIN_DISTANCE, MAX_DISTANCE = 0.25, 6.0  # fractions of the front camera's distance
-MIN_LENS, MAX_LENS = 0.3, 5.0  # fractions of its focal length
+# fractions of the front camera's distance
+MIN_DISTANCE = 0.25
+MAX_DISTANCE = 6.0
+# fractions of its focal length
+MIN_LENS = 0.3
+MAX_LENS = 5.0
 MAX_PAN = 2.0  # meters
 
 

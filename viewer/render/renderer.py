@@ -40,7 +40,8 @@ _PASSES: dict[ViewKind, Pass] = {"rgb": "rgb", "alpha": "alpha", "depth": "depth
 _MAX_SIZES = 4  # whose buffers are cached; the window changes between two or three
 _MAX_FRONT_CAMERAS = 16
 #: Meters in front of and behind the head's center that have the brightest and the darkest color of a depth image.
-_DEPTH_FRONT, _DEPTH_BACK = 0.12, 0.08
+_DEPTH_FRONT = 0.12
+_DEPTH_BACK = 0.08
 _COLORS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[..., ::-1].copy()
 
 

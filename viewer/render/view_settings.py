@@ -11,7 +11,8 @@ from avatar.model.parts.light.relight import Relighting
 
 ViewKind = Literal["rgb", "alpha", "depth", "mesh", "binding"]
 VIEW_KINDS: tuple[ViewKind, ...] = get_args(ViewKind)
-MIN_SPLAT_SCALE, MAX_SPLAT_SCALE = 0.05, 2.0
+MIN_SPLAT_SCALE = 0.05
+MAX_SPLAT_SCALE = 2.0
 MAX_SH_DEGREE = 3
 
 

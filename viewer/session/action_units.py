@@ -77,10 +77,12 @@ def with_unit(weights: Weights, key: str, side: int, intensity: float, mirrored:
         intensity: 0..1.
         mirrored: not for movements to a side, as the jaw's.
     """
-    unit, row = table().unit(key), table().keys.index(key)
+    unit = table().unit(key)
+    row = table().keys.index(key)
     pair = all(counterpart(name) for name in unit.weights[LEFT])
     sides = (LEFT, RIGHT) if mirrored and unit.sided and pair else (side,)
-    before, changed = _sides(_key(weights))[row], dict(weights)
+    before = _sides(_key(weights))[row]
+    changed = dict(weights)
     for each in sides:
         factors = unit.weights[each]
         if unit.gap or unit.curve:

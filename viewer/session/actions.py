@@ -65,7 +65,8 @@ def _toggle(kind: OutletKind) -> Callable[[ActionTarget], None]:
 
 def _save_view(target: ActionTarget) -> None:
     state = target.state
-    orbit, stem = state.camera.orbit, f"{Path(state.avatar.name).stem}_view"
+    orbit = state.camera.orbit
+    stem = f"{Path(state.avatar.name).stem}_view"
     names = (target.folder / f"{stem}_{number}.json" for number in itertools.count(1))
     path = next(path for path in names if not path.exists())
     write_view(path, orbit, target.viewport.camera(orbit, *state.status.size))

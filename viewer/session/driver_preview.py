@@ -31,5 +31,6 @@ class DriverPreview:
         self._updated_at = now
         preview = source.pipeline.preview()
         if preview is not None and preview.image is not self._frame:
-            self._frame, self.image = preview.image, preview_image(preview.image, preview.landmarks)
+            self._frame = preview.image
+            self.image = preview_image(preview.image, preview.landmarks)
             self.image_number += 1

@@ -78,7 +78,8 @@ def with_weight(weights: Mapping[str, float], name: str, weight: float, mirrored
 
 def as_text(sliders: Sliders) -> str:
     """Weights and head pose as arguments of `headsplat export`, which has none for gaze and jaw joint."""
-    weights, extra = sliders.weights, sliders.model_weights
+    weights = sliders.weights
+    extra = sliders.model_weights
     names = [name for name in dict.fromkeys((*ARKIT_52, *extra)) if name in {**weights, **extra}]
     words = [f"{name}={weights.get(name, 0.0) + extra.get(name, 0.0):.3g}" for name in names]
     pose = ",".join(f"{angle:g}" for angle in sliders.head)

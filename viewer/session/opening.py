@@ -70,5 +70,6 @@ class FileOpener:
         """What was opened, once; None while nothing is. Raises HeadsplatError where the file cannot be opened."""
         if self._opening is None or not self._opening.done():
             return None
-        done, self._opening = self._opening, None
+        done = self._opening
+        self._opening = None
         return done.result()

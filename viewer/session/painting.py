@@ -41,7 +41,8 @@ class Painting:
         self._opened = self.shown = avatar  # as in its file
         #: What is edited: one look of an avatar with several, which an edited file does not keep.
         self.original = avatar if (looks := Mix.of(avatar)).chosen is None else with_appearance(avatar, looks.by_name())
-        self._path, self._editor = path, Editor(self.original)
+        self._path = path
+        self._editor = Editor(self.original)
         self._style = Style()
         self._done: list[Style] = []
         self._undone: list[Style] = []
@@ -87,7 +88,8 @@ class Painting:
         step = float(np.hypot(at[0] - begin[0], at[1] - begin[1]))
         count = 1 if start else min(int(np.ceil(step / max(_SPACING * width, 1e-4))), _MAX_STAMPS)
         self._wait()
-        paint, places = None, self._editor.places
+        paint = None
+        places = self._editor.places
         finder = SurfaceFinder(self._poser, camera, pose)
         for index in range(1, count + 1):
             point = tuple(b + (a - b) * index / count for a, b in zip(at, begin, strict=True))
@@ -168,14 +170,17 @@ class Painting:
         self.shown = self._avatar(style)
         if remember:
             self._done = [*self._done, self._style][-MAX_UNDO:]
-        self._style, self._undone, self._last = style, [], None
+        self._style = style
+        self._undone = []
+        self._last = None
 
     def _step(self, source: list[Style], target: list[Style], name: str) -> None:
         if not source:
             raise HeadsplatError(f"nothing to {name}")
         self.shown = self._avatar(source[-1])
         target.append(self._style)
-        self._style, self._last = source.pop(), None
+        self._style = source.pop()
+        self._last = None
 
     def _avatar(self, style: Style) -> Avatar:
         """The avatar with a style; the original itself without any edit."""
@@ -202,7 +207,8 @@ class SurfaceFinder:
             head = poser.head(poser.poses(pose.params, pose.torso), 0)
             world = head.vertices[0] @ quat_to_matrix(head.bones.quats[0, 0]).T + head.translation[0]
             self._seen = camera.to_camera(world)[None].contiguous()
-        self._camera, self._faces = camera, poser.avatar.head.faces
+        self._camera = camera
+        self._faces = poser.avatar.head.faces
 
     def point(self, at: tuple[float, float]) -> tuple[int, torch.Tensor] | None:
         """The face and the barycentric point [3] under a place, 0..1 from the upper left; None beside the head."""

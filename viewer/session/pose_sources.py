@@ -137,7 +137,8 @@ class SliderPoseSource(_OfflineSource):
         joint_rot[0, [LEFT_EYE, RIGHT_EYE]] = eye_rotations
         jaw_open, jaw_left = sliders.jaw
         joint_rot[0, JAW] = _axis_angle((jaw_left, jaw_open, 0.0))
-        driver, limits = self._driver, self._avatar.head.expression_limits
+        driver = self._driver
+        limits = self._avatar.head.expression_limits
         target = driver.target((weights + gaze_weights).clamp(0, 1), joint_rot, torch.zeros(1, 3))
         extra = [sliders.model_weights.get(name, 0.0) for name in self._avatar.head.expression_names]
         expression = (target.expression + target.expression.new_tensor([extra])).clamp(*limits)
@@ -156,8 +157,10 @@ class MotionPoseSource(_OfflineSource):
     def __init__(self, avatar: Avatar, motion: Motion, options: DriveOptions | None = None) -> None:
         """Raises HeadsplatError where the motion has no frames or no face."""
         driven = drive(avatar, motion, options)
-        self.motion, self.options = motion, options
-        self.params, self.report = driven.params, driven.report
+        self.motion = motion
+        self.options = options
+        self.params = driven.params
+        self.report = driven.report
         self.times: tuple[float, ...] = tuple((driven.time - driven.time[0]).tolist())  # seconds since the first
         self._frame = -1
 
@@ -179,7 +182,8 @@ class MotionPoseSource(_OfflineSource):
     def pose(self, state: State) -> AvatarPose:
         """The frame at the timeline's time."""
         frame = state.timeline.frame
-        fresh, self._frame = frame != self._frame, frame
+        fresh = frame != self._frame
+        self._frame = frame
         return AvatarPose(self.params[frame], fresh=fresh)
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.floating]
 
 #: Seconds between two readings of a face that does not change, and between two lists of contributions.
-_PERIOD, _REASONS_PERIOD = 0.1, 0.5
+_PERIOD = 0.1
+_REASONS_PERIOD = 0.5
 _JUMP = 0.5  # seconds of a motion from one reading to the next, beyond which the timeline has jumped
 _REASONS = 5  # contributions that are listed
 #: Seconds over which the numbers of a live source are averaged: a tracker's noise would move them too fast to read.
@@ -78,8 +79,12 @@ class FaceReader:
             return None
         self._read_at = now
         if source is not self._source:
-            self._source, self._reader, self._time = source, _reader_of(source), -math.inf
-            self._reasons_at, self._reasons, self._averaged = -math.inf, (), None
+            self._source = source
+            self._reader = _reader_of(source)
+            self._time = -math.inf
+            self._reasons_at = -math.inf
+            self._reasons = ()
+            self._averaged = None
         face = _face(source, pose, state, now)
         if face is None:
             return FaceReading(note=NO_FACE)
@@ -90,12 +95,15 @@ class FaceReader:
         if not 0 <= face.time - self._time <= _JUMP:
             self._reader.read(face.names, face.weights, face.joint_rot, face.time, confidence=0.0)  # forget the past
             self._averaged = None
-        elapsed, self._time = face.time - self._time, face.time
+        elapsed = face.time - self._time
+        self._time = face.time
         reading = self._reader.read(face.names, face.weights, face.joint_rot, face.time, face.confidence)
         if isinstance(source, LivePoseSource):
             reading = self._averaged = averaged(self._averaged, reading, elapsed)
         if reading.face and (now - self._reasons_at >= _REASONS_PERIOD or reading.label != self._reasons_of):
-            self._reasons_at, self._reasons_of, self._reasons = now, reading.label, contributions(reading)
+            self._reasons_at = now
+            self._reasons_of = reading.label
+            self._reasons = contributions(reading)
         return record(reading, self._reasons)
 
     def _is_loaded(self) -> bool:
@@ -154,7 +162,8 @@ def contributions(reading: Reading) -> tuple[tuple[str, float], ...]:
 def _face(source: AvatarPoseSource, pose: AvatarPose, state: State, now: float) -> Face | None:
     """What drives now; None where a live source has no sample yet."""
     if isinstance(source, MotionPoseSource):
-        motion, frame = source.motion, state.timeline.frame
+        motion = source.motion
+        frame = state.timeline.frame
         confidence = 1.0 if motion.confidence is None else float(motion.confidence[frame])
         rotations = motion.joint_rot[frame].numpy()
         return Face(motion.names, motion.weights[frame].numpy(), rotations, source.times[frame], confidence)

@@ -73,12 +73,16 @@ class Session:
             device: on which images are rendered; None: that of the avatar. Everything else stays where the avatar is.
             path: of its file; None: the avatar cannot be edited.
         """
-        self.outlets, self.folder, self._clock = outlets or Outlets(), folder, clock
+        self.outlets = outlets or Outlets()
+        self.folder = folder
+        self._clock = clock
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
         self._opener = FileOpener(self._worker)
         self.sources = SourceSelector(avatar, live, self._worker, clock)
-        self.viewport, self.preview = Viewport(avatar, device), DriverPreview()
-        self.counters, self.reader = Counters(clock), FaceReader(self._worker)
+        self.viewport = Viewport(avatar, device)
+        self.preview = DriverPreview()
+        self.counters = Counters(clock)
+        self.reader = FaceReader(self._worker)
         self.training: TrainingView | None = None  # of a training whose avatar is shown
         self.closing = False
         self._advanced_at = self._status_at = -math.inf  # seconds
@@ -165,14 +169,17 @@ class Session:
         Raises:
             HeadsplatError: that motion cannot be retargeted; the avatar before stays.
         """
-        renderer, sources = self.viewport.renderer_of(avatar), self.sources.sources_for(avatar)
-        selected, timeline = self.sources.key, self.state.timeline
+        renderer = self.viewport.renderer_of(avatar)
+        sources = self.sources.sources_for(avatar)
+        selected = self.sources.key
+        timeline = self.state.timeline
         if isinstance(motion := sources.get(TIMELINE), MotionPoseSource):
             timeline = replace(timeline, notes=motion.notes)
         self.sources.replace_avatar(avatar, sources)
         self.viewport.replace_avatar(renderer)
         editing = Editing(brush=self.state.editing.brush)
-        info, mix = AvatarInfo.of(avatar, name), Mix.of(avatar)
+        info = AvatarInfo.of(avatar, name)
+        mix = Mix.of(avatar)
         self.state = replace(self.state, avatar=info, timeline=timeline, editing=editing, mix=mix)
         self._opened = avatar
         self._painting = None if path is None else Painting(avatar, path)
@@ -331,7 +338,8 @@ class Session:
 
     def _render(self, pose: AvatarPose, now: float) -> bool:
         """Render the image and pass it to the outlets if anything has changed."""
-        training, request = self.training, self.viewport.request(self.state, now)
+        training = self.training
+        request = self.viewport.request(self.state, now)
         paused = training is not None and self.state.source == TIMELINE and training.is_paused(now)
         if self.viewport.is_current(request, pose, ignore_pose=paused):
             return False
@@ -346,8 +354,11 @@ class Session:
         return True
 
     def _update_status(self, pose: AvatarPose) -> None:
-        now, counters, camera = self._clock(), self.counters, self.state.camera
-        live, size = self.sources.live, self.viewport.size(camera, now)
+        now = self._clock()
+        counters = self.counters
+        camera = self.state.camera
+        live = self.sources.live
+        size = self.viewport.size(camera, now)
         counters.sample_memory()
         self._set_status(
             phase=pose.phase,

@@ -49,7 +49,9 @@ class SourceSelector:
             worker: thread that live sources are started on.
             clock: returns seconds.
         """
-        self._avatar, self._worker, self._clock = avatar, worker, clock
+        self._avatar = avatar
+        self._worker = worker
+        self._clock = clock
         self._live = {choice.key: choice for choice in live}
         self._sources: dict[str, AvatarPoseSource] = {SLIDERS: SliderPoseSource(avatar)}
         self._motion_label = ""
@@ -78,7 +80,8 @@ class SourceSelector:
 
     def set_motion(self, source: MotionPoseSource, label: str) -> None:
         """Make a motion selectable, in place of the one before."""
-        self._sources[TIMELINE], self._motion_label = source, label
+        self._sources[TIMELINE] = source
+        self._motion_label = label
 
     def select(self, key: str) -> bool:
         """Start a source and make it active, and return whether it was another one before.
@@ -119,7 +122,8 @@ class SourceSelector:
         """
         if self._starting is None or not self._starting.done.done():
             return False
-        starting, self._starting = self._starting, None
+        starting = self._starting
+        self._starting = None
         starting.done.result()
         self._activate(starting.key, starting.source)
         return True
@@ -139,7 +143,9 @@ class SourceSelector:
     def replace_avatar(self, avatar: Avatar, sources: dict[str, AvatarPoseSource]) -> None:
         """Change to another avatar with sources from `sources_for`; the sliders become active."""
         self.active.stop()
-        self._avatar, self._sources, self.key = avatar, sources, SLIDERS
+        self._avatar = avatar
+        self._sources = sources
+        self.key = SLIDERS
         self._blend = self.last_params = None
 
     def update_avatar(self, avatar: Avatar) -> None:
@@ -174,7 +180,8 @@ class SourceSelector:
         """
         if key not in self._live:
             return self._sources[key]
-        source, before = LivePoseSource(self._live[key].make(self._avatar)), self._sources.get(key)
+        source = LivePoseSource(self._live[key].make(self._avatar))
+        before = self._sources.get(key)
         if isinstance(before, LivePoseSource):
             source.pipeline.gains.update(before.pipeline.gains)
         return source

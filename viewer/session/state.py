@@ -15,7 +15,8 @@ from viewer.render.view_settings import ViewSettings
 from viewer.session.mix import Mix
 
 #: Keys of the pose sources that are part of the viewer.
-SLIDERS, TIMELINE = "sliders", "timeline"
+SLIDERS = "sliders"
+TIMELINE = "timeline"
 #: Image heights to choose from, pixels.
 HEIGHTS = (256, 384, 512, 720, 1024)
 

@@ -27,7 +27,8 @@ class TrainingView:
             first: the snapshot that the session was created with.
             has_ended: whether the training has ended without a result, and the window is to close.
         """
-        self._snapshots, self._shown = snapshots, first
+        self._snapshots = snapshots
+        self._shown = first
         self.has_ended = has_ended
         self._render_started: float | None = None  # seconds
         self._paused_until = -math.inf  # seconds

@@ -74,7 +74,8 @@ class Viewport:
 
     def update_avatar(self, avatar: Avatar) -> None:
         """Show a newer snapshot of the same avatar; the front camera stays that of the first one."""
-        self.renderer, self._rendered = Renderer(avatar, device=self._device, before=self.renderer), None
+        self.renderer = Renderer(avatar, device=self._device, before=self.renderer)
+        self._rendered = None
 
     def invalidate(self) -> None:
         """Render the image again, though nothing has changed."""
@@ -90,12 +91,14 @@ class Viewport:
 
     def size(self, settings: CameraSettings, now: float) -> tuple[int, int]:
         """Pixels of the image at `now` seconds, width and height."""
-        width, height = settings.width, settings.height
+        width = settings.width
+        height = settings.height
         if width is None:
             columns, rows = self.available or (1, 1)
             width = 16 * round(height * min(max(columns / max(rows, 1), 0.5), 2.0) / 16)
         if self.is_reduced(settings, now):
-            width, height = max(width // 2, 1), max(height // 2, 1)
+            width = max(width // 2, 1)
+            height = max(height // 2, 1)
         return width, height
 
     def camera(self, orbit: Orbit, width: int, height: int) -> Camera:

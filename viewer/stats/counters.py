@@ -11,7 +11,8 @@ from avatar.common.process_memory import memory_mb
 
 #: An image of a live source is stale where its sample is older than this, in seconds.
 STALE = 0.2
-_RATE_SECONDS, _MEMORY_PERIOD = 2.0, 1.0
+_RATE_SECONDS = 2.0
+_MEMORY_PERIOD = 1.0
 
 
 class Rate:
@@ -39,7 +40,8 @@ class Counters:
         """Args: clock: returns seconds, as the stamps of samples."""
         self._clock = clock
         self.meter = LatencyMeter()
-        self.window, self.images = Rate(), Rate()
+        self.window = Rate()
+        self.images = Rate()
         self.stale = 0  # images of the active source, as the latencies
         self.began: float | None = None  # seconds, when the first image was rendered
         self._memory: list[float] = []  # MB, about one per second
@@ -68,7 +70,8 @@ class Counters:
     def reset_latency(self) -> None:
         """Restart latencies and the count of stale images, for another source."""
         self.meter.reset()
-        self._stamps, self.stale = {}, 0
+        self._stamps = {}
+        self.stale = 0
 
     def sample_memory(self) -> None:
         """Record the memory in use, once per second."""

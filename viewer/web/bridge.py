@@ -24,7 +24,9 @@ LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8787
 MAX_CONNECTIONS = 16
 MAX_MESSAGE = 64  # bytes from a page
-MAX_MESSAGES, PERIOD = 8, 2.0  # of a page in so many seconds
+# of a page in so many seconds
+MAX_MESSAGES = 8
+PERIOD = 2.0
 CALIBRATE = "calibrate"
 _HANDSHAKE_SECONDS = 5.0
 _REFUSED = 1008  # WebSocket close code: policy violation
@@ -57,7 +59,9 @@ class WebBridge:
         except ImportError as error:
             raise HeadsplatError("--web needs websockets; install it with `pip install websockets`") from error
         self._serve = serve
-        self._page, self.host, self.port = page.encode(), host, port
+        self._page = page.encode()
+        self.host = host
+        self.port = port
         self.token = secrets.token_urlsafe(16)
         #: Counts since the start: pages, streams, sent messages, refused requests and connections.
         self.counts: Counter[str] = Counter()
@@ -103,7 +107,8 @@ class WebBridge:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stopped, self._changed = asyncio.Event(), asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._changed = asyncio.Event()
         try:
             server = await self._serve(
                 self._stream,
@@ -131,7 +136,8 @@ class WebBridge:
 
     def _replace(self, message: str) -> None:
         self._message = message
-        changed, self._changed = self._changed, asyncio.Event()
+        changed = self._changed
+        self._changed = asyncio.Event()
         changed.set()
 
     def _answer(self, connection: Any, request: Any) -> Any:
@@ -188,7 +194,8 @@ class WebBridge:
     async def _send(self, connection: Any) -> None:
         sent = None
         while True:
-            changed, message = self._changed, self._message
+            changed = self._changed
+            message = self._message
             if message is None or message is sent:
                 await changed.wait()
                 continue

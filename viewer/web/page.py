@@ -17,7 +17,8 @@ _POLICY = (
     "media-src blob:; connect-src {connect}; base-uri 'none'; form-action 'none'"
 )
 #: The camera compiles WebAssembly, and its worker reads that from the memory of the page.
-_CAMERA_SCRIPT, _CAMERA_CONNECT = "'wasm-unsafe-eval'", "blob:"
+_CAMERA_SCRIPT = "'wasm-unsafe-eval'"
+_CAMERA_CONNECT = "blob:"
 
 
 def build_page(container: bytes, title: str, *, live: bool = False, camera: CameraPack | None = None) -> str:
@@ -29,8 +30,10 @@ def build_page(container: bytes, title: str, *, live: bool = False, camera: Came
         live: the page receives poses from the server that it comes from, `viewer.web.bridge`.
         camera: the page can follow a camera; None: it has no button for that.
     """
-    script, style = bundle("page/app.js"), source("page/page.css")
-    allowed, connect = [f"'{_digest(script)}'"], ["'self'"] if live else []
+    script = bundle("page/app.js")
+    style = source("page/page.css")
+    allowed = [f"'{_digest(script)}'"]
+    connect = ["'self'"] if live else []
     if camera is not None:
         allowed.append(_CAMERA_SCRIPT)
         connect.append(_CAMERA_CONNECT)

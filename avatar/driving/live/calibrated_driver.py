@@ -26,12 +26,14 @@ _LIDS = ("eyeBlink", "eyelid")
 _MIN_BLINK_RANGE = 0.3
 #: Blink weights of the avatar between which the extra lids (eyelidLeft, eyelidRight) are blended in; from the second
 #: on the lids close fully.
-_EXTRA_LID_START, _EXTRA_LID_FULL = 0.6, 0.9
+_EXTRA_LID_START = 0.6
+_EXTRA_LID_FULL = 0.9
 #: Difference in movement of the two lids at which a wink starts to be kept, and at which it is kept entirely. Measured
 #: on real clips: winks differ by .5 and more, blinks by up to .45.
 _WINK = (0.3, 0.55)
 #: Sines of the head's angle to the camera at which the far eye starts to follow the near one, and follows it entirely.
-_TURNED, _HIDDEN = math.sin(math.radians(20)), math.sin(math.radians(40))
+_TURNED = math.sin(math.radians(20))
+_HIDDEN = math.sin(math.radians(40))
 #: A position nearer to the origin than this (meters) counts as not sent.
 _NO_POSITION = 0.05
 
@@ -94,7 +96,8 @@ class CalibratedDriver:
             neutral: of the person.
             closed: weight of a blink at which that person's lids are closed.
         """
-        names, head = driver.retargeter.names, driver.avatar.head
+        names = driver.retargeter.names
+        head = driver.avatar.head
         kind = next((kind for kind in _LIDS if any(name.startswith(kind) for name in names)), "\0")
         lids = [column for column, name in enumerate(names) if name.startswith(kind)]
         wide = {
@@ -130,9 +133,13 @@ class CalibratedDriver:
         Returns:
             Parameters of T frames.
         """
-        rest, weights, joint_rot = self.neutral, weights.clone(), joint_rot.clone()
+        rest = self.neutral
+        weights = weights.clone()
+        joint_rot = joint_rot.clone()
         joint_rot[:, _EYES] -= rest.eyes
-        rotation, position = head_rotation(joint_rot), translation  # before gains: as the camera sees the head
+        # before gains: as the camera sees the head
+        rotation = head_rotation(joint_rot)
+        position = translation
         if gains and any(factor != 1 for factor in gains.values()):
             weights, joint_rot, translation = self._with_gains(weights, joint_rot, translation, gains)
         closing = self._with_far_lid(self._closing(weights[:, self.lids]), rotation, position)
@@ -161,7 +168,8 @@ class CalibratedDriver:
         if (gain := gains.get("head", 1.0)) != 1:
             turn = matrix_to_axis_angle(head_rotation(joint_rot) @ rest.rotation.T)
             rotation = axis_angle_to_matrix(gain * turn) @ rest.rotation
-            joint_rot[:, ROOT], joint_rot[:, NECK] = matrix_to_axis_angle(rotation), 0
+            joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
+            joint_rot[:, NECK] = 0
             translation = rest.translation + gain * (translation - rest.translation)
         return rest.weights + factors * (weights - rest.weights), joint_rot, translation
 
@@ -174,7 +182,8 @@ class CalibratedDriver:
         names = self.driver.avatar.head.expression_names
         for side, closing in zip(("Right", "Left"), lids.closing, strict=True):
             if f"eyelid{side}" in names and f"eyeBlink{side}" in names:
-                extra, blink = names.index(f"eyelid{side}"), names.index(f"eyeBlink{side}")
+                extra = names.index(f"eyelid{side}")
+                blink = names.index(f"eyeBlink{side}")
                 gap = (1 - expression @ closing).clamp_min(0) / closing[extra].clamp_min(0.1)
                 # where the lids were limited because they are closed already, the gap is 0
                 blend = (expression[:, blink] - _EXTRA_LID_START) / (_EXTRA_LID_FULL - _EXTRA_LID_START)
@@ -228,7 +237,8 @@ def _synchronized(closing: Tensor, moved: Tensor) -> Tensor:
     """
     if moved.shape[1] != 2:
         return closing
-    less, more = moved.amin(1, keepdim=True), moved.amax(1, keepdim=True)
+    less = moved.amin(1, keepdim=True)
+    more = moved.amax(1, keepdim=True)
     similarity = (less / more.clamp_min(1e-6)).clamp(0, 1)
     shared = torch.lerp(closing.mean(1, keepdim=True), closing.amax(1, keepdim=True), similarity)
     winking = ((more - less - _WINK[0]) / (_WINK[1] - _WINK[0])).clamp(0, 1)
@@ -246,13 +256,15 @@ def resting_face(avatar: Avatar) -> Tensor:
 
 def _at_rest(driver: Driver, neutral: Neutral, lids: str) -> Driver:
     """`driver` with the neutral as resting face and mean pose; lid expressions have names that start with `lids`."""
-    head, like = driver.avatar.head, driver.avatar_neutral
+    head = driver.avatar.head
+    like = driver.avatar_neutral
     retargeted, _ = driver.retargeter(neutral.weights[None].to(like), torch.zeros(1, len(JOINT_NAMES), 3).to(like))
     resting = retargeted[0].clamp(*head.expression_limits)
     # Lids are mapped before (`CalibratedDriver._closing`), and a gaze direction has no neutral.
     unchanged = [name.startswith((lids, "eyeLook")) for name in head.expression_names]
     resting[unchanged] = like[unchanged]
-    rotation, position = neutral.rotation.to(like), neutral.translation.to(like)
+    rotation = neutral.rotation.to(like)
+    position = neutral.translation.to(like)
     return replace(driver, source_neutral=resting, mean_rotation=rotation, mean_position=position)
 
 

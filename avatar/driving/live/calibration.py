@@ -45,7 +45,8 @@ class Calibrator:
 
     def __init__(self, driver: Driver, options: CalibrationOptions) -> None:
         """Args: the avatar's driver (as `Driver.of` makes it); options."""
-        self._base, self.options = driver, options
+        self._base = driver
+        self.options = options
         self.driver: CalibratedDriver | None = None
         self.restart()
 
@@ -99,7 +100,8 @@ class Calibrator:
             at_rest = moved <= options.still
             better = at_rest or self._movement is None or moved < _BETTER * self._movement
             if better:
-                self._best, self._movement = samples, moved
+                self._best = samples
+                self._movement = moved
             self._done = at_rest
         self._done = self._done or self._observed >= options.longest
         preliminary = self._next_preliminary

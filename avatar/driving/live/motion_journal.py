@@ -45,7 +45,8 @@ class MotionJournal:
         self._size = 0  # bytes that are written
         self._pending: list[tuple[float, np.ndarray]] = []
         self._changed = threading.Condition()
-        self._ending, self._over = False, threading.Event()
+        self._ending = False
+        self._over = threading.Event()
         self._write(header_lines(names, space))
         if self.failure is not None:
             self._stream.close()
@@ -77,7 +78,9 @@ class MotionJournal:
             while not ending and self.failure is None:
                 with self._changed:
                     self._changed.wait_for(lambda: self._ending, _PERIOD)
-                    pending, self._pending, ending = self._pending, [], self._ending
+                    pending = self._pending
+                    self._pending = []
+                    ending = self._ending
                 self._write(b"".join(sample_line(time, values) for time, values in pending))
         finally:
             with contextlib.suppress(OSError):

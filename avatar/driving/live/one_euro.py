@@ -61,7 +61,8 @@ class OneEuro:
 
     def __init__(self, mincutoff: np.ndarray | float = 2.0, beta: np.ndarray | float = 1.5) -> None:
         """Args: hertz and hertz per unit of speed, scalars or [N]."""
-        self._mincutoff, self._beta = mincutoff, beta
+        self._mincutoff = mincutoff
+        self._beta = beta
         self.reset()
 
     def reset(self) -> None:
@@ -79,7 +80,8 @@ class OneEuro:
         """
         if self._value is None:
             if np.isfinite(value).all():
-                self._value, self._time = np.array(value, dtype=np.float64), time
+                self._value = np.array(value, dtype=np.float64)
+                self._time = time
             return value if self._value is None else self._value.copy()
         step = time - self._time
         if not step > 0:

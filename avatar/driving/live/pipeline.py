@@ -54,7 +54,9 @@ class LivePipeline:
 
     def __init__(self, avatar: Avatar, source: PoseSource, options: LiveOptions | None = None) -> None:
         """Args: the avatar; the pose source that drives it; options."""
-        self.avatar, self.source, self.options = avatar, source, options or LiveOptions()
+        self.avatar = avatar
+        self.source = source
+        self.options = options or LiveOptions()
         self.meter = LatencyMeter()
         #: factor of the driver's expression strength by group; applies from the next sample on
         self.gains: dict[str, float] = dict.fromkeys(GROUPS, 1.0) | dict(self.options.gains)
@@ -160,7 +162,8 @@ class LivePipeline:
         stamps["smoothed"] = time.monotonic()
         with torch.no_grad():
             self._presence.update(self._retarget(sample), self._clock)
-        self._sample, self._stamps = sample, stamps
+        self._sample = sample
+        self._stamps = stamps
         return True
 
     def _retarget(self, sample: Sample) -> HeadParams:
@@ -169,7 +172,8 @@ class LivePipeline:
         After a new calibration both are blended from those of the previous driver.
         """
         assert self._calibrator is not None
-        before, driver = self.driver, self._calibrator.update(sample, self._time_of(sample))
+        before = self.driver
+        driver = self._calibrator.update(sample, self._time_of(sample))
         if before is not None and driver is not before:
             self._previous = before, self._clock
         weights, joint_rot, translation = (torch.from_numpy(getattr(sample, part))[None] for part in _PARTS)

@@ -25,7 +25,8 @@ class Presence:
 
     def __init__(self, neutral: HeadParams, options: PresenceOptions) -> None:
         """Args: parameters [1] of the avatar at rest; durations."""
-        self.neutral, self._options = neutral, options
+        self.neutral = neutral
+        self._options = options
         self.reset()
 
     def reset(self) -> None:
@@ -44,7 +45,8 @@ class Presence:
         if self._lost_at is not None:
             self._blend_from = self.params_at(time)
             # After a loss shorter than the hold the pose still jumps a little, hence the same blend.
-            self._found_at, self._lost_at = time, None
+            self._found_at = time
+            self._lost_at = None
         self._last = params
 
     def mark_lost(self, time: float) -> None:

@@ -168,7 +168,9 @@ class MotionRecorder:
             motion: Motion = read_journal(self._file.path).to_motion()
         except (HeadsplatError, OSError) as error:
             return {path: HeadsplatError(f"{path}: not written ({error}){kept}") for path in self.paths}
-        self._count, self._last = len(motion), self._first + float(motion.time[-1])  # fewer after a failure
+        # fewer after a failure
+        self._count = len(motion)
+        self._last = self._first + float(motion.time[-1])
         for path in self.paths:
             try:
                 results[path] = tuple(f"{path.name}: {note}" for note in write_motion(path, motion))
@@ -186,7 +188,8 @@ class MotionRecorder:
         unsuitable = [path for path in self.paths if not str(path).lower().endswith(STORED)]
         unsuitable = unsuitable if sample.space != ARKIT else []
         self.paths = tuple(path for path in self.paths if path not in unsuitable)
-        self._names, self._space = sample.names, sample.space
+        self._names = sample.names
+        self._space = sample.space
         return unsuitable
 
     def _store(self, sample: Sample) -> None:
@@ -199,7 +202,8 @@ class MotionRecorder:
         target, source = self._columns(sample.names)
         values[0] = sample.confidence
         values[1:-_POSE][target] = sample.weights[source]
-        values[-_POSE:-3], values[-3:] = sample.joint_rot.reshape(-1), sample.translation
+        values[-_POSE:-3] = sample.joint_rot.reshape(-1)
+        values[-3:] = sample.translation
         time = self._time_of(sample)
         self._first = self._first if self._count else time
         self._last = max(time, self._last + _MIN_STEP) if self._count else time

@@ -7,7 +7,8 @@ from torch import Tensor
 from avatar.model.torso import MeasuredTorso
 
 #: Confidence of a measurement up to which it does not count, and from which on the torso map does not count.
-_DISTRUST, _TRUST = 0.5, 0.8
+_DISTRUST = 0.5
+_TRUST = 0.8
 #: Seconds from one to the other.
 _FADE = 0.4
 
@@ -26,7 +27,8 @@ class TorsoBlend:
 
     def update(self, moved: Tensor | None, confidence: float, time: float) -> None:
         """Set the motion [1,3] of the torso from the driver's neutral at `time` seconds; None: not measured."""
-        self._trust, self._time = self.trust_at(time), time
+        self._trust = self.trust_at(time)
+        self._time = time
         self._goal = 0.0 if moved is None else min(max((confidence - _DISTRUST) / (_TRUST - _DISTRUST), 0.0), 1.0)
         if moved is not None and self._goal > 0:
             self._moved = moved

@@ -180,7 +180,8 @@ def lid_motion(
         up = slerp(vertices[upper], line, center, travel.upper) - vertices[upper]
         down = slerp(vertices[lower], line, center, travel.lower) - vertices[lower]
         fold = np.array([0, 0, 0.05 * max(travel.upper, 0)])
-        handles[upper], handles[lower] = up, down
+        handles[upper] = up
+        handles[lower] = down
         handles[CREASE_UPPER[place]] = up * travel.upper_rows[0] + fold
         handles[CREASE_UPPER_FAR[place]] = up * travel.upper_rows[1]
         handles[CREASE_LOWER[place]] = down * travel.lower_rows[0]

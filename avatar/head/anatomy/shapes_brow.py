@@ -127,7 +127,8 @@ def _cheek_squint(cage: Cage) -> Floats:
     handles: Handles = {vertex: np.array([-0.04, 0.46, 0.26]) * weight for vertex, weight in _CHEEK_SQUINT.items()}
     for place, (upper, lower) in enumerate(zip(LID_UPPER[1:-1], LID_LOWER[1:-1], strict=True)):
         opening = cage.vertices[upper] - cage.vertices[lower]
-        handles[upper], handles[lower] = np.zeros(3), opening * 0.20
+        handles[upper] = np.zeros(3)
+        handles[lower] = opening * 0.20
         handles[CREASE_LOWER[place]] = opening * 0.35
         handles[CREASE_LOWER_FAR[place]] = np.array([0, 0.32, 0.12])
     handles[CORNERS[0]] = np.array([-0.10, 0.14, -0.02])

@@ -116,7 +116,8 @@ def closest_barycentrics(points: Floats, corners: Floats) -> Floats:
         part = ((points - start) * along).sum(-1) / np.maximum((along * along).sum(-1), 1e-30)
         part = np.clip(part, 0, 1)
         side = np.zeros_like(flat)
-        side[..., one], side[..., two] = 1 - part, part
+        side[..., one] = 1 - part
+        side[..., two] = part
         choices.append(side)
     stacked = np.stack(choices)
     offset = np.linalg.norm((stacked[..., None] * corners).sum(-2) - points, axis=-1)

@@ -133,10 +133,13 @@ def _weights(vertices: Floats, opened: Floats, parts: dict[str, Mask], hinge: tu
     path = arm @ Rotation.from_rotvec([angle, 0, 0]).as_matrix().T - arm
     length = (path**2).sum(1)
     jaw = np.clip((opened * path).sum(1) / (length + max(0.02 * length.max(), 1e-12)), 0, 1)
-    jaw[parts["jaw_bone"]], jaw[parts["skull_bone"]] = 1, 0
+    jaw[parts["jaw_bone"]] = 1
+    jaw[parts["skull_bone"]] = 0
     neck = smoothstep(-0.185 * scale, -0.122 * scale, vertices[:, 1])
     table = np.zeros((len(vertices), len(JOINT_NAMES)))
-    table[:, JAW], table[:, NECK], table[:, ROOT] = jaw, (1 - jaw) * neck, (1 - jaw) * (1 - neck)
+    table[:, JAW] = jaw
+    table[:, NECK] = (1 - jaw) * neck
+    table[:, ROOT] = (1 - jaw) * (1 - neck)
     for joint, part in ((LEFT_EYE, "eyeball_left"), (RIGHT_EYE, "eyeball_right")):
         table[parts[part]] = np.eye(len(JOINT_NAMES))[joint]
     return table

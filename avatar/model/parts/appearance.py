@@ -25,7 +25,8 @@ MAX_WEIGHT = 1.0
 class Appearances(AvatarPart):
     """Offsets of color, logit opacity and position of N Gaussians for A recordings, relative to the avatar's own."""
 
-    key, entry = "appearance", ENTRY
+    key = "appearance"
+    entry = ENTRY
     title = "the appearances of its other recordings"
     prefix = "appearance."
     layout: ClassVar[Layout] = {
@@ -162,7 +163,8 @@ def appearance_view(avatar: Avatar, weights: Mapping[str, float]) -> Avatar:
         raise HeadsplatError("appearance: expected weights of 0 to 1 that are not all 0, such as NAME=.7,OTHER=.3")
     mixed = {}
     for name in CHANGED:
-        values, table = getattr(avatar, name).detach().clone(), appearance.table(name)
+        values = getattr(avatar, name).detach().clone()
+        table = appearance.table(name)
         for recording, label in enumerate(appearance.names):
             if weight := weights.get(label, 0.0) / total:
                 values.add_(table[recording], alpha=weight)
@@ -200,9 +202,11 @@ def unique_names(stems: Sequence[str]) -> tuple[str, ...]:
     names: list[str] = []
     for stem in stems:
         plain = "".join("-" if sign in ",=" or not sign.isprintable() else sign for sign in stem.strip())[:100]
-        plain, number = plain or "recording", 2
+        plain = plain or "recording"
+        number = 2
         name = plain
         while name in names:
-            name, number = f"{plain}-{number}", number + 1
+            name = f"{plain}-{number}"
+            number = number + 1
         names.append(name)
     return tuple(names)

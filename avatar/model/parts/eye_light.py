@@ -23,7 +23,8 @@ SHADOW = (0.5, 0.2)
 #: Meters from the edge within which the shadow of either lid decreases by 1/e.
 SHADOW_REACH = (0.0025, 0.001)
 #: Side of the texture of the reflections, which spans this many radii of the iris to every side.
-SIDE, SPAN = 16, 1.0
+SIDE = 16
+SPAN = 1.0
 _DEGREE = 4  # of the polynomials through the edges
 
 

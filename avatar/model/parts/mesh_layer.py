@@ -43,7 +43,8 @@ SKIN_FRONT = 0.5
 BACK_OF_EYE = 0.001
 #: Meters from lips or lids at which the Gaussians over the layer start to fade, and at which they are gone. Lids are
 #: thin, and the eye between them is not much wider than these distances.
-MOUTH_FADE, EYE_FADE = (0.0007, 0.0018), (0.0004, 0.0014)
+MOUTH_FADE = (0.0007, 0.0018)
+EYE_FADE = (0.0004, 0.0014)
 
 
 class Part(IntEnum):
@@ -236,7 +237,8 @@ class MeshLayer(AvatarPart):
             return None
         head = mixed.head
         result = cls(head, layers[0][0].skin)
-        total, weight = torch.zeros_like(result.start), result.start.new_zeros(len(result.start), 1)
+        total = torch.zeros_like(result.start)
+        weight = result.start.new_zeros(len(result.start), 1)
         for layer, share in layers:
             own, common = _common_faces(result.mesh.faces, layer.mesh.faces, len(head.v_template))
             rows = result.mesh.texel_ids[own].flatten().long()
@@ -244,7 +246,8 @@ class MeshLayer(AvatarPart):
             texels[rows] = layer.texels()[layer.mesh.texel_ids[common].flatten().long()]
             known = torch.zeros_like(weight)
             known[rows] = share
-            total, weight = total + known * texels, weight + known
+            total = total + known * texels
+            weight = weight + known
         result.set_texels(torch.where(weight > 0, total / weight.clamp_min(1e-9), result.start))
         for name in ("shadow", "reflections"):
             shares = [getattr(layer.eye_light, name) * share for layer, share in layers]
@@ -271,7 +274,8 @@ class MeshLayer(AvatarPart):
             fades: [N] how far its stencil fades each Gaussian.
             texels: [T,3], from `texels`.
         """
-        shade, reflections = self.shade(vertices), self.eye_light.posed(vertices)
+        shade = self.shade(vertices)
+        reflections = self.eye_light.posed(vertices)
         return PosedLayer(self.mesh, vertices, rotation, translation, shade, texels, fades, reflections)
 
     def shade(self, vertices: Tensor) -> Tensor:
@@ -373,7 +377,8 @@ def _parts(head: HeadModel, at: Callable[[Tensor], Tensor], start: Tensor) -> Te
 
     part = torch.full((len(start),), Part.CAVITY)
     part[within("tongue")] = Part.TONGUE
-    teeth, eyes = within("teeth_upper", "teeth_lower"), within(*EYES)
+    teeth = within("teeth_upper", "teeth_lower")
+    eyes = within(*EYES)
     part[teeth] = Part.GUM
     part[teeth & (start[:, 1] > CROWN_GREEN * start[:, 0])] = Part.CROWN
     part[eyes] = Part.SCLERA

@@ -16,7 +16,8 @@ from avatar.model.layout import Layout, TensorLayout
 from avatar.model.torso import TorsoMap
 
 #: Confidence of the motion up to which only the torso map counts, and from which on it does not count.
-_DISTRUST, _TRUST = 0.5, 0.8
+_DISTRUST = 0.5
+_TRUST = 0.8
 #: Inputs of the pose corrector besides expressions and landmark components: 1, pose, its products, joints, outline.
 _POSE_INPUTS = 1 + 6 + 21 + 9 + 12
 

@@ -100,11 +100,15 @@ def joined_networks(
     given = [network for network in networks if network is not None]
     if not given:
         return None
-    features, units = len(lines[0][0]), sum(len(network.hidden_bias) for network in given)
-    joined, unit, base = WeightNetwork(features, sum(bases), units), 0, 0
+    features = len(lines[0][0])
+    units = sum(len(network.hidden_bias) for network in given)
+    joined = WeightNetwork(features, sum(bases), units)
+    unit = 0
+    base = 0
     for network, (start, slope), size in zip(networks, lines, bases, strict=True):
         if network is not None:
-            rows, columns = slice(unit, unit + len(network.hidden_bias)), slice(base, base + size)
+            rows = slice(unit, unit + len(network.hidden_bias))
+            columns = slice(base, base + size)
             joined.hidden[:, rows] = network.hidden * slope[:, None]
             joined.hidden_bias[rows] = network.hidden_bias + start @ network.hidden
             joined.output[rows, columns] = network.output

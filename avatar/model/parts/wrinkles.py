@@ -22,7 +22,8 @@ from avatar.types import VertexStretch
 #: Features of each Gaussian: compression of the smaller principal strain, extension of the larger one.
 FEATURES = 2
 #: Channels of the offsets of blendshapes that wrinkles change: color and opacity logit.
-FIRST_CHANNEL, CHANNELS = 7, 4
+FIRST_CHANNEL = 7
+CHANNELS = 4
 #: A strain below this is none: rounding in a mesh that only turns stays below it.
 MIN_STRAIN = 2e-3
 #: Features are limited to so many times their largest value in the training frames.

@@ -59,10 +59,12 @@ def to_arrays(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: b
     time = rows.time[order]
     if rebase:
         time = time - time[0]
-    source, confidence = order, None
+    source = order
+    confidence = None
     if rows.has_face is not None and not rows.has_face.all():
         has_face = rows.has_face[order]
-        source, confidence = order[_last_with_face(path, has_face, notes)], has_face.astype(np.float32)
+        source = order[_last_with_face(path, has_face, notes)]
+        confidence = has_face.astype(np.float32)
     joints = np.zeros((len(order), len(JOINT_NAMES), 3), np.float32)
     for joint, rotvec in rows.joint_rot.items():
         joints[:, joint] = rotvec[source]

@@ -44,7 +44,8 @@ def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> M
     clock = lower.index("timecode") if "timecode" in lower else None
     names = [name[len(_PREFIX) :] if name.lower().startswith(_PREFIX) else "" for name in table.header]
     columns = arkit_columns(names, table.where(1), notes)
-    time, values = [], []
+    time = []
+    values = []
     for line, row in table.rows:
         table.check_width(line, row)
         if clock is not None:

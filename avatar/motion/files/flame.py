@@ -64,9 +64,11 @@ def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version:
         The motion in the space "flame".
     """
     expression = parts.get("expr", np.zeros((len(time), 0)))
-    names, lids = mode_names(expression.shape[1]), parts.get("eyelids")
+    names = mode_names(expression.shape[1])
+    lids = parts.get("eyelids")
     if lids is not None:
-        names, expression = (*names, "eyelidLeft", "eyelidRight"), np.concatenate([expression, lids], 1)
+        names = (*names, "eyelidLeft", "eyelidRight")
+        expression = np.concatenate([expression, lids], 1)
     eyes = parts.get("eyes_pose", np.zeros((len(time), 6)))
     joints = {LEFT_EYE: eyes[:, :3], RIGHT_EYE: eyes[:, 3:]}
     joints |= {

@@ -20,7 +20,8 @@ Floats = NDArray[np.floating]
 _POSES = 15
 _WORD = r"(expressions?|exprs?|exps?|poses?)"
 #: The word at the end of the name (take_expressions.npy) or, where there is none, at its start (exp_take.npy).
-_LAST, _FIRST = re.compile(rf"(?:(.*)[_.\- ])?{_WORD}", re.I), re.compile(rf"{_WORD}[_.\- ](.*)", re.I)
+_LAST = re.compile(rf"(?:(.*)[_.\- ])?{_WORD}", re.I)
+_FIRST = re.compile(rf"{_WORD}[_.\- ](.*)", re.I)
 _VERSION = "FLAME 2020, as most arrays of this kind"
 
 
@@ -64,9 +65,13 @@ def pairs_in(folder: Path) -> list[Path]:
 def _split(path: Path) -> tuple[str, str, str]:
     """The common part of a pair's names, the position of the distinguishing word, and which of the two it is."""
     if found := _LAST.fullmatch(path.stem):
-        base, word, place = found[1] or "", found[2], "end"
+        base = found[1] or ""
+        word = found[2]
+        place = "end"
     elif found := _FIRST.fullmatch(path.stem):
-        word, base, place = found[1], found[2], "start"
+        word = found[1]
+        base = found[2]
+        place = "start"
     else:
         return path.stem, "", ""
     return base, place, "poses" if word.lower().startswith("pose") else "expressions"

@@ -60,7 +60,8 @@ def joints_to_weights(names: Sequence[str], weights: Floats, joints: Floats) -> 
         cannot express.
     """
     total = total_rotations(names, weights, joints)
-    result, remainder = np.array(weights, np.float64), np.array(joints, np.float64)
+    result = np.array(weights, np.float64)
+    remainder = np.array(joints, np.float64)
     for joint, axis, positive, negative, up, down in _ROTATIONS:
         moved = np.abs(joints[:, joint, axis]) > _AT_REST
         if positive not in names or (negative is not None and negative not in names) or not moved.any():

@@ -25,7 +25,8 @@ from avatar.types import JOINT_NAMES
 from .stored import AXES, UNITS
 from .text import LARGEST
 
-MAGIC, VERSION = "# headsplat-recording ", 1
+MAGIC = "# headsplat-recording "
+VERSION = 1
 _MAX_HEADER = 1 << 20  # bytes
 _POSE = (
     *(f"{joint}_{axis}" for joint in JOINT_NAMES for axis in "xyz"),
@@ -81,9 +82,11 @@ def read_journal(path: Path) -> MotionArrays:
 
 def _motion(names: tuple[str, ...], space: str, table: NDArray[np.float64]) -> MotionArrays:
     """The motion of a table [T,2+E+18] with at least one face."""
-    count, tracked = len(table), table[:, 1] > 0
+    count = len(table)
+    tracked = table[:, 1] > 0
     held = np.maximum.accumulate(np.where(tracked, np.arange(count), int(np.argmax(tracked))))
-    values, poses = table[held, 2:].astype(np.float32), len(names) + 3 * len(JOINT_NAMES)
+    values = table[held, 2:].astype(np.float32)
+    poses = len(names) + 3 * len(JOINT_NAMES)
     return MotionArrays(
         time=table[:, 0] - table[0, 0],
         names=names,
@@ -113,7 +116,9 @@ def _header(path: Path, stream: IO[bytes]) -> tuple[tuple[str, ...], str]:
     """The names of the expressions and their space."""
     try:
         header = json.loads(stream.readline(_MAX_HEADER).removeprefix(MAGIC.encode()))
-        version, names, space = header["version"], header["names"], header["space"]
+        version = header["version"]
+        names = header["names"]
+        space = header["space"]
         valid = isinstance(space, str) and isinstance(names, list) and all(isinstance(name, str) for name in names)
         valid = valid and len(set(names)) == len(names) and header["joints"] == list(JOINT_NAMES)
     except (ValueError, KeyError, TypeError, RecursionError) as error:

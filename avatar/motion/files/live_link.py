@@ -22,7 +22,8 @@ from .text import Table, read_table
 
 Floats = NDArray[np.floating]
 
-TIMECODE, COUNT = "Timecode", "BlendShapeCount"
+TIMECODE = "Timecode"
+COUNT = "BlendShapeCount"
 #: The last column, of zeros, in files of motions whose zero weights are the resting face. Other programs ignore it, or
 #: see an expression that does not move.
 RESTING = "RestingWeight"
@@ -140,7 +141,8 @@ def _set_rotations(rows: Rows, columns: _Columns, angles: Floats, notes: list[st
 def _gaze_difference(rows: Rows, columns: _Columns, angles: Floats) -> float:
     """Largest difference in radians between eye angles and the rotations by weights, over frames with a face."""
     rest = np.zeros((len(rows.time), len(JOINT_NAMES), 3))
-    gaze, largest = total_rotations(rows.names, rows.weights, rest), 0.0
+    gaze = total_rotations(rows.names, rows.weights, rest)
+    largest = 0.0
     for index, joint in enumerate(columns.angles):
         if joint != ROOT:
             yaw_pitch = angles[:, 3 * index : 3 * index + 2] * EYE_SIGNS[[1, 0]]

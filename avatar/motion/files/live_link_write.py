@@ -23,7 +23,8 @@ Floats = NDArray[np.floating]
 
 _TICKS = 1000 * TICKS  # resolution of a timecode, per second
 #: Invisible rotation (radians) and translation (meters).
-_MIN_ROTATION, _MIN_TRANSLATION = 1e-4, 1e-4
+_MIN_ROTATION = 1e-4
+_MIN_TRANSLATION = 1e-4
 
 
 def write_live_link(path: Path, motion: Motion) -> list[str]:
@@ -57,17 +58,20 @@ def write_live_link(path: Path, motion: Motion) -> list[str]:
 def with_gaze(motion: Motion) -> tuple[tuple[str, ...], Floats, Floats]:
     """Names, weights [T,E] that include the joints' gaze and jaw, and the remaining joint rotations [T,J,3]."""
     joints = motion.joint_rot.double().numpy()
-    names, weights = motion.names, motion.weights.double().numpy()
+    names = motion.names
+    weights = motion.weights.double().numpy()
     if joints[:, JAW:].any():
         absent = tuple(name for name in ARKIT_52 if name not in names)
-        names, weights = names + absent, np.pad(weights, ((0, 0), (0, len(absent))))
+        names = names + absent
+        weights = np.pad(weights, ((0, 0), (0, len(absent))))
         weights, joints = joints_to_weights(names, weights, joints)
     return names, weights, joints
 
 
 def _timecode(tick: int) -> str:
     seconds, rest = divmod(tick, _TICKS)
-    minutes, frames = divmod(seconds, 60), divmod(rest, 1000)
+    minutes = divmod(seconds, 60)
+    frames = divmod(rest, 1000)
     return f"{minutes[0] // 60:02d}:{minutes[0] % 60:02d}:{minutes[1]:02d}:{frames[0]:02d}.{frames[1]:03d}"
 
 

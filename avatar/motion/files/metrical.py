@@ -58,7 +58,8 @@ def read_metrical(where: Path, files: list[tuple[int, Path]], fps: float | None 
         HeadsplatError: a file that is damaged or does not match the others; the message names file and key.
     """
     notes: list[str] = []
-    frames, ignored = [], set()
+    frames = []
+    ignored = set()
     for _, path in files:
         content = load_frame(path)
         flame = content.get("flame")

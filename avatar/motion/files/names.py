@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 
-ARKIT, FLAME = "arkit52", "flame"
+ARKIT = "arkit52"
+FLAME = "flame"
 #: MediaPipe's neutral class; not an expression.
 NEUTRAL = "_neutral"
 

@@ -23,7 +23,8 @@ from avatar.types import JOINT_NAMES, Motion, Resting
 
 from .text import LARGEST, MAX_VALUES, check_frames, check_resting
 
-MAGIC, VERSION = "headsplat-motion", 2
+MAGIC = "headsplat-motion"
+VERSION = 2
 HEADER = "header"
 AXES = "right-handed, x to the person's left, y up, the face looks along +z; a root at the identity faces the camera"
 UNITS = {"time": "s", "joint_rot": "axis-angle, radians", "translation": "m"}

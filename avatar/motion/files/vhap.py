@@ -14,7 +14,8 @@ from avatar.motion.arrays import MotionArrays
 from .assemble import frame_times
 from .flame import flame_motion, note_ignored, rows_of
 
-FOLDER, STACKED = "flame_param", "flame_param.npz"
+FOLDER = "flame_param"
+STACKED = "flame_param.npz"
 _WIDTHS = {"expr": None, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3}
 _VERSION = "FLAME 2023, VHAP's default"
 

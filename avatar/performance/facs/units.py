@@ -57,7 +57,8 @@ class UnitReader:
         if self._solver is not None:
             single[:, self._shared] = self._solver((rest @ self._basis)[:, self._shared])
         np.clip(single, 0, 1, out=single)
-        found[:, self._rows, LEFT], found[:, self._rows, RIGHT] = single[:, self._left], single[:, self._right]
+        found[:, self._rows, LEFT] = single[:, self._left]
+        found[:, self._rows, RIGHT] = single[:, self._right]
         self._read_ranges(given, found)
         return found
 

@@ -107,7 +107,8 @@ class LiveReader:
 
     def __post_init__(self) -> None:
         self.table = self.table or FacsTable.load()
-        self._units, self._emotions = UnitReader(self.table), EmotionReader(self.table)
+        self._units = UnitReader(self.table)
+        self._emotions = EmotionReader(self.table)
         self._rest = np.zeros(len(ARKIT_52)) if self.resting is None else np.asarray(self.resting, np.float64)
         self._emotions(self._units.sides(np.zeros((1, len(ARKIT_52)))))  # prepares what the first frame would wait for
         self._pose = np.eye(3) if self.reference is None else np.asarray(self.reference, np.float64)

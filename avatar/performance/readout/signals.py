@@ -74,7 +74,9 @@ def rotation_matrices(rotvec: ArrayLike) -> Floats:
     angle = np.sqrt((vectors**2).sum(1))[:, None, None]
     safe = np.where(angle > 1e-12, angle, 1.0)
     cross = np.zeros((len(vectors), 3, 3))
-    cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -vectors[:, 2], vectors[:, 1], -vectors[:, 0]
+    cross[:, 0, 1] = -vectors[:, 2]
+    cross[:, 0, 2] = vectors[:, 1]
+    cross[:, 1, 2] = -vectors[:, 0]
     cross -= cross.transpose(0, 2, 1)
     cross /= safe
     return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross))

@@ -200,7 +200,9 @@ class _Frames:
         for part in _parts(count):
             sides[part] = units.sides(weights[part])
             read = emotions(sides[part], speech[part])
-            distribution[part], affect[0, part], affect[1, part] = read.distribution, read.valence, read.arousal
+            distribution[part] = read.distribution
+            affect[0, part] = read.valence
+            affect[1, part] = read.arousal
         gaze = gaze_angles(self.raw, self.joint_rot).astype(np.float32)
         head = head_angles(self.joint_rot, self.reference).astype(np.float32)
         for values in (weights, sides, distribution, affect.T, gaze, head):

@@ -143,7 +143,8 @@ def refine_recordings(
     """
     appearance = avatar.part(Appearances)
     assert appearance is not None
-    total, fits = len(frames.states), []
+    total = len(frames.states)
+    fits = []
     for index in range(len(appearance.names)):
         part, span = part_of(frames, index)
 

@@ -22,7 +22,9 @@ from avatar.training.prediction import predict
 from avatar.types import Camera
 
 #: Steps between two guided views, and the largest angles of the camera to both sides, degrees.
-EVERY, YAW, ELEVATION = 4, 110.0, 30.0
+EVERY = 4
+YAW = 110.0
+ELEVATION = 30.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,9 @@ class GuidanceTraining(PartTraining):
         """
         if step.number % EVERY or self.training.processes.rank:
             return
-        avatar, frames, config = self.training.avatar, step.frames, self.training.config
+        avatar = self.training.avatar
+        frames = step.frames
+        config = self.training.config
         rng = np.random.default_rng((config.seed, step.number, 17))
         frame = torch.tensor([int(rng.integers(len(frames)))])
         yaw = float(rng.uniform(-YAW, YAW))

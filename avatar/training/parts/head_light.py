@@ -40,7 +40,8 @@ class LightTraining(PartTraining):
     def build(cls, avatar: Avatar, frames: TrainingFrames, config: TrainConfig) -> None:
         """Add white light from everywhere, which changes no color."""
         if config.light:
-            transfer, surface = torch.zeros(len(avatar), 9), torch.zeros(len(avatar.head.v_template), 9)
+            transfer = torch.zeros(len(avatar), 9)
+            surface = torch.zeros(len(avatar.head.v_template), 9)
             avatar.add_part(HeadLight(transfer, surface, ambient(torch.ones(3)), avatar.rig.torso.mean_rotation))
 
     @classmethod

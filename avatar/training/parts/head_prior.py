@@ -107,7 +107,8 @@ def prior_colors(avatar: Avatar, prior: HeadPrior, weight: Tensor, rows: Tensor)
     """
     place = np.full(len(avatar.head.v_template), -1)
     place[prior.vertices] = np.arange(len(prior.vertices))
-    corners, bary = place[avatar.rig.triangles[rows].cpu().numpy()], avatar.rig.bary[rows].double().cpu().numpy()
+    corners = place[avatar.rig.triangles[rows].cpu().numpy()]
+    bary = avatar.rig.bary[rows].double().cpu().numpy()
     shares = bary * weight.double().cpu().numpy()[:, None]
     colors = avatar.colors[rows].double().cpu().numpy()
     count = len(prior.vertices)
@@ -135,7 +136,8 @@ def set_prior_colors(avatar: Avatar, prior: HeadPrior, anchors: Anchors, contrib
     rows = on_mesh(avatar, prior, anchors.initial["offsets"])
     if not len(rows):
         return
-    shown, area = contribution[rows], areas(avatar, rows, pixel)
+    shown = contribution[rows]
+    area = areas(avatar, rows, pixel)
     least = torch.where(_on_scalp(avatar)[rows], MIN_HAIR_PART, MIN_PART) * area
     colors = prior_colors(avatar, prior, torch.where(shown < least, 0.0, shown), rows)
     hidden = shown < (HIDDEN_PART * area).clamp_min(HIDDEN)

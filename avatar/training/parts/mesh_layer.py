@@ -36,8 +36,10 @@ ANCHOR_WEIGHTS = {
     Part.LID_INNER: 1e-5,
 }
 #: Gradient of the loss per unit of the logarithm of a gain, and the limits of that. Irises have any color.
-GAIN_ANCHOR_WEIGHT, EYE_GAIN_ANCHOR_WEIGHT = 2e-4, 1e-5
-GAIN_LOW, GAIN_HIGH = -0.5, 0.3
+GAIN_ANCHOR_WEIGHT = 2e-4
+EYE_GAIN_ANCHOR_WEIGHT = 1e-5
+GAIN_LOW = -0.5
+GAIN_HIGH = 0.3
 EYE_GAIN_LIMITS = {Part.SCLERA: (-1.0, 0.3), Part.IRIS: (-2.0, 1.0)}
 #: Gradient of the loss by every reflection: faint glare of the whole iris is none, the texture of the eyes has that
 #: color. A pixel that is too dark in all frames has several times as much for its texel.
@@ -46,9 +48,11 @@ REFLECTION_WEIGHT = 2e-6
 LIGHT_RANGE = (0.15, 1.2)
 #: Epsilon of Adam for one image a step, about the gradient of a texel that is seen well: texels that few frames show
 #: would otherwise move by full steps.
-EPS, GAIN_EPS = 1e-7, 1e-12
+EPS = 1e-7
+GAIN_EPS = 1e-12
 #: Meters between rings, and number of rings.
-SPACING, RINGS = 4e-4, 32
+SPACING = 4e-4
+RINGS = 32
 #: Fraction of the difference from the rings that each application removes: streaks of an iris remain in part.
 ROUNDING = 0.15
 #: Weight of the difference of neighboring rings, relative to the mean evidence of a ring: rings that no frame shows
@@ -85,7 +89,8 @@ class LayerTraining(PartTraining):
 
     def groups(self) -> list[Group]:
         """Differences of the texels from the head, gains of its parts, and reflections in the eyes."""
-        layer, rates = self._layer, self.training.config.rates
+        layer = self._layer
+        rates = self.training.config.rates
         eps = self.training.config.batch * EPS
         return [
             Group("texels", layer.delta, rates.texel, eps=eps),
@@ -113,7 +118,8 @@ def set_light(avatar: Avatar, layer: MeshLayer) -> None:
 
     The color of the skin is that of the person and of the light: half of its difference from gray is taken for light.
     """
-    head, triangles = avatar.head, avatar.rig.triangles
+    head = avatar.head
+    triangles = avatar.rig.triangles
     on_face = head.mask("face") & ~head.mask("lips", "eyelids")
     rows = on_face[triangles].all(1)
     if not rows.any():
@@ -144,7 +150,8 @@ class TexelAnchors:
     @torch.no_grad()
     def add_gradients(self) -> None:
         """Add the gradients of the anchors to those of the last image, if it showed the layer."""
-        layer, batch = self._layer, self._batch
+        layer = self._layer
+        batch = self._batch
         if layer.delta.grad is None or layer.gains.grad is None:
             return
         layer.delta.grad.addcmul_(layer.delta, self._of_texels, value=batch)
@@ -157,7 +164,8 @@ class TexelAnchors:
 @torch.no_grad()
 def limit_texels(layer: MeshLayer) -> None:
     """Clamp gains and colors after a step."""
-    low, high = torch.full((len(Part), 1), GAIN_LOW), torch.full((len(Part), 1), GAIN_HIGH)
+    low = torch.full((len(Part), 1), GAIN_LOW)
+    high = torch.full((len(Part), 1), GAIN_HIGH)
     for part, limits in EYE_GAIN_LIMITS.items():
         low[part], high[part] = limits
     layer.gains.copy_(layer.gains.clamp(low.to(layer.gains.device), high.to(layer.gains.device)))
@@ -173,7 +181,8 @@ class RoundEyes:
         """Args: the baked head, and its layer."""
         eye = head.mask(*EYES[:1])
         of_iris = eye & head.mask("iris")
-        faces, ids = layer.mesh.faces, layer.mesh.texel_ids
+        faces = layer.mesh.faces
+        ids = layer.mesh.texel_ids
         rows = eye[faces[:, 0]].nonzero()[:, 0] if of_iris.any() else faces.new_zeros(0)
         points = torch.einsum("nk,fkc->fnc", NODE_WEIGHTS, head.v_template[faces[rows]]).reshape(-1, 3)
         texels, where = ids[rows].flatten().unique(return_inverse=True)
@@ -205,7 +214,8 @@ class RoundEyes:
         """
         if not len(self.texels):
             return
-        own, weight = delta[self.texels], seen[self.texels].mean(1)
+        own = delta[self.texels]
+        weight = seen[self.texels].mean(1)
         total = weight.sum()
         if not total > 0:
             return

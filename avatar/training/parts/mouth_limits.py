@@ -32,27 +32,34 @@ INNER: tuple[Region, ...] = ("lips_inner",)
 SPAN: tuple[Region, ...] = ("teeth_upper", "teeth_lower", "tongue")
 #: A Gaussian of the skin within FAR of the lips may sit this much farther from its triangle per distance from them:
 #: beards need some room, and nothing between the lips and their skin is seen. Distances are in meters.
-REACH_SLOPE, FAR = 0.25, 0.04
+REACH_SLOPE = 0.25
+FAR = 0.04
 #: ... but no farther than this into the head: `ops.splat` skips Gaussians behind the layer, and then it shows there.
 INWARD = 1e-3
 #: Colors of the lips where no frame shows teeth: of Gaussians at least this far from the inner edge of the lips.
 INNER_EDGE = 0.002
 #: Brightest and darkest Gaussian relative to the lips around it (`LipTone`), on the inner edge and
 #: elsewhere, where lips may shine. Closed lips meet in a dark line, which is no color of open ones.
-EDGE_BRIGHTEST, BRIGHTEST = 1.05, 1.25
-EDGE_DARKEST, DARKEST = 0.85, 0.55
+EDGE_BRIGHTEST = 1.05
+BRIGHTEST = 1.25
+EDGE_DARKEST = 0.85
+DARKEST = 0.55
 #: A channel differs from the color of the lips around, made as bright, by at most this part of the brightness, on the
 #: inner edge and elsewhere: teeth leave gray there, and what makes up for it is glaring red.
-EDGE_TINT, TINT = 0.08, 0.12
+EDGE_TINT = 0.08
+TINT = 0.12
 #: Blendshapes change no channel by more than this part of the brightness of the lips, on the inner edge and elsewhere.
-EDGE_SHADE, SHADE = 0.1, 0.2
+EDGE_SHADE = 0.1
+SHADE = 0.2
 #: Fewer Gaussians than these do not tell the color of the lips.
 MIN_SAMPLES = 12
 #: Pixels: a Gaussian of the lips that covers fewer in the frames that give initial colors has none from them.
 MIN_COVERAGE = 4.0
 #: Logit of the smallest opacity of a Gaussian on the inner edge of the lips and elsewhere on them, and of those inside
 #: the mouth. The layer shows as dark dots through an edge that is less opaque.
-OPAQUE_EDGE, OPAQUE, GONE = 3.0, 2.0, -6.0
+OPAQUE_EDGE = 3.0
+OPAQUE = 2.0
+GONE = -6.0
 #: No axis of a Gaussian of the lips is smaller than this fraction of its initial one: smaller ones leave gaps as soon
 #: as the lips stretch.
 SMALLEST = 0.9
@@ -60,7 +67,9 @@ SMALLEST = 0.9
 SMOOTHING = 0.003
 #: Number of Gaussians of the median color at every vertex: far from all others the lips have that.
 PRIOR = 1e-3
-_COLOR, _OPACITY = slice(7, 10), slice(10, 11)  # channels of a basis
+# channels of a basis
+_COLOR = slice(7, 10)
+_OPACITY = slice(10, 11)
 
 
 class MouthTraining(PartTraining):
@@ -101,9 +110,11 @@ class MouthLimits:
     def __init__(self, head: HeadModel) -> None:
         """Args: a baked head."""
         points = head.v_template.numpy()
-        lips, inner = head.mask(*LIPS).numpy(), head.mask(*INNER).numpy()
+        lips = head.mask(*LIPS).numpy()
+        inner = head.mask(*INNER).numpy()
         self.reach = torch.full((len(points),), torch.inf)  # [V] meters
-        self.lips, self.inner = torch.from_numpy(lips), torch.from_numpy(inner)  # [V] bool
+        self.lips = torch.from_numpy(lips)  # [V] bool
+        self.inner = torch.from_numpy(inner)  # [V] bool
         self.outer = self.lips.clone()  # [V] bool, away from the inner edge
         if lips.any():
             distance = torch.from_numpy(cKDTree(points[lips]).query(points)[0]).float()
@@ -153,7 +164,8 @@ class MouthLimits:
             features: [T,F] of the frames whose motion and colors count, see `expression_features`.
         """
         shapes = avatar.blendshapes
-        corners, weights = avatar.rig.triangles[: shapes.count], avatar.weights(features)
+        corners = avatar.rig.triangles[: shapes.count]
+        weights = avatar.weights(features)
         self._limit_reach(avatar, weights, self.reach[corners].amin(1))
         self._limit_colors(avatar, weights, corners, initial["colors"])
         self._close_lips(avatar, weights, corners, initial["log_scales"])
@@ -175,12 +187,15 @@ class MouthLimits:
             return
         rows = self.lips[corners].any(1).nonzero()[:, 0]
         tone = self.tone.at(avatar, known, initial[known], rows).clamp_min(1e-3)
-        level, edge = tone.mean(1, keepdim=True), self.inner[corners[rows]].any(1, keepdim=True)
+        level = tone.mean(1, keepdim=True)
+        edge = self.inner[corners[rows]].any(1, keepdim=True)
         color = avatar.colors[rows]
         brightness = color.mean(1, keepdim=True).clamp_min(1e-3)
-        low, high = torch.where(edge, EDGE_DARKEST, DARKEST), torch.where(edge, EDGE_BRIGHTEST, BRIGHTEST)
+        low = torch.where(edge, EDGE_DARKEST, DARKEST)
+        high = torch.where(edge, EDGE_BRIGHTEST, BRIGHTEST)
         limited = brightness.clamp(low * level, high * level)
-        tone, tint = tone / level * limited, limited * torch.where(edge, EDGE_TINT, TINT)
+        tone = tone / level * limited
+        tint = limited * torch.where(edge, EDGE_TINT, TINT)
         avatar.colors[rows] = (color / brightness * limited).clamp(tone - tint, tone + tint)
         largest = blended(avatar, weights, rows, _COLOR).abs().amax(0).amax(1, keepdim=True)
         shrink = (level * torch.where(edge, EDGE_SHADE, SHADE) / largest.clamp_min(1e-9)).clamp_max(1)
@@ -188,7 +203,8 @@ class MouthLimits:
 
     def _close_lips(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
         """Keep lips opaque, and their Gaussians not much smaller than `initial` [N,3]: a surface without gaps."""
-        shapes, rows = avatar.blendshapes, self.lips[corners].any(1).nonzero()[:, 0]
+        shapes = avatar.blendshapes
+        rows = self.lips[corners].any(1).nonzero()[:, 0]
         avatar.log_scales[rows] = avatar.log_scales[rows].maximum(initial[rows] + math.log(SMALLEST))
         least = torch.where(self.inner[corners[rows]].any(1), OPAQUE_EDGE, OPAQUE)
         logit = avatar.logit_opacities[rows].maximum(least)
@@ -241,7 +257,8 @@ class LipTone:
             colors: [K,3] of these.
             rows: [M] int, Gaussians with a vertex on the lips.
         """
-        place, bary = self._place[avatar.rig.triangles[known]], avatar.rig.bary[known]
+        place = self._place[avatar.rig.triangles[known]]
+        bary = avatar.rig.bary[known]
         values = torch.cat([colors, colors.new_ones(len(colors), 1)], 1)
         sums = colors.new_zeros(len(self._kernel), 4)
         for corner in range(3):

@@ -47,7 +47,8 @@ class WrinkleTraining(PartTraining):
 
     def after_backward(self, step: Step) -> None:
         """Anchor the coefficients of anchored Gaussians to zero."""
-        anchors, coefficients = self.training.anchors, self._wrinkles.coefficients
+        anchors = self.training.anchors
+        coefficients = self._wrinkles.coefficients
         if not anchors.initial or coefficients.grad is None:
             return
         hidden = anchors.rows[anchors.rows < self._wrinkles.count]

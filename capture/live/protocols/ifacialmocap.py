@@ -49,7 +49,10 @@ def parse_ifacialmocap(data: bytes) -> Face | Malformed:
 
 
 def _face(text: str) -> Face | Malformed:
-    values, joints, position, confidence = [], resting_joints(), np.zeros(3, np.float32), 1.0
+    values = []
+    joints = resting_joints()
+    position = np.zeros(3, np.float32)
+    confidence = 1.0
     for name, numbers in _entries(text):
         if name.lower() in _JOINTS:
             joint, count = _JOINTS[name.lower()]

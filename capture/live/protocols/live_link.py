@@ -34,7 +34,8 @@ def parse_live_link(data: bytes) -> Face | Malformed:
     """The face in one packet."""
     if not data or data[0] != VERSION:
         return Malformed(f"version {data[0]}, not {VERSION}" if data else "empty")
-    ids, at = [], 1
+    ids = []
+    at = 1
     for what in ("device id", "subject"):
         size = int.from_bytes(data[at : at + 4], "big", signed=True)
         if not (0 <= size <= _MAX_ID and at + 4 + size <= len(data)):
@@ -59,7 +60,8 @@ def _values(rest: bytes) -> np.ndarray | Malformed | None:
     if rest[0] != _COUNT or len(rest) != 1 + 4 * _COUNT:
         return Malformed(f"{rest[0]} values in {len(rest) - 1} bytes, expected {_COUNT} in {4 * _COUNT}")
     values = np.frombuffer(rest, ">f4", offset=1).astype(np.float32)
-    weights, angles = values[: len(ARKIT_52)], values[len(ARKIT_52) :]
+    weights = values[: len(ARKIT_52)]
+    angles = values[len(ARKIT_52) :]
     if not (np.abs(weights) <= MAX_WEIGHT).all() or not (np.abs(angles) <= MAX_VALUE).all():
         return Malformed("a value outside the range of weights or angles")
     return values

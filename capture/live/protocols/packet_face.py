@@ -57,7 +57,8 @@ def arkit_weights(values: Iterable[tuple[str, float]]) -> tuple[Floats, tuple[st
 
     Names may be in any case and have `_L` and `_R` for the sides; missing ones are 0.
     """
-    weights, ignored = np.zeros(len(ARKIT_52), np.float32), []
+    weights = np.zeros(len(ARKIT_52), np.float32)
+    ignored = []
     for name, value in values:
         column = _column_of(name) if len(name) <= MAX_NAME else None
         if column is None:

@@ -128,7 +128,9 @@ class PacketReceiver:
             if sender.stream is not None and now - sender.heard <= SENDER_TIMEOUT:
                 self.foreign += 1
                 return False
-            sender.stream, sender.newest, sender.restarted = face.stream, -math.inf, math.inf
+            sender.stream = face.stream
+            sender.newest = -math.inf
+            sender.restarted = math.inf
             sender.gaze = GazeDeduplicator()
         sender.heard = now
         if face.source_time is None:
@@ -140,7 +142,8 @@ class PacketReceiver:
             self.loss.add_late()
             return False
         self.loss.add_step(ahead)
-        sender.newest, sender.restarted = face.source_time, math.inf
+        sender.newest = face.source_time
+        sender.restarted = math.inf
         return True
 
     def _sample(self, sender: _Sender, face: Face, now: float) -> Sample:

@@ -27,7 +27,8 @@ _NAME = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z][A-Za-z0-9-]{0,62}")
 #: Seconds of a wait for packets, after which the thread checks whether to stop.
 _TIMEOUT = 0.05
 #: Packets read without a pause; after so many the thread sleeps for this many seconds.
-_MAX_BATCH, _FLOOD_PAUSE = 64, 0.005
+_MAX_BATCH = 64
+_FLOOD_PAUSE = 0.005
 #: Seconds between two greetings while no packet arrives.
 _GREETING_PERIOD = 1.0
 
@@ -75,7 +76,9 @@ class UdpSource:
             HeadsplatError: `host` is neither an IPv4 address nor a name.
         """
         check_host(host)
-        self.name, self.protocol, self.host = protocol.title, protocol, host
+        self.name = protocol.title
+        self.protocol = protocol
+        self.host = host
         self.port = protocol.port if port is None else port
         self._greeted: Address | None = (phone, protocol.port) if phone and protocol.greeting else None
         self._receiver = PacketReceiver(protocol.make_decoder)
@@ -98,7 +101,8 @@ class UdpSource:
             return
         bound = self._bound()
         self.port = bound.getsockname()[1]
-        self._receiver, self._last = PacketReceiver(self.protocol.make_decoder), None
+        self._receiver = PacketReceiver(self.protocol.make_decoder)
+        self._last = None
         self._replaced = self._greetings = self._silences = 0
         self._ending.clear()
         self._thread = threading.Thread(
@@ -109,7 +113,8 @@ class UdpSource:
     def latest(self) -> Sample | None:
         """The newest sample, once."""
         with self._lock:
-            sample, self._newest = self._newest, None
+            sample = self._newest
+            self._newest = None
         return sample
 
     def earlier(self) -> Sequence[Sample]:
@@ -118,7 +123,8 @@ class UdpSource:
 
     def stop(self) -> None:
         """Close the socket and end the thread."""
-        thread, self._thread = self._thread, None
+        thread = self._thread
+        self._thread = None
         if thread is not None:
             self._ending.set()
             thread.join()
@@ -177,7 +183,8 @@ class UdpSource:
             sample = self._sample_of(data, address, now)
             if sample is not None:
                 sample.stamps["decoded"] = time.monotonic()
-                self._last, self._heard = sample, now
+                self._last = sample
+                self._heard = now
                 self._put(sample)
         return _MAX_BATCH
 
@@ -207,7 +214,8 @@ def _send(bound: socket.socket, data: bytes, address: Address) -> None:
 
 def _bind_error(source: UdpSource, error: Exception) -> str:
     """Why the socket could not be bound, and what to do."""
-    where, name = f"{source.host}:{source.port}", source.protocol.name
+    where = f"{source.host}:{source.port}"
+    name = source.protocol.name
     code = getattr(error, "errno", None)
     other = f"use another port, --listen {name}:PORT, and set it in the sender too"
     if code == errno.EADDRINUSE:

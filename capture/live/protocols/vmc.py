@@ -24,10 +24,14 @@ from .osc import Argument, Message, parse_osc
 from .packet_face import MAX_NAME, MAX_WEIGHT, Face, Malformed, arkit_weights, resting_joints
 
 PORT = 39539
-_VAL, _APPLY, _BONE = "/VMC/Ext/Blend/Val", "/VMC/Ext/Blend/Apply", "/VMC/Ext/Bone/Pos"
-_CLOCK, _OK = "/VMC/Ext/T", "/VMC/Ext/OK"
+_VAL = "/VMC/Ext/Blend/Val"
+_APPLY = "/VMC/Ext/Blend/Apply"
+_BONE = "/VMC/Ext/Bone/Pos"
+_CLOCK = "/VMC/Ext/T"
+_OK = "/VMC/Ext/OK"
 _BONES = {"head": -1, "neck": -2, "jaw": JAW, "lefteye": LEFT_EYE, "righteye": RIGHT_EYE}
-_HEAD, _NECK = -1, -2
+_HEAD = -1
+_NECK = -2
 _TO_OURS = np.array([1.0, -1.0, -1.0, 1.0])
 #: Minimum count of numbers after the name.
 _MIN_NUMBERS = {_VAL: 1, _BONE: 7, _CLOCK: 1, _OK: 1}
@@ -74,7 +78,8 @@ class VmcDecoder:
             if name in self._values or len(self._values) < _MAX_NAMES:
                 self._values[name] = float(arguments[1])  # type: ignore[arg-type]
         else:
-            bone, quat = _BONES.get(str(arguments[0]).lower()), np.array(arguments[4:8], np.float64)
+            bone = _BONES.get(str(arguments[0]).lower())
+            quat = np.array(arguments[4:8], np.float64)
             if bone is not None and np.linalg.norm(quat) > 1e-6:  # all zeros: a bone that the sender does not have
                 self._rotations[bone] = Rotation.from_quat(quat * _TO_OURS)
 
@@ -83,18 +88,22 @@ class VmcDecoder:
         if isinstance(found, Malformed):
             return found
         weights, ignored = found
-        joints, rotations = resting_joints(), dict(self._rotations)
+        joints = resting_joints()
+        rotations = dict(self._rotations)
         skull = rotations.pop(_NECK, Rotation.identity()) * rotations.pop(_HEAD, Rotation.identity())
         joints[ROOT] = skull.as_rotvec()
         for joint, rotation in rotations.items():
             joints[joint] = rotation.as_rotvec()
-        clock, self._clock = self._clock, None  # the time of one face only
+        # the time of one face only
+        clock = self._clock
+        self._clock = None
         return Face(weights, joints, confidence=float(self._tracked), source_time=clock, ignored=ignored)
 
 
 def _fault(message: Message) -> str | None:
     """Why a message is malformed; None where it is valid or ignored."""
-    address, arguments = message.address, message.arguments
+    address = message.address
+    arguments = message.arguments
     if address not in _MIN_NUMBERS:
         return None
     named = address in (_VAL, _BONE)

@@ -36,7 +36,8 @@ def names_width() -> float:
 
 def _row(sliders: Sliders, unit: UnitIntensity, label_width: float) -> Sliders:
     label(unit_name(unit), bool(unit.letter), label_width)
-    gap, sides = imgui.get_style().item_inner_spacing.x, unit.sides
+    gap = imgui.get_style().item_inner_spacing.x
+    sides = unit.sides
     width = (imgui.get_content_region_avail().x - gap * (len(sides) - 1)) / len(sides)
     for index, (prefix, side, before) in enumerate(sides):
         if index:

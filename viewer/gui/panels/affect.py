@@ -20,7 +20,8 @@ _FAILED = imgui.ImVec4(1.0, 0.45, 0.35, 1.0)
 def phrase_field(phrase: Phrase, sliders: Sliders) -> tuple[Phrase, Sliders]:
     """The field for a text, what was understood of it, and the sliders after Enter."""
     imgui.set_next_item_width(-1)
-    hint, flags = "describe a face, such as slightly surprised", imgui.InputTextFlags_.enter_returns_true
+    hint = "describe a face, such as slightly surprised"
+    flags = imgui.InputTextFlags_.enter_returns_true
     entered, text = imgui.input_text_with_hint("##describe", hint, phrase.text, flags)
     if entered:
         phrase, sliders = described(text, sliders)

@@ -11,7 +11,9 @@ from viewer.render.orbit import MAX_DISTANCE, MAX_PITCH, MIN_DISTANCE, Orbit
 from viewer.session.edits import Change, Do, Edit, RemoveView
 from viewer.session.state import HEIGHTS, CameraSettings, State
 
-_MIN_FIELD, _MAX_FIELD = 5.0, 90.0  # degrees
+# degrees
+_MIN_FIELD = 5.0
+_MAX_FIELD = 90.0
 
 
 def camera_panel(state: State) -> Iterator[Edit]:

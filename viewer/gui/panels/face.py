@@ -145,7 +145,8 @@ def _arkit(sliders: Sliders) -> Sliders:
 
 def _model(sliders: Sliders, state: State) -> Sliders:
     """The head model's expressions, closed except during a search."""
-    avatar, weights = state.avatar, sliders.model_weights
+    avatar = state.avatar
+    weights = sliders.model_weights
     shown = matching(avatar.expressions, sliders.search)
     if not shown:
         return sliders

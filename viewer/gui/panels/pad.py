@@ -9,7 +9,8 @@ from imgui_bundle import imgui
 from viewer.session.action_units import on_pad, places
 
 #: Colors of the reading and of the point that was set, RGBA.
-READ, SET = imgui.ImVec4(1.0, 0.70, 0.20, 1.0), imgui.ImVec4(0.9, 0.9, 0.9, 1.0)
+READ = imgui.ImVec4(1.0, 0.70, 0.20, 1.0)
+SET = imgui.ImVec4(0.9, 0.9, 0.9, 1.0)
 _EDGE = 0.95  # of the pad's half side, at which points outside are drawn
 _STEP = 0.05  # of valence or arousal, for an arrow key
 _KEYS = (
@@ -45,7 +46,8 @@ def pad(point: Point, side: float) -> Point:
 def draw_pad(corner: imgui.ImVec2, side: float, read: Point | None, chosen: Point | None = None) -> None:
     """Axes, the names of the emotions at their places, the reading (dot) and the point that was set (ring)."""
     draw = imgui.get_window_draw_list()
-    end, middle = imgui.ImVec2(corner.x + side, corner.y + side), _at(corner, side, (0.0, 0.0))
+    end = imgui.ImVec2(corner.x + side, corner.y + side)
+    middle = _at(corner, side, (0.0, 0.0))
     frame, line, text = (
         imgui.get_color_u32(color) for color in (imgui.Col_.frame_bg, imgui.Col_.border, imgui.Col_.text)
     )

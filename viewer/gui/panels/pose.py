@@ -11,8 +11,10 @@ from viewer.session.state import Sliders
 
 #: Degrees, in both directions.
 _HEAD = (("yaw", 45.0), ("pitch", 30.0), ("roll", 30.0))
-_MAX_SIDE, _MAX_UP = 30.0, 25.0
-_MAX_JAW_OPEN, _MAX_JAW_SIDE = 15.0, 8.0
+_MAX_SIDE = 30.0
+_MAX_UP = 25.0
+_MAX_JAW_OPEN = 15.0
+_MAX_JAW_SIDE = 8.0
 _DEGREES = "%.0f deg"
 _LABEL_WIDTH = 4.5  # of the text before a slider, in heights of the font
 _SQUARE_ROWS = 3  # height of the square for the gaze, in rows of sliders
@@ -56,13 +58,17 @@ def _square(gaze: tuple[float, float], side: float) -> tuple[float, float]:
     left, up = gaze
     if imgui.is_item_active():
         mouse = imgui.get_mouse_pos()
-        across, down = ((mouse.x - corner.x) / side, (mouse.y - corner.y) / side)
-        left, up = _MAX_SIDE * _clamp(2 * across - 1), _MAX_UP * _clamp(1 - 2 * down)
+        across = (mouse.x - corner.x) / side
+        down = (mouse.y - corner.y) / side
+        left = _MAX_SIDE * _clamp(2 * across - 1)
+        up = _MAX_UP * _clamp(1 - 2 * down)
     if imgui.is_item_clicked(imgui.MouseButton_.right):
-        left, up = 0.0, 0.0
+        left = 0.0
+        up = 0.0
     if imgui.is_item_hovered(imgui.HoveredFlags_.delay_normal):
         imgui.set_tooltip("drag to set the gaze, right click: straight ahead")
-    draw, center = imgui.get_window_draw_list(), imgui.ImVec2(corner.x + side / 2, corner.y + side / 2)
+    draw = imgui.get_window_draw_list()
+    center = imgui.ImVec2(corner.x + side / 2, corner.y + side / 2)
     frame, line = (imgui.get_color_u32(color) for color in (imgui.Col_.frame_bg, imgui.Col_.border))
     end = imgui.ImVec2(corner.x + side, corner.y + side)
     draw.add_rect_filled(corner, end, frame, 4)

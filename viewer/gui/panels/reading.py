@@ -16,7 +16,8 @@ _LABEL_WIDTH = 5.5  # of the text before a bar, in heights of the font
 _PAD_SIDE = 13.0
 _SPACING = 2.0  # pixels between rows: emotions and what precedes them fit into the panel's initial height
 #: Fills of bars, dark enough for the text on them.
-_STRONG, _WEAK = imgui.ImVec4(0.60, 0.42, 0.12, 1.0), imgui.ImVec4(0.42, 0.42, 0.42, 1.0)
+_STRONG = imgui.ImVec4(0.60, 0.42, 0.12, 1.0)
+_WEAK = imgui.ImVec4(0.42, 0.42, 0.42, 1.0)
 _HEAD_TIP = "degrees from the mean pose: yaw to the left of the person, pitch up, roll to the right shoulder"
 _GAZE_TIP = "degrees relative to the head: to the left of the person, up"
 
@@ -92,7 +93,8 @@ def _unit(unit: UnitIntensity) -> None:
     """Bars of the right and the left side, with letters."""
     imgui.text(unit_name(unit))
     imgui.same_line(imgui.get_style().window_padding.x + names_width())
-    gap, sides = imgui.get_style().item_inner_spacing.x, unit.sides
+    gap = imgui.get_style().item_inner_spacing.x
+    sides = unit.sides
     width = (imgui.get_content_region_avail().x - gap * (len(sides) - 1)) / len(sides)
     for index, (prefix, _, value) in enumerate(sides):
         if index:

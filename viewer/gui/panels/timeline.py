@@ -11,8 +11,11 @@ from viewer.gui.panels.widgets import select_button
 from viewer.session.edits import Change, Edit, SelectSource
 from viewer.session.state import TIMELINE, State, Timeline
 
-_MIN_SPEED, _MAX_SPEED = 0.1, 4.0
-_SPEED_WIDTH, _NOTES_WIDTH = 9.0, 40.0  # heights of the font
+_MIN_SPEED = 0.1
+_MAX_SPEED = 4.0
+# heights of the font
+_SPEED_WIDTH = 9.0
+_NOTES_WIDTH = 40.0
 
 
 def timeline_panel(state: State) -> Iterator[Edit]:
@@ -81,7 +84,8 @@ def _buttons(timeline: Timeline, playing: bool) -> tuple[Timeline, bool]:
     _, loop = imgui.checkbox("loop", timeline.loop)
     timeline = _speed(replace(timeline, loop=loop))
     imgui.same_line()
-    time, duration = time_text(timeline.times[timeline.frame]), time_text(timeline.duration)
+    time = time_text(timeline.times[timeline.frame])
+    duration = time_text(timeline.duration)
     imgui.text(f"{time} / {duration}   frame {timeline.frame}/{last}   {timeline.name}")
     return timeline, toggled
 

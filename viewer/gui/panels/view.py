@@ -16,7 +16,8 @@ from viewer.session.state import State
 
 def view_panel(state: State) -> Iterator[Edit]:
     """Kind of image, overlay, background, appearance, light, splats."""
-    view, avatar = state.view, state.avatar
+    view = state.view
+    avatar = state.avatar
     for index, kind in enumerate(VIEW_KINDS):
         if index:
             imgui.same_line()

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 #: Degrees and meters for a drag across the image's height; the factor of the distance for one step of the wheel. The
 #: meters are the height of the front camera's image at the head (.33 to .42): the head follows the mouse.
-_ORBIT, _PAN, _ZOOM = 180.0, 0.38, 0.9
+_ORBIT = 180.0
+_PAN = 0.38
+_ZOOM = 0.9
 
 #: Texture coordinates at the image's upper left and lower right corner: as rendered, and mirrored.
 _CORNERS = ((imgui.ImVec2(0, 0), imgui.ImVec2(1, 1)), (imgui.ImVec2(1, 0), imgui.ImVec2(0, 1)))
@@ -56,9 +58,12 @@ def viewport_panel(state: State, textures: Textures) -> Iterator[Edit]:
 
 def _painted(size: imgui.ImVec2, mirrored: bool) -> Iterator[Edit]:
     """The stamp of the brush where the mouse is pressed or has moved."""
-    io, corner, clicked = imgui.get_io(), imgui.get_item_rect_min(), imgui.is_item_activated()
+    io = imgui.get_io()
+    corner = imgui.get_item_rect_min()
+    clicked = imgui.is_item_activated()
     if clicked or io.mouse_delta.x or io.mouse_delta.y:
-        across, down = (io.mouse_pos.x - corner.x) / size.x, (io.mouse_pos.y - corner.y) / size.y
+        across = (io.mouse_pos.x - corner.x) / size.x
+        down = (io.mouse_pos.y - corner.y) / size.y
         yield Paint((1 - across if mirrored else across, down), clicked)
 
 
@@ -73,7 +78,8 @@ def _moved(orbit: Orbit, horizontal: float, vertical: float, painting: bool = Fa
     """
     io = imgui.get_io()
     if imgui.is_item_active():
-        right, down = io.mouse_delta.x / horizontal, io.mouse_delta.y / vertical
+        right = io.mouse_delta.x / horizontal
+        down = io.mouse_delta.y / vertical
         right_button = imgui.is_mouse_down(imgui.MouseButton_.right)
         panning = (right_button and not painting) or imgui.is_mouse_down(imgui.MouseButton_.middle) or io.key_shift
         if painting and not panning and not right_button:

@@ -10,11 +10,9 @@ from viewer.session.edits import Edit, SelectSource
 from viewer.session.state import State
 
 #: Colors of sliders that are not at 0, RGBA.
-_MOVED_TEXT, _MOVED_FRAME, _MOVED_GRAB = (
-    imgui.ImVec4(1.0, 0.80, 0.42, 1.0),
-    imgui.ImVec4(0.42, 0.30, 0.10, 1.0),
-    imgui.ImVec4(1.0, 0.70, 0.20, 1.0),
-)
+_MOVED_TEXT = imgui.ImVec4(1.0, 0.80, 0.42, 1.0)
+_MOVED_FRAME = imgui.ImVec4(0.42, 0.30, 0.10, 1.0)
+_MOVED_GRAB = imgui.ImVec4(1.0, 0.70, 0.20, 1.0)
 _WARNING = imgui.ImVec4(1.0, 0.72, 0.35, 1.0)
 
 

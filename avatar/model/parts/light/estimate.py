@@ -17,16 +17,21 @@ from avatar.model.prior import FLOOR, FREEDOM, GAIN, OBSERVED, HeadPrior, applie
 from avatar.model.segmentation import ENOUGH, Floats, Regions, places_of
 
 #: Standard deviations of bands 1 and 2 of a room's light over band 0: of all channels together, and of one from them.
-_BAND_1, _BAND_2, _TINT_1, _TINT_2 = 0.5, 0.2, 0.05, 0.03
+_BAND_1 = 0.5
+_BAND_2 = 0.2
+_TINT_1 = 0.05
+_TINT_2 = 0.03
 #: Means of band 1: rooms have light from above, and faces turn to it.
 _USUAL = (-0.3, 0.4, 0.0)
 #: Standard deviation of the tint of a clip's light: cameras correct their white.
 _WHITE = 0.2
 #: Every so-manieth vertex is used, and so many of these count as one observation: what a smooth light cannot explain
 #: covers whole features.
-_STRIDE, _CORRELATED = 3, 20.0
+_STRIDE = 3
+_CORRELATED = 20.0
 #: The same around a shape that the training measured.
-_MEASURED, _MEASURED_TINT = 0.08, 0.02
+_MEASURED = 0.08
+_MEASURED_TINT = 0.02
 _ITERATIONS = 12
 _STEP = 0.5  # largest step of a coefficient in one iteration
 
@@ -100,12 +105,15 @@ def _fitted(prior: HeadPrior, observed: _Observed, shape: Tensor | None) -> Tens
     """
     seen = observed.weights.nonzero()[::_STRIDE, 0]
     basis = torch.from_numpy(prior.basis)[seen]
-    rank, transfer = basis.shape[2], observed.transfer[seen]
+    rank = basis.shape[2]
+    transfer = observed.transfer[seen]
     noise = torch.from_numpy(prior.noise)[seen] + OBSERVED**2
     error = observed.colors[seen] - torch.from_numpy(prior.mean)[seen]
     start, deviations = _light_prior(shape)
-    x, spread = torch.cat([torch.zeros(rank), start]).double(), torch.cat([torch.ones(rank), deviations]).double()
-    center, trust = x.clone(), torch.ones(len(seen), 1, dtype=torch.float64)
+    x = torch.cat([torch.zeros(rank), start]).double()
+    spread = torch.cat([torch.ones(rank), deviations]).double()
+    center = x.clone()
+    trust = torch.ones(len(seen), 1, dtype=torch.float64)
     for _ in range(_ITERATIONS):
         value, jacobian = _light_model(transfer, x[rank:])
         left = error - basis @ x[:rank] - value

@@ -27,7 +27,8 @@ def sphere(count: int) -> Tensor:
     """Unit directions [count,3] spread evenly over the sphere (a Fibonacci lattice), float64."""
     index = torch.arange(count, dtype=torch.float64) + 0.5
     height = 1 - 2 * index / count
-    turn, across = index * (math.pi * (3 - math.sqrt(5))), (1 - height * height).sqrt()
+    turn = index * (math.pi * (3 - math.sqrt(5)))
+    across = (1 - height * height).sqrt()
     return torch.stack([across * turn.cos(), height, across * turn.sin()], -1)
 
 

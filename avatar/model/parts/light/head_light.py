@@ -24,7 +24,8 @@ GAMMA = 2.2
 #: Smallest reflected light relative to the mean light: coefficients of a strong light are negative behind it.
 _FLOOR = 0.12
 #: Limits of the gain of another light, linear.
-_LEAST, _MOST = 0.01, 8.0
+_LEAST = 0.01
+_MOST = 8.0
 #: Linear light, relative to white, at which the curve of a camera saturates: bright colors lose saturation and dark
 #: ones gain it, so that a face which gets darker does not turn gray, and one that gets brighter does not glow.
 _SATURATION = 1.3
@@ -79,7 +80,8 @@ class HeadLight(AvatarPart):
         """As of nn.Module, under `to`, `cpu` and `cuda`; the other light follows to the device."""
         super()._apply(fn, recurse)
         self.target = None if self.target is None else self.target.to(self.base.device)
-        self._kept, self._texels = {}, None
+        self._kept = {}
+        self._texels = None
         return self
 
     @torch.no_grad()
@@ -87,7 +89,8 @@ class HeadLight(AvatarPart):
         """Become equal to `other`, in place: parameters stay those of an optimizer."""
         for name in ("transfer", "surface", "base", "anchor", "shape"):
             getattr(self, name).copy_(getattr(other, name))
-        self._kept, self._texels = {}, None
+        self._kept = {}
+        self._texels = None
 
     @property
     def coefficients(self) -> Tensor:
@@ -127,7 +130,8 @@ class HeadLight(AvatarPart):
 
     def _ratios(self, name: str, transfer: Tensor, rotation: Tensor, torso: Tensor | None) -> Tensor:
         """Light [B,N,3] that surfaces with `transfer` [N,9] reflect, over that of the stored colors."""
-        own, shown = self.coefficients, self.target
+        own = self.coefficients
+        shown = self.target
         reference, resting = self._resting(name, transfer, own)
         light = own if shown is None else shown
         turned = reflected(transfer, rotated(light, rotation.transpose(-1, -2)))

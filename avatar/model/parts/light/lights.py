@@ -53,7 +53,8 @@ class Light:
     def turned(self, degrees: float) -> Tensor:
         """The coefficients [9,3] turned about the vertical: light from the front comes from the right of the image."""
         angle = math.radians(degrees)
-        cosine, sine = math.cos(angle), math.sin(angle)
+        cosine = math.cos(angle)
+        sine = math.sin(angle)
         turn = torch.tensor([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
         return rotated(self.coefficients, turn)
 
@@ -137,7 +138,8 @@ def read_environment(path: Path) -> Tensor:
 def project(image: NDArray[np.floating]) -> Tensor:
     """Coefficients [9,3] of an equirectangular map [H,W,3] of linear light, by summing over its pixels."""
     step = max(1, image.shape[1] // _MAX_SIDE)
-    rows, columns = image.shape[0] // step, image.shape[1] // step
+    rows = image.shape[0] // step
+    columns = image.shape[1] // step
     small = image[: rows * step, : columns * step].reshape(rows, step, columns, step, 3).mean((1, 3), dtype=np.float64)
     polar = torch.pi * (torch.arange(rows, dtype=torch.float64) + 0.5) / rows
     turn = 2 * torch.pi * (torch.arange(columns, dtype=torch.float64) + 0.5) / columns - torch.pi

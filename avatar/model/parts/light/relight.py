@@ -84,7 +84,9 @@ def relit(avatar: Avatar, relighting: Relighting) -> Avatar:
 def baked(avatar: Avatar) -> Avatar:
     """A copy of `avatar` whose colors are those at the mean pose in the light that shines on it, and nothing else."""
     result = copy.deepcopy(avatar).requires_grad_(False)
-    light, layer, shapes = result.part(HeadLight), result.part(MeshLayer), result.blendshapes
+    light = result.part(HeadLight)
+    layer = result.part(MeshLayer)
+    shapes = result.blendshapes
     if light is None:
         return result
     mean = light.mean_rotation[None]

@@ -16,14 +16,19 @@ from avatar.model.resting import resting_vertices
 from avatar.reference.sh import sh_basis
 
 _DIRECTIONS = 128  # in which shadows are traced
-_PIXELS, _RADIUS, _DISTANCE = 256, 0.36, 4.0  # of a depth image; meters that it covers, and to its camera
+# of a depth image; meters that it covers, and to its camera
+_PIXELS = 256
+_RADIUS = 0.36
+_DISTANCE = 4.0
 _LIFT = 0.003  # meters along its normal that a point is moved before the depth test
 #: Part of the mean light that comes from a direction which the head itself hides: skin lights skin.
 BOUNCE = 0.45
 #: Meters from the mesh at which a Gaussian starts to have a normal of its own, and has only that: over the scalp, and
 #: elsewhere, where training moves skin along the view.
-_OVER_SCALP, _ELSEWHERE = (0.006, 0.014), (0.020, 0.030)
-_NEIGHBORS, _CLOUD = 64, 6000  # of a Gaussian off the mesh; Gaussians among which they are sought
+_OVER_SCALP = (0.006, 0.014)
+_ELSEWHERE = (0.020, 0.030)
+_NEIGHBORS = 64  # of a Gaussian off the mesh
+_CLOUD = 6000  # Gaussians among which they are sought
 #: Meters above clothes and hair from which shadows of the head on them are traced: the mesh may lie in front of them.
 _CLEAR = 0.015
 #: Regions of the mesh that clothes cover.
@@ -133,7 +138,8 @@ def _smoothed_points(points: Tensor, values: Tensor) -> Tensor:
 def _cloud_normals(means: Tensor, visible: Tensor, rows: Tensor) -> Tensor:
     """Normals [n,3] of the Gaussians `rows` [n]: across the flattest extent of their neighbors, away from the head."""
     seen = visible.nonzero()[:, 0] if int(visible.sum()) > _NEIGHBORS else torch.arange(len(means))
-    cloud, points = means[seen[:: max(1, len(seen) // _CLOUD)]], means[rows]
+    cloud = means[seen[:: max(1, len(seen) // _CLOUD)]]
+    points = means[rows]
     y, z = _CENTER
     away = points - torch.stack([torch.zeros_like(points[:, 0]), points[:, 1].clamp(max=y), z + 0 * points[:, 2]], 1)
     away = torch.nn.functional.normalize(away + points.new_tensor([0.0, 0.0, 0.05]), dim=1)
@@ -150,7 +156,8 @@ def _cloud_normals(means: Tensor, visible: Tensor, rows: Tensor) -> Tensor:
 def _smoothed(values: Tensor, faces: Tensor) -> Tensor:
     """Values [V,C] averaged twice over the faces at each vertex: depth images have the size of pixels."""
     for _ in range(2):
-        around, count = torch.zeros_like(values), values.new_full((len(values), 1), 1e-6)
+        around = torch.zeros_like(values)
+        count = values.new_full((len(values), 1), 1e-6)
         means = values[faces].mean(1)
         for corner in range(3):
             around.index_add_(0, faces[:, corner], means)

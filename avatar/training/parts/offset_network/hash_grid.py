@@ -16,7 +16,9 @@ from avatar.training.parts.offset_network.network import SLOPE, OffsetNetwork, l
 
 #: Cells of each level along the longest side of the face, entries of a table, features of an entry, width of the MLP.
 LEVELS = (8, 16, 32, 64)
-ENTRIES, FEATURES, WIDTH = 1 << 13, 2, 32
+ENTRIES = 1 << 13
+FEATURES = 2
+WIDTH = 32
 #: Of the hash of the lattice points (the primes of Mueller et al. 2022, equation 4).
 _PRIMES = (1, 2654435761, 805459861)
 
@@ -52,7 +54,8 @@ class HashGrid(OffsetNetwork):
 
     def bind(self, avatar: Avatar) -> None:
         """Entries and weights of the eight lattice points around each Gaussian on each level."""
-        count, rest = avatar.blendshapes.count, avatar.head.v_template
+        count = avatar.blendshapes.count
+        rest = avatar.head.v_template
         corners = rest[avatar.rig.triangles[:count]]
         place = (corners * avatar.rig.bary[:count, :, None]).sum(1)
         low = rest.amin(0)
@@ -64,7 +67,8 @@ class HashGrid(OffsetNetwork):
     def forward(self, soft: Tensor, vertices: Tensor) -> Tensor:
         """As of the base class; the vertices are not used."""
         merged = (soft @ self.code) @ self.tables  # [B,L*entries*features]
-        count, levels = len(self.rows), len(LEVELS)
+        count = len(self.rows)
+        levels = len(LEVELS)
         found = []
         for table in merged:
             entries = table.view(-1, FEATURES)[self.rows.flatten()].view(count, levels, 8, FEATURES)

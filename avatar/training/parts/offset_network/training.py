@@ -17,7 +17,8 @@ from avatar.training.parts.offset_network.uv_network import UVNetwork
 from avatar.training.parts.part import PartTraining, Step, Training
 
 #: Evenly spread states from which the bases are compiled, and the ridge of the regression relative to the features.
-STATES, RIDGE = 96, 1e-3
+STATES = 96
+RIDGE = 1e-3
 _CHUNK = 4  # states at a time
 
 

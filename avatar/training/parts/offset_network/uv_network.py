@@ -18,7 +18,10 @@ from avatar.model.blendshapes import CHANNELS
 from avatar.training.parts.offset_network.network import SLOPE, OffsetNetwork, last_layer
 
 #: Side of the UV image, channels of its first and its coarse half, and meters of motion in one unit of the input.
-SIDE, FINE, COARSE, MOTION = 64, 16, 32, 5e-3
+SIDE = 64
+FINE = 16
+COARSE = 32
+MOTION = 5e-3
 
 
 class UVNetwork(OffsetNetwork):
@@ -55,7 +58,8 @@ class UVNetwork(OffsetNetwork):
 
     def bind(self, avatar: Avatar) -> None:
         """The UV coordinates of each Gaussian."""
-        count, head = avatar.blendshapes.count, avatar.head
+        count = avatar.blendshapes.count
+        head = avatar.head
         face = _faces_of(head, avatar.rig.triangles[:count])
         uv = (head.uv[head.uv_faces[face]] * avatar.rig.bary[:count, :, None]).sum(1)
         self.places = uv * 2 - 1

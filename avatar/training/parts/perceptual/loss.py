@@ -18,8 +18,11 @@ from avatar.training.parts.perceptual.onnx_graph import OnnxGraph
 
 #: Weight of the distance beside the photometric loss, fraction of the schedule after which it counts, and side of the
 #: compared part of an image in pixels: a whole image would take as long as several steps.
-WEIGHT, FIRST, SIDE = 0.05, 2 / 3, 128
-_MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+WEIGHT = 0.05
+FIRST = 2 / 3
+SIDE = 128
+_MEAN = (0.485, 0.456, 0.406)
+_SPREAD = (0.229, 0.224, 0.225)
 
 #: Distance [1] of two images [1,3,H,W] in 0..1, differentiable.
 Distance = Callable[[Tensor, Tensor], Tensor]

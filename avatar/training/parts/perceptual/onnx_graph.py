@@ -107,7 +107,8 @@ class OnnxGraph:
             )
         self.inputs = [entry.name for entry in graph.input if entry.name not in constants]
         self._constants = {name: torch.from_numpy(value) for name, value in constants.items()}
-        self._nodes, self._output = nodes, graph.output[0].name
+        self._nodes = nodes
+        self._output = graph.output[0].name
 
     def to(self, device: torch.device) -> OnnxGraph:
         """This graph with its constants on `device`; shapes and axes stay on the host."""
