@@ -34,7 +34,7 @@ CORE = (
 )
 #: What the three jobs do without: above the core in the order of imports, so that no module of the core imports it.
 WINGS = ("editing", "performance", "bench", "fleet")
-LAYERS = (*CORE, *WINGS, "cli")
+LAYERS = (*CORE, *WINGS, "jobs", "cli")
 MAX_MODULES = 3  # directly in `avatar`
 MAX_PARAMETERS = 12
 #: Lines from which a file and a function are named in a warning: length is a signal to look, not an error.

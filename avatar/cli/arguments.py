@@ -48,6 +48,8 @@ HeldOutYaw = Annotated[OptionalFloat, Between(1, 60)]
 HeldOutEvery = Annotated[OptionalInt, Between(2, 1_000_000)]
 #: Landmark passes per frame.
 PASSES = Between(1, 64)
+#: For `avatar.jobs.appearance`.
+AppearanceName = Annotated[str | None, arg(metavar="NAME|NAME=.7,OTHER=.3")]
 #: For `parse_gain`; several options are combined.
 Gain = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR,...")]
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import arg
 
 from avatar.cli.arguments import Between, Device, OptionalInt, OptionalPath, requested_device
-from avatar.cli.evaluate import write_text
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import stage
+from avatar.common.files import write_text
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +111,7 @@ class BenchCommand:
 
 def load_subject(path: Path) -> tuple[str, Avatar, Callable[[int], Camera]]:
     """Name and avatar of a file, and a function from image size to its stored camera."""
-    from avatar.cli.render_inputs import fit_camera, stored_camera
+    from avatar.jobs.render_inputs import fit_camera, stored_camera
     from avatar.model.avatar_file import read_avatar
 
     header, avatar = read_avatar(path)

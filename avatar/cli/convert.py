@@ -9,8 +9,8 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import Out
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
+from avatar.jobs.outputs import Output, reserved
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import arg
 
 from avatar.cli.arguments import DURATION, SEED, SIDE, Between, OptionalFloat
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, stage
-from avatar.common.files import check_output, shown
+from avatar.common.files import check_output, shown, write_text
 from avatar.common.folder_sign import sign_folder, signed_names
 from avatar.common.toml_config import load_preset
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Demo:
 
     def report(self) -> DemoReport:
         """Run all stages; returns their results."""
-        from avatar.cli.evaluate import evaluate_file, write_text
+        from avatar.cli.evaluate import evaluate_file
         from avatar.cli.report import DemoReport
         from avatar.cli.showcase import SHEET_SIZE, comparison_sheet, puppet_sheet
         from avatar.model.avatar_file import load_avatar
@@ -177,10 +177,10 @@ class Demo:
         return outputs.avatar
 
     def _render(self, path: Path, capture: Capture) -> None:
-        from avatar.cli.driven_motion import DrivingSource
-        from avatar.cli.frame_output import FrameOutput
         from avatar.cli.motion_options import MotionOptions
         from avatar.cli.showcase import puppet_motion
+        from avatar.jobs.driven_motion import DrivingSource
+        from avatar.jobs.frame_output import FrameOutput
         from avatar.motion import write_motion
         from avatar.rendering.camera_request import CameraRequest
         from avatar.rendering.settings import RenderSettings

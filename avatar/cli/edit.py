@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import Between, OptionalPath, Out
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     from avatar.editing.edits import Edits

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.appearance import AppearanceName, appearance_of, read_in_appearance
-from avatar.cli.arguments import SIDE, Device, OptionalInt, OptionalPath, requested_device
-from avatar.cli.lpips_network import checked_network, named_file
-from avatar.cli.outputs import Output, reserved
+from avatar.cli.arguments import SIDE, AppearanceName, Device, OptionalInt, OptionalPath, requested_device
 from avatar.cli.progress import say, show, stage
-from avatar.common.files import atomic_folder, atomic_path, shown
+from avatar.common.files import atomic_folder, shown
 from avatar.errors import HeadsplatError
+from avatar.jobs.lpips_network import checked_network, named_file
+from avatar.jobs.outputs import Output, reserved
 from avatar.rendering.backends import Rasterizer, backend_of
 
 if TYPE_CHECKING:
@@ -150,8 +149,8 @@ def evaluate_file(
     Raises:
         HeadsplatError: not an avatar file, another capture, or one of `avatar.evaluate`.
     """
-    from avatar.cli.landmarker import landmarker
     from avatar.evaluation.protocol import evaluate
+    from avatar.jobs.landmarker import landmarker
 
     header, avatar, trained, capture = _of_capture(path, capture, appearance)
     trained_size = header.get("settings", {}).get("size", DEFAULT_SIZE)
@@ -207,7 +206,7 @@ def _with_lip_sync(
 
 def _of_capture(path: Path, capture: Capture, appearance: str | None) -> tuple[dict[str, Any], Avatar, bool, Capture]:
     """Header and avatar of the file, whether `capture` is its first recording, and the capture with poses that fit."""
-    from avatar.cli.render_inputs import is_trained_on
+    from avatar.jobs.render_inputs import is_trained_on
 
     header, avatar = read_in_appearance(path, appearance)
     first = is_trained_on(header, capture)
@@ -229,9 +228,9 @@ def avatar_of_recording(
 
     Poses of another recording than the first are moved to the identity of the avatar, as in the training.
     """
-    from avatar.cli.render_inputs import is_trained_on
     from avatar.data.capture_head import head_of
     from avatar.data.recordings import with_baked_identity
+    from avatar.jobs.render_inputs import is_trained_on
     from avatar.model.parts.appearance import Appearances, with_appearance
 
     if avatar.part(Appearances) is not None:
@@ -297,9 +296,3 @@ def heard(capture: Capture, sound: Path | None, text: str | None) -> tuple[str, 
     from avatar.performance.speech.listen import listen
 
     return shown(sound.name), listen(sound, text, log=say)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all; what UTF-8 cannot store becomes an escape."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from avatar.cli.appearance import AppearanceName, read_in_appearance
 from avatar.cli.arguments import (
+    AppearanceName,
     Between,
     OptionalFps,
     OptionalInt,
@@ -22,11 +22,12 @@ from avatar.cli.arguments import (
     parse_weights,
 )
 from avatar.cli.motion_options import MotionOptions
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import Update, say, show, stage
 from avatar.cli.relight_options import RelightOptions
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
+from avatar.jobs.appearance import read_in_appearance
+from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +134,7 @@ class ExportCommand:
 
     def _driven_frames(self, motion: Path) -> ExportFrames:
         """The chosen frames of the avatar along the motion."""
-        from avatar.cli.driven_motion import DrivingSource
+        from avatar.jobs.driven_motion import DrivingSource
 
         driven = DrivingSource.load(motion, self.motion_options).drive(self.avatar, self.fps, self.appearance)
         chosen = self._chosen(len(driven))

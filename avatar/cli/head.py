@@ -11,10 +11,10 @@ from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.arguments import Out
 from avatar.cli.info import as_text
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.files import atomic_folder
 from avatar.common.printable import single_line
+from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     from avatar.head import HeadModel

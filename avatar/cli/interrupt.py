@@ -39,6 +39,11 @@ class Stop(threading.Event):
         self._abandoned = False
 
     @property
+    def cause(self) -> str:
+        """What set it, for messages."""
+        return cause()
+
+    @property
     def requested(self) -> bool:
         """Whether a signal was received; prints and raises nothing."""
         return super().is_set()

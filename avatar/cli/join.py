@@ -9,10 +9,10 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import OptionalPath, Out
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, stage
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 
 
 @dataclass(frozen=True)

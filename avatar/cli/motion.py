@@ -15,10 +15,10 @@ from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, Optiona
 from avatar.cli.motion_mix import MotionMix
 from avatar.cli.motion_report import MotionReport
 from avatar.cli.motion_speak import MotionSpeak
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     from avatar.driving.report import DriveReport
@@ -62,7 +62,7 @@ class MotionInfo:
 
     def _motion(self) -> tuple[Motion | MotionArrays, DriveReport | None]:
         """The motion, and how it is retargeted to --avatar; an expression file alone is read without PyTorch."""
-        from avatar.cli.mix_sources import is_expression_file, load_source
+        from avatar.jobs.motion_sources import is_expression_file, load_source
 
         if self.avatar is None and self.motion_head is None and is_expression_file(self.file):
             from avatar.motion.files import read_arrays
@@ -112,7 +112,7 @@ class MotionConvert:
             return self._convert(factors, span)
 
     def _convert(self, factors: dict[str, float], span: tuple[float | None, float | None]) -> int:
-        from avatar.cli.mix_sources import load_source
+        from avatar.jobs.motion_sources import load_source
         from avatar.motion import write_motion
 
         source = load_source(self.file, self.motion_head, self.motion_fps)

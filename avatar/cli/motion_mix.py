@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from avatar.cli.arguments import SEED, Between, OptionalFloat, OptionalInt, OptionalPath, Out, parse_gain
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.frame_rate import MAX_FPS
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     from avatar.performance.mixing.stack_file import LayerSpec, StackSpec
@@ -71,7 +71,7 @@ class MotionMix:
             raise HeadsplatError("--text: expected words, got an empty text; leave it out to recognize phones instead")
 
     def _mix(self, spec: StackSpec) -> int:
-        from avatar.cli.mix_sources import loaders
+        from avatar.jobs.motion_sources import loaders
         from avatar.motion import write_motion
         from avatar.performance.mixing.stack import mix_of_file
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from avatar.cli.arguments import PASSES, Between, OptionalFps, OptionalHead, OptionalPath
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.common.files import atomic_path, shown
 from avatar.common.frame_rate import MAX_FPS
 from avatar.common.photo_files import are_photos
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     from avatar.performance.facs.table import FacsTable

@@ -9,10 +9,10 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from avatar.cli.arguments import Between, OptionalPath, Out
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.cli.speech_options import SpeechOptions, speech_summary
 from avatar.common.frame_rate import MAX_FPS
+from avatar.jobs.outputs import Output, reserved
 
 
 @dataclass(frozen=True)

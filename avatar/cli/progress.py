@@ -16,9 +16,8 @@ from typing import Literal
 
 from avatar.common.printable import printable, single_line
 from avatar.common.time_left import TimeLeft
+from avatar.jobs.notices import Message, Notice, Notify, Update
 
-#: Called with the finished fraction 0..1 and a short text.
-Update = Callable[[float, str], None]
 #: "auto": a line on a terminal that changes, otherwise lines at intervals.
 Display = Literal["auto", "json", "quiet"]
 
@@ -142,21 +141,24 @@ def _show_nothing(fraction: float, text: str = "") -> None:
 
 
 @contextlib.contextmanager
-def stages() -> Iterator[Callable[[str, float, str], None]]:
-    """Show stages one after another; the block calls the yielded function with a title, a fraction and a short text.
-
-    A new title ends the stage before.
-    """
+def printed() -> Iterator[Notify]:
+    """What a job tells, on stderr: its sentences, and its progress as `stage` shows it."""
     updates: dict[str, Update] = {}
-    with contextlib.ExitStack() as shown:
+    with contextlib.ExitStack() as stages:
 
-        def report(title: str, fraction: float, text: str = "") -> None:
-            if title not in updates:
-                shown.close()
-                updates[title] = shown.enter_context(stage(title))
-            updates[title](fraction, text)
+        def receive(notice: Notice) -> None:
+            if isinstance(notice, Message):
+                say(notice.text)
+                return
+            if notice.stage not in updates:
+                updates[notice.stage] = stages.enter_context(stage(notice.stage))
+            if notice.ended:
+                updates.clear()
+                stages.close()
+            else:
+                updates[notice.stage](notice.fraction, notice.text)
 
-        yield report
+        yield receive
 
 
 @contextlib.contextmanager

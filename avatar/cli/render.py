@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.appearance import AppearanceName
 from avatar.cli.arguments import (
+    AppearanceName,
     Between,
     Device,
     OptionalFloat,
@@ -26,18 +26,18 @@ from avatar.cli.arguments import (
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.imports import uncollected
 from avatar.cli.motion_options import MotionOptions
-from avatar.cli.outputs import Output, is_report, reserved
 from avatar.cli.progress import say, show, stage
 from avatar.cli.relight_options import RelightOptions
 from avatar.cli.speech_options import SpeechOptions, speech_summary
 from avatar.common.files import check_name, shown
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, is_report, reserved
 from avatar.rendering.backends import Rasterizer, backend_of
 
 if TYPE_CHECKING:
-    from avatar.cli.driven_motion import DrivenAvatar, DrivingSource
-    from avatar.cli.frame_output import FrameOutput
+    from avatar.jobs.driven_motion import DrivenAvatar, DrivingSource
+    from avatar.jobs.frame_output import FrameOutput
     from avatar.model.parts.light.relight import Relighting
     from avatar.rendering.camera_request import CameraRequest
     from avatar.rendering.settings import RenderSettings
@@ -154,8 +154,8 @@ class RenderCommand:
 
     def _source(self) -> DrivingSource:
         """The motion that drives the avatars."""
-        from avatar.cli.driven_motion import DrivingSource
         from avatar.driving.motion_source import MotionSource
+        from avatar.jobs.driven_motion import DrivingSource
 
         if self.speak is None:
             assert self.motion is not None, "checked by _check"
@@ -190,8 +190,8 @@ class RenderCommand:
         self._check_motion()
         request = parse_camera(self.image.camera)
         with uncollected():
-            import avatar.cli.driven_motion
-            import avatar.cli.frame_output  # noqa: F401
+            import avatar.jobs.driven_motion
+            import avatar.jobs.frame_output  # noqa: F401
         output = self._output(self._settings(None), None)
         output.writers(0)
         return request, output
@@ -228,7 +228,7 @@ class RenderCommand:
 
     def _output(self, settings: RenderSettings, first: DrivenAvatar | None) -> FrameOutput:
         """The output for the frames of the first avatar; None before it is read."""
-        from avatar.cli.frame_output import FrameOutput
+        from avatar.jobs.frame_output import FrameOutput
 
         rate = self.fps or (SPEAKING_FPS if first is None or self.speak is not None else first.rate)
         times = None if self.fps is not None or self.speak is not None or first is None else first.times

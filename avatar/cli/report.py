@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from avatar import __version__
-from avatar.cli.evaluate import write_text
-from avatar.cli.images import data_uri, write_image
+from avatar.common.files import write_text
 from avatar.evaluation.report import Report
+from avatar.jobs.images import data_uri, write_image
 
 COMPARISON = "comparison.png"
 PUPPET = "puppet.png"

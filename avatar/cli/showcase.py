@@ -8,12 +8,12 @@ import math
 import numpy as np
 import torch
 
-from avatar.cli.images import labeled_grid
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.evaluation.frame_rendering import render_avatar_frame
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.arkit import ARKIT_52
+from avatar.jobs.images import labeled_grid
 from avatar.model.avatar import Avatar
 from avatar.motion.files.names import ARKIT
 from avatar.rendering.animator import render_track

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from avatar.cli.arguments import SEED, Between, OptionalText, Out, parse_size
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import stage
 from avatar.common.frame_rate import MAX_FPS
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 
 _LARGEST_SIDE = 8192  # pixels
 #: Options that an avatar has too, and those that SyntheticOptions does not have by this name.
@@ -92,7 +92,7 @@ class SynthCommand:
         if footage := [name for name in given if name not in _OF_AVATAR]:
             option = "--" + footage[0].replace("_", "-")
             raise HeadsplatError(f"synth: {option} is an option of the footage; leave it out with --avatar")
-        from avatar.cli.render_inputs import capture_entry
+        from avatar.jobs.render_inputs import capture_entry
         from avatar.model.avatar_file import save_avatar
         from capture.synthetic.drawn_avatar import drawn_avatar
 

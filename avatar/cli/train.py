@@ -26,7 +26,6 @@ from avatar.cli.arguments import (
     OptionalPath,
     Out,
 )
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say
 from avatar.cli.train_parallel import check_together, together, train_share, training_device
 from avatar.cli.training_run import Outputs, train_capture
@@ -34,6 +33,7 @@ from avatar.common.photo_files import are_photos
 from avatar.common.processes import own_rank
 from avatar.common.toml_config import load_config, load_preset
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.training.config import TrainConfig
 from capture.options import CaptureOptions, Framing

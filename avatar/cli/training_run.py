@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from avatar import __version__
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.interrupt import Stop, cause, stopped_by_interrupt
-from avatar.cli.outputs import Output, is_report, starts_with
 from avatar.cli.progress import say, stages
 from avatar.common.files import check_name, shown, write_error
 from avatar.common.rescue import rescue
 from avatar.common.toml_config import save_config
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, is_report, starts_with
 from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class Outputs:
         return Outputs(out, *(out.with_name(name) for name in names))
 
     def reserved(self, resume: bool) -> tuple[Output, ...]:
-        """The files, for `avatar.cli.outputs.reserved`: the user named the avatar only."""
-        from avatar.cli.images import is_our_image
+        """The files, for `avatar.jobs.outputs.reserved`: the user named the avatar only."""
+        from avatar.jobs.images import is_our_image
 
         return (
             Output(self.avatar),
@@ -213,7 +213,7 @@ def _resuming(result: TrainResult, outputs: Outputs) -> str:
 
 def _write_files(result: TrainResult, capture: Capture, settings: TrainConfig, outputs: Outputs) -> None:
     """Write the avatar, its settings and its report."""
-    from avatar.cli.render_inputs import capture_entry
+    from avatar.jobs.render_inputs import capture_entry
     from avatar.model.avatar_file import save_avatar
 
     extras: dict[str, Any] = {
@@ -258,7 +258,7 @@ class _Preview:
 
     def write(self, image: np.ndarray) -> None:
         """Write `image` uint8 [H,W,3] sRGB."""
-        from avatar.cli.images import write_image
+        from avatar.jobs.images import write_image
 
         try:
             write_image(self._path, image)

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatar.cli.appearance import read_in_appearance
-from avatar.cli.evaluate import write_text
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.interrupt import cause, stopped_by_interrupt
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.cli.window import LiveSources, SourceOptions, WindowedOptions
-from avatar.common.files import shown
+from avatar.common.files import shown, write_text
 from avatar.errors import HeadsplatError
+from avatar.jobs.appearance import read_in_appearance
+from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     from avatar.model.avatar import Avatar

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.cli.appearance import AppearanceName, read_with_mix
 from avatar.cli.arguments import (
     DURATION,
+    AppearanceName,
     Device,
     OptionalFloat,
     OptionalPath,
@@ -22,13 +22,13 @@ from avatar.cli.arguments import (
     parse_size,
     requested_device,
 )
-from avatar.cli.evaluate import write_text
 from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.interrupt import cause, stopped_by_interrupt
-from avatar.cli.outputs import Output, reserved
 from avatar.cli.progress import say, show
 from avatar.cli.relight_options import RelightOptions
-from avatar.common.files import shown
+from avatar.common.files import shown, write_text
+from avatar.jobs.appearance import read_with_mix
+from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     import torch

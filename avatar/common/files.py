@@ -241,3 +241,9 @@ def check_replaceable_folder(path: Path) -> None:
             f"{shown(path)}: contains other files too ({shown(foreign[0])}), so it is not replaced; move them or "
             "choose another folder with -o"
         )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all; what UTF-8 cannot store becomes an escape."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -13,10 +13,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from avatar.cli.landmarker import landmarker
 from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.evaluation.protocol import evaluate
 from avatar.head import load_head
+from avatar.jobs.landmarker import landmarker
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from capture import CaptureOptions, run_capture

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from scipy.signal import find_peaks
 
-from avatar.cli.render_inputs import fit_camera, stored_camera
 from avatar.common.jsonable import to_jsonable
 from avatar.driving.lid_closure import LidClosure
 from avatar.driving.live.calibrated_driver import CalibratedDriver, Neutral
 from avatar.head import load_head
+from avatar.jobs.render_inputs import fit_camera, stored_camera
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header
 from avatar.rendering.animator import Animator

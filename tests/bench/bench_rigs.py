@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from avatar import ops
-from avatar.cli.landmarker import landmarker
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.evaluation.frame_rendering import render_avatar_frame
@@ -32,6 +31,7 @@ from avatar.evaluation.protocol import frames_per_second
 from avatar.evaluation.scoring import Scorer
 from avatar.head import load_head
 from avatar.head.model import HeadModel
+from avatar.jobs.landmarker import landmarker
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.refine.clip import learn_torso, refine_clip

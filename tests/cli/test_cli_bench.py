@@ -12,8 +12,8 @@ import torch
 import cuda_ext
 from avatar import cli
 from avatar.cli.bench import MAX_THREADS
-from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
+from avatar.jobs.render_inputs import capture_entry
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 

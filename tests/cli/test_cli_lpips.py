@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from avatar.cli import lpips_network
-from avatar.cli.lpips_network import checked_network, named_file
 from avatar.errors import HeadsplatError
+from avatar.jobs.lpips_network import checked_network, named_file
 from tests.avatar.training.parts.test_perceptual import small_lpips
 
 

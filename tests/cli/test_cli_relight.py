@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from avatar import cli
-from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
 from avatar.export.posed import posed
+from avatar.jobs.render_inputs import capture_entry
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 from avatar.model.parts.light.head_light import HeadLight

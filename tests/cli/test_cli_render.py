@@ -16,8 +16,8 @@ import pytest
 
 from avatar import cli
 from avatar.cli.interrupt import stopped_by_interrupt
-from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
+from avatar.jobs.render_inputs import capture_entry
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 from tests.support.pretended import Device
@@ -260,7 +260,7 @@ def test_a_report_is_replaced_only_with_the_option(
 def test_an_old_report_does_not_remain_beside_new_frames(
     tiny: Capture, me: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatar.cli.frame_output import FrameOutput
+    from avatar.jobs.frame_output import FrameOutput
 
     def stopped(*_: Any) -> int:
         raise KeyboardInterrupt

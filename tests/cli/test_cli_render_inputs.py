@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.cli.render_inputs import fit_camera, following_camera, resample
 from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import head_of
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
+from avatar.jobs.render_inputs import fit_camera, following_camera, resample
 from avatar.types import Camera, HeadParams
 from tests.support.tiny import tiny_capture
 

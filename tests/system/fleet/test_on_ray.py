@@ -16,9 +16,9 @@ import av
 import numpy as np
 import pytest
 
-from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
 from avatar.fleet.metrics import read_metrics
+from avatar.jobs.render_inputs import capture_entry
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 from tests.support.fleet import is_running, ours, process_tree, tensors_of

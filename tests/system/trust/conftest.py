@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from avatar import cli
-from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
 from avatar.head import load_head
+from avatar.jobs.render_inputs import capture_entry
 from avatar.model.avatar_file import save_avatar
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from avatar import cli
-from avatar.cli.render_inputs import capture_entry
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
+from avatar.jobs.render_inputs import capture_entry
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 from avatar.rendering.animator import Animator, render_track

@@ -119,7 +119,7 @@ def test_the_window_refuses_to_record_over_what_it_shows(
 
 
 def test_a_recording_is_no_input_where_it_is_resumed_inside_its_source(tmp_path: Path) -> None:
-    from avatar.cli.outputs import Output, reserved
+    from avatar.jobs.outputs import Output, reserved
 
     (tmp_path / "cameras" / "me.capture").mkdir(parents=True)
     inside = Output(tmp_path / "cameras" / "me.capture", folder=True, in_place=True)
@@ -128,7 +128,7 @@ def test_a_recording_is_no_input_where_it_is_resumed_inside_its_source(tmp_path:
 
 
 def test_an_avatar_inside_its_capture_may_be_trained_again(tmp_path: Path) -> None:
-    from avatar.cli.outputs import Output, reserved
+    from avatar.jobs.outputs import Output, reserved
 
     capture = tiny_capture(tmp_path / "c", frames=2)
     (capture.root / "me.avatar").touch()

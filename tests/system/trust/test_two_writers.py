@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-import avatar.cli.outputs
+import avatar.jobs.outputs
 from avatar import cli
-from avatar.cli.outputs import Output, reserved
 from avatar.common.files import atomic_folder, atomic_path, check_output
 from avatar.common.temporaries import create_file, old_path, remove_orphans, temporary_path
 from avatar.errors import HeadsplatError
+from avatar.jobs.outputs import Output, reserved
 from avatar.video import open_output
 from capture.workspace import write_atomically
 
@@ -125,7 +125,7 @@ def test_an_output_that_appears_while_another_command_ends_is_not_replaced(
         path.write_text("of the first command")
         yield
 
-    monkeypatch.setattr(avatar.cli.outputs, "locked", lock_after_the_first_command)
+    monkeypatch.setattr(avatar.jobs.outputs, "locked", lock_after_the_first_command)
     with pytest.raises(HeadsplatError, match=r"a\.json: exists already"), reserved([Output(tmp_path / "a.json")]):
         pass
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.cli.outputs import Output, reserved
 from avatar.common.files import atomic_folder, atomic_path
+from avatar.jobs.outputs import Output, reserved
 from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.video import open_output
 from capture.workspace import write_atomically

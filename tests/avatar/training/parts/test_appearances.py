@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.cli.appearance import appearance_of
 from avatar.cli.train import TrainCommand
 from avatar.data.capture_folder import METADATA_FILE, TRACK_FILE, Capture
 from avatar.data.recordings import check_recordings, fitted, joined, part_of, recording_entries, with_baked_identity
@@ -22,6 +21,7 @@ from avatar.errors import HeadsplatError
 from avatar.evaluation.protocol import evaluate
 from avatar.head import load_head
 from avatar.head.model import HeadModel
+from avatar.jobs.appearance import appearance_of
 from avatar.model.avatar import baked
 from avatar.model.avatar_file import read_avatar, save_avatar
 from avatar.model.parts.appearance import Appearances, with_appearance

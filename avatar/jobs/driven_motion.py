@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.cli.appearance import read_in_appearance
 from avatar.cli.arguments import parse_gain
-from avatar.cli.mix_sources import load_source
 from avatar.cli.motion_options import MotionOptions
 from avatar.cli.progress import say
-from avatar.cli.render_inputs import fit_camera, following_camera, is_trained_on, resample, stored_camera
 from avatar.common.files import shown
 from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.motion_source import MotionSource
+from avatar.jobs.appearance import read_in_appearance
+from avatar.jobs.motion_sources import load_source
+from avatar.jobs.render_inputs import fit_camera, following_camera, is_trained_on, resample, stored_camera
 from avatar.model.avatar import Avatar
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion

@@ -1,20 +1,16 @@
-"""`--appearance`: an avatar of several recordings in one of their looks, or in a mix."""
+"""An avatar of several recordings in one of their looks, or in a mix (`--appearance` of the command)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from tyro.conf import arg
+from typing import TYPE_CHECKING, Any
 
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
     from avatar.model.avatar import Avatar
-
-AppearanceName = Annotated[str | None, arg(metavar="NAME|NAME=.7,OTHER=.3")]
 
 
 def read_in_appearance(path: Path, appearance: str | None) -> tuple[dict[str, Any], Avatar]:
