@@ -55,7 +55,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 
 def test_every_option_named_is_one_of_a_command() -> None:
-    options = (*(ROOT / "avatar" / "cli").glob("*.py"), ROOT / "capture" / "options.py")
+    folders = (ROOT / "avatar" / "cli", ROOT / "avatar" / "jobs")
+    options = [path for folder in folders for path in folder.glob("*.py")] + [ROOT / "capture" / "options.py"]
     commands = "\n".join(path.read_text(encoding="utf-8") for path in options)
     fields = set(re.findall(r"^    (\w+): ", commands, re.MULTILINE))
     unknown = []

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import Between, Device, OptionalInt, OptionalPath, requested_device
 from avatar.cli.progress import stage
 from avatar.common.files import write_text
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import Device, OptionalInt, OptionalPath
 from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.parsing import requested_device
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import Between, Out
 from avatar.cli.progress import say
+from avatar.common.ranges import Between
+from avatar.jobs.option_types import Out
 from avatar.jobs.outputs import Output, reserved
 
 

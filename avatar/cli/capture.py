@@ -8,9 +8,9 @@ from typing import Annotated
 
 from tyro.conf import DisallowNone, OmitArgPrefixes, Positional, arg
 
-from avatar.cli.arguments import Out
 from avatar.cli.progress import printed, show
 from avatar.jobs.capturing import CaptureOptions, capture
+from avatar.jobs.option_types import Out
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import Out
 from avatar.cli.progress import say
+from avatar.jobs.option_types import Out
 from avatar.jobs.outputs import Output, reserved
 
 

@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import DURATION, SEED, SIDE, Between, OptionalFloat
-from avatar.cli.progress import say, stage
+from avatar.cli.interrupt import stopped_by_interrupt
+from avatar.cli.progress import SENTENCES, printed, say, stage
 from avatar.common.files import check_output, shown, write_text
 from avatar.common.folder_sign import sign_folder, signed_names
+from avatar.common.ranges import Between
 from avatar.common.toml_config import load_preset
 from avatar.errors import HeadsplatError
+from avatar.jobs.notices import Notices
+from avatar.jobs.option_types import DURATION, SEED, SIDE, OptionalFloat
 from avatar.jobs.outputs import Output, reserved
 from avatar.training.config import TrainConfig
 
@@ -109,9 +112,9 @@ class Demo:
 
     def report(self) -> DemoReport:
         """Run all stages; returns their results."""
-        from avatar.cli.evaluate import evaluate_file
         from avatar.cli.report import DemoReport
         from avatar.cli.showcase import SHEET_SIZE, comparison_sheet, puppet_sheet
+        from avatar.jobs.evaluating import EvaluateOptions, evaluate_file
         from avatar.model.avatar_file import load_avatar
 
         video = self._video()
@@ -119,8 +122,9 @@ class Demo:
         path = self._train(capture)
         frames = len(capture)
         held_out = len(capture.test_indices)
-        with self._step("evaluation", f"comparing the avatar with {held_out} held-out frames", frames, EVALUATION):
-            evaluation = evaluate_file(path, capture, full=True)
+        what = f"comparing the avatar with {held_out} held-out frames"
+        with self._step("evaluation", what, frames, EVALUATION), printed() as notify:
+            evaluation = evaluate_file(path, capture, EvaluateOptions(full=True), notices=Notices(notify))
         write_text(self.out / "evaluation.json", evaluation.to_json() + "\n")
         avatar = load_avatar(path)
         self._render(path, capture)
@@ -153,34 +157,38 @@ class Demo:
         return path
 
     def _capture(self, video: Path) -> Capture:
-        from avatar.cli.capture import make_capture
-        from capture.options import CaptureOptions
+        from avatar.jobs.capturing import CaptureOptions, make_capture
 
         frames = self.command.frames
         with self._step("capture", f"tracking the face in {frames} frames", frames, CAPTURE):
             options = CaptureOptions(
                 test_fraction=TEST_FRACTION, consent="a synthetic person", overwrite=self.command.overwrite
             )
-            return make_capture((video,), self.out / "capture", options)
+            with printed() as notify:
+                return make_capture((video,), self.out / "capture", options, Notices(notify))
 
     def _train(self, capture: Capture) -> Path:
-        from avatar.cli.train import with_flags
-        from avatar.cli.training_run import Outputs, train_capture
+        from avatar.jobs.training import with_flags
+        from avatar.jobs.training_outputs import Outputs, train_capture
 
         command = self.command
         flags = {"size": command.size, "seed": command.seed, "max_seconds": command.seconds, "steps": STEPS}
         settings = with_flags(load_preset("fast", TrainConfig()), flags)
         outputs = Outputs.beside(self.out / "demo.avatar")
         with self._step("training", f"training the avatar, {STEPS} steps", STEPS, TRAINING):
-            if train_capture(capture, settings, outputs, resume=False):
+            with printed() as notify:
+                trained = train_capture(
+                    capture, settings, outputs, resume=False, notices=Notices(notify), stop=stopped_by_interrupt
+                )
+            if not trained.finished:
                 raise KeyboardInterrupt
         return outputs.avatar
 
     def _render(self, path: Path, capture: Capture) -> None:
-        from avatar.cli.motion_options import MotionOptions
         from avatar.cli.showcase import puppet_motion
         from avatar.jobs.driven_motion import DrivingSource
         from avatar.jobs.frame_output import FrameOutput
+        from avatar.jobs.motion_options import MotionOptions
         from avatar.motion import write_motion
         from avatar.rendering.camera_request import CameraRequest
         from avatar.rendering.settings import RenderSettings
@@ -189,7 +197,7 @@ class Demo:
         puppet = self.out / "puppet.csv"  # a Live Link Face file
         write_motion(puppet, puppet_motion())
         videos = [
-            (name, DrivingSource.load(motion, MotionOptions()).drive(path, None))
+            (name, DrivingSource.load(motion, MotionOptions(), SENTENCES).drive(path, None))
             for name, motion in (("own_motion.mp4", capture.root), ("puppet.mp4", puppet))
         ]
         total = sum(len(driven) for _, driven in videos)
@@ -200,5 +208,7 @@ class Demo:
             for name, driven in videos:
                 count = len(driven)
                 output = FrameOutput(self.out / name, settings, driven.rate, driven.times, count)
-                if output.render([driven.column(CameraRequest(), settings)], range(count), update) < count:
+                columns = [driven.column(CameraRequest(), settings)]
+                done = output.render(columns, range(count), update, stop=stopped_by_interrupt, notices=SENTENCES)
+                if done < count:
                     raise KeyboardInterrupt

@@ -14,9 +14,9 @@ from importlib import metadata
 from typing import Any, Literal
 
 from avatar import __version__
-from avatar.cli.arguments import OptionalText
 from avatar.cli.info import as_text
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import OptionalText
 from avatar.rendering.backends import INSTALL as INSTALL_GSPLAT
 
 #: import name -> distribution, installation command, purpose

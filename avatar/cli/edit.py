@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import Between, OptionalPath, Out
 from avatar.cli.progress import say
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import OptionalPath, Out
 from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:

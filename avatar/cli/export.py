@@ -9,25 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from avatar.cli.arguments import (
-    AppearanceName,
-    Between,
-    OptionalFps,
-    OptionalInt,
-    OptionalPath,
-    Out,
-    chosen_frames,
-    parse_angles,
-    parse_frames,
-    parse_weights,
-)
-from avatar.cli.motion_options import MotionOptions
-from avatar.cli.progress import Update, say, show, stage
-from avatar.cli.relight_options import RelightOptions
+from avatar.cli.arguments import parse_angles, parse_weights
+from avatar.cli.progress import SENTENCES, Update, say, show, stage
 from avatar.common.jsonable import counted
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
 from avatar.jobs.appearance import read_in_appearance
+from avatar.jobs.motion_options import MotionOptions
+from avatar.jobs.option_types import AppearanceName, OptionalFps, OptionalInt, OptionalPath, Out
 from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.parsing import chosen_frames, parse_frames
+from avatar.jobs.relight_options import RelightOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,7 +128,8 @@ class ExportCommand:
         """The chosen frames of the avatar along the motion."""
         from avatar.jobs.driven_motion import DrivingSource
 
-        driven = DrivingSource.load(motion, self.motion_options).drive(self.avatar, self.fps, self.appearance)
+        source = DrivingSource.load(motion, self.motion_options, SENTENCES)
+        driven = source.drive(self.avatar, self.fps, self.appearance)
         chosen = self._chosen(len(driven))
         part = slice(chosen.start, chosen.stop)
         torso = None if driven.torso is None else driven.torso[part]
@@ -203,7 +196,7 @@ class ExportCommand:
     def _chosen(self, count: int) -> range:
         """The numbers of the frames to export, out of `count`."""
         if self.frame is None:
-            return chosen_frames(parse_frames(self.frames), count)
+            return chosen_frames(parse_frames(self.frames), count, say)
         if not 0 <= self.frame < count:
             raise HeadsplatError(
                 f"--frame: {self.frame} is not in {self.motion}, which has {counted(count, 'frame')}; give 0 to "

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcommand
 
-from avatar.cli.arguments import Between
 from avatar.cli.fleet_run import ClusterOptions, exit_code, planned, prepared, run_rows, write_table
 from avatar.cli.progress import say
-from avatar.cli.train import CONSENT
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
+from avatar.jobs.training import CONSENT
 
 if TYPE_CHECKING:
     from avatar.fleet.jobs import Argument

@@ -9,17 +9,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from avatar.cli.evaluate import EvalCommand
-from avatar.cli.render import RenderCommand
-from avatar.cli.speech_options import SpeechOptions
-from avatar.cli.train import CAPTURE_OPTIONS, TrainCommand
 from avatar.errors import HeadsplatError
 from avatar.fleet.jobs import Argument
 from avatar.fleet.manifest import COLUMNS, ManifestRow
 from avatar.fleet.rows import FleetSetup
 from avatar.fleet.store import is_url
+from avatar.jobs.evaluating import EvaluateOptions
+from avatar.jobs.rendering import RenderOptions
+from avatar.jobs.speech_options import SpeechOptions
+from avatar.jobs.training import CAPTURE_OPTIONS, TrainOptions
 
-_COMMANDS = {"train": TrainCommand, "render": RenderCommand, "eval": EvalCommand}
+_JOBS = {"train": TrainOptions, "render": RenderOptions, "eval": EvaluateOptions}
 _SPEECH = {field.name for field in dataclasses.fields(SpeechOptions)}
 #: What a fleet gives by itself, what needs a window, and speech: a fleet renders motions.
 _RESERVED = {
@@ -52,10 +52,10 @@ def check_columns(rows: Sequence[ManifestRow], path: str) -> None:
             continue
         if not column:
             raise HeadsplatError(f"{path}: a column with values has no name; write one into the header")
-        if separator and command in _COMMANDS:
+        if separator and command in _JOBS:
             _check_option(command, option, f"{path}: column {column}")
             continue
-        commands = [each for each in _COMMANDS if column.replace("-", "_") in _known(each)]
+        commands = [each for each in _JOBS if column.replace("-", "_") in _known(each)]
         names = " or ".join(f"{each}.{column}" for each in commands)
         hint = (
             f"write {names}" if commands else f"known are {', '.join(COLUMNS)} and COMMAND.OPTION, such as train.seed"
@@ -125,14 +125,14 @@ def _argument(option: _Option, text: str, setup: FleetSetup) -> Argument:
 
 
 def _known(command: str) -> dict[str, _Option]:
-    options = {option.name: option for option in _options(_COMMANDS[command]) if option.name not in _RESERVED[command]}
+    options = {option.name: option for option in _options(_JOBS[command]) if option.name not in _RESERVED[command]}
     return options | {name: _Option(name, str, None) for name in _OWN.get(command, ())}
 
 
-def _options(command: type) -> Iterator[_Option]:
-    """The options of a subcommand, with those of its groups."""
-    hints = typing.get_type_hints(command, include_extras=True)
-    for field in dataclasses.fields(command):
+def _options(job: type) -> Iterator[_Option]:
+    """The options of a job, with those of its groups."""
+    hints = typing.get_type_hints(job, include_extras=True)
+    for field in dataclasses.fields(job):
         group = next((each for each in _parts(hints[field.name]) if dataclasses.is_dataclass(each)), None)
         if isinstance(group, type):
             yield from _options(group)

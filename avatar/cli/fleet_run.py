@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import DURATION, Between, OptionalFloat, OptionalInt, OptionalPath
 from avatar.cli.exit_codes import DONE, FAILED
 from avatar.cli.fleet_display import FleetDisplay, summary
 from avatar.cli.progress import say, show
 from avatar.common.files import check_name, error_words, write_error
 from avatar.common.locks import locked
 from avatar.common.printable import single_line
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import DURATION, OptionalFloat, OptionalInt, OptionalPath
 
 if TYPE_CHECKING:
     from avatar.fleet.jobs import Needs

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
-from avatar.cli.arguments import Out
 from avatar.cli.info import as_text
 from avatar.cli.progress import say, show
 from avatar.common.files import atomic_folder
 from avatar.common.printable import single_line
+from avatar.jobs.option_types import Out
 from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.progress import show
+from avatar.cli.progress import printed, show
 from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
+from avatar.jobs.notices import Notices
 
 _MOTIONS = (".csv", ".json", ".motion.npz", ".npy")
 
@@ -51,12 +52,13 @@ class InfoCommand:
         return 0
 
     def _write_report(self) -> None:
-        from avatar.cli.capture import report_capture
         from avatar.data.capture_folder import Capture
+        from avatar.jobs.capturing import report_capture
 
         if self.file.exists() and not self.file.is_dir():
             raise HeadsplatError(f"{self.file}: --report is for capture folders; omit it for a file")
-        report_capture(Capture.load(self.file), overlay=True)
+        with printed() as notify:
+            report_capture(Capture.load(self.file), Notices(notify), overlay=True)
 
 
 def describe_file(path: Path) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import OptionalPath, Out
 from avatar.cli.progress import say, stage
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import OptionalPath, Out
 from avatar.jobs.outputs import Output, reserved
 
 

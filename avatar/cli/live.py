@@ -8,8 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import Between
 from avatar.cli.window import SourceOptions, WindowedOptions, run_window
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
 
 

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
-from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, OptionalPath, Out, parse_gain
 from avatar.cli.motion_mix import MotionMix
 from avatar.cli.motion_report import MotionReport
 from avatar.cli.motion_speak import MotionSpeak
-from avatar.cli.progress import say, show
+from avatar.cli.progress import SENTENCES, say, show
 from avatar.common.jsonable import counted
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import MAX_WINDOW, Gain, OptionalFps, OptionalHead, OptionalPath, Out
 from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.parsing import parse_gain
 
 if TYPE_CHECKING:
     from avatar.driving.report import DriveReport
@@ -68,7 +70,7 @@ class MotionInfo:
             from avatar.motion.files import read_arrays
 
             return read_arrays(self.file, self.motion_fps), None
-        source = load_source(self.file, self.motion_head, self.motion_fps)
+        source = load_source(self.file, self.motion_head, self.motion_fps, notices=SENTENCES)
         if self.avatar is None:
             return source.motion, None
         from avatar.driving.driver import DriveOptions, drive
@@ -115,7 +117,7 @@ class MotionConvert:
         from avatar.jobs.motion_sources import load_source
         from avatar.motion import write_motion
 
-        source = load_source(self.file, self.motion_head, self.motion_fps)
+        source = load_source(self.file, self.motion_head, self.motion_fps, notices=SENTENCES)
         motion = edit_motion(source.motion, span, self.smooth, self.fps, factors)
         if self.to_head is not None:
             motion = retarget_motion(motion, source.head, self.to_head)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from avatar.cli.arguments import SEED, Between, OptionalFloat, OptionalInt, OptionalPath, Out, parse_gain
-from avatar.cli.progress import say, show
+from avatar.cli.progress import SENTENCES, say, show
 from avatar.common.frame_rate import MAX_FPS
 from avatar.common.jsonable import counted
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import SEED, OptionalFloat, OptionalInt, OptionalPath, Out
 from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.parsing import parse_gain
 
 if TYPE_CHECKING:
     from avatar.performance.mixing.stack_file import LayerSpec, StackSpec
@@ -75,7 +77,7 @@ class MotionMix:
         from avatar.motion import write_motion
         from avatar.performance.mixing.stack import mix_of_file
 
-        mixed = mix_of_file(spec, self.base, loaders())
+        mixed = mix_of_file(spec, self.base, loaders(SENTENCES))
         missing = write_motion(self.out, mixed.motion)
         for note in (*mixed.report.notes, *missing):
             say(note)

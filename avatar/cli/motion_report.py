@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from avatar.cli.arguments import PASSES, Between, OptionalFps, OptionalHead, OptionalPath
-from avatar.cli.progress import say, show
+from avatar.cli.progress import printed, say, show
 from avatar.common.files import atomic_path, shown
 from avatar.common.frame_rate import MAX_FPS
-from avatar.common.photo_files import are_photos
-from avatar.errors import HeadsplatError
+from avatar.common.ranges import Between
+from avatar.jobs.capturing import track_video
+from avatar.jobs.notices import Notices
+from avatar.jobs.option_types import PASSES, OptionalFps, OptionalHead, OptionalPath
 from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 #: Files that are read as motions; any other file is a video.
 _MOTIONS = (".csv", ".json", ".npz", ".npy", ".txt", ".pkl")
-#: A video is tracked in frames of this size: only the track is used.
-_TRACKED_SIZE = 256
-_MAX_FRAMES = 100_000
 CONSENT = "A reading describes a person's face: make it only of someone who has agreed (docs/guides/reading.md)."
 
 
@@ -105,26 +103,14 @@ class MotionReport:
             say(CONSENT)
             loudness = read_loudness(path)
             folder = stack.enter_context(tempfile.TemporaryDirectory())
-            path = track_video(path, Path(folder) / "track.capture", self.passes)
+            with printed() as notify:
+                path = track_video(path, Path(folder) / "track.capture", self.passes, Notices(notify))
         source = load_motion_source(path, self.motion_head, self.motion_fps, log=say)
         motion = source.motion
         if motion.space != "arkit52" and source.head is not None:
             embedded = load_head()
             motion = load_bridge(source.head, embedded).motion(motion, space_of(embedded))
         return motion, loudness, source.capture is not None
-
-
-def track_video(video: Path, out: Path, passes: int) -> Path:
-    """Capture `video` into the folder `out`, which is returned, for its track only."""
-    from avatar.cli.capture import make_capture
-    from capture.options import CaptureOptions
-    from capture.sources import check_source
-
-    check_source([video])
-    if are_photos([video]):
-        raise HeadsplatError(f"{shown(video)}: a photo, which shows no motion; give a video, or a motion file")
-    make_capture((video,), out, CaptureOptions(max_frames=_MAX_FRAMES, max_size=_TRACKED_SIZE, passes=passes))
-    return out
 
 
 def write_report(report: TakeReport, path: Path) -> None:

@@ -8,11 +8,12 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import Between, OptionalPath, Out
 from avatar.cli.progress import say, show
-from avatar.cli.speech_options import SpeechOptions, speech_summary
 from avatar.common.frame_rate import MAX_FPS
+from avatar.common.ranges import Between
+from avatar.jobs.option_types import OptionalPath, Out
 from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.speech_options import SpeechOptions, speech_summary
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class MotionSpeak:
         if self.avatar is not None:
             known = TrainedRange.of(load_avatar(self.avatar)).of_expressions()
             limits = {name: limit for name, (_, _, limit) in known.items()}
-        motion, speech = self.speech.speak(self.sound, self.fps, limits)
+        motion, speech = self.speech.speak(self.sound, self.fps, limits, log=say)
         missing = write_motion(self.out, motion)
         for note in (*speech.notes, *missing):
             say(note)

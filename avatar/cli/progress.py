@@ -16,7 +16,7 @@ from typing import Literal
 
 from avatar.common.printable import printable, single_line
 from avatar.common.time_left import TimeLeft
-from avatar.jobs.notices import Message, Notice, Notify, Update
+from avatar.jobs.notices import Message, Notice, Notices, Notify, Result, Update
 
 #: "auto": a line on a terminal that changes, otherwise lines at intervals.
 Display = Literal["auto", "json", "quiet"]
@@ -140,15 +140,27 @@ def _show_nothing(fraction: float, text: str = "") -> None:
     """The update of a stage that is not shown."""
 
 
+def _print(notice: Notice) -> None:
+    if isinstance(notice, Message):
+        say(notice.text)
+
+
+#: Prints the sentences of what a command calls, and no progress.
+SENTENCES = Notices(_print)
+
+
 @contextlib.contextmanager
 def printed() -> Iterator[Notify]:
-    """What a job tells, on stderr: its sentences, and its progress as `stage` shows it."""
+    """Print what a job tells: results on stdout; sentences, and progress as `stage` shows it, on stderr."""
     updates: dict[str, Update] = {}
     with contextlib.ExitStack() as stages:
 
         def receive(notice: Notice) -> None:
             if isinstance(notice, Message):
                 say(notice.text)
+                return
+            if isinstance(notice, Result):
+                show(notice.text)
                 return
             if notice.stage not in updates:
                 updates[notice.stage] = stages.enter_context(stage(notice.stage))

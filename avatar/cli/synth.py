@@ -10,11 +10,13 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import SEED, Between, OptionalText, Out, parse_size
 from avatar.cli.progress import stage
 from avatar.common.frame_rate import MAX_FPS
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import SEED, OptionalText, Out
 from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.parsing import parse_size
 
 _LARGEST_SIDE = 8192  # pixels
 #: Options that an avatar has too, and those that SyntheticOptions does not have by this name.

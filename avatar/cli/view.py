@@ -8,8 +8,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.arguments import OptionalPath
 from avatar.cli.window import WindowedOptions, run_window
+from avatar.jobs.option_types import OptionalPath
 
 
 @dataclass(frozen=True)

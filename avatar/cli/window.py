@@ -11,24 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import (
-    DURATION,
-    AppearanceName,
-    Device,
-    OptionalFloat,
-    OptionalPath,
-    OptionalText,
-    Record,
-    parse_size,
-    requested_device,
-)
 from avatar.cli.exit_codes import DONE, FAILED, INTERRUPTED
 from avatar.cli.interrupt import cause, stopped_by_interrupt
 from avatar.cli.progress import say, show
-from avatar.cli.relight_options import RelightOptions
 from avatar.common.files import shown, write_text
 from avatar.jobs.appearance import read_with_mix
+from avatar.jobs.option_types import DURATION, AppearanceName, Device, OptionalFloat, OptionalPath, OptionalText, Record
 from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.parsing import parse_size, requested_device
+from avatar.jobs.relight_options import RelightOptions
 
 if TYPE_CHECKING:
     import torch

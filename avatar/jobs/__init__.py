@@ -1,8 +1,8 @@
 """What headsplat does for its users, as calls: capture, train, render, live, evaluate.
 
-Each takes the files to read and to write, its options, and `notify`, which receives progress and messages. The command line
-holds the options and prints; a program of your own calls the same functions. Only this package imports `capture` and
-`viewer` together with the engine. The names load on first use.
+Each takes the files to read and to write, its options, and `notify`, which receives progress and messages. The command
+line holds the options and prints; a program of your own calls the same functions. Of the packages of `avatar` only this
+one imports `capture` and `viewer`. The names load on first use.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from avatar.common.files import check_output, shown
 from avatar.common.photo_files import are_photos
 from avatar.errors import HeadsplatError
-from avatar.jobs.notices import Notices, Notify, ignore
+from avatar.jobs.notices import SILENT, Notices, Notify, ignore
 from avatar.jobs.outputs import Output, reserved
 from capture.options import CaptureOptions
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from capture.report import CaptureReport
 
 EMBEDDED = "embedded"  # as in avatar.head, whose import loads torch
+
+#: A video is tracked in frames of this size: only the track is used.
+_TRACKED_SIZE = 256
+_MAX_FRAMES = 100_000
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def _without_report(sources: Sequence[Path], out: Path, options: CaptureOptions,
     return Capture.load(out)
 
 
-def make_capture(source: Sequence[Path], out: Path, options: CaptureOptions, notices: Notices) -> Capture:
+def make_capture(source: Sequence[Path], out: Path, options: CaptureOptions, notices: Notices = SILENT) -> Capture:
     """Capture the source, or resume an unfinished capture of it; sends progress and, at the end, warnings.
 
     Args:
@@ -130,7 +134,19 @@ def _captured(
     return run_capture(source[0], out, options, report)
 
 
-def report_capture(capture: Capture, notices: Notices, *, overlay: bool) -> CaptureReport:
+def track_video(video: Path, out: Path, passes: int, notices: Notices = SILENT) -> Path:
+    """Capture `video` into the folder `out`, which is returned, for its track only: many small frames."""
+    from capture.sources import check_source
+
+    check_source([video])
+    if are_photos([video]):
+        raise HeadsplatError(f"{shown(video)}: a photo, which shows no motion; give a video, or a motion file")
+    options = CaptureOptions(max_frames=_MAX_FRAMES, max_size=_TRACKED_SIZE, passes=passes)
+    make_capture((video,), out, options, notices)
+    return out
+
+
+def report_capture(capture: Capture, notices: Notices = SILENT, *, overlay: bool) -> CaptureReport:
     """Write the report into the capture's folder, and send the progress of the overlay video."""
     from avatar.data.capture_head import head_of
     from capture.report import write_report
@@ -139,7 +155,7 @@ def report_capture(capture: Capture, notices: Notices, *, overlay: bool) -> Capt
         return write_report(capture, head_of(capture), overlay, progress)
 
 
-def reuse_or_capture(source: Sequence[Path], out: Path, options: CaptureOptions, notices: Notices) -> Capture:
+def reuse_or_capture(source: Sequence[Path], out: Path, options: CaptureOptions, notices: Notices = SILENT) -> Capture:
     """Load the finished capture of the source with these options from its folder, or make it.
 
     Args:

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.cli.arguments import parse_gain
-from avatar.cli.motion_options import MotionOptions
-from avatar.cli.progress import say
 from avatar.common.files import shown
 from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.motion_source import MotionSource
 from avatar.jobs.appearance import read_in_appearance
+from avatar.jobs.motion_options import MotionOptions
 from avatar.jobs.motion_sources import load_source
+from avatar.jobs.notices import SILENT, Notices
+from avatar.jobs.parsing import parse_gain
 from avatar.jobs.render_inputs import fit_camera, following_camera, is_trained_on, resample, stored_camera
 from avatar.model.avatar import Avatar
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
@@ -67,7 +67,7 @@ class DrivenAvatar:
 
         return replace(self, avatar=relit(self.avatar, relighting))
 
-    def column(self, request: CameraRequest, settings: RenderSettings) -> RenderColumn:
+    def column(self, request: CameraRequest, settings: RenderSettings, notices: Notices = SILENT) -> RenderColumn:
         """This avatar with the requested camera."""
         size = settings.width, settings.height
         capture = self.header.get("capture")
@@ -78,7 +78,7 @@ class DrivenAvatar:
             camera = fit_camera(self.camera or stored_camera(capture), *size)
         else:
             if request.kind == "capture":
-                say(f"{self.name}: the file has no camera of a capture; rendering from the front")
+                notices.say(f"{self.name}: the file has no camera of a capture; rendering from the front")
                 request = CameraRequest("front")
             camera = moving_camera(request, subject_of(self.avatar, self.params), self.times, *size)
         return RenderColumn(self.avatar, self.params, camera, self.torso)
@@ -93,21 +93,24 @@ class DrivingSource:
     motion: Motion
     options: DriveOptions
     edited: bool  # whether any option differs from its default
+    notices: Notices = SILENT
 
     @staticmethod
-    def load(path: Path, options: MotionOptions) -> DrivingSource:
+    def load(path: Path, options: MotionOptions, notices: Notices = SILENT) -> DrivingSource:
         """Read the capture folder or motion file `path` and edit the motion as in `options`."""
-        return DrivingSource.of(load_source(path, options.motion_head, options.motion_fps), options)
+        return DrivingSource.of(
+            load_source(path, options.motion_head, options.motion_fps, notices=notices), options, notices
+        )
 
     @staticmethod
-    def of(source: MotionSource, options: MotionOptions) -> DrivingSource:
+    def of(source: MotionSource, options: MotionOptions, notices: Notices = SILENT) -> DrivingSource:
         """The motion of `source`, edited as in `options`."""
         motion = gain(smooth(source.motion, options.smooth), parse_gain(options.gain))
         if options.neutral == "zero":
             motion = replace(motion, resting="zero")
         neutral: Neutral = "as-is" if options.neutral == "as-is" else "resting"
         drive_options = DriveOptions(neutral, options.pose, options.travel, options.soft_clamp, source.head)
-        return DrivingSource(source.label, source.capture, motion, drive_options, options != MotionOptions())
+        return DrivingSource(source.label, source.capture, motion, drive_options, options != MotionOptions(), notices)
 
     def drive(self, path: Path, fps: float | None, appearance: str | None = None) -> DrivenAvatar:
         """Drive an avatar: its own capture is used as tracked, any other motion is retargeted.
@@ -123,7 +126,7 @@ class DrivingSource:
             return self._own_capture(path, header, avatar, self.capture, fps)
         motion = self.motion if fps is None else resample_motion(self.motion, fps)
         driven = drive(avatar, motion, self.options)
-        say(f"{self.label} retargeted to {path.name}: {driven.report.to_text()}")
+        self.notices.say(f"{self.label} retargeted to {path.name}: {driven.report.to_text()}")
         times = driven.time - driven.time[0]
         return DrivenAvatar(shown(path.name), header, avatar, driven.params, None, times, driven.report.to_dict())
 
@@ -144,7 +147,7 @@ class DrivingSource:
                 torso = avatar.rig.torso.pose(_interpolated(motion, known, times))
             notes = with_gap_note(self.motion, gaps(self.motion)).notes
             for note in notes:
-                say(f"{self.label}: {note}")
+                self.notices.say(f"{self.label}: {note}")
             report = {"way": "its own capture, as tracked", "notes": notes} if notes else None
         camera = following_camera(capture, times)
         return DrivenAvatar(shown(path.name), header, avatar, params, torso, times - times[0], report, camera)

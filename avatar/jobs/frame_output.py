@@ -1,4 +1,4 @@
-"""Rendering frames to files: a writer for each pass, progress, and Ctrl-C that keeps the frames so far."""
+"""Rendering frames to files: a writer for each pass, progress, and an early end that keeps the frames so far."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.cli.interrupt import cause, stopped_by_interrupt
-from avatar.cli.progress import Update, say
+from avatar.jobs.notices import SILENT, Notices, Stop, Update, cause_of, stoppable
 from avatar.rendering.settings import RenderSettings
 from avatar.video import Encoding, Pass, Writer, open_output
 from avatar.video.offline_render import RenderColumn, render_frames
@@ -70,32 +69,41 @@ class FrameOutput:
             return Encoding(codec="exr", half=False)
         return self.encoding
 
-    def render(self, columns: Sequence[RenderColumn], frames: range, update: Update) -> int:
+    def render(
+        self,
+        columns: Sequence[RenderColumn],
+        frames: range,
+        update: Update,
+        *,
+        stop: Stop = None,
+        notices: Notices = SILENT,
+    ) -> int:
         """Render and write frames of the motion.
 
-        The first Ctrl-C, SIGTERM or SIGHUP ends the rendering and keeps the frames so far; a message on stderr explains
-        how to render the remaining ones.
+        `stop` ends the rendering and keeps the frames so far; a message explains how to render the remaining ones.
 
         Args:
             columns: avatars side by side.
             frames: numbers of the frames to render.
             update: receives the progress.
+            stop: what ends the rendering early.
+            notices: of the job.
 
         Returns:
-            The number of frames written; less than `len(frames)` after such a signal.
+            The number of frames written; less than `len(frames)` where it was ended early.
 
         Raises:
             KeyboardInterrupt: at the second Ctrl-C. The files contain the frames so far, and do not exist if there are
                 none.
         """
         writers = self.writers(frames.start)
-        try:
-            with stopped_by_interrupt(_STOPPING) as stop:
-                self._write(writers, columns, frames, update, stop)
-        finally:
-            done = min(writer.count for writer in writers.values())
-            if all(writer.finished for writer in writers.values()) and done < len(frames):
-                say(self._interrupted_message(frames, done))
+        with stoppable(stop, _STOPPING) as stopped:
+            try:
+                self._write(writers, columns, frames, update, stopped)
+            finally:
+                done = min(writer.count for writer in writers.values())
+                if all(writer.finished for writer in writers.values()) and done < len(frames):
+                    notices.say(self._interrupted_message(frames, done, cause_of(stopped)))
         return done
 
     def _write(
@@ -118,10 +126,10 @@ class FrameOutput:
                 if done < len(frames) and stop.is_set():
                     break
 
-    def _interrupted_message(self, frames: range, done: int) -> str:
+    def _interrupted_message(self, frames: range, done: int, cause: str) -> str:
         next_frame = frames.start + done
         return (
-            f"stopped by {cause()}: {self.out} contains {done} of {len(frames)} frames ({frames.start}:{next_frame}); "
+            f"stopped by {cause}: {self.out} contains {done} of {len(frames)} frames ({frames.start}:{next_frame}); "
             f"--frames {next_frame}:{frames.stop} with another -o renders the rest, and `headsplat join` joins videos"
         )
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from avatar.cli.progress import say
 from avatar.errors import HeadsplatError
 
 AUTO = "auto"
@@ -19,11 +19,12 @@ def named_file(network: str) -> Path | None:
     return None if network in (AUTO, NONE, *BACKBONES) else Path(network)
 
 
-def checked_network(network: str) -> str | Path | None:
+def checked_network(network: str, say: Callable[[str], None]) -> str | Path | None:
     """The network for `avatar.evaluate`, which can be loaded; None: no LPIPS.
 
     Args:
         network: AUTO, NONE, a network of the package `lpips`, or an ONNX file.
+        say: receives why nothing is measured with AUTO.
 
     Raises:
         HeadsplatError: the named network cannot be loaded. With AUTO that, or a missing folder of models, is reported,

@@ -6,12 +6,21 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Union
 
 
 @dataclass(frozen=True)
 class Message:
     """A sentence for the user."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job has made, or a part of it, while the job goes on: the command prints it to standard output."""
 
     text: str
 
@@ -32,14 +41,14 @@ class Progress:
         return f"{self.stage}: {self.fraction:.0%}{', ' if self.text else ''}{self.text}"
 
 
-Notice = Union[Message, Progress]
+Notice = Message | Result | Progress
 #: Receives what a job tells, in the order in which it happens, such as `print`; may be called from other threads.
 Notify = Callable[[Notice], object]
 #: Receives the finished fraction 0..1 of a stage and what is being done.
 Update = Callable[[float, str], None]
-#: What ends a job early: an event; or a function that is called with a sentence for the user where the job can end and keep
-#: what it has, and makes the event of that block, as the command does to handle Ctrl-C there; None: nothing ends it.
-Stop = Union[threading.Event, Callable[[str], AbstractContextManager[threading.Event]], None]
+#: What ends a job early: an event; or a function that is called with a sentence for the user where the job can end and
+#: keep what it has, and makes the event of that block, as the command does to handle Ctrl-C there; None: nothing.
+Stop = threading.Event | Callable[[str], AbstractContextManager[threading.Event]] | None
 
 
 def ignore(notice: Notice) -> None:
@@ -56,11 +65,19 @@ class Notices:
         """Send a sentence."""
         self.notify(Message(text))
 
+    def show(self, text: str) -> None:
+        """Send a result."""
+        self.notify(Result(text))
+
     @contextmanager
     def stage(self, title: str) -> Iterator[Update]:
         """A stage of the job; the block calls the yielded function. It is complete if the block raises nothing."""
         self.notify(Progress(title, 0.0))
-        yield lambda fraction, text="": self.notify(Progress(title, fraction, text))
+
+        def update(fraction: float, text: str = "") -> None:
+            self.notify(Progress(title, fraction, text))
+
+        yield update
         self.notify(Progress(title, 1.0, ended=True))
 
     @contextmanager
@@ -89,6 +106,10 @@ class Notices:
             yield lambda title, done, total: report(title, done / max(total, 1), f"{done} of {total}")
 
 
+#: Of a job that tells nobody.
+SILENT = Notices()
+
+
 @contextmanager
 def stoppable(stop: Stop, sentence: str) -> Iterator[threading.Event]:
     """The event that ends the block early.
@@ -102,6 +123,11 @@ def stoppable(stop: Stop, sentence: str) -> Iterator[threading.Event]:
     else:
         with stop(sentence) as event:
             yield event
+
+
+def is_requested(stop: threading.Event) -> bool:
+    """Whether the event is set, asked beside the block that it ends: the command's says so at its first `is_set`."""
+    return bool(getattr(stop, "requested", False)) or (not hasattr(stop, "requested") and stop.is_set())
 
 
 def cause_of(stop: threading.Event) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from avatar.cli.arguments import chosen_frames, parse_frames, parse_gain, parse_size
+from avatar.cli.progress import say
 from avatar.errors import HeadsplatError
+from avatar.jobs.parsing import chosen_frames, parse_frames, parse_gain, parse_size
 
 
 @pytest.mark.parametrize(("text", "size"), [("640x480", (640, 480)), ("512", (512, 512)), ("1x4096", (1, 4096))])
@@ -21,12 +22,12 @@ def test_an_invalid_size_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "frames"), [(None, range(10)), ("2:5", range(2, 5)), ("7:", range(7, 10))])
 def test_frame_ranges(text: str | None, frames: range, capsys: pytest.CaptureFixture[str]) -> None:
-    assert chosen_frames(parse_frames(text), 10) == frames
+    assert chosen_frames(parse_frames(text), 10, say) == frames
     assert capsys.readouterr().err == ""
 
 
 def test_a_range_past_the_end_is_clipped_with_a_message(capsys: pytest.CaptureFixture[str]) -> None:
-    assert chosen_frames(parse_frames("9:50"), 10) == range(9, 10)
+    assert chosen_frames(parse_frames("9:50"), 10, say) == range(9, 10)
     assert capsys.readouterr().err == "--frames: 9:50 extends past the 10 frames: 9:10 is used\n"
 
 
@@ -44,7 +45,7 @@ def test_an_empty_range_is_refused_before_the_frames_are_known(text: str) -> Non
 
 def test_a_range_after_the_last_frame_is_refused() -> None:
     with pytest.raises(HeadsplatError, match="--frames: 10: selects none of the 10 frames; give a range inside 0:10"):
-        chosen_frames(parse_frames("10:"), 10)
+        chosen_frames(parse_frames("10:"), 10, say)
 
 
 def test_factors() -> None:

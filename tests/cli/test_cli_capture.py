@@ -13,9 +13,9 @@ import pytest
 import capture.pipeline
 import capture.sources
 from avatar import cli
-from avatar.cli.capture import reuse_or_capture
 from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.errors import HeadsplatError
+from avatar.jobs.capturing import reuse_or_capture
 from capture.options import CaptureOptions
 from tests.support.tiny import tiny_capture
 

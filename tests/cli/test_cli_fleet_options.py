@@ -22,6 +22,8 @@ from avatar.fleet.jobs import Argument, Input, Needs
 from avatar.fleet.manifest import ManifestRow
 from avatar.fleet.rows import FleetSetup, Row, failed_row
 from avatar.fleet.store import Store
+from avatar.jobs.evaluating import EvaluateOptions
+from avatar.jobs.training import TrainOptions
 
 
 @pytest.fixture
@@ -61,7 +63,8 @@ def test_options_of_train_give_its_command(setup: FleetSetup) -> None:
     found = parsed("train", setup, size="256", seed=7, max_seconds=1.5, preset="fast", refine="no", test_fraction=0.2)
     base = TrainCommand((Path("a.mp4"),), Path("a.avatar"))
     assert found == dataclasses.replace(
-        base, size=256, seed=7, max_seconds=1.5, preset="fast", refine=False, test_fraction=0.2
+        base,
+        options=TrainOptions(size=256, seed=7, max_seconds=1.5, preset="fast", refine=False, test_fraction=0.2),
     )
 
 
@@ -69,16 +72,19 @@ def test_options_of_render_and_of_its_groups_give_its_command(setup: FleetSetup)
     options = {"size": 300.0, "relight": "studio", "relight-turn": -90, "soft-clamp": False, "background": "#102030"}
     found = parsed("render", setup, **options, gain=["mouth=1.2", "head=.5"], fps=29.97)
     assert isinstance(found, RenderCommand)
-    assert found.image.size == "300"  # Parquet stores whole numbers so where some are missing
-    assert (found.light.relight, found.light.relight_turn) == ("studio", -90.0)
-    assert not found.motion_options.soft_clamp and found.motion_options.gain == ("mouth=1.2", "head=.5")
-    assert found.image.background == "#102030" and found.fps == 29.97
+    given = found.options
+    assert given.image.size == "300"  # Parquet stores whole numbers so where some are missing
+    assert (given.light.relight, given.light.relight_turn) == ("studio", -90.0)
+    assert not given.motion_options.soft_clamp and given.motion_options.gain == ("mouth=1.2", "head=.5")
+    assert given.image.background == "#102030" and given.fps == 29.97
 
 
 def test_options_of_eval_give_its_command(setup: FleetSetup) -> None:
     found = parsed("eval", setup, size=128, landmarks="false", lpips="alex", device="cpu")
     base = EvalCommand(Path("a.avatar"), Path("a.capture"))
-    assert found == dataclasses.replace(base, size=128, landmarks=False, lpips="alex", device="cpu")
+    assert found == dataclasses.replace(
+        base, options=EvaluateOptions(size=128, landmarks=False, lpips="alex", device="cpu")
+    )
 
 
 def test_a_row_gives_only_the_options_of_the_command(setup: FleetSetup) -> None:
@@ -103,11 +109,11 @@ def test_a_boolean_that_is_off_by_default_gives_its_own_flag(
     setup: FleetSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @dataclasses.dataclass(frozen=True)
-    class Command:
+    class Options:
         dry_run: bool = False
         size: Annotated[int | None, "pixels"] = None
 
-    monkeypatch.setitem(fleet_options._COMMANDS, "train", Command)
+    monkeypatch.setitem(fleet_options._JOBS, "train", Options)
     assert row_arguments("train", row(train__dry_run="yes"), setup) == ["--dry-run"]
     assert row_arguments("train", row(train__dry_run="no"), setup) == []
 
@@ -122,7 +128,7 @@ def test_what_is_neither_true_nor_false_is_refused(setup: FleetSetup, given: Any
 def test_a_path_is_an_input_beside_the_manifest(setup: FleetSetup, tmp_path: Path) -> None:
     config = Input(str(tmp_path / "fast.toml"), "fast.toml")
     assert row_arguments("train", row(train__config="fast.toml"), setup) == ["--config", config]
-    assert parsed("train", setup, config="fast.toml").config == tmp_path / "fast.toml"
+    assert parsed("train", setup, config="fast.toml").options.config == tmp_path / "fast.toml"
     audio = Input("/sounds/a.wav", "/sounds/a.wav")
     assert row_arguments("render", row(render__audio="/sounds/a.wav"), setup) == ["--audio", audio]
     remote = Input("s3://bucket/a.wav", "s3://bucket/a.wav")
@@ -200,8 +206,9 @@ def test_a_column_without_a_name_is_refused() -> None:
 
 
 def test_every_reserved_option_is_one_of_its_command() -> None:
+    commands = {"train": TrainCommand, "render": RenderCommand, "eval": EvalCommand}
     for command, reserved in fleet_options._RESERVED.items():
-        names = {option.name for option in fleet_options._options(fleet_options._COMMANDS[command])}
+        names = {option.name for option in fleet_options._options(commands[command])}
         assert reserved <= names and reserved.isdisjoint(fleet_options._known(command))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from avatar.cli.commands import COMMANDS, parse
-from avatar.cli.imports import uncollected
+from avatar.common.imports import uncollected
 from avatar.data.capture_folder import Capture
 from avatar.video import write_video
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from avatar.cli import lpips_network
+from avatar.cli.progress import say
 from avatar.errors import HeadsplatError
+from avatar.jobs import lpips_network
 from avatar.jobs.lpips_network import checked_network, named_file
 from tests.avatar.training.parts.test_perceptual import small_lpips
 
@@ -28,12 +29,12 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_network_in_the_folder_of_models_is_found(models: Path) -> None:
     pytest.importorskip("onnxruntime")
     path = small_lpips(models / "lpips_small.onnx")
-    assert checked_network("auto") == path
-    assert checked_network("none") is None
+    assert checked_network("auto", say) == path
+    assert checked_network("none", say) is None
 
 
 def test_without_a_network_there_is_none(models: Path) -> None:
-    assert checked_network("auto") is None
+    assert checked_network("auto", say) is None
 
 
 def test_a_found_network_that_cannot_be_read_is_reported_and_left_out(
@@ -41,7 +42,7 @@ def test_a_found_network_that_cannot_be_read_is_reported_and_left_out(
 ) -> None:
     pytest.importorskip("onnxruntime")
     (models / "lpips_x.onnx").write_bytes(b"no network")
-    assert checked_network("auto") is None
+    assert checked_network("auto", say) is None
     assert "LPIPS is not measured: " in capsys.readouterr().err
 
 
@@ -50,13 +51,13 @@ def test_a_missing_folder_of_models_is_reported_and_there_is_no_lpips(
 ) -> None:
     pytest.importorskip("onnxruntime")
     monkeypatch.setenv("HEADSPLAT_MODELS", str(tmp_path / "missing"))
-    assert checked_network("auto") is None
+    assert checked_network("auto", say) is None
     assert "missing: no such folder; create it or unset the variable" in capsys.readouterr().err
 
 
 def test_a_named_network_that_cannot_be_read_is_an_error(models: Path) -> None:
     with pytest.raises(HeadsplatError, match="no such file; give an LPIPS network"):
-        checked_network(str(models / "lpips_x.onnx"))
+        checked_network(str(models / "lpips_x.onnx"), say)
 
 
 def test_a_network_of_the_package_needs_weights_that_were_downloaded(

@@ -129,8 +129,8 @@ def test_a_stack_is_read_wherever_a_motion_is(files: Path, capsys: pytest.Captur
 
 
 def test_rendering_a_mix_shows_a_constant_smile(files: Path) -> None:
-    from avatar.cli.motion_options import MotionOptions
     from avatar.jobs.driven_motion import DrivingSource
+    from avatar.jobs.motion_options import MotionOptions
 
     avatar = puppet(load_head())
     avatar.provenance = {"steps": 0}

@@ -94,7 +94,7 @@ def test_a_video_is_tracked_first(
 
     folders = []
 
-    def tracked(video: Path, out: Path, passes: int) -> Path:
+    def tracked(video: Path, out: Path, passes: int, notices: object) -> Path:
         folders.append(out)
         assert (video.name, passes) == ("clip.mp4", 3)
         return tiny_capture(out, frames=32, size=16).root

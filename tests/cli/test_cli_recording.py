@@ -11,12 +11,12 @@ import pytest
 import torch
 import tyro
 
-from avatar.cli.arguments import Record
 from avatar.cli.recording import Recording, sample_of
 from avatar.driving.driver import DriveOptions, drive
 from avatar.driving.live.samples import Sample
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
+from avatar.jobs.option_types import Record
 from avatar.model.avatar import Avatar
 from avatar.motion import read_motion
 from avatar.types import JAW, LEFT_EYE, NECK, ROOT, HeadParams

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from avatar import cli
-from avatar.cli.evaluate import trained_track
+from avatar.cli.progress import SENTENCES
 from avatar.data.capture_folder import Capture
+from avatar.jobs.evaluating import trained_track
 from avatar.model.avatar_file import read_header
 from avatar.refine.track import FILE, RefinedTrack
 from tests.support.pretended import Device
@@ -112,7 +113,7 @@ def test_eval_reports_a_refined_track_of_another_training(
         (copied.root / FILE).unlink()
     else:
         replace(track, translation=track.translation + 0.01).save(copied.root)
-    assert trained_track(read_header(folder / "refined.avatar"), copied) is None
+    assert trained_track(read_header(folder / "refined.avatar"), copied, SENTENCES) is None
     text = capsys.readouterr().err
     assert "its refined track is not that of this avatar; training frames keep the tracker's poses" in text
 

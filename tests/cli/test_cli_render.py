@@ -262,7 +262,7 @@ def test_an_old_report_does_not_remain_beside_new_frames(
 ) -> None:
     from avatar.jobs.frame_output import FrameOutput
 
-    def stopped(*_: Any) -> int:
+    def stopped(*_: Any, **__: Any) -> int:
         raise KeyboardInterrupt
 
     (tmp_path / "own.mp4.report.json").write_text('{"headsplat": "0.2.0", "avatars": []}')

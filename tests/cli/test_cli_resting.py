@@ -11,11 +11,11 @@ import torch
 
 import avatar as public
 from avatar import cli
-from avatar.cli.motion_options import MotionOptions
 from avatar.driving.driver import DriveOptions, Driver
 from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.jobs.driven_motion import DrivingSource
+from avatar.jobs.motion_options import MotionOptions
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.motion import read_motion

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from avatar import cli
-from avatar.cli.train import TrainCommand
-from avatar.cli.training_run import smaller_frames
 from avatar.common.toml_config import load_config
 from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.jobs.training import TrainJob, TrainOptions
+from avatar.jobs.training_outputs import smaller_frames
 from avatar.model.avatar_file import load_avatar
 from avatar.training.config import TrainConfig
 from tests.support.pretended import Device
@@ -110,7 +110,7 @@ def test_the_report_of_train_has_stages_residual_and_refinement(trained: Path, c
 
 def test_photos_and_their_captures_have_settings_of_their_own(capture: Capture, tmp_path: Path) -> None:
     def settings(*source: Path, **options: Any) -> TrainConfig:
-        return TrainCommand(source, tmp_path / "a.avatar", **options).resolved()
+        return TrainJob(source, tmp_path / "a.avatar", TrainOptions(**options)).resolved()
 
     photos = (tmp_path / "a.jpg", tmp_path / "b.PNG")
     assert settings(*photos).bases == 0
@@ -125,12 +125,12 @@ def test_photos_and_their_captures_have_settings_of_their_own(capture: Capture, 
 
 
 def test_a_training_on_a_gpu_has_settings_of_its_own(tmp_path: Path) -> None:
-    command = TrainCommand((tmp_path / "a.mp4",), tmp_path / "a.avatar")
-    on_gpu, on_cpu = command.resolved(on_gpu=True), command.resolved()
+    job = TrainJob((tmp_path / "a.mp4",), tmp_path / "a.avatar")
+    on_gpu, on_cpu = job.resolved(on_gpu=True), job.resolved()
     assert (on_gpu.size, on_gpu.gaussians, on_gpu.bases, on_gpu.batch) == (1024, 100_000, 20, 8)
     assert on_cpu == TrainConfig()
-    assert replace(command, preset="default").resolved(on_gpu=True) == on_cpu
-    assert replace(command, source=(tmp_path / "a.jpg",)).resolved(on_gpu=True).bases == 0
+    assert replace(job, options=TrainOptions(preset="default")).resolved(on_gpu=True) == on_cpu
+    assert replace(job, source=(tmp_path / "a.jpg",)).resolved(on_gpu=True).bases == 0
 
 
 def test_several_sources_are_photos_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 
 from avatar import cli
-from avatar.cli import train_view
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
+from avatar.jobs import training_window
+from avatar.jobs.training_outputs import TrainedAvatar
 from avatar.training.snapshot import SnapshotBuffer
 from avatar.training.trainer import Trainer
 
 FAST = "steps = 12\ngaussians = 300\nbases = 3\nsize = 48\nrefine_at = 1.0\n"
 ENDLESS = FAST.replace("steps = 12", "steps = 1000000")
-Window = Callable[[SnapshotBuffer, "Future[int]"], None]
+Window = Callable[[SnapshotBuffer, "Future[TrainedAvatar]"], None]
 
 
 @pytest.fixture
@@ -35,13 +36,15 @@ def windowed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Window], None]:
     """Replaces the window by a function."""
 
     def use(window: Window) -> None:
-        monkeypatch.setattr(train_view, "check_window", lambda: None)
-        monkeypatch.setattr(train_view, "_window", lambda training, first: window(training.snapshots, training.code))
+        monkeypatch.setattr(training_window, "check_window", lambda: None)
+        monkeypatch.setattr(
+            training_window, "_window", lambda training, first: window(training.snapshots, training.trained)
+        )
 
     return use
 
 
-def ended(training: Future[int]) -> None:
+def ended(training: Future[TrainedAvatar]) -> None:
     """Wait until the training has ended, with or without an error."""
     training.exception()
 
@@ -67,7 +70,7 @@ def test_an_open_window_gets_the_finished_avatar_after_its_files_are_written(
 ) -> None:
     seen: list[Any] = []
 
-    def window(snapshots: SnapshotBuffer, training: Future[int]) -> None:
+    def window(snapshots: SnapshotBuffer, training: Future[TrainedAvatar]) -> None:
         ended(training)
         seen.extend((snapshots.finished, snapshots.take(), names(tmp_path), capsys.readouterr().out))
 
@@ -116,7 +119,7 @@ def test_closing_the_window_does_not_end_the_training_and_is_reported_once(
 def test_an_error_of_the_window_does_not_end_the_training(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def window(snapshots: SnapshotBuffer, training: Future[int]) -> None:
+    def window(snapshots: SnapshotBuffer, training: Future[TrainedAvatar]) -> None:
         raise HeadsplatError("no window could be opened")
 
     windowed(window)
@@ -140,7 +143,7 @@ def test_an_error_of_the_training_is_reported_as_without_a_window(
 def test_ctrl_c_saves_the_avatar_while_a_window_is_open(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def window(snapshots: SnapshotBuffer, training: Future[int]) -> None:
+    def window(snapshots: SnapshotBuffer, training: Future[TrainedAvatar]) -> None:
         signal.raise_signal(signal.SIGINT)
         ended(training)
 
@@ -155,7 +158,7 @@ def test_ctrl_c_saves_the_avatar_while_a_window_is_open(
 def test_a_second_ctrl_c_quits_without_saving(
     arguments: list[str], windowed: Callable[[Window], None], tmp_path: Path
 ) -> None:
-    def window(snapshots: SnapshotBuffer, training: Future[int]) -> None:
+    def window(snapshots: SnapshotBuffer, training: Future[TrainedAvatar]) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 

@@ -121,6 +121,7 @@ def import_for_training() -> None:
     import torch.fx.experimental.symbolic_shapes  # noqa: F401  (by the first gradient)
 
     import avatar.cli.train
+    import avatar.jobs.training
     import avatar.training.fit  # noqa: F401
     import capture.layouts  # noqa: F401
     from avatar.head import load_head

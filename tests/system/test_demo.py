@@ -12,7 +12,7 @@ from typing import Any
 import av
 import pytest
 
-import avatar.cli.capture
+import avatar.jobs.capturing
 import capture.synthetic.video
 from avatar import cli
 from avatar.data.capture_folder import Capture
@@ -36,12 +36,12 @@ class Finished:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder, requests, said = tmp_path_factory.mktemp("demo") / "out", [], io.StringIO()
 
-    def make_capture(source: tuple[Path, ...], out: Path, options: CaptureOptions) -> Capture:
+    def make_capture(source: tuple[Path, ...], out: Path, options: CaptureOptions, notices: Any) -> Capture:
         requests.append((source, options))
         return tiny_capture(out, frames=24)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(avatar.cli.capture, "make_capture", make_capture)
+        patch.setattr(avatar.jobs.capturing, "make_capture", make_capture)
         with redirect_stderr(said):
             assert cli.main(["demo", "-o", str(folder), "--seconds", "1", "--size", "64"]) == 0
     return Finished(folder, *requests[0], said.getvalue())
@@ -83,7 +83,7 @@ def test_another_number_of_frames_is_drawn(tmp_path: Path, monkeypatch: pytest.M
 
     drawn: list[SyntheticOptions] = []
     monkeypatch.setattr(capture.synthetic.video, "make_video", lambda path, options, progress: drawn.append(options))
-    monkeypatch.setattr(avatar.cli.capture, "make_capture", interrupted)
+    monkeypatch.setattr(avatar.jobs.capturing, "make_capture", interrupted)
     cli.main(["demo", "-o", str(tmp_path / "d"), "--frames", "41"])
     assert drawn == [SyntheticOptions(frames=41)]
 

@@ -19,12 +19,12 @@ import pytest
 import torch
 
 from avatar.cli import main
-from avatar.cli.capture import summary
 from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, METADATA_FILE, TRACK_FILE, Capture, frame_name
 from avatar.data.capture_head import head_of
 from avatar.data.training_frames import HeadStates
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
+from avatar.jobs.capturing import summary
 from avatar.model.avatar import baked
 from avatar.motion.from_capture import motion_of
 from avatar.refine.track import FILE as REFINED_FILE

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from avatar import cli
-from avatar.cli.training_run import Outputs
 from avatar.common.files import atomic_folder, check_replaceable_folder
 from avatar.common.folder_sign import SIGN, sign_folder
 from avatar.data.capture_folder import METADATA_FILE
 from avatar.errors import HeadsplatError
 from avatar.jobs.images import is_our_image, write_image
+from avatar.jobs.training_outputs import Outputs
 from capture.workspace import Workspace
 
 Refused = Callable[..., str]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from avatar.cli import main
-from avatar.cli.arguments import parse_frames
 from avatar.cli.commands import COMMANDS
 from avatar.common.ranges import Between, check_numbers, numeric_options
 from avatar.common.toml_config import MAX_BYTES, load_config
 from avatar.errors import HeadsplatError
+from avatar.jobs.parsing import parse_frames
 from avatar.training.config import TrainConfig
 from capture.options import CaptureOptions
 from capture.synthetic.options import SyntheticOptions

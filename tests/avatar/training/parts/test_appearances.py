@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from avatar.cli.train import TrainCommand
 from avatar.data.capture_folder import METADATA_FILE, TRACK_FILE, Capture
 from avatar.data.recordings import check_recordings, fitted, joined, part_of, recording_entries, with_baked_identity
 from avatar.data.training_frames import load_frames
@@ -22,6 +21,7 @@ from avatar.evaluation.protocol import evaluate
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.jobs.appearance import appearance_of
+from avatar.jobs.training import TrainJob
 from avatar.model.avatar import baked
 from avatar.model.avatar_file import read_avatar, save_avatar
 from avatar.model.parts.appearance import Appearances, with_appearance
@@ -121,6 +121,6 @@ def test_recordings_must_fit_each_other(tiny: Capture, red: Capture, tmp_path: P
 
 def test_folders_and_files_are_not_mixed(tiny: Capture, tmp_path: Path) -> None:
     (tmp_path / "front.jpg").touch()
-    command = TrainCommand((tiny.root, tmp_path / "front.jpg"), tmp_path / "me.avatar")
+    job = TrainJob((tiny.root, tmp_path / "front.jpg"), tmp_path / "me.avatar")
     with pytest.raises(HeadsplatError, match="a folder among files"):
-        command.run()
+        job.run()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from avatar.cli.interrupt import Stop, stopped_by_interrupt
-from avatar.cli.progress import say
-from avatar.cli.training_run import STOPPING, Outputs, train_capture
 from avatar.errors import HeadsplatError
+from avatar.jobs.notices import Notices, Stop, is_requested, stoppable
+from avatar.jobs.training_outputs import STOPPING, Outputs, TrainedAvatar, train_capture
 from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -37,13 +37,14 @@ class _Training:
     head: str | None
     name: str  # of the avatar's file
     snapshots: SnapshotBuffer
-    stop: Stop
-    code: Future[int]
+    notices: Notices
+    stop: threading.Event
+    trained: Future[TrainedAvatar]
 
     @property
     def over(self) -> bool:
         """Whether it has ended by an error or Ctrl-C, so that the window is to close."""
-        return self.code.done() and (self.stop.requested or self.code.exception() is not None)
+        return self.trained.done() and (is_requested(self.stop) or self.trained.exception() is not None)
 
 
 def check_window() -> None:
@@ -62,10 +63,12 @@ def train_with_window(
     head: str | None = None,
     device: str | torch.device = "cpu",
     others: Sequence[Capture] = (),
-) -> int:
+    notices: Notices,
+    stop: Stop,
+) -> TrainedAvatar:
     """Like `train_capture`, with a window that shows the avatar in training and stays open until it is closed.
 
-    Closing the window, or an error in it, does not end the training. Ctrl-C and an error of the training close it.
+    Closing the window, or an error in it, does not end the training. `stop` and an error of the training close it.
 
     Args:
         capture: a finished capture.
@@ -75,31 +78,31 @@ def train_with_window(
         head: path or name of the head model; None: the one that the metadata of the capture names.
         device: on which to train, as for `fit`; the window renders on the CPU.
         others: further recordings, as for `fit`.
-
-    Returns:
-        The exit code.
+        notices: of the job.
+        stop: what ends the training early.
     """
     from avatar.training.snapshot import SnapshotBuffer
 
     snapshots = SnapshotBuffer()
-    with stopped_by_interrupt(STOPPING) as stop, ThreadPoolExecutor(1, "training") as worker:
-        code = worker.submit(
-            train_capture, capture, settings, outputs, resume=resume, head=head, snapshots=snapshots, stop=stop,
-            device=device, others=others,
+    with stoppable(stop, STOPPING) as stopped, ThreadPoolExecutor(1, "training") as worker:
+        trained = worker.submit(
+            train_capture, capture, settings, outputs, resume=resume, head=head, snapshots=snapshots,
+            device=device, others=others, notices=notices, stop=stopped,
         )  # fmt: skip
         try:
-            _show(_Training(capture, head, outputs.avatar.name, snapshots, stop, code))
+            _show(_Training(capture, head, outputs.avatar.name, snapshots, notices, stopped, trained))
         finally:
             snapshots.close()
-        while not wait([code], _POLL_SECONDS).done:
+        while not wait([trained], _POLL_SECONDS).done:
             pass
-        return code.result()
+        return trained.result()
 
 
 def _show(training: _Training) -> None:
     """Open the window with the first snapshot; returns when it is closed."""
+    say = training.notices.say
     while (first := training.snapshots.wait(_POLL_SECONDS)) is None:
-        if training.code.done():
+        if training.trained.done():
             return
     try:
         _window(training, first)
@@ -109,7 +112,7 @@ def _show(training: _Training) -> None:
         log.debug("the window failed", exc_info=True)
         say(f"headsplat: the window failed ({type(error).__name__}: {error}); the training continues without it")
     else:
-        if not training.code.done():
+        if not training.trained.done():
             say("headsplat: the window is closed, the training continues; Ctrl-C stops it and saves the avatar")
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import Between, OptionalText
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import OptionalText
 
 if TYPE_CHECKING:
     from avatar.model.parts.light.relight import Relighting

@@ -1,23 +1,20 @@
-"""Training from the command line: trains on a capture and writes the avatar and the files beside it."""
+"""Training on a capture, and writing the avatar and the files beside it."""
 
 from __future__ import annotations
 
 import dataclasses
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatar import __version__
-from avatar.cli.exit_codes import DONE, INTERRUPTED
-from avatar.cli.interrupt import Stop, cause, stopped_by_interrupt
-from avatar.cli.progress import say, stages
 from avatar.common.files import check_name, shown, write_error
 from avatar.common.rescue import rescue
 from avatar.common.toml_config import save_config
 from avatar.errors import HeadsplatError
+from avatar.jobs.notices import SILENT, Notices, Stop, stoppable
 from avatar.jobs.outputs import Output, is_report, starts_with
 from avatar.training.config import TrainConfig
 
@@ -29,10 +26,10 @@ if TYPE_CHECKING:
     from avatar.refine.track import RefinedTrack
     from avatar.training.parallel import Processes
     from avatar.training.progress import TrainProgress
-    from avatar.training.report import TrainResult
+    from avatar.training.report import TrainReport, TrainResult
     from avatar.training.snapshot import SnapshotBuffer
 
-#: Printed after the first Ctrl-C.
+#: For the user, where a training is to end early.
 STOPPING = "stopping after this step; press Ctrl-C again to quit without saving"
 
 
@@ -91,6 +88,26 @@ def _is_checkpoint(path: Path) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class TrainedAvatar:
+    """What a training has written."""
+
+    outputs: Outputs
+    result: TrainResult
+    finished: bool  # False: it was ended early, and the files have the present avatar
+    resuming: str = ""  # how an unfinished training continues
+
+    @property
+    def path(self) -> Path:
+        """The avatar's file."""
+        return self.outputs.avatar
+
+    @property
+    def report(self) -> TrainReport:
+        """Figures of the training."""
+        return self.result.report.named(shown(self.outputs.avatar.name))
+
+
 def train_capture(
     capture: Capture,
     settings: TrainConfig,
@@ -99,12 +116,13 @@ def train_capture(
     resume: bool,
     head: str | None = None,
     snapshots: SnapshotBuffer | None = None,
-    stop: Stop | None = None,
     device: str | torch.device = "cpu",
     processes: Processes | None = None,
     others: Sequence[Capture] = (),
-) -> int:
-    """Train on `capture` with progress and preview, write `outputs`; a signal to stop saves the present avatar.
+    notices: Notices = SILENT,
+    stop: Stop = None,
+) -> TrainedAvatar:
+    """Train on `capture` with progress and preview, and write `outputs`.
 
     Args:
         capture: a finished capture.
@@ -113,24 +131,23 @@ def train_capture(
         resume: continue from the checkpoint.
         head: path or name of the head model; None: the one that the metadata of the capture names.
         snapshots: buffer from which a window takes the avatar in training.
-        stop: event that Ctrl-C, SIGTERM and SIGHUP set, if another thread handles them; None: this thread does.
         device: on which to train, as for `fit`.
         processes: that train together with this one, the first of them.
         others: further recordings, as for `fit`.
-
-    Returns:
-        The exit code: 0 for a finished training, 130 for an interrupted one.
+        notices: of the job.
+        stop: what ends the training early; the present avatar is then written.
 
     Raises:
         HeadsplatError: the outputs cannot be written; names the folder in which they are kept instead.
     """
-    preview = _Preview(outputs.preview)
-    _say_smaller(capture, settings.size)
+    preview = _Preview(outputs.preview, notices)
+    if sentence := smaller_frames(capture, settings.size):
+        notices.say(sentence)
 
     def progress(state: TrainProgress) -> None:
         _show(state, update, preview, snapshots)
 
-    with stopped_by_interrupt(STOPPING) if stop is None else nullcontext(stop) as stopped, stages() as update:
+    with stoppable(stop, STOPPING) as stopped, notices.stages() as update:
         update("preparing", 0.0, "loading libraries")
         from avatar.data.capture_head import head_of
         from avatar.training.checkpoints import unfinished
@@ -144,18 +161,12 @@ def train_capture(
     if snapshots is not None:
         snapshots.finish(result.avatar)
     interrupted = not result.avatar.provenance["finished"] and stopped.is_set()
-    _write(result, capture, settings, outputs, interrupted)
+    _write(result, capture, settings, outputs, interrupted, notices)
     if interrupted:
-        return _interrupted(result, outputs)
+        return TrainedAvatar(outputs, result, finished=False, resuming=_resuming(result, outputs))
     for path in (unfinished(outputs.checkpoint), outputs.checkpoint):
         path.unlink(missing_ok=True)
-    return DONE
-
-
-def _interrupted(result: TrainResult, outputs: Outputs) -> int:
-    kept = f"the present avatar is in {shown(outputs.avatar)}, {_resuming(result, outputs)}"
-    say(f"headsplat: stopped by {cause()}; {kept}")
-    return INTERRUPTED
+    return TrainedAvatar(outputs, result, finished=True)
 
 
 def smaller_frames(capture: Capture, size: int) -> str | None:
@@ -166,13 +177,15 @@ def smaller_frames(capture: Capture, size: int) -> str | None:
     return f"training at {width}x{height} pixels, the size of the capture's frames: they are not enlarged to {size}"
 
 
-def _say_smaller(capture: Capture, size: int) -> None:
-    if sentence := smaller_frames(capture, size):
-        say(sentence)
-
-
-def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs: Outputs, interrupted: bool) -> None:
-    """Write the avatar, its settings, its report and the refined track; print the report.
+def _write(
+    result: TrainResult,
+    capture: Capture,
+    settings: TrainConfig,
+    outputs: Outputs,
+    interrupted: bool,
+    notices: Notices,
+) -> None:
+    """Write the avatar, its settings, its report and the refined track.
 
     Raises:
         HeadsplatError: the outputs cannot be written; names the folder in which they are kept instead.
@@ -187,16 +200,15 @@ def _write(result: TrainResult, capture: Capture, settings: TrainConfig, outputs
         if folder is None:
             sentence.append("the avatar could not be kept in the temporary directory either")
         else:
-            _save_track(result.refined_track, capture)
+            _save_track(result.refined_track, capture, notices)
             sentence.append(f"the avatar, its settings and its report are kept in {folder}: move them from there")
         if interrupted or folder is None or outputs.checkpoint.exists():
             sentence.append(_resuming(result, outputs))
         raise HeadsplatError("; ".join(sentence)) from error
-    report = result.report.named(shown(outputs.avatar.name))
-    print(report.to_text(), flush=True)
-    _save_track(result.refined_track, capture)
+    notices.show(result.report.named(shown(outputs.avatar.name)).to_text())
+    _save_track(result.refined_track, capture, notices)
     if skipped := result.avatar.provenance.get("refinement_skipped"):
-        say(f"headsplat: {skipped}")
+        notices.say(f"headsplat: {skipped}")
 
 
 def _resuming(result: TrainResult, outputs: Outputs) -> str:
@@ -229,7 +241,7 @@ def _write_files(result: TrainResult, capture: Capture, settings: TrainConfig, o
     result.report.named(shown(outputs.avatar.name)).write(outputs.report)
 
 
-def _save_track(track: RefinedTrack | None, capture: Capture) -> None:
+def _save_track(track: RefinedTrack | None, capture: Capture, notices: Notices) -> None:
     """Write the refined track to the folder of the capture; failing to write there is no error."""
     if track is None:
         return
@@ -237,9 +249,9 @@ def _save_track(track: RefinedTrack | None, capture: Capture) -> None:
         track.save(capture.root)
     except (HeadsplatError, OSError) as error:
         reason = _reason(capture.root, error)
-        say(f"{reason}; the refined track is not saved, the avatar is complete")
+        notices.say(f"{reason}; the refined track is not saved, the avatar is complete")
     else:
-        say(
+        notices.say(
             f"{capture.root}: the refined track is saved; `headsplat info {capture.root} --report` makes a report of it"
         )
 
@@ -252,8 +264,9 @@ def track_entry(track: RefinedTrack | None) -> dict[str, str]:
 class _Preview:
     """The image of the training in progress; a failure to write it is reported once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, notices: Notices) -> None:
         self._path = path
+        self._notices = notices
         self._reported = False
 
     def write(self, image: np.ndarray) -> None:
@@ -264,7 +277,7 @@ class _Preview:
             write_image(self._path, image)
         except (HeadsplatError, OSError) as error:
             if not self._reported:
-                say(f"no preview: {_reason(self._path, error)}; the training continues")
+                self._notices.say(f"no preview: {_reason(self._path, error)}; the training continues")
             self._reported = True
 
 

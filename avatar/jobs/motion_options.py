@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import MAX_WINDOW, Between, Gain, OptionalFps, OptionalHead, parse_gain
+from avatar.common.ranges import Between
+from avatar.jobs.option_types import MAX_WINDOW, Gain, OptionalFps, OptionalHead
+from avatar.jobs.parsing import parse_gain
 
 
 @dataclass(frozen=True)

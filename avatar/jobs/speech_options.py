@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.cli.arguments import SEED, Between, OptionalPath
-from avatar.cli.progress import say
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
+from avatar.jobs.option_types import SEED, OptionalPath
 
 if TYPE_CHECKING:
     from avatar.performance.speech.phones import Speech
@@ -73,7 +73,7 @@ class SpeechOptions:
         sound: Path,
         fps: float,
         limits: Mapping[str, float] | None = None,
-        log: Callable[[str], None] | None = say,
+        log: Callable[[str], None] | None = None,
     ) -> tuple[Motion, Speech]:
         """The motion of a face that speaks `sound`, and the phones in it.
 

@@ -8,10 +8,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avatar.cli.arguments import requested_device
-from avatar.cli.exit_codes import DONE
 from avatar.common.processes import local_device, started_processes
 from avatar.errors import HeadsplatError
+from avatar.jobs.parsing import requested_device
 from avatar.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def train_share(
     resume: bool,
     head: str | None = None,
     others: Sequence[Capture] = (),
-) -> int:
+) -> None:
     """Train as one of the processes that neither print nor write; a signal to stop is the first process's to follow.
 
     Args:
@@ -73,9 +72,6 @@ def train_share(
         resume: continue from the checkpoint.
         head: path or name of the head model; None: the one that the metadata of the capture names.
         others: further recordings, as for `fit`.
-
-    Returns:
-        The exit code.
     """
     from avatar.data.capture_head import head_of
     from avatar.training.fit import fit
@@ -87,4 +83,3 @@ def train_share(
             capture, head_of(capture, head), settings, checkpoint=checkpoint, resume=resume, device=device,
             processes=processes, others=others,
         )  # fmt: skip
-    return DONE
