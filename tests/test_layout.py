@@ -174,3 +174,9 @@ def test_no_signature_is_too_wide() -> None:
         if len(function.args.args + function.args.kwonlyargs + function.args.posonlyargs) > MAX_PARAMETERS
     ]
     assert not wide, "\n".join(wide)
+
+
+@pytest.mark.parametrize(("picture", "packages"), [("core", CORE), ("wings", WINGS)])
+def test_the_diagrams_of_the_architecture_page_show_every_package(picture: str, packages: tuple[str, ...]) -> None:
+    text = (ROOT / "docs" / "images" / f"{picture}.svg").read_text(encoding="utf-8")
+    assert not [name for name in packages if f"avatar/{name}<" not in text and f"{name}, " not in text]

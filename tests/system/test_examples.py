@@ -22,8 +22,13 @@ from avatar import TrainConfig, save_avatar, write_motion
 from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
+from avatar.model.parts import registry as parts
+from avatar.motion.files import read as motions
 from avatar.motion.from_capture import motion_of
+from avatar.training.fit import fit
+from avatar.training.parts import registry as trainings
 from avatar.types import Motion
+from capture.live.protocols import registry as protocols
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guides" / "python.md"
@@ -37,7 +42,8 @@ def blocks_of(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
-PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page != GUIDE and blocks_of(page)]
+EXTENDING = ROOT / "docs" / "extending.md"
+PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page not in (GUIDE, EXTENDING) and blocks_of(page)]
 
 
 def long_enough(motion: Motion) -> Motion:
@@ -117,6 +123,29 @@ def test_every_export_is_there(after: dict[str, Any]) -> None:
     folder = after["folder"]
     assert all((folder / name).stat().st_size > 1000 for name in ("smile.ply", "smile.obj", "me.glb", "rig.ply"))
     assert len(list((folder / "frames").glob("[0-9]*"))) == FRAMES
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is registered for it only."""
+    monkeypatch.setattr(parts, "_KINDS", dict(parts._KINDS))
+    monkeypatch.setattr(trainings, "_PARTS", list(trainings._PARTS))
+    monkeypatch.setattr(motions, "_ADDED", [])
+    monkeypatch.setattr(protocols, "PROTOCOLS", dict(protocols.PROTOCOLS))
+
+
+def test_what_the_page_on_extending_adds_is_used(
+    folder: Path, tiny: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registries: None
+) -> None:
+    names: dict[str, Any] = {}
+    monkeypatch.chdir(folder)
+    execute(EXTENDING, lambda block: block, names)
+    result = fit(tiny, load_head(), TrainConfig(size=SIZE, steps=20, gaussians=500, refine_at=1, layer=False))
+    save_avatar(tmp_path / "tinted.avatar", result.avatar)
+    tint = avatar.load_avatar(tmp_path / "tinted.avatar").part(names["Tint"])
+    assert tint is not None and len(tint.amount) == 500 and tint.amount.abs().max() > 0
+    assert (folder / "sheet.png").stat().st_size > 1000
+    assert names["source"].name and "pairs" in protocols.PROTOCOLS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT / "docs").as_posix())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from avatar.common.files import os_error_sentence
@@ -25,6 +27,24 @@ _KNOWN = (
     "Live Link Face or Audio2Face CSV, JSON with names and frames, Audio2Face JSON, FLAME parameters (flame_param/, "
     "flame_param.npz, .frame, a pair of .npy), .motion.npz"
 )
+
+
+@dataclass(frozen=True)
+class MotionFormat:
+    """A format of expression files."""
+
+    name: str  # for messages
+    recognize: Callable[[Path, bytes], bool]  # by the path and the first 4096 bytes of a file
+    read: Callable[[Path, float | None], MotionArrays]  # the path, and the frames per second of a file without times
+
+
+#: Formats of other code, asked before those of this package.
+_ADDED: list[MotionFormat] = []
+
+
+def register(added: MotionFormat) -> None:
+    """Read a further format, from now on in this process, wherever a motion is read."""
+    _ADDED.append(added)
 
 
 def read_motion(path: str | Path, *, fps: float | None = None) -> Motion:
@@ -60,6 +80,9 @@ def read_arrays(path: Path, fps: float | None = None) -> MotionArrays:
 def _read_file(path: Path, fps: float | None) -> MotionArrays:
     with path.open("rb") as stream:
         start = stream.read(4096)
+    for added in _ADDED:
+        if added.recognize(path, start):
+            return added.read(path, fps)
     if path.suffix.lower() == ".frame":
         from .metrical import read_metrical  # needs PyTorch and SciPy, as in `_read_folder`
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capture.live.protocols.registry import PROTOCOLS, udp_source
-from capture.live.protocols.udp import UdpSource
+from capture.live.protocols.registry import PROTOCOLS, register, udp_source
+from capture.live.protocols.udp import Protocol, UdpSource
 
-__all__ = ["PROTOCOLS", "UdpSource", "udp_source"]
+__all__ = ["PROTOCOLS", "Protocol", "UdpSource", "register", "udp_source"]

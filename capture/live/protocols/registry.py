@@ -26,6 +26,17 @@ PROTOCOLS = {
 }
 
 
+def register(protocol: Protocol) -> None:
+    """Offer a further protocol, from now on in this process: to `--listen`, and in the window's list of sources.
+
+    Raises:
+        ValueError: there is one with its name.
+    """
+    if protocol.name in PROTOCOLS:
+        raise ValueError(f"protocol {protocol.name}: there is one with this name")
+    PROTOCOLS[protocol.name] = protocol
+
+
 def udp_source(text: str, host: str = LOOPBACK, phone: str = "") -> UdpSource:
     """The pose source of `--listen`, not yet started.
 
