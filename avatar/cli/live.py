@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.window import SourceOptions, WindowedOptions, run_window
+from avatar.cli.progress import printed, show
+from avatar.cli.window import WindowedOptions, finish
 from avatar.common.ranges import Between
-from avatar.errors import HeadsplatError
+from avatar.jobs.live_sources import SourceOptions
+from avatar.jobs.live_window import live
+from avatar.jobs.notices import Notify
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,19 @@ class LiveCommand:
 
     def run(self) -> int:
         """Open the window or serve the page; returns the exit code once it is closed."""
-        given = [self.webcam, self.listen, self.microphone]
-        if sum(source is not None for source in given) > 1:
-            raise HeadsplatError(
-                "give one of --webcam, --listen and --microphone; the others can be selected in the window"
-            )
-        live = SourceOptions(self.webcam, self.listen, self.loop, self.torso, self.microphone)
-        if self.web:
-            from avatar.cli.web_live import run_web
+        source = SourceOptions(self.webcam, self.listen, self.loop, self.torso, self.microphone)
+        with printed() as notify:
+            if self.web:
+                from avatar.jobs.live_page import live_page
 
-            return run_web(self.avatar, self.window, live, self.port)
-        return run_window(self.avatar, self.window, live=live)
+                run = live_page(self.avatar, source, port=self.port, notify=_addressed(notify), **self.window.of_run)
+            else:
+                run = live(self.avatar, **asdict(source), notify=notify, **self.window.of_run)
+        return finish(run)
+
+
+def _addressed(notify: Notify) -> Notify:
+    """Like `notify`, with the address of the page on stdout."""
+    from avatar.jobs.live_page import PageOpened
+
+    return lambda notice: show(notice.text) if isinstance(notice, PageOpened) else notify(notice)

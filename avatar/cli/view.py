@@ -8,7 +8,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.window import WindowedOptions, run_window
+from avatar.cli.progress import printed
+from avatar.cli.window import WindowedOptions, finish
+from avatar.jobs.live_window import view
 from avatar.jobs.option_types import OptionalPath
 
 
@@ -24,4 +26,6 @@ class ViewCommand:
 
     def run(self) -> int:
         """Open the window; returns the exit code once it is closed."""
-        return run_window(self.avatar, self.window, motion=self.motion)
+        with printed() as notify:
+            run = view(self.avatar, self.motion, notify=notify, **self.window.of_run)
+        return finish(run)

@@ -1,4 +1,4 @@
-"""What headsplat does for its users, as calls: capture, train, render, live, evaluate.
+"""What headsplat does for its users, as calls: capture, train, render, live, view, evaluate.
 
 Each takes the files to read and to write, its options, and `notify`, which receives progress and messages. The command
 line holds the options and prints; a program of your own calls the same functions. Of the packages of `avatar` only this
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from avatar.jobs.capturing import capture
     from avatar.jobs.evaluating import evaluate
-    from avatar.jobs.live_window import live
+    from avatar.jobs.live_window import live, view
     from avatar.jobs.rendering import render
     from avatar.jobs.training import train
 
@@ -23,9 +23,10 @@ _HOMES = {
     "live": "avatar.jobs.live_window",
     "render": "avatar.jobs.rendering",
     "train": "avatar.jobs.training",
+    "view": "avatar.jobs.live_window",
 }
 
-__all__ = ["capture", "evaluate", "live", "render", "train"]
+__all__ = ["capture", "evaluate", "live", "render", "train", "view"]
 
 
 def __getattr__(name: str) -> Any:

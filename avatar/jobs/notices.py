@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Protocol
+
+_WATCH_SECONDS = 0.1  # between two checks whether a block that an event can end is over
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,24 @@ Notice = Message | Result | Progress
 Notify = Callable[[Notice], object]
 #: Receives the finished fraction 0..1 of a stage and what is being done.
 Update = Callable[[float, str], None]
-#: What ends a job early: an event; or a function that is called with a sentence for the user where the job can end and
-#: keep what it has, and makes the event of that block, as the command does to handle Ctrl-C there; None: nothing.
-Stop = threading.Event | Callable[[str], AbstractContextManager[threading.Event]] | None
+
+
+class StopBlock(Protocol):
+    """Makes the event that ends a block where a job can end and keep what it has, as the command does for Ctrl-C."""
+
+    def __call__(
+        self, sentence: str, request: Callable[[], object] | None = None, /
+    ) -> AbstractContextManager[threading.Event]:
+        """The event of the block.
+
+        Args:
+            sentence: what the end of the block keeps, for the user.
+            request: to be called when the event is set, for blocks that do not check it; returns at once.
+        """
+
+
+#: What ends a job early: an event; or what makes the event of the block that can be ended; None: nothing.
+Stop = threading.Event | StopBlock | None
 
 
 def ignore(notice: Notice) -> None:
@@ -111,18 +129,41 @@ SILENT = Notices()
 
 
 @contextmanager
-def stoppable(stop: Stop, sentence: str) -> Iterator[threading.Event]:
+def stoppable(stop: Stop, sentence: str, request: Callable[[], object] | None = None) -> Iterator[threading.Event]:
     """The event that ends the block early.
 
     Args:
         stop: see `Stop`.
         sentence: what the end of the block keeps, for the user.
+        request: called once the event is set, from any thread, for a block that does not check it, such as a window.
     """
     if stop is None or isinstance(stop, threading.Event):
-        yield stop or threading.Event()
-    else:
-        with stop(sentence) as event:
+        event = stop or threading.Event()
+        with nullcontext() if request is None or stop is None else _watched(event, request):
             yield event
+    else:
+        with stop(sentence, request) as event:
+            yield event
+
+
+@contextmanager
+def _watched(event: threading.Event, request: Callable[[], object]) -> Iterator[None]:
+    """Call `request` from a thread once the event is set in the block."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            if event.wait(_WATCH_SECONDS):
+                request()
+                return
+
+    thread = threading.Thread(target=watch, name="stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def is_requested(stop: threading.Event) -> bool:
@@ -131,5 +172,9 @@ def is_requested(stop: threading.Event) -> bool:
 
 
 def cause_of(stop: threading.Event) -> str:
-    """What set the event, such as "Ctrl-C": its attribute `cause`, if it has one."""
-    return str(getattr(stop, "cause", "the caller"))
+    """What ended a block with this event, for messages: the event's attribute `cause`, if it has one.
+
+    An event that nobody set: Ctrl-C, by an exception.
+    """
+    cause = getattr(stop, "cause", None)
+    return str(cause or ("the caller" if stop.is_set() else "Ctrl-C"))

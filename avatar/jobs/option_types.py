@@ -42,7 +42,7 @@ AppearanceName = Annotated[str | None, arg(metavar="NAME|NAME=.7,OTHER=.3")]
 #: For `parse_gain`; several options are combined.
 Gain = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR,...")]
 
-#: For `avatar.cli.recording`; one option per file.
+#: For `avatar.jobs.recording`; one option per file.
 Record = Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PATH")]
 
 Options = TypeVar("Options")

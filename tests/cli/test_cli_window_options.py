@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from avatar import cli
-from avatar.cli.window import LiveSources, SourceOptions
 from avatar.errors import HeadsplatError
+from avatar.jobs.live_sources import LiveSources, SourceOptions
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 from tests.support.pretended import Device

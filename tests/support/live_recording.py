@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from avatar.cli.outlets import RecordingOutlet
-from avatar.cli.recording import Recording
 from avatar.driving.live.samples import AvatarPose
 from avatar.head import load_head
+from avatar.jobs.outlets import RecordingOutlet
+from avatar.jobs.recording import Recording
 from capture.live import LivePipeline
 from capture.live.protocols import PROTOCOLS, UdpSource
 from tests.avatar.driving.puppet import puppet

@@ -15,9 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from avatar.cli.window import LiveSources, SourceOptions
 from avatar.common.toml_config import toml_reader
 from avatar.errors import HeadsplatError
+from avatar.jobs.live_sources import LiveSources, SourceOptions
 from capture.live.open import open_pose_source
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.live.protocols.udp import UdpSource

@@ -17,11 +17,11 @@ import av
 import numpy as np
 import pytest
 
-from avatar.cli.recording import Recording
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
+from avatar.jobs.recording import Recording
 from avatar.motion import read_motion
-from tests.cli.test_cli_recording import gray_image, levels_of, names_in, sample_at
+from tests.avatar.jobs.test_recording import gray_image, levels_of, names_in, sample_at
 from tests.support.face_sender import MotionFile, live_link
 from tests.support.live_recording import FIRST, LAST, STALL
 from viewer.outputs.video_recorder import VideoRecorder

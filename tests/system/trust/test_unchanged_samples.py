@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from avatar.cli.outlets import RecordingOutlet
-from avatar.cli.recording import Recording
 from avatar.driving.live.samples import Sample, SourceStats
 from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
+from avatar.jobs.outlets import RecordingOutlet
+from avatar.jobs.recording import Recording
 from avatar.motion import read_motion
 from avatar.motion.edit import resample
 from capture.live import LivePipeline

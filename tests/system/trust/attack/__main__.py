@@ -64,7 +64,7 @@ ATTACKS = {
 #: Modules that commands import when they need them, some of which take seconds.
 _MODULES = (
     "scipy.optimize", "scipy.ndimage", "scipy.sparse", "scipy.spatial", "torch.fx.experimental.symbolic_shapes", "av",
-    "cv2", "avatar.jobs.driven_motion", "avatar.jobs.frame_output", "avatar.cli.recording",
+    "cv2", "avatar.jobs.driven_motion", "avatar.jobs.frame_output", "avatar.jobs.recording",
     "avatar.jobs.training_outputs",
     "avatar.evaluation.protocol", "avatar.export", "avatar.motion", "avatar.training.fit", "avatar.video.joining",
     "capture.layouts.write", "capture.pipeline", "capture.report", "capture.synthetic.video", "capture.video.decoding",

@@ -56,7 +56,7 @@ def _as_command(work: Callable[[Path], int], folder: Path) -> int:
 
 def _record(folder: Path) -> int:
     """A live recording without its window: a video and a motion of 45 frames at 30 fps."""
-    from avatar.cli.recording import Recording, sample_of
+    from avatar.jobs.recording import Recording, sample_of
     from avatar.model.avatar_file import load_avatar
 
     avatar = load_avatar(folder / "in" / "me.avatar")

@@ -164,7 +164,7 @@ def _alone(value: str) -> Callable[[Path], Outcome]:
 def without_windows() -> None:
     """In a worker: the window, the demo's stages and Ray do nothing: only what is checked before them is tested."""
     import avatar.cli.fleet as fleet
-    import avatar.cli.window as window
+    import avatar.jobs.live_window as live_window
     import viewer.gui.display as display
     from avatar.cli import demo
     from avatar.errors import HeadsplatError
@@ -173,6 +173,6 @@ def without_windows() -> None:
         raise HeadsplatError("the attack runs neither the demo nor Ray; their parts have tests of their own")
 
     display.check_display = lambda: None
-    window._show = lambda session, name, seconds: True
+    live_window._run_window = lambda *arguments: True
     demo.Demo.report = refuse
     fleet.run_rows = lambda *arguments: refuse(arguments)

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.cli.outlets import CameraOutlet, RecordingOutlet
-from avatar.cli.recording import Recording
 from avatar.driving.live.samples import AvatarPose, Sample
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
+from avatar.jobs.outlets import CameraOutlet, RecordingOutlet
+from avatar.jobs.recording import Recording
 from avatar.model.avatar import Avatar
 from avatar.motion import read_motion
 from avatar.types import HeadParams
-from tests.cli.test_cli_recording import gray_image, levels_of, names_in, random_params, sample_at
+from tests.avatar.jobs.test_recording import gray_image, levels_of, names_in, random_params, sample_at
 from viewer.outputs.outlets import Outlets, RenderedFrame
 
 

@@ -6,8 +6,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from avatar.cli.recording import Recording, sample_of
 from avatar.errors import HeadsplatError
+from avatar.jobs.recording import Recording, sample_of
 
 if TYPE_CHECKING:
     from avatar.driving.live.samples import AvatarPose, Sample

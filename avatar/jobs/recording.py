@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from avatar.cli.progress import say
 from avatar.common.files import check_output
 from avatar.common.jsonable import counted
 from avatar.common.partial_files import partial_files
 from avatar.errors import HeadsplatError
+from avatar.jobs.notices import SILENT, Notices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,18 +63,20 @@ class Recording:
         failed: count of files that could not be written.
     """
 
-    def __init__(self, paths: Iterable[Path], *, overwrite: bool = False) -> None:
+    def __init__(self, paths: Iterable[Path], *, overwrite: bool = False, notices: Notices = SILENT) -> None:
         """
         Args:
             paths: `.csv` (Live Link Face), `.json` and `.motion.npz` are motions, `.mp4`, `.mov` and `.webm` videos.
                 Without any, `start` creates a video and a motion in the current folder, named by date and time.
             overwrite: whether these paths may be replaced; later files never replace existing ones.
+            notices: of the job; receives errors as they happen, and all messages where the block ends by an error.
 
         Raises:
             HeadsplatError: another suffix, a path given twice, an existing file, a folder that cannot be created.
         """
         self._paths = tuple(Path(path) for path in paths)
         self._overwrite = overwrite
+        self._notices = notices
         for path in self._paths:
             if not _has_suffix(path, _MOTIONS + _VIDEOS):
                 raise HeadsplatError(
@@ -99,8 +101,8 @@ class Recording:
     ) -> None:
         self.close()
         if error is not None and not isinstance(error, KeyboardInterrupt):
-            for message in self.messages:  # an error ends the command without its report
-                say(message)
+            for message in self.messages:  # an error ends the job without its report
+                self._notices.say(message)
 
     def start(self) -> None:
         """Start a recording to new files; has no effect during one.
@@ -111,8 +113,10 @@ class Recording:
         if self._files is None:
             paths = self._next_paths()
             for path in _unfinished(paths):
-                say(f"{path}: the file of a recording that has not ended, or was killed; it can be read and is kept")
-            self._files = _Files(paths, self._overwrite and not self._started)
+                self._notices.say(
+                    f"{path}: the file of a recording that has not ended, or was killed; it can be read and is kept"
+                )
+            self._files = _Files(paths, self._overwrite and not self._started, self._notices)
             self._started = True
 
     @property
@@ -184,7 +188,7 @@ class Recording:
 class _Files:
     """The motions and videos of one recording."""
 
-    def __init__(self, paths: tuple[Path, ...], overwrite: bool) -> None:
+    def __init__(self, paths: tuple[Path, ...], overwrite: bool, notices: Notices) -> None:
         from avatar.driving.live.recorder import MotionRecorder
         from viewer.outputs.video_recorder import VideoRecorder
 
@@ -195,6 +199,7 @@ class _Files:
         self._videos = dict[Path, VideoRecorder]()
         self._clock = _VideoClock(wait_for_sample=bool(motions))
         self.paths = paths
+        self._notices = notices
         self.messages: list[str] = []
         self.failed = 0
         try:
@@ -268,13 +273,13 @@ class _Files:
                 self._fail(HeadsplatError(failure), now=True)
 
     def _fail(self, failure: HeadsplatError, now: bool = False) -> None:
-        """Count a failure and note it for the end of the recording; `now`: also print it."""
+        """Count a failure and note it for the end of the recording; `now`: also send it."""
         message = _record_option(str(failure))
         if message not in self.messages:
             self.messages.append(message)
             self.failed += 1
             if now:
-                say(message)
+                self._notices.say(message)
 
 
 class _VideoClock:
@@ -321,7 +326,7 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 def _with_record_option(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """The result of `function`; its errors name the option of these commands."""
+    """The result of `function`; its errors name the option of the command."""
     try:
         return function(*arguments, **options)
     except HeadsplatError as error:

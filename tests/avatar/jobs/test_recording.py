@@ -11,12 +11,13 @@ import pytest
 import torch
 import tyro
 
-from avatar.cli.recording import Recording, sample_of
 from avatar.driving.driver import DriveOptions, drive
 from avatar.driving.live.samples import Sample
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
+from avatar.jobs.notices import Notices
 from avatar.jobs.option_types import Record
+from avatar.jobs.recording import Recording, sample_of
 from avatar.model.avatar import Avatar
 from avatar.motion import read_motion
 from avatar.types import JAW, LEFT_EYE, NECK, ROOT, HeadParams
@@ -182,14 +183,15 @@ def test_ctrl_c_writes_motion_and_video(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["take.csv", "take.mp4"]
 
 
-def test_an_error_completes_motion_and_video_and_their_names_are_printed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(ZeroDivisionError), Recording([tmp_path / "take.csv", tmp_path / "take.mp4"]) as recording:
+def test_an_error_completes_motion_and_video_and_their_names_are_sent(tmp_path: Path) -> None:
+    sent: list[str] = []
+    paths = [tmp_path / "take.csv", tmp_path / "take.mp4"]
+    notices = Notices(lambda notice: sent.append(str(notice)))
+    with pytest.raises(ZeroDivisionError), Recording(paths, notices=notices) as recording:
         record(recording)
         raise ZeroDivisionError
     assert names_in(tmp_path) == ["take.csv", "take.mp4"]
-    assert f"{tmp_path / 'take.mp4'}: video, 4 frames" in capsys.readouterr().err
+    assert any(text.startswith(f"{tmp_path / 'take.mp4'}: video, 4 frames") for text in sent)
 
 
 @pytest.mark.parametrize(

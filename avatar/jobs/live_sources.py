@@ -1,0 +1,108 @@
+"""The live sources of a window or a page: cameras, microphones, files that play, and senders of expressions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avatar.common.files import shown
+from avatar.errors import HeadsplatError
+
+if TYPE_CHECKING:
+    from avatar.model.avatar import Avatar
+    from capture.live import LivePipeline, PoseSource
+    from viewer.session.pose_sources import LiveSourceChoice
+
+_WEBCAM = "webcam"
+_MICROPHONE = "microphone"
+_GREETED = "ifacialmocap"  # the only protocol whose senders need a greeting
+_PROTOCOLS = {"livelink": "Live Link Face", "vmc": "VMC", _GREETED: "iFacialMocap"}
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """The live source that is active at first: `webcam`, `listen` or `microphone`; without them the first camera."""
+
+    webcam: str | None = None
+    """a camera number, or a video file that plays at its frame rate"""
+    listen: str | None = None
+    """livelink, vmc or ifacialmocap, with :PORT if it is not the usual one: an app that sends expressions"""
+    loop: bool = False
+    """restart the file at its end"""
+    torso: bool = True
+    """the avatar's torso moves as the driver's does in the camera's image; off: as in training, with the head"""
+    microphone: str | None = None
+    """default, or a microphone's number or name, or a sound file that plays: speech drives the mouth"""
+
+    def check(self) -> None:
+        """Raise HeadsplatError for more than one source."""
+        if sum(source is not None for source in (self.webcam, self.listen, self.microphone)) > 1:
+            raise HeadsplatError(
+                "give one of --webcam, --listen and --microphone; the others can be selected in the window"
+            )
+
+
+@dataclass(frozen=True)
+class LiveSources:
+    """The live sources that can be selected in the window, with the command line's options."""
+
+    options: SourceOptions
+    host: str | None
+    phone: str | None
+
+    @property
+    def first(self) -> str:
+        """Key of the source that is active at first."""
+        listen = self.options.listen
+        if self.options.microphone is not None:
+            return _MICROPHONE
+        return _WEBCAM if listen is None else listen.partition(":")[0].strip().lower()
+
+    def choices(self) -> Iterator[LiveSourceChoice]:
+        """All sources, none opened yet; raises HeadsplatError where the options are not valid."""
+        from capture.live.open import LOOPBACK, open_pose_source
+        from capture.live.protocols.udp import check_host
+        from viewer.session.pose_sources import LiveSourceChoice
+
+        options = self.options
+        phone = self.phone or ""
+        host = LOOPBACK if self.host is None else self.host
+        check_host(host)
+        if options.listen is not None:
+            open_pose_source(None, options.listen, host=host, phone=phone)
+        webcam = "0" if options.webcam is None else options.webcam
+        microphone = options.microphone or "default"
+        loop = options.loop and options.microphone is not None
+        if options.microphone is not None:
+            open_pose_source(microphone=options.microphone, loop=loop)
+        else:
+            open_pose_source(webcam, loop=options.loop)
+        label = f"camera {webcam}" if webcam.isdigit() else shown(Path(webcam).name)
+        yield LiveSourceChoice(
+            _WEBCAM,
+            label,
+            lambda avatar: _pipeline(
+                avatar, open_pose_source(webcam, loop=options.loop and not loop, torso=options.torso)
+            ),
+        )
+        file = Path(microphone).is_file()
+        name = shown(Path(microphone).name) if file else f"microphone {microphone}".removesuffix(" default")
+        yield LiveSourceChoice(
+            _MICROPHONE, name, lambda avatar: _pipeline(avatar, open_pose_source(microphone=microphone, loop=loop))
+        )
+        for key, name in _PROTOCOLS.items():
+            listen = options.listen if options.listen is not None and self.first == key else key
+            greeted = phone if key == _GREETED else ""
+
+            def make(avatar: Avatar, listen: str = listen, phone: str = greeted) -> LivePipeline:
+                return _pipeline(avatar, open_pose_source(None, listen, host=host, phone=phone))
+
+            yield LiveSourceChoice(key, name, make)
+
+
+def _pipeline(avatar: Avatar, source: PoseSource) -> LivePipeline:
+    from capture.live import LivePipeline
+
+    return LivePipeline(avatar, source)

@@ -1,0 +1,235 @@
+"""An avatar in a window, driven live, by a motion or by hand, until the window is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from avatar.common.files import shown
+from avatar.jobs.appearance import read_with_mix
+from avatar.jobs.live_run import LiveRun
+from avatar.jobs.live_sources import LiveSources, SourceOptions
+from avatar.jobs.notices import Notices, Notify, Stop, cause_of, ignore, is_requested, stoppable
+from avatar.jobs.option_types import AppearanceName, Device, OptionalText, Record
+from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.parsing import parse_size, requested_device
+from avatar.jobs.relight_options import RelightOptions
+
+if TYPE_CHECKING:
+    import torch
+
+    from avatar.jobs.recording import Recording
+    from avatar.model.avatar import Avatar
+    from viewer.outputs.outlets import Outlet, OutletKind
+    from viewer.session.session import Session
+
+_MAX_SIZE = 2048
+_CLOSING = "closing the window"
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """Options of the window and its outlets."""
+
+    size: Annotated[str, arg(metavar="PIXELS|WxH")] = "512"
+    """size of the image: its height in pixels, with the window's aspect ratio, or WxH"""
+    background: Annotated[str, arg(metavar="COLOR")] = "white"
+    """background color: a name or #RRGGBB"""
+    record: Record = ()
+    """record from the start: a motion as .csv (Live Link Face), .json or .motion.npz, a video as .mp4, .mov or .webm;
+    may be given several times"""
+    device: Device = "auto"
+    """where images are rendered; auto: on the first GPU, if native kernels can run there, else on the CPU"""
+    light: Annotated[RelightOptions, arg(name="")] = field(default_factory=RelightOptions)
+    virtual_camera: bool = False
+    """provide the image to other programs as a camera"""
+    appearance: AppearanceName = None
+    """of an avatar of several recordings: the look of one of them, or a mix, at first; default: that of the first"""
+    host: OptionalText = None
+    """address of this machine to listen on; default: only this machine can send"""
+    phone: OptionalText = None
+    """address of the phone, for iFacialMocap: it sends after a greeting"""
+
+
+def live(
+    avatar: str | Path,
+    *,
+    webcam: str | None = None,
+    listen: str | None = None,
+    microphone: str | None = None,
+    loop: bool = False,
+    torso: bool = True,
+    seconds: float | None = None,
+    statistics: str | Path | None = None,
+    overwrite: bool = False,
+    options: LiveOptions | None = None,
+    notify: Notify = ignore,
+    stop: Stop = None,
+) -> LiveRun:
+    """Drive an avatar live in a window, from a camera, an app or a voice, until the window is closed.
+
+    Args:
+        avatar: the avatar file.
+        webcam: a camera number, or a video file that plays at its frame rate; without any source, the first camera.
+        listen: instead, an app that sends expressions: "livelink", "vmc" or "ifacialmocap", with ":PORT" if needed.
+        microphone: instead, speech: "default", a microphone's number or name, or a sound file that plays.
+        loop: whether the file restarts at its end.
+        torso: whether the avatar's torso moves as the driver's does in the camera's image.
+        seconds: after which the window is closed; None: when the user closes it.
+        statistics: a JSON file for the statistics of the run.
+        overwrite: whether files that exist are replaced.
+        options: of the window and its outlets; None: as `headsplat live` by default.
+        notify: receives messages.
+        stop: what closes the window, as Ctrl-C does.
+
+    Raises:
+        HeadsplatError: there is no display, an input cannot be read, an option is not valid, or an output cannot be
+            written.
+    """
+    source = SourceOptions(webcam, listen, loop, torso, microphone)
+    source.check()
+    job = _WindowJob(Path(avatar), options or LiveOptions(), None, source, seconds, overwrite)
+    return job.run(None if statistics is None else Path(statistics), Notices(notify), stop)
+
+
+def view(
+    avatar: str | Path,
+    motion: str | Path | None = None,
+    *,
+    seconds: float | None = None,
+    statistics: str | Path | None = None,
+    overwrite: bool = False,
+    options: LiveOptions | None = None,
+    notify: Notify = ignore,
+    stop: Stop = None,
+) -> LiveRun:
+    """Show an avatar in a window, posed by hand or playing a motion, until the window is closed.
+
+    Args:
+        avatar: the avatar file.
+        motion: a capture folder or an expression file that plays at first.
+        seconds: after which the window is closed; None: when the user closes it.
+        statistics: a JSON file for the statistics of the run.
+        overwrite: whether files that exist are replaced.
+        options: of the window and its outlets; None: as `headsplat view` by default.
+        notify: receives messages.
+        stop: what closes the window, as Ctrl-C does.
+
+    Raises:
+        HeadsplatError: there is no display, an input cannot be read, an option is not valid, or an output cannot be
+            written.
+    """
+    played = None if motion is None else Path(motion)
+    job = _WindowJob(Path(avatar), options or LiveOptions(), played, None, seconds, overwrite)
+    return job.run(None if statistics is None else Path(statistics), Notices(notify), stop)
+
+
+@dataclass(frozen=True)
+class _WindowJob:
+    """The arguments of `live` and `view`, and their steps."""
+
+    path: Path  # of the avatar
+    options: LiveOptions
+    motion: Path | None  # to play at first
+    source: SourceOptions | None  # the live source to start at first
+    seconds: float | None
+    overwrite: bool
+
+    def run(self, statistics: Path | None, notices: Notices, stop: Stop) -> LiveRun:
+        """Show the avatar until the window is closed; writes the statistics."""
+        from viewer.gui.display import check_display
+
+        check_display()
+        device = requested_device(self.options.device)
+        outputs = [Output(path, "--record") for path in self.options.record]
+        if statistics is not None:
+            outputs.append(Output(statistics, "--json", (".json",)))
+        source = self.source or SourceOptions()
+        inputs = (self.path, self.motion, source.webcam, source.microphone)
+        with reserved(outputs, inputs, overwrite=self.overwrite):
+            run = self._show(LiveSources(source, self.options.host, self.options.phone), device, notices, stop)
+            if statistics is not None:
+                run.save(statistics, notices)
+            return run
+
+    def _show(self, sources: LiveSources, device: torch.device, notices: Notices, stop: Stop) -> LiveRun:
+        from avatar.jobs.recording import Recording
+
+        options = self.options
+        name = shown(self.path.name)
+        notices.say(f"{name}: opening the window ...")
+        avatar, mix = read_with_mix(self.path, options.appearance)
+        with (
+            Recording(options.record, overwrite=self.overwrite, notices=notices) as recording,
+            closing(_session(avatar, self.path, name, sources, recording, device)) as session,
+        ):
+            if mix:
+                session.set_appearance(mix)
+            _set_up(session, options, self.motion)
+            if self.source is not None:
+                session.select_source(sources.first)
+                if options.host is not None and self.source.listen is not None:
+                    notices.say(f"listening on {options.host}: anyone who can reach this address can drive the avatar")
+            _open_outlets(session, options)
+            closed = _run_window(session, name, self.seconds, notices, stop)
+            report = session.run_report()
+        return LiveRun(report, not closed, tuple(recording.messages), recording.failed)
+
+
+def _session(
+    avatar: Avatar, path: Path, name: str, sources: LiveSources, recording: Recording, device: torch.device
+) -> Session:
+    """The window's session with its live sources and outlets."""
+    from avatar.jobs.outlets import CameraOutlet, RecordingOutlet
+    from viewer.outputs.outlets import Outlets
+    from viewer.session.session import Session
+
+    factories: dict[OutletKind, Callable[[], Outlet]] = {
+        "record": lambda: RecordingOutlet(recording),
+        "virtual camera": CameraOutlet,
+    }
+    return Session(avatar, name, sources.choices(), Outlets(factories), device=device, path=path)
+
+
+def _set_up(session: Session, options: LiveOptions, motion: Path | None) -> None:
+    """Set image size and background, and open a motion."""
+    from avatar.rendering.background import parse_color
+    from viewer.session.opening import open_any
+
+    state = session.state
+    width, height = parse_size(options.size, _MAX_SIZE)
+    camera = replace(state.camera, height=height, width=width if "x" in options.size else None)
+    background = parse_color(options.background)
+    relighting = options.light.relighting()
+    view = replace(state.view, background=background, relighting=relighting)
+    session.state = replace(state, camera=camera, view=view)
+    if motion is not None:
+        session.show(open_any(motion, session.avatar))
+
+
+def _open_outlets(session: Session, options: LiveOptions) -> None:
+    if options.record:
+        session.outlets.toggle("record")
+    if options.virtual_camera:
+        session.outlets.toggle("virtual camera")
+
+
+def _run_window(session: Session, name: str, seconds: float | None, notices: Notices, stop: Stop) -> bool:
+    """Run the window; returns whether it was closed by the user or the time, not by `stop` or Ctrl-C."""
+    from viewer.gui.window import Window, WindowOptions
+
+    def close() -> None:
+        session.closing = True
+
+    with stoppable(stop, _CLOSING, close) as stopped:
+        with suppress(KeyboardInterrupt):  # the second Ctrl-C, or the first one where nothing handles it
+            Window(session, WindowOptions(title=f"{name} - headsplat", seconds=seconds)).run()
+            if not is_requested(stopped):
+                return True
+        notices.say(f"stopped by {cause_of(stopped)}")
+        return False
