@@ -8,9 +8,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from avatar.cli.interrupt import stopped_by_interrupt
 from avatar.cli.progress import printed
-from avatar.cli.window import WindowedOptions, finish
-from avatar.jobs.live_window import view
+from avatar.cli.window import finish
+from avatar.jobs.live_window import LiveOptions, view
 from avatar.jobs.option_types import OptionalPath
 
 
@@ -22,10 +23,10 @@ class ViewCommand:
     """the avatar"""
     motion: OptionalPath = None
     """play this motion: any file or folder that `headsplat render --motion` accepts"""
-    window: Annotated[WindowedOptions, arg(name="")] = field(default_factory=WindowedOptions)
+    options: Annotated[LiveOptions, arg(name="")] = field(default_factory=LiveOptions)
 
     def run(self) -> int:
         """Open the window; returns the exit code once it is closed."""
         with printed() as notify:
-            run = view(self.avatar, self.motion, notify=notify, **self.window.of_run)
+            run = view(self.avatar, self.motion, self.options, notify=notify, stop=stopped_by_interrupt)
         return finish(run)

@@ -11,22 +11,45 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from avatar.jobs.capturing import capture
-    from avatar.jobs.evaluating import evaluate
-    from avatar.jobs.live_window import live, view
-    from avatar.jobs.rendering import render
-    from avatar.jobs.training import train
+    from avatar.jobs.capturing import CaptureOptions, capture
+    from avatar.jobs.evaluating import EvaluateOptions, evaluate
+    from avatar.jobs.live_sources import SourceOptions
+    from avatar.jobs.live_web import live_page
+    from avatar.jobs.live_window import LiveOptions, live, view
+    from avatar.jobs.rendering import RenderOptions, render
+    from avatar.jobs.training import TrainOptions, train
 
 _HOMES = {
+    "CaptureOptions": "avatar.jobs.capturing",
+    "EvaluateOptions": "avatar.jobs.evaluating",
+    "LiveOptions": "avatar.jobs.live_window",
+    "RenderOptions": "avatar.jobs.rendering",
+    "SourceOptions": "avatar.jobs.live_sources",
+    "TrainOptions": "avatar.jobs.training",
     "capture": "avatar.jobs.capturing",
     "evaluate": "avatar.jobs.evaluating",
     "live": "avatar.jobs.live_window",
+    "live_page": "avatar.jobs.live_web",
     "render": "avatar.jobs.rendering",
     "train": "avatar.jobs.training",
     "view": "avatar.jobs.live_window",
 }
 
-__all__ = ["capture", "evaluate", "live", "render", "train", "view"]
+__all__ = [
+    "CaptureOptions",
+    "EvaluateOptions",
+    "LiveOptions",
+    "RenderOptions",
+    "SourceOptions",
+    "TrainOptions",
+    "capture",
+    "evaluate",
+    "live",
+    "live_page",
+    "render",
+    "train",
+    "view",
+]
 
 
 def __getattr__(name: str) -> Any:

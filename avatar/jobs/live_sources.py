@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
 
 from avatar.common.files import shown
 from avatar.errors import HeadsplatError
@@ -17,24 +19,23 @@ if TYPE_CHECKING:
 
 _WEBCAM = "webcam"
 _MICROPHONE = "microphone"
-_GREETED = "ifacialmocap"  # the only protocol whose senders need a greeting
-_PROTOCOLS = {"livelink": "Live Link Face", "vmc": "VMC", _GREETED: "iFacialMocap"}
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """The live source that is active at first: `webcam`, `listen` or `microphone`; without them the first camera."""
+    """what drives the avatar at first: one of `webcam`, `listen` and `microphone`, or the first camera"""
 
-    webcam: str | None = None
-    """a camera number, or a video file that plays at its frame rate"""
-    listen: str | None = None
-    """livelink, vmc or ifacialmocap, with :PORT if it is not the usual one: an app that sends expressions"""
+    webcam: Annotated[str | None, arg(metavar="N|FILE")] = None
+    """a camera number, or a video file that plays at its frame rate; default: the first camera"""
+    listen: Annotated[str | None, arg(metavar="livelink|vmc|ifacialmocap[:PORT]")] = None
+    """use an app that sends expressions over the network instead"""
+    microphone: Annotated[str | None, arg(metavar="default|N|NAME|FILE")] = None
+    """speech drives the mouth instead: of the system's microphone, of another one by number or name, or of a sound file
+    that plays"""
     loop: bool = False
     """restart the file at its end"""
     torso: bool = True
     """the avatar's torso moves as the driver's does in the camera's image; off: as in training, with the head"""
-    microphone: str | None = None
-    """default, or a microphone's number or name, or a sound file that plays: speech drives the mouth"""
 
     def check(self) -> None:
         """Raise HeadsplatError for more than one source."""
@@ -63,6 +64,7 @@ class LiveSources:
     def choices(self) -> Iterator[LiveSourceChoice]:
         """All sources, none opened yet; raises HeadsplatError where the options are not valid."""
         from capture.live.open import LOOPBACK, open_pose_source
+        from capture.live.protocols.registry import PROTOCOLS
         from capture.live.protocols.udp import check_host
         from viewer.session.pose_sources import LiveSourceChoice
 
@@ -92,14 +94,14 @@ class LiveSources:
         yield LiveSourceChoice(
             _MICROPHONE, name, lambda avatar: _pipeline(avatar, open_pose_source(microphone=microphone, loop=loop))
         )
-        for key, name in _PROTOCOLS.items():
+        for key, protocol in PROTOCOLS.items():
             listen = options.listen if options.listen is not None and self.first == key else key
-            greeted = phone if key == _GREETED else ""
+            greeted = phone if protocol.greeting else ""
 
             def make(avatar: Avatar, listen: str = listen, phone: str = greeted) -> LivePipeline:
                 return _pipeline(avatar, open_pose_source(None, listen, host=host, phone=phone))
 
-            yield LiveSourceChoice(key, name, make)
+            yield LiveSourceChoice(key, protocol.title, make)
 
 
 def _pipeline(avatar: Avatar, source: PoseSource) -> LivePipeline:

@@ -15,7 +15,16 @@ from avatar.jobs.appearance import read_with_mix
 from avatar.jobs.live_run import LiveRun
 from avatar.jobs.live_sources import LiveSources, SourceOptions
 from avatar.jobs.notices import Notices, Notify, Stop, cause_of, ignore, is_requested, stoppable
-from avatar.jobs.option_types import AppearanceName, Device, OptionalText, Record
+from avatar.jobs.option_types import (
+    DURATION,
+    AppearanceName,
+    Device,
+    OptionalFloat,
+    OptionalPath,
+    OptionalText,
+    Record,
+    with_paths,
+)
 from avatar.jobs.outputs import Output, reserved
 from avatar.jobs.parsing import parse_size, requested_device
 from avatar.jobs.relight_options import RelightOptions
@@ -34,7 +43,7 @@ _CLOSING = "closing the window"
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """Options of the window and its outlets."""
+    """the window, what it records and sends, and how long it is open"""
 
     size: Annotated[str, arg(metavar="PIXELS|WxH")] = "512"
     """size of the image: its height in pixels, with the window's aspect ratio, or WxH"""
@@ -54,20 +63,19 @@ class LiveOptions:
     """address of this machine to listen on; default: only this machine can send"""
     phone: OptionalText = None
     """address of the phone, for iFacialMocap: it sends after a greeting"""
+    seconds: Annotated[OptionalFloat, DURATION] = None
+    """close the window after this time"""
+    json: OptionalPath = None
+    """write statistics of the run to this file"""
+    overwrite: bool = False
+    """replace existing files"""
 
 
 def live(
     avatar: str | Path,
-    *,
-    webcam: str | None = None,
-    listen: str | None = None,
-    microphone: str | None = None,
-    loop: bool = False,
-    torso: bool = True,
-    seconds: float | None = None,
-    statistics: str | Path | None = None,
-    overwrite: bool = False,
+    source: SourceOptions | None = None,
     options: LiveOptions | None = None,
+    *,
     notify: Notify = ignore,
     stop: Stop = None,
 ) -> LiveRun:
@@ -75,14 +83,7 @@ def live(
 
     Args:
         avatar: the avatar file.
-        webcam: a camera number, or a video file that plays at its frame rate; without any source, the first camera.
-        listen: instead, an app that sends expressions: "livelink", "vmc" or "ifacialmocap", with ":PORT" if needed.
-        microphone: instead, speech: "default", a microphone's number or name, or a sound file that plays.
-        loop: whether the file restarts at its end.
-        torso: whether the avatar's torso moves as the driver's does in the camera's image.
-        seconds: after which the window is closed; None: when the user closes it.
-        statistics: a JSON file for the statistics of the run.
-        overwrite: whether files that exist are replaced.
+        source: what drives it at first; None: the first camera.
         options: of the window and its outlets; None: as `headsplat live` by default.
         notify: receives messages.
         stop: what closes the window, as Ctrl-C does.
@@ -91,20 +92,17 @@ def live(
         HeadsplatError: there is no display, an input cannot be read, an option is not valid, or an output cannot be
             written.
     """
-    source = SourceOptions(webcam, listen, loop, torso, microphone)
+    source = source or SourceOptions()
     source.check()
-    job = _WindowJob(Path(avatar), options or LiveOptions(), None, source, seconds, overwrite)
-    return job.run(None if statistics is None else Path(statistics), Notices(notify), stop)
+    job = _WindowJob(Path(avatar), with_paths(options or LiveOptions()), None, source)
+    return job.run(Notices(notify), stop)
 
 
 def view(
     avatar: str | Path,
     motion: str | Path | None = None,
-    *,
-    seconds: float | None = None,
-    statistics: str | Path | None = None,
-    overwrite: bool = False,
     options: LiveOptions | None = None,
+    *,
     notify: Notify = ignore,
     stop: Stop = None,
 ) -> LiveRun:
@@ -113,9 +111,6 @@ def view(
     Args:
         avatar: the avatar file.
         motion: a capture folder or an expression file that plays at first.
-        seconds: after which the window is closed; None: when the user closes it.
-        statistics: a JSON file for the statistics of the run.
-        overwrite: whether files that exist are replaced.
         options: of the window and its outlets; None: as `headsplat view` by default.
         notify: receives messages.
         stop: what closes the window, as Ctrl-C does.
@@ -125,8 +120,8 @@ def view(
             written.
     """
     played = None if motion is None else Path(motion)
-    job = _WindowJob(Path(avatar), options or LiveOptions(), played, None, seconds, overwrite)
-    return job.run(None if statistics is None else Path(statistics), Notices(notify), stop)
+    job = _WindowJob(Path(avatar), with_paths(options or LiveOptions()), played, None)
+    return job.run(Notices(notify), stop)
 
 
 @dataclass(frozen=True)
@@ -137,24 +132,23 @@ class _WindowJob:
     options: LiveOptions
     motion: Path | None  # to play at first
     source: SourceOptions | None  # the live source to start at first
-    seconds: float | None
-    overwrite: bool
 
-    def run(self, statistics: Path | None, notices: Notices, stop: Stop) -> LiveRun:
+    def run(self, notices: Notices, stop: Stop) -> LiveRun:
         """Show the avatar until the window is closed; writes the statistics."""
         from viewer.gui.display import check_display
 
         check_display()
-        device = requested_device(self.options.device)
-        outputs = [Output(path, "--record") for path in self.options.record]
-        if statistics is not None:
-            outputs.append(Output(statistics, "--json", (".json",)))
+        options = self.options
+        device = requested_device(options.device)
+        outputs = [Output(path, "--record") for path in options.record]
+        if options.json is not None:
+            outputs.append(Output(options.json, "--json", (".json",)))
         source = self.source or SourceOptions()
         inputs = (self.path, self.motion, source.webcam, source.microphone)
-        with reserved(outputs, inputs, overwrite=self.overwrite):
-            run = self._show(LiveSources(source, self.options.host, self.options.phone), device, notices, stop)
-            if statistics is not None:
-                run.save(statistics, notices)
+        with reserved(outputs, inputs, overwrite=options.overwrite):
+            run = self._show(LiveSources(source, options.host, options.phone), device, notices, stop)
+            if options.json is not None:
+                run.save(options.json, notices)
             return run
 
     def _show(self, sources: LiveSources, device: torch.device, notices: Notices, stop: Stop) -> LiveRun:
@@ -165,7 +159,7 @@ class _WindowJob:
         notices.say(f"{name}: opening the window ...")
         avatar, mix = read_with_mix(self.path, options.appearance)
         with (
-            Recording(options.record, overwrite=self.overwrite, notices=notices) as recording,
+            Recording(options.record, overwrite=options.overwrite, notices=notices) as recording,
             closing(_session(avatar, self.path, name, sources, recording, device)) as session,
         ):
             if mix:
@@ -176,7 +170,7 @@ class _WindowJob:
                 if options.host is not None and self.source.listen is not None:
                     notices.say(f"listening on {options.host}: anyone who can reach this address can drive the avatar")
             _open_outlets(session, options)
-            closed = _run_window(session, name, self.seconds, notices, stop)
+            closed = _run_window(session, name, options.seconds, notices, stop)
             report = session.run_report()
         return LiveRun(report, not closed, tuple(recording.messages), recording.failed)
 

@@ -15,8 +15,8 @@ import pytest
 
 from avatar import jobs
 from avatar.errors import HeadsplatError
-from avatar.jobs.live_page import PageOpened, live_page
 from avatar.jobs.live_sources import SourceOptions
+from avatar.jobs.live_web import PageOpened, live_page
 from avatar.jobs.live_window import LiveOptions
 from avatar.jobs.notices import Message, Notice
 from avatar.model.avatar import Avatar
@@ -69,9 +69,8 @@ def test_an_event_closes_the_window_and_the_recording_is_complete(file: Path, tm
 def test_the_window_closes_after_the_seconds_and_the_statistics_are_written(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = jobs.live(
-        str(file), listen=vmc(), seconds=0.2, statistics=tmp_path / "run.json", options=LiveOptions(size="64")
-    )
+    options = LiveOptions(size="64", seconds=0.2, json=tmp_path / "run.json")
+    run = jobs.live(str(file), SourceOptions(listen=vmc()), options)
     assert not run.stopped and run.report.to_text().startswith("me.avatar, ")
     assert json.loads((tmp_path / "run.json").read_text())["driven_by"] == "VMC"
     assert capsys.readouterr() == ("", "")
@@ -79,7 +78,7 @@ def test_the_window_closes_after_the_seconds_and_the_statistics_are_written(
 
 def test_two_sources_are_refused(file: Path) -> None:
     with pytest.raises(HeadsplatError, match="give one of --webcam, --listen and --microphone"):
-        jobs.live(file, webcam="0", microphone="default")
+        jobs.live(file, SourceOptions(webcam="0", microphone="default"))
 
 
 def test_an_event_ends_the_page_and_its_address_is_sent(file: Path) -> None:

@@ -14,7 +14,8 @@ from avatar.jobs.appearance import read_in_appearance
 from avatar.jobs.live_run import LiveRun, PageReport
 from avatar.jobs.live_sources import LiveSources, SourceOptions
 from avatar.jobs.live_window import LiveOptions
-from avatar.jobs.notices import Message, Notices, Notify, Stop, cause_of, ignore, stoppable
+from avatar.jobs.notices import Notices, Notify, Result, Stop, cause_of, ignore, stoppable
+from avatar.jobs.option_types import with_paths
 from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _CLOSING = "closing the page's server"
 
 
 @dataclass(frozen=True)
-class PageOpened(Message):
+class PageOpened(Result):
     """The page is served: a sentence with its address, and the address, which has the token."""
 
     address: str
@@ -36,12 +37,9 @@ class PageOpened(Message):
 def live_page(
     avatar: str | Path,
     source: SourceOptions | None = None,
+    options: LiveOptions | None = None,
     *,
     port: int = 0,
-    seconds: float | None = None,
-    statistics: str | Path | None = None,
-    overwrite: bool = False,
-    options: LiveOptions | None = None,
     notify: Notify = ignore,
     stop: Stop = None,
 ) -> LiveRun:
@@ -50,28 +48,25 @@ def live_page(
     Args:
         avatar: the avatar file.
         source: what drives the avatar; None: the first camera.
+        options: those that need a window are refused; None: as `headsplat live --web` by default.
         port: of the page; 0 for any free one.
-        seconds: after which it ends; None: by `stop` or Ctrl-C only.
-        statistics: a JSON file for the statistics of the run.
-        overwrite: whether a file that exists is replaced.
-        options: appearance, light, host and phone; those that need a window are refused.
-        notify: receives messages, among them `PageOpened` with the address.
+        notify: receives messages, and `PageOpened` with the address.
         stop: what ends it, as Ctrl-C does.
 
     Raises:
         HeadsplatError: an option that needs a window, or the source or the server cannot start.
     """
     source = source or SourceOptions()
-    options = options or LiveOptions()
+    options = with_paths(options or LiveOptions())
     notices = Notices(notify)
     path = Path(avatar)
     source.check()
     _check(options)
-    outputs = [] if statistics is None else [Output(Path(statistics), "--json", (".json",))]
-    with reserved(outputs, (path, source.microphone, source.webcam), overwrite=overwrite):
-        run = _serve(path, source, options, port, seconds, notices, stop)
-        if statistics is not None:
-            run.save(Path(statistics), notices)
+    outputs = [] if options.json is None else [Output(options.json, "--json", (".json",))]
+    with reserved(outputs, (path, source.microphone, source.webcam), overwrite=options.overwrite):
+        run = _serve(path, source, options, port, notices, stop)
+        if options.json is not None:
+            run.save(options.json, notices)
         return run
 
 
@@ -88,7 +83,6 @@ def _serve(
     source: SourceOptions,
     options: LiveOptions,
     port: int,
-    seconds: float | None,
     notices: Notices,
     stop: Stop,
 ) -> LiveRun:
@@ -110,7 +104,7 @@ def _serve(
         notices.notify(PageOpened(sentence, bridge.address))
         if options.host is not None:
             notices.say(f"listening on {options.host}: who can reach this address and has the token sees the avatar")
-        finished = _drive(running, avatar, seconds, notices, stop)
+        finished = _drive(running, avatar, options.seconds, notices, stop)
         return LiveRun(running.report(), not finished)
 
 
