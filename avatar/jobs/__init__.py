@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from avatar.jobs.live_sources import SourceOptions
     from avatar.jobs.live_web import live_page
     from avatar.jobs.live_window import LiveOptions, live, view
-    from avatar.jobs.rendering import RenderOptions, render
+    from avatar.jobs.rendering import ImageOptions, RenderOptions, render
     from avatar.jobs.training import TrainOptions, train
 
 _HOMES = {
     "CaptureOptions": "avatar.jobs.capturing",
     "EvaluateOptions": "avatar.jobs.evaluating",
+    "ImageOptions": "avatar.jobs.rendering",
     "LiveOptions": "avatar.jobs.live_window",
     "RenderOptions": "avatar.jobs.rendering",
     "SourceOptions": "avatar.jobs.live_sources",
@@ -38,6 +39,7 @@ _HOMES = {
 __all__ = [
     "CaptureOptions",
     "EvaluateOptions",
+    "ImageOptions",
     "LiveOptions",
     "RenderOptions",
     "SourceOptions",
