@@ -7,10 +7,8 @@ from pathlib import Path
 from avatar.driving.live.pose_source import PoseSource
 from avatar.errors import HeadsplatError
 from capture.live.camera import FileFeed, WebcamFeed
-from capture.live.microphone import MicrophoneSource
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.live.protocols.udp import LOOPBACK
-from capture.live.sound_feed import MicrophoneFeed, SoundFileFeed
 from capture.live.worker_process import FaceWorker
 
 
@@ -64,6 +62,10 @@ def open_pose_source(
 
 def _open_microphone(microphone: str, loop: bool) -> PoseSource:
     """A microphone or a sound file; raises HeadsplatError for a missing file."""
+    # They load `avatar.performance.speech`, which no other source needs.
+    from capture.live.microphone import MicrophoneSource
+    from capture.live.sound_feed import MicrophoneFeed, SoundFileFeed
+
     path = Path(microphone)
     if path.is_file():
         return MicrophoneSource(SoundFileFeed(path, repeat=loop))

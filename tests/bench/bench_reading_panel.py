@@ -22,7 +22,7 @@ from avatar.head.arkit import ARKIT_52
 from avatar.motion.files import read_motion
 from avatar.motion.files.names import ARKIT
 from avatar.types import JOINT_NAMES, HeadParams, Motion
-from viewer.gui.panels.reading import reading_panel
+from viewer.gui.panels.wings.reading import reading_panel
 from viewer.session.pose_sources import MotionPoseSource
 from viewer.session.reading import FaceReader
 from viewer.session.state import TIMELINE, AvatarInfo, FaceReading, SourceChoice, State, Timeline

@@ -9,7 +9,7 @@ import numpy as np
 from imgui_bundle import imgui
 
 from tests.support.window_driver import WindowDriver
-from viewer.session.action_units import face_described
+from viewer.session.wings.action_units import face_described
 
 Result = Mapping[str, Any]
 _SLIDERS = "Face/sliders"

@@ -20,10 +20,10 @@ from avatar.model.avatar_file import load_avatar
 from tests.support.window_driver import WindowDriver, run_scenarios
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewKind, ViewSettings
-from viewer.session.action_units import face_described
 from viewer.session.opening import open_any
 from viewer.session.session import Session
 from viewer.session.state import SLIDERS
+from viewer.session.wings.action_units import face_described
 
 #: Pixels of the window, and height and width of each image in the row of views.
 _WINDOW, _HEIGHT, _WIDTH = (1280, 760), 384, 320

@@ -14,9 +14,8 @@ from imgui_bundle import portable_file_dialogs as dialogs
 from avatar.errors import HeadsplatError
 from viewer.gui.display import DISPLAY_ADVICE, check_display
 from viewer.gui.drops import Drops
-from viewer.gui.panels import DOCKS, PANELS, Textures
+from viewer.gui.panels import DOCKS, PANELS, Textures, reading_panel
 from viewer.gui.panels.menus import menus, status_bar
-from viewer.gui.panels.reading import reading_panel
 from viewer.gui.panels.shortcuts import shortcuts
 from viewer.gui.panels.viewport import viewport_panel
 from viewer.gui.texture import Texture
@@ -114,8 +113,8 @@ class Window:
         calls.setup_imgui_style = _set_style
         calls.pre_new_frame = self._guarded(self._wait)
         calls.show_gui = self._guarded(self._upload)
-        calls.show_menus = self._panel(menus)
-        calls.show_status = self._panel(status_bar)
+        calls.show_menus = self._drawn(menus)
+        calls.show_status = self._drawn(status_bar)
         calls.after_swap = self._guarded(self._after)
         if options.tests is not None:
             calls.register_tests = options.tests
@@ -129,7 +128,7 @@ class Window:
             hello_imgui.DockingSplit(parent, name, direction, ratio) for name, parent, direction, ratio in DOCKS
         ]
         viewport = hello_imgui.DockableWindow(
-            "Avatar", "MainDockSpace", self._panel(self._viewport), can_be_closed_=False
+            "Avatar", "MainDockSpace", self._drawn(self._viewport), can_be_closed_=False
         )
         viewport.imgui_window_flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
         others = [
@@ -220,11 +219,24 @@ class Window:
             self._exit()
 
     def _panel(self, panel: Callable[[State], Iterable[Edit]]) -> Callable[[], None]:
-        def show() -> None:
+        """A panel of a dock, drawn where it is visible.
+
+        In the first frame imgui also calls those behind others, hidden; what they need would be loaded then.
+        """
+
+        def visible(state: State) -> Iterable[Edit]:
+            if imgui.internal.get_current_window().hidden:
+                return ()
             self._reading_shown |= panel is reading_panel
+            return panel(state)
+
+        return self._drawn(visible)
+
+    def _drawn(self, panel: Callable[[State], Iterable[Edit]]) -> Callable[[], None]:
+        def draw() -> None:
             self._edits += panel(self.session.state)
 
-        return self._guarded(show)
+        return self._guarded(draw)
 
     def _guarded(self, call: Callable[[], None]) -> Callable[[], None]:
         """`call`, whose exceptions close the window and are raised again by `run` instead of inside C++."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from avatar.errors import HeadsplatError
 from viewer.outputs.outlets import OutletKind, Outlets
 from viewer.outputs.snapshot import save_snapshot
 from viewer.render.orbit import Orbit
 from viewer.session.edits import Action
-from viewer.session.painting import Painting
 from viewer.session.pose_sources import LivePipeline
 from viewer.session.source_selector import SourceSelector
 from viewer.session.state import State
 from viewer.session.view_file import write_view
 from viewer.session.viewport import Viewport
+
+if TYPE_CHECKING:
+    from viewer.session.wings.painting import Painting
 
 
 class ActionTarget(Protocol):
@@ -101,14 +103,14 @@ def _save_avatar(target: ActionTarget) -> None:
 ACTIONS: Mapping[Action, Callable[[ActionTarget], None]] = {
     "calibrate": _calibrate,
     "close": _close,
-    "find layers": lambda target: target.edit_avatar(Painting.find_layers),
+    "find layers": lambda target: target.edit_avatar(lambda painting: painting.find_layers()),
     "learn person": _learn_person,
     "record": _toggle("record"),
-    "redo": lambda target: target.edit_avatar(Painting.redo),
+    "redo": lambda target: target.edit_avatar(lambda painting: painting.redo()),
     "restart source": _restart_source,
     "save avatar": _save_avatar,
     "save view": _save_view,
     "snapshot": _snapshot,
-    "undo": lambda target: target.edit_avatar(Painting.undo),
+    "undo": lambda target: target.edit_avatar(lambda painting: painting.undo()),
     "virtual camera": _toggle("virtual camera"),
 }

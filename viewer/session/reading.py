@@ -1,238 +1,60 @@
-"""The reading of the face that drives, for the reading panel; nothing is computed while the panel is hidden."""
+"""When the face that drives is read: while the reading panel is visible, at a limited rate."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from avatar.driving.live.samples import AvatarPose
-from avatar.export.posed import head_turn
-from avatar.geometry.rotations import matrix_to_axis_angle
-from avatar.head.arkit import ARKIT_52
-from avatar.motion.files.names import ARKIT
-from avatar.performance.facs.emotions import chosen_labels
-from avatar.performance.facs.units import arkit_columns, arkit_weights
-from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
-from viewer.session.action_units import listed, table
-from viewer.session.pose_sources import AvatarPoseSource, LivePoseSource, MotionPoseSource
-from viewer.session.state import FaceReading, Sliders, State
+from viewer.session import wings
+from viewer.session.pose_sources import AvatarPoseSource
+from viewer.session.state import FaceReading, State
 
 if TYPE_CHECKING:
-    from avatar.performance.readout.live import LiveReader, Reading
+    from viewer.session.wings.reading import SourceReader
 
-Floats = NDArray[np.floating]
-
-#: Seconds between two readings of a face that does not change, and between two lists of contributions.
-_PERIOD = 0.1
-_REASONS_PERIOD = 0.5
-_JUMP = 0.5  # seconds of a motion from one reading to the next, beyond which the timeline has jumped
-_REASONS = 5  # contributions that are listed
-#: Seconds over which the numbers of a live source are averaged: a tracker's noise would move them too fast to read.
-_AVERAGED = 0.15
-_MAX_REST_FRAMES = 3000  # of a motion, from which its resting face is learned
-_LEAST_NAMES = len(ARKIT_52) // 2  # ARKit's names in a space of another name
-NO_WEIGHTS = "no ARKit weights: this source has expressions of another head model, which action units are not read from"
-NO_FACE = "no face"
-
-
-@dataclass(frozen=True, eq=False)
-class Face:
-    """What drives in one frame."""
-
-    names: tuple[str, ...]
-    weights: Floats  # [E]
-    joint_rot: Floats  # [J,3] axis-angle radians
-    time: float  # seconds of the source's own clock
-    confidence: float = 1.0
+_PERIOD = 0.1  # seconds between two readings of a face that does not change
 
 
 class FaceReader:
-    """Reads the face of the active source while it is `wanted`."""
+    """Reads the face of the active source while it is `wanted`; before that, what reads it is not loaded."""
 
     def __init__(self, worker: Executor | None = None) -> None:
         """Args: worker: thread that loads libraries, which takes a second; None: the first reading waits for them."""
         self.wanted = False  # whether the panel is visible
         self._worker = worker
-        self._loading: Future[object] | None = None
-        self._source: AvatarPoseSource | None = None
-        self._reader: LiveReader | None = None
-        self._read_at = self._reasons_at = -math.inf  # seconds
-        self._time = -math.inf  # of the last face
-        self._reasons: tuple[tuple[str, float], ...] = ()
-        self._reasons_of = ""  # label
-        self._averaged: Reading | None = None
+        self._loading: Future[SourceReader] | None = None
+        self._reader: SourceReader | None = None
+        self._read_at = -math.inf  # seconds
 
     def restart(self) -> None:
         """Learn the resting face again."""
-        self._source = None
+        if self._reader is not None:
+            self._reader.restart()
 
     def read(self, source: AvatarPoseSource, pose: AvatarPose, state: State, now: float) -> FaceReading | None:
-        """The reading of the active source's pose; None where there is no newer one."""
+        """The reading of the active source's pose; None where there is no newer one.
+
+        Args:
+            source: the active one.
+            pose: its newest.
+            state: with the sliders and the frame of the timeline.
+            now: seconds.
+        """
         if not self.wanted or not (pose.fresh or now - self._read_at >= _PERIOD) or not self._is_loaded():
             return None
+        assert self._reader is not None
         self._read_at = now
-        if source is not self._source:
-            self._source = source
-            self._reader = _reader_of(source)
-            self._time = -math.inf
-            self._reasons_at = -math.inf
-            self._reasons = ()
-            self._averaged = None
-        face = _face(source, pose, state, now)
-        if face is None:
-            return FaceReading(note=NO_FACE)
-        if self._reader is None or not _has_arkit(face.names, _space(source, pose)):
-            return FaceReading(note=NO_WEIGHTS)
-        if face.time == self._time and face.confidence > 0:
-            return None  # a motion that is paused
-        if not 0 <= face.time - self._time <= _JUMP:
-            self._reader.read(face.names, face.weights, face.joint_rot, face.time, confidence=0.0)  # forget the past
-            self._averaged = None
-        elapsed = face.time - self._time
-        self._time = face.time
-        reading = self._reader.read(face.names, face.weights, face.joint_rot, face.time, face.confidence)
-        if isinstance(source, LivePoseSource):
-            reading = self._averaged = averaged(self._averaged, reading, elapsed)
-        if reading.face and (now - self._reasons_at >= _REASONS_PERIOD or reading.label != self._reasons_of):
-            self._reasons_at = now
-            self._reasons_of = reading.label
-            self._reasons = contributions(reading)
-        return record(reading, self._reasons)
+        return self._reader.read(source, pose, state, now)
 
     def _is_loaded(self) -> bool:
-        if self._worker is None:
-            return True
-        if self._loading is None:
-            self._loading = self._worker.submit(import_module, "avatar.performance.readout.live")
-        return self._loading.done()
-
-
-def averaged(before: Reading | None, reading: Reading, elapsed: float) -> Reading:
-    """Intensities, probabilities, valence and arousal averaged with those before, `elapsed` seconds ago."""
-    if before is None or not (before.face and reading.face):
-        return reading
-    part = 1 - math.exp(-elapsed / _AVERAGED)
-    distribution = before.distribution + part * (reading.distribution - before.distribution)
-    return replace(
-        reading,
-        weights=before.weights + part * (reading.weights - before.weights),
-        sides=before.sides + part * (reading.sides - before.sides),
-        distribution=distribution,
-        label=reading.table.labels[int(chosen_labels(distribution[None])[0])],
-        valence=before.valence + part * (reading.valence - before.valence),
-        arousal=before.arousal + part * (reading.arousal - before.arousal),
-    )
-
-
-def record(reading: Reading, reasons: tuple[tuple[str, float], ...] = ()) -> FaceReading:
-    """A reading for the panel."""
-    if not reading.face:
-        return FaceReading(note=NO_FACE)
-    units = tuple(unit for unit in listed(np.asarray(reading.sides)) if unit.letter)
-    return FaceReading(
-        label=reading.label,
-        distribution=tuple(zip(reading.table.labels, reading.distribution.tolist(), strict=True)),
-        affect=(reading.valence, reading.arousal),
-        units=units,
-        reasons=reasons,
-        gaze=f"{reading.looking} ({_degrees(*reading.gaze)})",
-        lids=reading.lids,
-        head=_degrees(*reading.head),
-        gesture=reading.gesture,
-        speech=reading.speech,
-        learning=reading.learning,
-    )
-
-
-def contributions(reading: Reading) -> tuple[tuple[str, float], ...]:
-    """The weights that add most to the score of the leading label, largest first."""
-    row = reading.contributions()[reading.table.labels.index(reading.label)]
-    named = [*ARKIT_52, "at rest"]
-    order = sorted(range(len(named)), key=lambda column: -abs(float(row[column])))[:_REASONS]
-    return tuple((named[column], float(row[column])) for column in order if abs(row[column]) >= 0.005)
-
-
-def _face(source: AvatarPoseSource, pose: AvatarPose, state: State, now: float) -> Face | None:
-    """What drives now; None where a live source has no sample yet."""
-    if isinstance(source, MotionPoseSource):
-        motion = source.motion
-        frame = state.timeline.frame
-        confidence = 1.0 if motion.confidence is None else float(motion.confidence[frame])
-        rotations = motion.joint_rot[frame].numpy()
-        return Face(motion.names, motion.weights[frame].numpy(), rotations, source.times[frame], confidence)
-    if isinstance(source, LivePoseSource):
-        sample = pose.sample
-        if sample is None:
-            return None
-        return Face(sample.names, sample.weights, sample.joint_rot, sample.time, sample.confidence)
-    return _of_sliders(state.sliders, now)
-
-
-def _of_sliders(sliders: Sliders, now: float) -> Face:
-    rotations = np.zeros((len(JOINT_NAMES), 3), np.float32)
-    rotations[ROOT] = matrix_to_axis_angle(head_turn(sliders.head)[None])[0].numpy()
-    left, up = np.radians(sliders.gaze)
-    rotations[[LEFT_EYE, RIGHT_EYE], :2] = -up, left
-    weights = np.array([sliders.weights.get(name, 0.0) for name in ARKIT_52])
-    return Face(ARKIT_52, weights, rotations, now)
-
-
-def _reader_of(source: AvatarPoseSource) -> LiveReader | None:
-    """A reader with what is known of the resting face and of the head's mean pose; None for a motion it cannot read.
-
-    Sliders are at rest at 0. Those of a motion are taken from all of it, those of a live source are learned.
-    """
-    from avatar.performance.readout.live import LiveReader  # loads scipy
-
-    if isinstance(source, LivePoseSource):
-        # Landmarks of a camera show less than the depth sensor of a phone, which sends to a port.
-        return LiveReader(table(), tracked="port" not in source.stats().get("input", {}))
-    if isinstance(source, MotionPoseSource):
-        return _reader_of_motion(source.motion)
-    return _without_learning()
-
-
-def _reader_of_motion(motion: Motion) -> LiveReader | None:
-    from avatar.performance.readout.live import LiveReader
-    from avatar.performance.readout.signals import mean_pose, resting_face, rotation_matrices
-
-    if not _has_arkit(motion.names, motion.space):
-        return None
-    frames = np.arange(0, len(motion), max(1, len(motion) // _MAX_REST_FRAMES))
-    if motion.confidence is not None:
-        seen = motion.confidence.numpy()[frames] > 0
-        frames = frames[seen]
-    if not len(frames):
-        return _without_learning()
-    weights = arkit_weights(motion.weights.numpy()[frames], arkit_columns(motion.names))
-    pose = mean_pose(rotation_matrices(motion.joint_rot.numpy()[frames, ROOT]))
-    resting = np.zeros(len(ARKIT_52)) if motion.resting == "zero" else resting_face(weights)
-    return LiveReader(table(), resting=resting, tracked=False, reference=pose)
-
-
-def _without_learning() -> LiveReader:
-    from avatar.performance.readout.live import LiveReader
-
-    return LiveReader(table(), resting=np.zeros(len(ARKIT_52)), tracked=False, reference=np.eye(3))
-
-
-def _space(source: AvatarPoseSource, pose: AvatarPose) -> str:
-    if isinstance(source, MotionPoseSource):
-        return source.motion.space
-    return pose.sample.space if pose.sample is not None else ARKIT
-
-
-def _has_arkit(names: Sequence[str], space: str) -> bool:
-    """Whether weights have ARKit's meaning."""
-    return space == ARKIT or len(set(names) & set(ARKIT_52)) >= _LEAST_NAMES
-
-
-def _degrees(*angles: float) -> str:
-    return f"{', '.join(f'{round(angle)}' for angle in angles)} deg"
+        """Whether there is a reader; the first call starts to load it."""
+        if self._reader is None and self._worker is None:
+            self._reader = wings.SourceReader()
+        elif self._reader is None and self._worker is not None:
+            if self._loading is None:
+                self._loading = self._worker.submit(lambda: wings.SourceReader())
+            if self._loading.done():
+                self._reader = self._loading.result()
+        return self._reader is not None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,6 +18,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.parts.appearance import appearance_view
 from viewer.outputs.outlets import Outlets, RenderedFrame
 from viewer.render.orbit import Orbit, field_of_view
+from viewer.session import wings
 from viewer.session.actions import ACTIONS, live_pipeline_of
 from viewer.session.driver_preview import DriverPreview
 from viewer.session.edits import (
@@ -34,7 +35,6 @@ from viewer.session.edits import (
 )
 from viewer.session.mix import Mix
 from viewer.session.opening import FileOpener, Opened, OpenedAvatar, OpenedView
-from viewer.session.painting import Painting
 from viewer.session.pose_sources import LiveSourceChoice, MotionPoseSource
 from viewer.session.reading import FaceReader
 from viewer.session.source_selector import SourceSelector
@@ -43,6 +43,9 @@ from viewer.session.training_view import TrainingView
 from viewer.session.viewport import Viewport
 from viewer.stats.counters import STALE, Counters
 from viewer.stats.report import RunReport
+
+if TYPE_CHECKING:
+    from viewer.session.wings.painting import Painting
 
 _STATUS_PERIOD = 0.25  # seconds between two updates of the status
 _PLOTTED_FRAMES = 300  # newest frames whose latency is plotted
@@ -88,7 +91,8 @@ class Session:
         self._advanced_at = self._status_at = -math.inf  # seconds
         self.state = State(AvatarInfo.of(avatar, name), self.sources.choices(), mix=Mix.of(avatar))
         self._opened = avatar  # with its appearances
-        self._painting = None if path is None else Painting(avatar, path)
+        self._path = path
+        self._painting: Painting | None = None  # once something is edited
 
     @property
     def avatar(self) -> Avatar:
@@ -182,7 +186,8 @@ class Session:
         mix = Mix.of(avatar)
         self.state = replace(self.state, avatar=info, timeline=timeline, editing=editing, mix=mix)
         self._opened = avatar
-        self._painting = None if path is None else Painting(avatar, path)
+        self._path = path
+        self._painting = None
         self._sync_sources()
         self._select(selected)
 
@@ -214,9 +219,7 @@ class Session:
 
     def edit_avatar(self, edit: Callable[[Painting], object]) -> None:
         """Change the edits of the avatar and show the result; raises HeadsplatError where it cannot be edited."""
-        painting = self._painting
-        if painting is None:
-            raise HeadsplatError("this avatar has no file yet; edit it when its training is finished")
+        painting = self._edits()
         edit(painting)
         self.state = replace(self.state, editing=painting.editing(self.state.editing))
         self._update_avatar(painting.shown)
@@ -237,6 +240,17 @@ class Session:
             self.state = replace(self.state, editing=self._painting.editing(self.state.editing))
         self.state = replace(self.state, mix=self.state.mix.with_weights(weights))
         self._update_avatar(mixed)
+
+    def _edits(self) -> Painting:
+        """The edits of the avatar, none at first; raises HeadsplatError where it cannot be edited."""
+        if self._painting is None:
+            if self._path is None:
+                raise HeadsplatError("this avatar has no file yet; edit it when its training is finished")
+            painting = wings.Painting(self._opened, self._path)
+            if self.avatar is not self._opened:  # a mix of its appearances
+                painting.rebase(self.avatar)
+            self._painting = painting
+        return self._painting
 
     def _update_avatar(self, avatar: Avatar) -> None:
         """Show another state of the same avatar."""
@@ -283,8 +297,8 @@ class Session:
     def _change(self, edit: Change) -> None:
         if isinstance(edit.value, CameraSettings) and edit.value.orbit != self.state.camera.orbit:
             self.viewport.camera_moved(self._clock())
-        if isinstance(edit.value, Editing) and edit.value.active and self._painting is not None:
-            self._painting.prepare(self._worker)
+        if isinstance(edit.value, Editing) and edit.value.active and self._path is not None:
+            self._edits().prepare(self._worker)
         changes: dict[str, Any] = {edit.part: edit.value}
         self.state = replace(self.state, **changes)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from avatar.common.latency import LatencyReport
 from avatar.driving.live.samples import LiveStats
 from avatar.model.avatar import Avatar
-from avatar.performance.facs.table import LEFT, RIGHT
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewSettings
 from viewer.session.mix import Mix
@@ -164,12 +163,6 @@ class UnitIntensity:
     left: float
     sided: bool  # whether they can differ
     letter: str  # A to E of the stronger side, empty below A
-
-    @property
-    def sides(self) -> tuple[tuple[str, int, float], ...]:
-        """Prefix, side and intensity of each side, as they appear in the image."""
-        both = (("R ", RIGHT, self.right), ("L ", LEFT, self.left))
-        return both if self.sided else (("", LEFT, max(self.right, self.left)),)
 
 
 @dataclass(frozen=True)

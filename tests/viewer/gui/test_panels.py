@@ -20,11 +20,10 @@ from avatar.performance.mixing.presets import PRESETS
 from viewer.gui.panels import PANELS, Panel
 from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel
-from viewer.gui.panels.reading import reading_panel
 from viewer.gui.panels.shortcuts import SHORTCUTS
 from viewer.gui.panels.timeline import time_text, timeline_panel
 from viewer.gui.panels.view import view_panel
-from viewer.session.action_units import face_at, units_of
+from viewer.gui.panels.wings.reading import reading_panel
 from viewer.session.edits import Change, Edit, SelectSource, SetAppearance
 from viewer.session.mix import Mix
 from viewer.session.state import (
@@ -40,6 +39,7 @@ from viewer.session.state import (
     Status,
     Timeline,
 )
+from viewer.session.wings.action_units import face_at, units_of
 
 MODEL = ("expr_000", "jawOpen", "eyelidLeft", "eyelidRight")
 CHOICES = (SourceChoice(SLIDERS, "sliders"), SourceChoice(TIMELINE, "motion file"), SourceChoice("webcam", "camera 0"))

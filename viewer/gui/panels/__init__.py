@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from imgui_bundle import imgui
 
+from viewer.gui.panels import wings
 from viewer.gui.panels.camera import camera_panel
-from viewer.gui.panels.edit import edit_panel
 from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel
-from viewer.gui.panels.reading import reading_panel
 from viewer.gui.panels.source import source_panel
 from viewer.gui.panels.timeline import timeline_panel
 from viewer.gui.panels.view import view_panel
@@ -37,6 +36,18 @@ DOCKS = (
     ("Right", "MainDockSpace", imgui.Dir.right, 0.36),
     ("LeftBelow", "Left", imgui.Dir.down, 0.5),
 )
+
+
+def edit_panel(state: State) -> Iterator[Edit]:
+    """Paint, layers, styles, undo, save."""
+    return wings.edit_panel(state)
+
+
+def reading_panel(state: State) -> Iterator[Edit]:
+    """What the face that drives shows."""
+    return wings.reading_panel(state)
+
+
 #: Title, dock, function, and whether it is open initially.
 PANELS: tuple[tuple[str, str, Panel, bool], ...] = (
     ("Source", "Left", source_panel, True),

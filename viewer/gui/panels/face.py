@@ -8,12 +8,9 @@ from dataclasses import replace
 from imgui_bundle import imgui
 
 from avatar.head.arkit import ARKIT_52
-from avatar.performance.mixing.presets import PRESETS
-from viewer.gui.panels.action_units import unit_sliders
-from viewer.gui.panels.affect import affect_pad, phrase_field
+from viewer.gui.panels import wings
 from viewer.gui.panels.pose import pose_sliders
 from viewer.gui.panels.widgets import label, select_button, slider
-from viewer.session.action_units import matching_units, units_of
 from viewer.session.edits import Change, Edit
 from viewer.session.expressions import as_text, at_rest, groups, matching, rows, with_weight
 from viewer.session.state import SLIDERS, Phrase, Sliders, State
@@ -30,7 +27,7 @@ def face_panel(state: State) -> Iterator[Edit]:
     if state.source != SLIDERS:
         imgui.text_disabled("the sliders keep their values")
         return
-    sliders = _options(_presets(state.sliders))
+    sliders = _options(wings.preset_buttons(state.sliders))
     if state.panels.focus_search:
         imgui.set_keyboard_focus_here()
         yield Change("panels", replace(state.panels, focus_search=False))
@@ -49,25 +46,6 @@ def face_panel(state: State) -> Iterator[Edit]:
         yield Change("panels", replace(state.panels, phrase=phrase, focus_search=False))
     if sliders != state.sliders:
         yield Change("sliders", sliders)
-
-
-def _presets(sliders: Sliders) -> Sliders:
-    """A button for each preset, as many per line as fit; the current one is highlighted."""
-    right = imgui.get_cursor_screen_pos().x + imgui.get_content_region_avail().x
-    style = imgui.get_style()
-    for index, preset in enumerate(PRESETS):
-        width = imgui.calc_text_size(preset.name).x + 2 * style.frame_padding.x
-        if index and imgui.get_item_rect_max().x + style.item_spacing.x + width < right:
-            imgui.same_line()
-        is_set = dict(sliders.weights) == preset.weights
-        if is_set:
-            imgui.push_style_color(imgui.Col_.button, imgui.get_style_color_vec4(imgui.Col_.button_active))
-        clicked = imgui.button(preset.name)
-        if is_set:
-            imgui.pop_style_color()
-        if clicked:
-            sliders = replace(sliders, weights=preset.weights)
-    return sliders
 
 
 def _options(sliders: Sliders) -> Sliders:
@@ -104,20 +82,19 @@ def _emotion(phrase: Phrase, sliders: Sliders) -> tuple[Phrase, Sliders]:
     is_open, _ = _group("emotion", 0, is_open=False)
     if not is_open:
         return phrase, sliders
-    phrase, sliders = phrase_field(phrase, sliders)
-    return phrase, affect_pad(sliders)
+    phrase, sliders = wings.phrase_field(phrase, sliders)
+    return phrase, wings.affect_pad(sliders)
 
 
 def _units(sliders: Sliders) -> Sliders:
-    """Action units, closed except during a search."""
-    shown = matching_units(sliders.search)
-    if not shown:
+    """Action units, closed except during a search; of a resting face none is active, and their table is not loaded."""
+    if sliders.search and not wings.has_matches(sliders.search):
         return sliders
-    count = sum(bool(unit.letter) for unit in units_of(sliders.weights))
+    count = wings.count_active(sliders.weights) if sliders.weights else 0
     is_open, reset = _group("action units", count, bool(sliders.search), is_open=False)
     if reset:
         return replace(sliders, weights={})
-    return unit_sliders(sliders, shown) if is_open else sliders
+    return wings.unit_sliders(sliders) if is_open else sliders
 
 
 def _pose(sliders: Sliders) -> Sliders:

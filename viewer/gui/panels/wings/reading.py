@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from imgui_bundle import imgui
 
-from viewer.gui.panels.action_units import names_width, unit_name
-from viewer.gui.panels.pad import READ, centered, draw_pad
-from viewer.session.action_units import table
+from viewer.gui.panels.wings.action_units import names_width, unit_name
+from viewer.gui.panels.wings.pad import READ, centered, draw_pad
 from viewer.session.edits import Edit
 from viewer.session.state import FaceReading, State, UnitIntensity
+from viewer.session.wings.action_units import sides_of, table
 
 _LABEL_WIDTH = 5.5  # of the text before a bar, in heights of the font
 _PAD_SIDE = 13.0
@@ -94,7 +94,7 @@ def _unit(unit: UnitIntensity) -> None:
     imgui.text(unit_name(unit))
     imgui.same_line(imgui.get_style().window_padding.x + names_width())
     gap = imgui.get_style().item_inner_spacing.x
-    sides = unit.sides
+    sides = sides_of(unit)
     width = (imgui.get_content_region_avail().x - gap * (len(sides) - 1)) / len(sides)
     for index, (prefix, _, value) in enumerate(sides):
         if index:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from imgui_bundle import imgui
 
 from avatar.errors import HeadsplatError
-from viewer.gui.panels.pad import centered, draw_pad, pad
 from viewer.gui.panels.widgets import label, slider
-from viewer.session.action_units import affect_of, face_at, face_described, on_pad
+from viewer.gui.panels.wings.pad import centered, draw_pad, pad
 from viewer.session.state import Phrase, Sliders
+from viewer.session.wings.action_units import affect_of, face_at, face_described, on_pad
 
 _LABEL_WIDTH = 4.5  # of the text before a slider, in heights of the font
 _SIDE = 15.0  # of the pad at most, in heights of the font

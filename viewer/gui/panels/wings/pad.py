@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from imgui_bundle import imgui
 
-from viewer.session.action_units import on_pad, places
+from viewer.session.wings.action_units import on_pad, places
 
 #: Colors of the reading and of the point that was set, RGBA.
 READ = imgui.ImVec4(1.0, 0.70, 0.20, 1.0)

@@ -57,6 +57,12 @@ def listed(sides: Floats) -> tuple[UnitIntensity, ...]:
     )
 
 
+def sides_of(unit: UnitIntensity) -> tuple[tuple[str, int, float], ...]:
+    """Prefix, side and intensity of each side, as they appear in the image."""
+    both = (("R ", RIGHT, unit.right), ("L ", LEFT, unit.left))
+    return both if unit.sided else (("", LEFT, max(unit.right, unit.left)),)
+
+
 def matching_units(search: str) -> tuple[str, ...]:
     """Keys of the units where every word of `search` is in the key, the name, a muscle or a phrase."""
     words = search.lower().split()

@@ -20,12 +20,13 @@ from avatar.motion.files.names import ARKIT
 from avatar.performance.readout.correction import corrected
 from avatar.types import JOINT_NAMES, ROOT, Motion
 from tests.avatar.driving.puppet import puppet
-from viewer.session.action_units import face_at, face_described
 from viewer.session.edits import Change, Do
 from viewer.session.pose_sources import LivePipeline, LivePoseSource, MotionPoseSource, SliderPoseSource
-from viewer.session.reading import NO_FACE, NO_WEIGHTS, FaceReader
+from viewer.session.reading import FaceReader
 from viewer.session.session import Session
 from viewer.session.state import AvatarInfo, FaceReading, Sliders, SourceChoice, State, Timeline
+from viewer.session.wings.action_units import face_at, face_described
+from viewer.session.wings.reading import NO_FACE, NO_WEIGHTS
 
 RATE = 30.0
 

@@ -7,7 +7,7 @@ import pytest
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.performance.facs.table import LEFT, RIGHT
-from viewer.session.action_units import (
+from viewer.session.wings.action_units import (
     affect_of,
     face_at,
     face_described,
@@ -26,6 +26,11 @@ def intensities(weights: dict[str, float], key: str) -> tuple[float, float]:
     """Of the right and the left side."""
     unit = next(unit for unit in units_of(weights) if unit.key == key)
     return unit.right, unit.left
+
+
+def test_no_unit_of_the_resting_face_has_a_letter() -> None:
+    # The face panel counts them without the table.
+    assert not [unit.key for unit in units_of({}) if unit.letter]
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -1,0 +1,17 @@
+"""What of a session needs a wing of `avatar` (editing, performance): imported when the user first opens it.
+
+Use `wings.Painting(...)`: a `from` import of the name would load its module at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from avatar.common.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from viewer.session.wings.painting import Painting
+    from viewer.session.wings.reading import SourceReader
+
+__all__ = ["Painting", "SourceReader"]
+__getattr__ = on_first_use(__name__, {"Painting": "painting", "SourceReader": "reading"})
