@@ -34,7 +34,6 @@ WINDOW_MODULES = (
     "viewer/gui/display.py",
     "viewer/gui/window.py",
     "viewer/gui/texture.py",
-    "viewer/gui/drops.py",
     "viewer/gui/panels/",
 )
 #: Options of a job, which its command nests: the module loads no large library (tests/cli/test_cli_imports.py).

@@ -90,8 +90,12 @@ def reading(window: WindowDriver) -> Result:
     window.change("sliders", weights={})
     window.rest(6)
     return {
-        "before": before, "visible": visible, "hidden": hidden, "label": label, "kept": window.state.reading.label,
-    }  # fmt: skip
+        "before": before,
+        "visible": visible,
+        "hidden": hidden,
+        "label": label,
+        "kept": window.state.reading.label,
+    }
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> float:

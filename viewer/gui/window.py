@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import glfw
 import numpy as np
 from imgui_bundle import hello_imgui, imgui
 from imgui_bundle import portable_file_dialogs as dialogs
+from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
 from avatar.errors import HeadsplatError
 from viewer.gui.display import DISPLAY_ADVICE, check_display
-from viewer.gui.drops import Drops
 from viewer.gui.panels import DOCKS, PANELS, Textures, reading_panel
 from viewer.gui.panels.menus import menus, status_bar
 from viewer.gui.panels.shortcuts import shortcuts
@@ -64,7 +66,7 @@ class Window:
         self._textures: Textures | None = None
         self._drops: Drops | None = None
         self._dialog: dialogs.open_file | None = None
-        self._reading_shown = False  # whether the reading panel was visible in this frame
+        self._reading_is_visible = False  # whether the reading panel was visible in this frame
         self._numbers = (0, 0)  # of the image and the preview in the textures
         self._new_image = False
         self._failure: BaseException | None = None
@@ -111,11 +113,11 @@ class Window:
         params.docking_params = self._layout()
         calls = params.callbacks
         calls.setup_imgui_style = _set_style
-        calls.pre_new_frame = self._guarded(self._wait)
-        calls.show_gui = self._guarded(self._upload)
-        calls.show_menus = self._drawn(menus)
-        calls.show_status = self._drawn(status_bar)
-        calls.after_swap = self._guarded(self._after)
+        calls.pre_new_frame = self._guard(self._wait)
+        calls.show_gui = self._guard(self._upload)
+        calls.show_menus = self._collector(menus)
+        calls.show_status = self._collector(status_bar)
+        calls.after_swap = self._guard(self._after)
         if options.tests is not None:
             calls.register_tests = options.tests
         return params
@@ -128,14 +130,14 @@ class Window:
             hello_imgui.DockingSplit(parent, name, direction, ratio) for name, parent, direction, ratio in DOCKS
         ]
         viewport = hello_imgui.DockableWindow(
-            "Avatar", "MainDockSpace", self._drawn(self._viewport), can_be_closed_=False
+            "Avatar", "MainDockSpace", self._collector(self._viewport), can_be_closed_=False
         )
         viewport.imgui_window_flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
-        others = [
+        panels = [
             hello_imgui.DockableWindow(title, dock, self._panel(panel), is_visible_=visible)
             for title, dock, panel, visible in PANELS
         ]
-        layout.dockable_windows = [viewport, *others]
+        layout.dockable_windows = [viewport, *panels]
         return layout
 
     # hello_imgui calls these for every frame, in this order.
@@ -184,10 +186,10 @@ class Window:
             self._new_image = True
         if preview.image is not None and self._numbers[1] != numbers[1]:
             self._textures.preview.upload(preview.image)
-        self._edits += [*self._drops.take(), *self._chosen()]
+        self._edits += [*self._drops.take(), *self._dialog_edits()]
         self._edits += shortcuts(session.state)
 
-    def _chosen(self) -> list[Edit]:
+    def _dialog_edits(self) -> list[Edit]:
         """Edits for files from the system's dialog, which stays open while the window continues."""
         if self._dialog is None or not self._dialog.ready(0):
             return []
@@ -204,12 +206,12 @@ class Window:
 
     def _after(self) -> None:
         """After the frame is on the screen: apply the edits of the panels."""
-        self.session.counters.swapped()
+        self.session.counters.count_frame()
         if self._new_image:
-            self.session.counters.displayed()
+            self.session.counters.record_display()
             self._new_image = False
-        self.session.reader.wanted = self._reading_shown
-        self._reading_shown = False
+        self.session.reader.wanted = self._reading_is_visible
+        self._reading_is_visible = False
         edits = self._edits
         self._edits = []
         if _CHOOSE in edits and self._dialog is None:
@@ -227,18 +229,18 @@ class Window:
         def visible(state: State) -> Iterable[Edit]:
             if imgui.internal.get_current_window().hidden:
                 return ()
-            self._reading_shown |= panel is reading_panel
+            self._reading_is_visible |= panel is reading_panel
             return panel(state)
 
-        return self._drawn(visible)
+        return self._collector(visible)
 
-    def _drawn(self, panel: Callable[[State], Iterable[Edit]]) -> Callable[[], None]:
+    def _collector(self, panel: Callable[[State], Iterable[Edit]]) -> Callable[[], None]:
         def draw() -> None:
             self._edits += panel(self.session.state)
 
-        return self._guarded(draw)
+        return self._guard(draw)
 
-    def _guarded(self, call: Callable[[], None]) -> Callable[[], None]:
+    def _guard(self, call: Callable[[], None]) -> Callable[[], None]:
         """`call`, whose exceptions close the window and are raised again by `run` instead of inside C++."""
 
         def guarded() -> None:
@@ -254,6 +256,25 @@ class Window:
 
     def _exit(self) -> None:
         hello_imgui.get_runner_params().app_shall_exit = True
+
+
+class Drops:
+    """Collects dropped files; created in the window's first frame."""
+
+    def __init__(self) -> None:
+        self._paths: list[str] = []
+        # GLFW keeps no reference to the callback.
+        callback: Any = self._add_paths  # its list argument is missing in the stubs
+        glfw.set_drop_callback(glfw_window_hello_imgui(), callback)
+
+    def take(self) -> list[Edit]:
+        """An edit for each file since the last call."""
+        paths = self._paths
+        self._paths = []
+        return [OpenFile(Path(path)) for path in paths]
+
+    def _add_paths(self, window: Any, paths: list[str]) -> None:
+        self._paths += paths
 
 
 def _set_style() -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 
-def letterboxed(image: np.ndarray, width: int, height: int) -> np.ndarray:
+def letterbox(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """`image` uint8 [H,W,3] scaled to fit into `width` x `height` pixels, centered, with black bars.
 
     Returns:

@@ -18,7 +18,7 @@ from avatar.common.partial_files import partial_path
 from avatar.errors import HeadsplatError
 from avatar.video import Encoding, exact_rate, open_output
 from avatar.video.joining import join
-from viewer.outputs.letterbox import letterboxed
+from viewer.outputs.letterbox import letterbox
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class VideoRecorder:
                 open_output(self._partial, self.rate, encoding=Encoding(fragmented=True))
             )
         except HeadsplatError as error:
-            raise self._named(error) from error
+            raise self._about_recording(error) from error
         self._changed = threading.Condition()
         #: the first is being encoded; the last stays until the next one comes
         self._waiting: deque[_TimedImage] = deque()
@@ -225,7 +225,7 @@ class VideoRecorder:
         except _NoImages:
             pass
         except HeadsplatError as error:
-            self._failure = self._named(error)
+            self._failure = self._about_recording(error)
         except BaseException as error:
             self._failure = error
         finally:
@@ -258,15 +258,15 @@ class VideoRecorder:
 
     def _encode(self, image: np.ndarray, frames: int) -> None:
         assert self._size is not None
-        frame = letterboxed(image, *self._size)
+        frame = letterbox(image, *self._size)
         for _ in range(frames):
             self._writer.add(frame)
             self._encoded += 1
 
-    def _named(self, error: HeadsplatError) -> HeadsplatError:
+    def _about_recording(self, error: HeadsplatError) -> HeadsplatError:
         """The error about the partial file as one about the recording."""
-        kept = f"; what was recorded is in {self._partial}" if self._partial.exists() else ""
-        return HeadsplatError(str(error).replace(str(self._partial), str(self.path)) + kept)
+        note = f"; what was recorded is in {self._partial}" if self._partial.exists() else ""
+        return HeadsplatError(str(error).replace(str(self._partial), str(self.path)) + note)
 
     def _end(self) -> None:
         with self._changed:

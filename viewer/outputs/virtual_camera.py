@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from viewer.outputs.letterbox import letterboxed
+from viewer.outputs.letterbox import letterbox
 
 _INSTALL = "`pip install pyvirtualcam`"
 _LINUX = (
@@ -57,7 +57,7 @@ class VirtualCamera:
         Raises:
             HeadsplatError: pyvirtualcam or a device is missing; the message says how to install it.
         """
-        self._camera = _opened(width, height, rate)
+        self._camera = _open_camera(width, height, rate)
         # Read now: these properties raise once the camera is closed.
         self._device = self._camera.device
         self._size = (self._camera.width, self._camera.height)
@@ -112,7 +112,7 @@ class VirtualCamera:
                 with self._lock:
                     image, self._fresh, fresh = self._newest, False, self._fresh
                 if image is not None and fresh:
-                    frame = np.ascontiguousarray(letterboxed(image, *self._size))
+                    frame = np.ascontiguousarray(letterbox(image, *self._size))
                 if frame is not None:
                     self._camera.send(frame)
                     self._sent += 1
@@ -122,7 +122,7 @@ class VirtualCamera:
             self._camera.close()
 
 
-def _opened(width: int, height: int, rate: float) -> Any:
+def _open_camera(width: int, height: int, rate: float) -> Any:
     try:
         import pyvirtualcam
     except ModuleNotFoundError as error:

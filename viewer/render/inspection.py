@@ -44,7 +44,7 @@ def _vertex_colors(head: HeadModel) -> Tensor:
     return colors
 
 
-def shaded(colors: Tensor, sh: Tensor) -> Tensor:
+def shade_by_luma(colors: Tensor, sh: Tensor) -> Tensor:
     """SH coefficients [1,N,1,3] of `colors` [N,3], darker where the colors of the Gaussians' `sh` [1,N,D,3] are."""
     original = (0.5 + SH_C0 * sh[0, :, 0]).clamp(0, 1)
     brightness = _MIN_BRIGHTNESS + (1 - _MIN_BRIGHTNESS) * (original @ original.new_tensor(_LUMA))

@@ -32,7 +32,7 @@ class Orbit:
     pan: tuple[float, float] = (0.0, 0.0)  # meters that the center of rotation moves to the right and up in the image
     lens: float = 1.0  # fraction of the front camera's focal length
 
-    def within(self) -> Orbit:
+    def clamp(self) -> Orbit:
         """The nearest valid orbit: numbers from files and sliders may have any value."""
         return replace(
             self,
@@ -43,22 +43,22 @@ class Orbit:
             lens=_clamp(self.lens, MIN_LENS, MAX_LENS),
         )
 
-    def rotated(self, right: float, up: float) -> Orbit:
+    def rotate_by(self, right: float, up: float) -> Orbit:
         """The orbit after a rotation by degrees."""
-        return replace(self, yaw=self.yaw + right, pitch=self.pitch + up).within()
+        return replace(self, yaw=self.yaw + right, pitch=self.pitch + up).clamp()
 
-    def panned(self, right: float, up: float) -> Orbit:
+    def pan_by(self, right: float, up: float) -> Orbit:
         """The orbit after a pan by meters."""
-        return replace(self, pan=(self.pan[0] + right, self.pan[1] + up)).within()
+        return replace(self, pan=(self.pan[0] + right, self.pan[1] + up)).clamp()
 
-    def scaled_distance(self, factor: float) -> Orbit:
+    def scale_distance(self, factor: float) -> Orbit:
         """The orbit at `factor` times its distance."""
-        return replace(self, distance=self.distance * factor).within()
+        return replace(self, distance=self.distance * factor).clamp()
 
     def with_lens(self, lens: float) -> Orbit:
         """The orbit with another focal length and a distance at which the head keeps its size in the image."""
         lens = _clamp(lens, MIN_LENS, MAX_LENS)
-        return replace(self, lens=lens, distance=self.distance * lens / self.lens).within()
+        return replace(self, lens=lens, distance=self.distance * lens / self.lens).clamp()
 
     def with_field_of_view(self, before: float, degrees: float) -> Orbit:
         """The orbit with a vertical field of view of `degrees`, where this one's is `before`."""

@@ -32,7 +32,7 @@ from avatar.rendering.readback import Readback
 from avatar.rendering.settings import Background, RenderSettings
 from avatar.types import Camera, Gaussians, HeadParams
 from avatar.video import Pass
-from viewer.render.inspection import importance_rank, part_colors, shaded
+from viewer.render.inspection import importance_rank, part_colors, shade_by_luma
 from viewer.render.view_settings import ViewKind, ViewSettings
 
 #: The pass that is rendered for each kind of image.
@@ -137,7 +137,7 @@ class Renderer:
         return importance_rank(self._copy)
 
     @cached_property
-    def _lit(self) -> Avatar:
+    def _lit_avatar(self) -> Avatar:
         """The rendered avatar with a light of its own, which can change; all else is shared."""
         return with_own_light(self.avatar, self._copy)
 
@@ -148,22 +148,22 @@ class Renderer:
         self._relighting = relighting
         off = relighting is None or relighting.strength == 0
         if not off:
-            shine(self._lit, relighting)
+            shine(self._lit_avatar, relighting)
         for animator in (self._animator, *self._sized.values()):
-            animator.avatar = self._copy if off else self._lit
+            animator.avatar = self._copy if off else self._lit_avatar
 
     def _to_device(self, values: Tensor) -> Tensor:
         return values.to(self._device, torch.float32).contiguous()
 
     def _posed_frame(self, params: HeadParams, view: ViewSettings, torso: Torso | None) -> PosedFrame:
-        parts = (params.identity, params.expression, params.joint_rot, params.translation)
+        tensors = (params.identity, params.expression, params.joint_rot, params.translation)
         place = self.avatar.offsets.device
-        params = HeadParams(*(part.to(place, torch.float32).contiguous() for part in parts))
+        params = HeadParams(*(values.to(place, torch.float32).contiguous() for values in tensors))
         poses = moved(self._poser.poses(params, torso), self._device)
         frame = self._animator.frame(poses, 0)
-        return replace(frame, gaussians=self._edited(frame.gaussians, view))
+        return replace(frame, gaussians=self._apply_view(frame.gaussians, view))
 
-    def _edited(self, gaussians: Gaussians, view: ViewSettings) -> Gaussians:
+    def _apply_view(self, gaussians: Gaussians, view: ViewSettings) -> Gaussians:
         """The Gaussians [1,N] with the view settings applied; the same ones for the defaults."""
         if view.splat_scale != 1:
             gaussians = replace(gaussians, scales=gaussians.scales * view.splat_scale)
@@ -172,7 +172,7 @@ class Renderer:
         if view.count is not None:
             gaussians = replace(gaussians, opacities=gaussians.opacities * (self._ranks < view.count))
         if view.kind == "binding":
-            gaussians = replace(gaussians, sh=shaded(self._part_colors, gaussians.sh))
+            gaussians = replace(gaussians, sh=shade_by_luma(self._part_colors, gaussians.sh))
         return gaussians
 
     def _image(self, frame: PosedFrame, camera: Camera, view: ViewSettings) -> np.ndarray:
@@ -181,7 +181,7 @@ class Renderer:
         if view.kind == "alpha":
             return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
         if view.kind == "depth":
-            return self._colored_depth(image, frame, camera, view.background)
+            return self._depth_colors(image, frame, camera, view.background)
         return image
 
     def _frame_renderer(self, name: Pass, camera: Camera, background: Background) -> FrameRenderer:
@@ -204,7 +204,7 @@ class Renderer:
         self._sized[size] = animator  # the one used last is evicted last
         return animator
 
-    def _colored_depth(
+    def _depth_colors(
         self, depth: np.ndarray, frame: PosedFrame, camera: Camera, background: tuple[float, float, float]
     ) -> np.ndarray:
         """Depth [H,W] meters as colors, near ones bright, on a scale relative to the head's center."""

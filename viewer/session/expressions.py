@@ -17,7 +17,7 @@ _GROUPS = (
     ("cheeks and nose", ("cheek", "nose")),
     ("tongue", ("tongue",)),
 )
-_OTHERS = "others"
+_REMAINING = "others"
 #: Movements to a side, not of a side.
 _SIDEWAYS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 
@@ -25,13 +25,13 @@ _SIDEWAYS = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 def groups(names: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Title -> names, in the order of the groups and in the given order within them; names of no group come last."""
     titled = {name: _title(name) for name in names}
-    titles = (*(title for title, _ in _GROUPS), _OTHERS)
-    found = {title: tuple(name for name in names if titled[name] == title) for title in titles}
-    return {title: listed for title, listed in found.items() if listed}
+    titles = (*(title for title, _ in _GROUPS), _REMAINING)
+    names_by_title = {title: tuple(name for name in names if titled[name] == title) for title in titles}
+    return {title: group for title, group in names_by_title.items() if group}
 
 
 def _title(name: str) -> str:
-    return next((title for title, starts in _GROUPS if name.startswith(starts)), _OTHERS)
+    return next((title for title, starts in _GROUPS if name.startswith(starts)), _REMAINING)
 
 
 def counterpart(name: str) -> str | None:
@@ -41,26 +41,26 @@ def counterpart(name: str) -> str | None:
     """
     if name in _SIDEWAYS:
         return None
-    for side, other in (("Left", "Right"), ("Right", "Left")):
+    for side, opposite in (("Left", "Right"), ("Right", "Left")):
         if name.endswith(side):
             stem = name.removesuffix(side)
-            return _OTHER_EYE.get(stem, stem) + other
+            return _OPPOSITE_EYE.get(stem, stem) + opposite
     return None
 
 
-_OTHER_EYE = {"eyeLookIn": "eyeLookOut", "eyeLookOut": "eyeLookIn"}
+_OPPOSITE_EYE = {"eyeLookIn": "eyeLookOut", "eyeLookOut": "eyeLookIn"}
 
 
 def rows(names: Collection[str]) -> list[tuple[str, ...]]:
     """`names` as rows of a list: right and left of one expression in one row, as they appear in the image."""
-    found: list[tuple[str, ...]] = []
+    result: list[tuple[str, ...]] = []
     for name in names:
         stem = name.removesuffix("Left").removesuffix("Right")
         pair = f"{stem}Right", f"{stem}Left"
         row = pair if name not in _SIDEWAYS and all(side in names for side in pair) else (name,)
-        if row not in found:
-            found.append(row)
-    return found
+        if row not in result:
+            result.append(row)
+    return result
 
 
 def matching(names: Collection[str], search: str) -> tuple[str, ...]:
@@ -70,9 +70,16 @@ def matching(names: Collection[str], search: str) -> tuple[str, ...]:
 
 
 def with_weight(weights: Mapping[str, float], name: str, weight: float, mirrored: bool) -> dict[str, float]:
-    """`weights` with one of them set, and its counterpart where edits are `mirrored`; without those at 0."""
-    other = counterpart(name) if mirrored else None
-    changed = {**weights, name: weight, **({} if other is None else {other: weight})}
+    """`weights` with one of them set; without those at 0.
+
+    Args:
+        weights: by name.
+        name: of the one that is set.
+        weight: its new value.
+        mirrored: whether its counterpart on the other side gets the same.
+    """
+    mirror_name = counterpart(name) if mirrored else None
+    changed = {**weights, name: weight, **({} if mirror_name is None else {mirror_name: weight})}
     return {name: weight for name, weight in changed.items() if weight}
 
 

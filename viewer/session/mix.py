@@ -33,7 +33,7 @@ class Mix:
         """The look of one recording."""
         return Mix(self.names, tuple(float(each == row) for each in range(len(self.names))))
 
-    def moved(self, row: int, weight: float) -> Mix:
+    def move_weight(self, row: int, weight: float) -> Mix:
         """With another weight of one recording, 0 to 1; the others keep their proportions and fill up the sum to 1."""
         weight = min(max(weight, 0.0), 1.0)
         others = sum(self.weights) - self.weights[row]

@@ -66,7 +66,7 @@ class FileOpener:
             raise HeadsplatError(f"{path}: another file is being opened; try again when it is done")
         self._opening = self._worker.submit(open_any, path, avatar)
 
-    def finished(self) -> Opened | None:
+    def take_opened(self) -> Opened | None:
         """What was opened, once; None while nothing is. Raises HeadsplatError where the file cannot be opened."""
         if self._opening is None or not self._opening.done():
             return None

@@ -116,7 +116,7 @@ class Session:
         if self.training is not None:
             self._advance_training(self.training, now)
         if self.state.source == TIMELINE and math.isfinite(self._advanced_at):
-            self.state = replace(self.state, timeline=self.state.timeline.advanced(now - self._advanced_at))
+            self.state = replace(self.state, timeline=self.state.timeline.advance_by(now - self._advanced_at))
         self._advanced_at = now
         if self.viewport.available is None:
             return False
@@ -222,7 +222,7 @@ class Session:
         painting = self._edits()
         edit(painting)
         self.state = replace(self.state, editing=painting.editing(self.state.editing))
-        self._update_avatar(painting.shown)
+        self._update_avatar(painting.current)
 
     def set_appearance(self, weights: Mapping[str, float]) -> None:
         """Show the avatar in a mix of its appearances, with the edits that it has; sources and outlets go on.
@@ -236,7 +236,7 @@ class Session:
         mixed = appearance_view(self._opened, weights)
         if self._painting is not None:
             self._painting.rebase(mixed)
-            mixed = self._painting.shown
+            mixed = self._painting.current
             self.state = replace(self.state, editing=self._painting.editing(self.state.editing))
         self.state = replace(self.state, mix=self.state.mix.with_weights(weights))
         self._update_avatar(mixed)
@@ -260,7 +260,7 @@ class Session:
             self.state = replace(self.state, avatar=AvatarInfo.of(avatar, self.state.avatar.name))
 
     def _paint(self, edit: Paint) -> None:
-        if (rendered := self.viewport.rendered) is not None:
+        if (rendered := self.viewport.rendered_view) is not None:
             brush = self.state.editing.brush
             self.edit_avatar(lambda painting: painting.stroke(brush, edit.at, *rendered, edit.first))
 
@@ -296,7 +296,7 @@ class Session:
 
     def _change(self, edit: Change) -> None:
         if isinstance(edit.value, CameraSettings) and edit.value.orbit != self.state.camera.orbit:
-            self.viewport.camera_moved(self._clock())
+            self.viewport.record_motion(self._clock())
         if isinstance(edit.value, Editing) and edit.value.active and self._path is not None:
             self._edits().prepare(self._worker)
         changes: dict[str, Any] = {edit.part: edit.value}
@@ -321,7 +321,7 @@ class Session:
     def _finish_background_work(self) -> None:
         """Use a file that has been opened and a source that has been started."""
         try:
-            if (opened := self._opener.finished()) is not None:
+            if (opened := self._opener.take_opened()) is not None:
                 self.show(opened)
         except HeadsplatError as error:
             self.show_message(str(error), failed=True)
@@ -346,7 +346,7 @@ class Session:
         training.finish_render(now)
         if training.has_ended():
             self.closing = True
-        if (newer := training.newer(self.avatar)) is not None:
+        if (newer := training.take_newer(self.avatar)) is not None:
             self.viewport.update_avatar(newer)
             self.sources.update_avatar(newer)
 
@@ -360,7 +360,7 @@ class Session:
         if training is not None:
             training.start_render(now)
         image = self.viewport.render(request, pose)
-        self.counters.rendered(pose.stamps if pose.fresh else None)
+        self.counters.count_image(pose.stamps if pose.fresh else None)
         try:
             self.outlets.write(RenderedFrame(self._clock(), self.avatar, pose, image))
         except HeadsplatError as error:

@@ -98,7 +98,7 @@ class Timeline:
         """This timeline at the start of a frame, the nearest one that exists."""
         return replace(self, time=self.times[min(max(frame, 0), len(self.times) - 1)])
 
-    def advanced(self, seconds: float) -> Timeline:
+    def advance_by(self, seconds: float) -> Timeline:
         """This timeline after `seconds` of wall-clock time."""
         if not self.playing or self.scrubbing:
             return self

@@ -28,19 +28,19 @@ class TrainingView:
             has_ended: whether the training has ended without a result, and the window is to close.
         """
         self._snapshots = snapshots
-        self._shown = first
+        self._current = first
         self.has_ended = has_ended
         self._render_started: float | None = None  # seconds
         self._paused_until = -math.inf  # seconds
 
-    def newer(self, shown: Avatar) -> Avatar | None:
-        """The newest snapshot, once, where `shown` is still this training's avatar; otherwise snapshots end."""
-        if shown is not self._shown:  # another avatar was opened
+    def take_newer(self, current: Avatar) -> Avatar | None:
+        """The newest snapshot, once, where `current` is still this training's avatar; otherwise snapshots end."""
+        if current is not self._current:  # another avatar was opened
             self._snapshots.close()
             return None
         newest = self._snapshots.take()
         if newest is not None:
-            self._shown = newest
+            self._current = newest
         return newest
 
     def start_render(self, now: float) -> None:
@@ -64,7 +64,7 @@ class TrainingView:
 
     def to_text(self) -> str:
         """The progress in one line."""
-        provenance = self._shown.provenance
+        provenance = self._current.provenance
         if provenance and not self.is_running:
             return f"trained: {provenance['steps']} steps, {provenance['train_psnr']} dB"
         progress = self._snapshots.progress

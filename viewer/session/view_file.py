@@ -25,8 +25,8 @@ def write_view(path: Path, orbit: Orbit, camera: Camera) -> None:
         "height": camera.height,
         "orbit": asdict(orbit),
     }
-    with atomic_path(path) as part:
-        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def read_view(path: Path) -> Orbit | None:
@@ -49,4 +49,4 @@ def read_view(path: Path) -> Orbit | None:
             raise ValueError("a number that is not finite")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HeadsplatError(f"{path}: the saved view is damaged ({error}); save it again") from error
-    return Orbit(yaw, pitch, distance, (right, up), lens).within()
+    return Orbit(yaw, pitch, distance, (right, up), lens).clamp()

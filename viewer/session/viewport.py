@@ -31,7 +31,7 @@ class ImageRequest:
 def equal_params(first: HeadParams, second: HeadParams) -> bool:
     """Whether two frames have equal parameters."""
     return first is second or all(
-        torch.equal(getattr(first, part), getattr(second, part)) for part in ("expression", "joint_rot", "translation")
+        torch.equal(getattr(first, name), getattr(second, name)) for name in ("expression", "joint_rot", "translation")
     )
 
 
@@ -55,7 +55,7 @@ class Viewport:
         #: what the image was rendered from
         self._rendered: tuple[ImageRequest, AvatarPose] | None = None
         #: the same of the image that is shown, though it may have to be rendered again
-        self._shown: tuple[ImageRequest, AvatarPose] | None = None
+        self._displayed: tuple[ImageRequest, AvatarPose] | None = None
         self._moved_at = -math.inf  # seconds
 
     @property
@@ -70,7 +70,7 @@ class Viewport:
     def replace_avatar(self, renderer: Renderer) -> None:
         """Show another avatar."""
         self.renderer = self._framing = renderer
-        self._rendered = self._shown = None
+        self._rendered = self._displayed = None
 
     def update_avatar(self, avatar: Avatar) -> None:
         """Show a newer snapshot of the same avatar; the front camera stays that of the first one."""
@@ -81,7 +81,7 @@ class Viewport:
         """Render the image again, though nothing has changed."""
         self._rendered = None
 
-    def camera_moved(self, now: float) -> None:
+    def record_motion(self, now: float) -> None:
         """Record that the camera was moved at `now` seconds."""
         self._moved_at = now
 
@@ -106,11 +106,11 @@ class Viewport:
         return orbit.camera(self._framing.front(width, height), self._framing.center)
 
     @property
-    def rendered(self) -> tuple[Camera, AvatarPose] | None:
+    def rendered_view(self) -> tuple[Camera, AvatarPose] | None:
         """The camera [1] and the pose of the image; None before there is one."""
-        if self._shown is None:
+        if self._displayed is None:
             return None
-        request, pose = self._shown
+        request, pose = self._displayed
         return self.camera(request.orbit, *request.size), pose
 
     def request(self, state: State, now: float) -> ImageRequest:
@@ -125,7 +125,7 @@ class Viewport:
 
     def render(self, request: ImageRequest, pose: AvatarPose) -> np.ndarray:
         """Render the image; it is overwritten by the next call."""
-        self._rendered = self._shown = request, pose
+        self._rendered = self._displayed = request, pose
         camera = self.camera(request.orbit, *request.size)
         image = self.renderer.render(pose.params, camera, request.view, pose.torso)
         self.image = image

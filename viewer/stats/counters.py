@@ -48,7 +48,7 @@ class Counters:
         self._memory_at = -math.inf
         self._stamps: dict[str, float] = {}  # of a live image that is not on the screen yet
 
-    def rendered(self, stamps: Mapping[str, float] | None) -> None:
+    def count_image(self, stamps: Mapping[str, float] | None) -> None:
         """Count a new image; `stamps` of the new live sample it shows, None without one."""
         now = self._clock()
         self.began = now if self.began is None else self.began
@@ -57,11 +57,11 @@ class Counters:
             self._stamps = {**stamps, "drawn": now}
             self.stale += now - min(stamps.values()) > STALE
 
-    def swapped(self) -> None:
+    def count_frame(self) -> None:
         """Count a frame of the window."""
         self.window.add(self._clock())
 
-    def displayed(self) -> None:
+    def record_display(self) -> None:
         """Record that the newest image is on the screen."""
         if self._stamps:
             self.meter.add({**self._stamps, "shown": self._clock()})

@@ -47,8 +47,8 @@ class RunReport:
         values = asdict(self)
         values["pictures"] = values.pop("images")  # the key of earlier versions
         rates = {"pictures_a_second": self.render_fps, "window_frames_a_second": self.window_fps}
-        found: dict[str, Any] = to_jsonable({"headsplat": __version__, **values, **rates})
-        return found
+        report: dict[str, Any] = to_jsonable({"headsplat": __version__, **values, **rates})
+        return report
 
     def to_text(self) -> str:
         """A few lines for display."""

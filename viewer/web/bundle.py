@@ -23,18 +23,18 @@ def bundle(entry: str) -> str:
     Raises:
         ValueError: two modules export one name, or a module imports what another one does not export.
     """
-    parts, _ = _joined(entry)
+    parts, _ = _join(entry)
     return '"use strict";\n(() => {\n' + parts + "\n})();\n"
 
 
 def module(entry: str) -> str:
     """As `bundle`, as one ES module that exports what `entry` does."""
-    parts, owners = _joined(entry)
+    parts, owners = _join(entry)
     exported = ", ".join(name for name, owner in owners.items() if owner == entry)
     return f"{parts}\nexport {{ {exported} }};\n"
 
 
-def _joined(entry: str) -> tuple[str, dict[str, str]]:
+def _join(entry: str) -> tuple[str, dict[str, str]]:
     """The modules as text, and which module each exported name is of."""
     parts: dict[str, str] = {}
     owners: dict[str, str] = {}
@@ -57,5 +57,5 @@ def _add(name: str, parts: dict[str, str], owners: dict[str, str]) -> None:
             raise ValueError(f"{name}: {defined} is exported by {owners[defined]}, too")
         owners[defined] = name
     script = _EXPORT.sub("", _IMPORT.sub("", text))
-    listed = ", ".join(exported)
-    parts[name] = f"// {name}\nconst {{ {listed} }} = (() => {{\n{script}\nreturn {{ {listed} }};\n}})();"
+    names_text = ", ".join(exported)
+    parts[name] = f"// {name}\nconst {{ {names_text} }} = (() => {{\n{script}\nreturn {{ {names_text} }};\n}})();"

@@ -19,17 +19,17 @@ def pose_message(avatar: Avatar, pose: AvatarPose) -> str:
     measured (units of the torso map), and the `phase` of the source."""
     params = pose.params
     entries: dict[str, object] = {
-        "expression": _rounded(params.expression[0]),
-        "jointRot": _rounded(params.joint_rot[0].flatten()),
-        "translation": _rounded(params.translation[0]),
+        "expression": _round_digits(params.expression[0]),
+        "jointRot": _round_digits(params.joint_rot[0].flatten()),
+        "translation": _round_digits(params.translation[0]),
         "phase": pose.phase,
     }
     if pose.torso is not None:
         torso = avatar.rig.torso
         measured = pose.torso.pose(torso, *avatar.head.skull_pose(params))
-        entries["torso"] = _rounded(torso.motion_of_pose(measured)[0])
+        entries["torso"] = _round_digits(torso.motion_of_pose(measured)[0])
     return json.dumps(entries, separators=(",", ":"))
 
 
-def _rounded(values: Tensor) -> list[float]:
+def _round_digits(values: Tensor) -> list[float]:
     return [round(value, _DIGITS) for value in values.tolist()]

@@ -48,7 +48,7 @@ def build_page(container: bytes, title: str, *, live: bool = False, camera: Came
         "camera": "" if camera is None else _camera_scripts(camera),
         "notice": "" if camera is None else f"<p>{html.escape(camera.notice)}</p>",
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: values[found[1]], source("page/page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], source("page/page.html"))
 
 
 def _camera_scripts(camera: CameraPack) -> str:

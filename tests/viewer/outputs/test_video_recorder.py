@@ -13,7 +13,7 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from viewer.outputs import video_recorder as module
-from viewer.outputs.letterbox import letterboxed
+from viewer.outputs.letterbox import letterbox
 from viewer.outputs.video_recorder import VideoRecorder
 
 
@@ -270,11 +270,11 @@ def test_an_array_of_another_type_is_rejected(tmp_path: Path) -> None:
     ],
 )
 def test_an_image_of_another_aspect_ratio_gets_black_bars(height: int, width: int, bars: tuple[slice, slice]) -> None:
-    frame = letterboxed(gray(200, height, width), 200, 100)
+    frame = letterbox(gray(200, height, width), 200, 100)
     assert frame.shape == (100, 200, 3)
     assert not frame[bars].any() and not frame[::-1, ::-1][bars].any()
     assert (frame > 0).mean() == pytest.approx(0.5)
 
 
 def test_a_size_that_was_halved_and_rounded_gets_no_bars() -> None:
-    assert letterboxed(gray(200, 170, 227), 455, 341).min() == 200
+    assert letterbox(gray(200, 170, 227), 455, 341).min() == 200

@@ -29,9 +29,14 @@ def seen(camera: Camera, point: torch.Tensor) -> torch.Tensor:
 
 
 orbits = st.builds(
-    lambda *v: Orbit(v[0], v[1], v[2], (v[3], v[4]), v[5]).within(),
-    st.floats(-400, 400), st.floats(-100, 100), st.floats(0, 9), st.floats(-3, 3), st.floats(-3, 3), st.floats(0, 9),
-)  # fmt: skip
+    lambda *v: Orbit(v[0], v[1], v[2], (v[3], v[4]), v[5]).clamp(),
+    st.floats(-400, 400),
+    st.floats(-100, 100),
+    st.floats(0, 9),
+    st.floats(-3, 3),
+    st.floats(-3, 3),
+    st.floats(0, 9),
+)
 
 
 def test_the_default_is_the_front_camera() -> None:
@@ -78,12 +83,12 @@ def test_the_lens_keeps_the_heads_size() -> None:
 
 @given(orbits, st.floats(-1e3, 1e3), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
 def test_all_values_stay_within_bounds(orbit: Orbit, right: float, up: float, factor: float) -> None:
-    moves = orbit.rotated(right, up), orbit.panned(right, up), orbit.scaled_distance(factor), orbit.with_lens(factor)
+    moves = orbit.rotate_by(right, up), orbit.pan_by(right, up), orbit.scale_distance(factor), orbit.with_lens(factor)
     for moved in moves:
         assert -180 <= moved.yaw <= 180 and abs(moved.pitch) <= MAX_PITCH
         assert MIN_DISTANCE <= moved.distance <= MAX_DISTANCE and MIN_LENS <= moved.lens <= MAX_LENS
 
 
 def test_values_that_are_not_finite_become_finite() -> None:
-    orbit = replace(Orbit(), pitch=math.nan, distance=math.inf, lens=-math.inf).within()
+    orbit = replace(Orbit(), pitch=math.nan, distance=math.inf, lens=-math.inf).clamp()
     assert all(math.isfinite(value) for value in (orbit.yaw, orbit.pitch, orbit.distance, orbit.lens))

@@ -114,7 +114,7 @@ def test_another_avatar_has_its_own_mix(session: Session, tiny_avatar: Avatar) -
 
 
 def test_a_moved_weight_leaves_the_sum_and_the_proportions_of_the_others() -> None:
-    mix = Mix(NAMES, (0.5, 0.3, 0.2)).moved(0, 0.75)
+    mix = Mix(NAMES, (0.5, 0.3, 0.2)).move_weight(0, 0.75)
     assert mix.weights == pytest.approx((0.75, 0.15, 0.10))
-    assert Mix(NAMES, (1.0, 0.0, 0.0)).moved(0, 0.4).weights == pytest.approx((0.4, 0.3, 0.3))
-    assert Mix(NAMES, (0.5, 0.3, 0.2)).moved(1, 2.0).weights == (0.0, 1.0, 0.0)
+    assert Mix(NAMES, (1.0, 0.0, 0.0)).move_weight(0, 0.4).weights == pytest.approx((0.4, 0.3, 0.3))
+    assert Mix(NAMES, (0.5, 0.3, 0.2)).move_weight(1, 2.0).weights == (0.0, 1.0, 0.0)

@@ -33,41 +33,41 @@ def test_a_rate_without_events_is_0() -> None:
 
 def test_a_frame_of_the_window_counts_when_it_is_on_the_screen() -> None:
     counters = Counters(Clock())
-    counters.rendered(None)
+    counters.count_image(None)
     assert counters.window.count == 0
-    counters.swapped()
+    counters.count_frame()
     assert counters.window.count == 1
 
 
 def test_latency_is_from_the_first_stamp_to_the_screen() -> None:
     clock = Clock()
     counters = Counters(clock)
-    counters.rendered({"camera": 99.95, "parameters": 99.98})
+    counters.count_image({"camera": 99.95, "parameters": 99.98})
     clock.now = 100.03
-    counters.displayed()
+    counters.record_display()
     total = counters.meter.report().total
     assert total is not None and total.stage == "camera to shown" and total.p50 == pytest.approx(80)
 
 
 def test_latency_is_measured_for_images_of_a_new_sample_only() -> None:
     counters = Counters(Clock())
-    counters.rendered(None)
-    counters.displayed()
-    counters.displayed()
+    counters.count_image(None)
+    counters.record_display()
+    counters.record_display()
     assert counters.meter.report().frames == 0 and counters.images.count == 1
 
 
 def test_an_image_of_an_old_sample_is_stale() -> None:
     counters = Counters(Clock())
-    counters.rendered({"camera": 100 - 0.9 * STALE})
+    counters.count_image({"camera": 100 - 0.9 * STALE})
     assert counters.stale == 0
-    counters.rendered({"camera": 100 - 1.1 * STALE})
+    counters.count_image({"camera": 100 - 1.1 * STALE})
     assert counters.stale == 1
 
 
 def test_reset_discards_latency_and_stale_images() -> None:
     counters = Counters(Clock())
-    counters.rendered({"camera": 100 - 2 * STALE})
+    counters.count_image({"camera": 100 - 2 * STALE})
     counters.reset_latency()
-    counters.displayed()
+    counters.record_display()
     assert counters.meter.report().frames == 0 and counters.stale == 0

@@ -21,7 +21,7 @@ def camera_panel(state: State) -> Iterator[Edit]:
     camera = _resolution(_lens(_orbit(state.camera), state))
     if camera != state.camera:
         yield Change("camera", camera)
-    yield from _saved(state.camera)
+    yield from _saved_views(state.camera)
 
 
 def _orbit(camera: CameraSettings) -> CameraSettings:
@@ -35,7 +35,7 @@ def _orbit(camera: CameraSettings) -> CameraSettings:
     moved = replace(orbit, yaw=yaw, pitch=pitch, distance=distance, pan=(pan[0], pan[1]))
     if imgui.button("front (Home)"):
         moved = Orbit()
-    return camera if moved == orbit else replace(camera, orbit=moved.within())
+    return camera if moved == orbit else replace(camera, orbit=moved.clamp())
 
 
 def _lens(camera: CameraSettings, state: State) -> CameraSettings:
@@ -63,7 +63,7 @@ def _resolution(camera: CameraSettings) -> CameraSettings:
     return camera if reduced == camera.reduce_while_moving else replace(camera, reduce_while_moving=reduced)
 
 
-def _saved(camera: CameraSettings) -> Iterator[Edit]:
+def _saved_views(camera: CameraSettings) -> Iterator[Edit]:
     imgui.separator_text("saved views")
     if imgui.button("save this view"):
         yield Do("save view")

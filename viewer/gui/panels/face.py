@@ -109,14 +109,14 @@ def _arkit(sliders: Sliders) -> Sliders:
     """ARKit expressions in groups; only matching ones during a search."""
     weights = sliders.weights
     for title, names in _GROUPS.items():
-        shown = matching(names, sliders.search)
-        if not shown:
+        matches = matching(names, sliders.search)
+        if not matches:
             continue
         is_open, reset = _group(title, sum(name in weights for name in names), bool(sliders.search))
         if reset:
             weights = {name: weight for name, weight in weights.items() if name not in names}
         elif is_open:
-            weights = _sliders(shown, weights, _ARKIT_LIMITS, sliders.mirrored)
+            weights = _sliders(matches, weights, _ARKIT_LIMITS, sliders.mirrored)
     return replace(sliders, weights=weights)
 
 
@@ -124,8 +124,8 @@ def _model(sliders: Sliders, state: State) -> Sliders:
     """The head model's expressions, closed except during a search."""
     avatar = state.avatar
     weights = sliders.model_weights
-    shown = matching(avatar.expressions, sliders.search)
-    if not shown:
+    matches = matching(avatar.expressions, sliders.search)
+    if not matches:
         return sliders
     is_open, reset = _group("head model, added to these", len(weights), bool(sliders.search), is_open=False)
     if reset:
@@ -136,7 +136,7 @@ def _model(sliders: Sliders, state: State) -> Sliders:
         name: (min(low, -high), high) for name, (low, high) in zip(avatar.expressions, avatar.limits, strict=True)
     }
     imgui.push_id("model")
-    weights = _sliders(shown, weights, limits, sliders.mirrored)
+    weights = _sliders(matches, weights, limits, sliders.mirrored)
     imgui.pop_id()
     return replace(sliders, model_weights=weights)
 
@@ -148,8 +148,8 @@ def _group(title: str, count: int, searching: bool = False, is_open: bool = True
         return True, False
     right = imgui.get_cursor_pos_x() + imgui.get_content_region_avail().x
     imgui.set_next_item_allow_overlap()
-    shown = f"{title} ({count})" if count else title
-    opened = imgui.collapsing_header(f"{shown}###{title}", imgui.TreeNodeFlags_.default_open if is_open else 0)
+    text = f"{title} ({count})" if count else title
+    opened = imgui.collapsing_header(f"{text}###{title}", imgui.TreeNodeFlags_.default_open if is_open else 0)
     if not count:
         return opened, False
     width = imgui.calc_text_size("reset").x + 2 * imgui.get_style().frame_padding.x

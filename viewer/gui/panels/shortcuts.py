@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from imgui_bundle import imgui
 
-from viewer.gui.panels.timeline import stepped, toggle_playback
+from viewer.gui.panels.timeline import step_frames, toggle_playback
 from viewer.render.orbit import Orbit
 from viewer.session.edits import Change, Do, Edit
 from viewer.session.expressions import at_rest
@@ -31,7 +31,7 @@ def _do(*edits: Do) -> Callable[[State], Iterator[Edit]]:
 def _step(frames: int) -> Callable[[State], Iterator[Edit]]:
     def step(state: State) -> Iterator[Edit]:
         if state.timeline.times:
-            yield Change("timeline", stepped(state.timeline, frames))
+            yield Change("timeline", step_frames(state.timeline, frames))
 
     return step
 

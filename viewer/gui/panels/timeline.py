@@ -24,7 +24,7 @@ def timeline_panel(state: State) -> Iterator[Edit]:
     if not timeline.times:
         imgui.text_disabled("no motion: drop one on the window, or File > Open")
         return
-    changed, toggled = _buttons(_scrubbed(timeline), _is_playing(state))
+    changed, toggled = _buttons(_scrub_bar(timeline), _is_playing(state))
     if changed != timeline:
         yield Change("timeline", changed)
     if toggled:
@@ -49,7 +49,7 @@ def _is_playing(state: State) -> bool:
     return state.timeline.playing and state.source == TIMELINE
 
 
-def stepped(timeline: Timeline, frames: int) -> Timeline:
+def step_frames(timeline: Timeline, frames: int) -> Timeline:
     """The timeline paused, `frames` frames later."""
     return replace(timeline.at_frame(timeline.frame + frames), playing=False)
 
@@ -60,7 +60,7 @@ def time_text(seconds: float) -> str:
     return f"{milliseconds // 60000}:{milliseconds // 1000 % 60:02}.{milliseconds % 1000:03}"
 
 
-def _scrubbed(timeline: Timeline) -> Timeline:
+def _scrub_bar(timeline: Timeline) -> Timeline:
     """The scrub bar; while it is dragged the motion does not play."""
     imgui.set_next_item_width(-1)
     last = len(timeline.times) - 1
@@ -75,12 +75,12 @@ def _buttons(timeline: Timeline, playing: bool) -> tuple[Timeline, bool]:
     if _button("|<", "first frame (Ctrl+Left)"):
         timeline = timeline.at_frame(0)
     if _button("<", "previous frame (Left)"):
-        timeline = stepped(timeline, -1)
+        timeline = step_frames(timeline, -1)
     toggled = _button("pause" if playing else "play", "play or pause (Space)")
     if _button(">", "next frame (Right)"):
-        timeline = stepped(timeline, 1)
+        timeline = step_frames(timeline, 1)
     if _button(">|", "last frame (Ctrl+Right)"):
-        timeline = stepped(timeline, last)
+        timeline = step_frames(timeline, last)
     _, loop = imgui.checkbox("loop", timeline.loop)
     timeline = _speed(replace(timeline, loop=loop))
     imgui.same_line()

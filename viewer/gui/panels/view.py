@@ -7,11 +7,15 @@ from dataclasses import replace
 
 from imgui_bundle import imgui
 
-from viewer.gui.panels.appearance import appearance_controls
-from viewer.gui.panels.light import light_controls
+from avatar.model.parts.light.lights import PRESETS, light_named
+from avatar.model.parts.light.relight import Relighting
 from viewer.render.view_settings import VIEW_KINDS, ViewSettings
 from viewer.session.edits import Change, Edit, SetAppearance
+from viewer.session.mix import Mix
 from viewer.session.state import State
+
+_MIX = "mix"
+_RECORDED_LIGHT = "as recorded"
 
 
 def view_panel(state: State) -> Iterator[Edit]:
@@ -27,10 +31,10 @@ def view_panel(state: State) -> Iterator[Edit]:
     _, color = imgui.color_edit3("background", list(view.background))
     if state.mix.names:
         imgui.separator_text("recordings")
-        if (mix := appearance_controls(state.mix)) != state.mix:
+        if (mix := _appearance(state.mix)) != state.mix:
             yield SetAppearance(mix.by_name())
     imgui.separator_text("light")
-    relighting = light_controls(view.relighting)
+    relighting = _light(view.relighting)
     imgui.separator_text("splats")
     _, scale = imgui.slider_float("size", view.splat_scale, 0.05, 2, "%.2f")
     count = avatar.gaussians if view.count is None else view.count
@@ -52,3 +56,37 @@ def view_panel(state: State) -> Iterator[Edit]:
         view = ViewSettings()
     if view != state.view:
         yield Change("view", view)
+
+
+def _appearance(mix: Mix) -> Mix:
+    """A menu of the recordings, and a slider of the weight of each; the sum of the weights stays 1."""
+    names = [*mix.names, *([_MIX] if mix.chosen is None else [])]
+    row = len(mix.names) if mix.chosen is None else mix.chosen
+    changed, picked = imgui.combo("appearance", row, names)
+    if changed and picked < len(mix.names):
+        return mix.only(picked)
+    for index, (name, weight) in enumerate(zip(mix.names, mix.weights, strict=True)):
+        text = f"{name}###appearance {index}"
+        changed, value = imgui.slider_float(text, weight, 0, 1, "%.2f", imgui.SliderFlags_.always_clamp)
+        if changed:
+            mix = mix.move_weight(index, float(value))
+    return mix
+
+
+def _light(relighting: Relighting | None) -> Relighting | None:
+    """A menu of lights; with one, sliders of its direction and strength. A map that was opened stays in the menu."""
+    name = _RECORDED_LIGHT if relighting is None else relighting.light.name
+    names = [_RECORDED_LIGHT, *PRESETS, *([] if name in (_RECORDED_LIGHT, *PRESETS) else [name])]
+    changed, row = imgui.combo("light", names.index(name), names)
+    if changed and names[row] != name:
+        if names[row] == _RECORDED_LIGHT:
+            return None
+        light = light_named(names[row])
+        return Relighting(light) if relighting is None else Relighting(light, relighting.turn, relighting.strength)
+    if relighting is None:
+        return None
+    _, turn = imgui.slider_float("from", relighting.turn, -180, 180, "%.0f deg", imgui.SliderFlags_.always_clamp)
+    _, strength = imgui.slider_float("strength", relighting.strength, 0, 1, "%.2f", imgui.SliderFlags_.always_clamp)
+    if (turn, strength) == (relighting.turn, relighting.strength):
+        return relighting
+    return Relighting(relighting.light, turn, strength)

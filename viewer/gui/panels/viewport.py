@@ -48,15 +48,15 @@ def viewport_panel(state: State, textures: Textures) -> Iterator[Edit]:
         and imgui.is_mouse_down(imgui.MouseButton_.left)
         and not imgui.get_io().key_shift
     ):
-        yield from _painted(size, mirrored)
-    moved = _moved(state.camera.orbit, -size.y if mirrored else size.y, size.y, painting)
-    if moved != state.camera.orbit:
-        yield Change("camera", replace(state.camera, orbit=moved))
+        yield from _brush_stamp(size, mirrored)
+    orbit = _orbit_after_input(state.camera.orbit, -size.y if mirrored else size.y, size.y, painting)
+    if orbit != state.camera.orbit:
+        yield Change("camera", replace(state.camera, orbit=orbit))
     if state.panels.camera_preview and state.source not in (SLIDERS, TIMELINE) and textures.preview.size[0]:
         _preview(start, size, textures, mirrored)
 
 
-def _painted(size: imgui.ImVec2, mirrored: bool) -> Iterator[Edit]:
+def _brush_stamp(size: imgui.ImVec2, mirrored: bool) -> Iterator[Edit]:
     """The stamp of the brush where the mouse is pressed or has moved."""
     io = imgui.get_io()
     corner = imgui.get_item_rect_min()
@@ -67,7 +67,7 @@ def _painted(size: imgui.ImVec2, mirrored: bool) -> Iterator[Edit]:
         yield Paint((1 - across if mirrored else across, down), clicked)
 
 
-def _moved(orbit: Orbit, horizontal: float, vertical: float, painting: bool = False) -> Orbit:
+def _orbit_after_input(orbit: Orbit, horizontal: float, vertical: float, painting: bool = False) -> Orbit:
     """The orbit after mouse input on the image.
 
     Args:
@@ -86,12 +86,12 @@ def _moved(orbit: Orbit, horizontal: float, vertical: float, painting: bool = Fa
             return orbit
         if panning:
             meters = _PAN * orbit.distance / orbit.lens
-            orbit = orbit.panned(-right * meters, down * meters)
+            orbit = orbit.pan_by(-right * meters, down * meters)
         else:
-            orbit = orbit.rotated(-right * _ORBIT, down * _ORBIT)
+            orbit = orbit.rotate_by(-right * _ORBIT, down * _ORBIT)
     if imgui.is_item_hovered():
         if io.mouse_wheel:
-            orbit = orbit.scaled_distance(_ZOOM**io.mouse_wheel)
+            orbit = orbit.scale_distance(_ZOOM**io.mouse_wheel)
         if not painting and imgui.is_mouse_double_clicked(imgui.MouseButton_.left):
             orbit = Orbit()
     return orbit
@@ -100,6 +100,6 @@ def _moved(orbit: Orbit, horizontal: float, vertical: float, painting: bool = Fa
 def _preview(start: imgui.ImVec2, size: imgui.ImVec2, textures: Textures, mirrored: bool) -> None:
     """The driver's camera, in the image's lower left corner, a quarter of its width."""
     width, height = textures.preview.size
-    shown = imgui.ImVec2(size.x / 4, size.x / 4 * height / width)
-    imgui.set_cursor_pos(imgui.ImVec2(start.x + 8, start.y + size.y - shown.y - 8))
-    imgui.image(textures.preview.reference(), shown, *_CORNERS[mirrored])
+    preview_size = imgui.ImVec2(size.x / 4, size.x / 4 * height / width)
+    imgui.set_cursor_pos(imgui.ImVec2(start.x + 8, start.y + size.y - preview_size.y - 8))
+    imgui.image(textures.preview.reference(), preview_size, *_CORNERS[mirrored])

@@ -17,7 +17,19 @@ _WARNING = imgui.ImVec4(1.0, 0.72, 0.35, 1.0)
 
 
 def slider(name: str, value: float, low: float, high: float, form: str, width: float) -> float:
-    """A slider without a label, `width` pixels wide: right click sets it to 0, ctrl+click enters a number."""
+    """A slider without a label: right click sets it to 0, ctrl+click enters a number.
+
+    Args:
+        name: for its tooltip and its identity in the panel.
+        value: before the input.
+        low: smallest value.
+        high: largest value.
+        form: of the number on it, as for printf.
+        width: pixels.
+
+    Returns:
+        The value after the input.
+    """
     is_moved = value != 0
     if is_moved:
         imgui.push_style_color(imgui.Col_.frame_bg, _MOVED_FRAME)

@@ -48,7 +48,7 @@ def affect_of(weights: Weights) -> tuple[float, float]:
     return _affect_of(_key(weights))
 
 
-def listed(sides: Floats) -> tuple[UnitIntensity, ...]:
+def unit_records(sides: Floats) -> tuple[UnitIntensity, ...]:
     """Intensities [U,2] of the left and the right side as records."""
     letter = table().letter
     return tuple(
@@ -98,7 +98,7 @@ def with_unit(weights: Weights, key: str, side: int, intensity: float, mirrored:
             own = intensity == 0 and not _is_shared(name, key)
             value = 0.0 if own else changed.get(name, 0.0) + factor * (intensity - float(before[each]))
             changed[name] = min(max(value, 0.0), 1.0)
-    return _cleaned(changed)
+    return _drop_small(changed)
 
 
 @lru_cache(maxsize=32)
@@ -109,8 +109,8 @@ def face_at(valence: float, arousal: float) -> Weights:
 
 def face_described(text: str) -> tuple[dict[str, float], tuple[str, ...]]:
     """Weights of the face that `text` describes, and what was understood; raises HeadsplatError for unknown words."""
-    found = PhraseReader(table())(text)
-    return _weights(found.units), found.understood
+    phrase = PhraseReader(table())(text)
+    return _weights(phrase.units), phrase.understood
 
 
 def places() -> tuple[tuple[str, float, float], ...]:
@@ -132,9 +132,9 @@ def _opening(weights: Weights, unit: Unit, row: int, intensity: float) -> float:
     column = ARKIT_52.index(name)
     value = float(_units().weights(alone)[0, column])
     if unit.gap and intensity > 0:  # what opens the lips besides the jaw counts as well
-        others = _vector(weights)
-        others[column] = 0.0
-        beside = float(_units().gap(others[None])[0]) - table().gap_rest
+        jaw_shut = _vector(weights)
+        jaw_shut[column] = 0.0
+        beside = float(_units().gap(jaw_shut[None])[0]) - table().gap_rest
         value -= beside / max(float(table().gap_opening[column]), 1e-6)
     return min(max(value, 0.0), 1.0)
 
@@ -146,10 +146,10 @@ def _is_shared(name: str, key: str) -> bool:
 
 
 def _weights(sides: Floats) -> dict[str, float]:
-    return _cleaned(dict(zip(ARKIT_52, _units().weights(sides[None])[0].tolist(), strict=True)))
+    return _drop_small(dict(zip(ARKIT_52, _units().weights(sides[None])[0].tolist(), strict=True)))
 
 
-def _cleaned(weights: Weights) -> dict[str, float]:
+def _drop_small(weights: Weights) -> dict[str, float]:
     return {name: round(weight, 4) for name, weight in weights.items() if weight >= _LEAST}
 
 
@@ -171,7 +171,7 @@ def _sides(weights: tuple[tuple[str, float], ...]) -> Floats:
 
 @lru_cache(maxsize=8)
 def _units_of(weights: tuple[tuple[str, float], ...]) -> tuple[UnitIntensity, ...]:
-    return listed(_sides(weights))
+    return unit_records(_sides(weights))
 
 
 @lru_cache(maxsize=8)

@@ -38,7 +38,7 @@ class Painting:
 
     def __init__(self, avatar: Avatar, path: Path) -> None:
         """Args: the avatar as it was opened, and its file."""
-        self._opened = self.shown = avatar  # as in its file
+        self._opened = self.current = avatar  # as in its file
         #: What is edited: one look of an avatar with several, which an edited file does not keep.
         self.original = avatar if (looks := Mix.of(avatar)).chosen is None else with_appearance(avatar, looks.by_name())
         self._path = path
@@ -104,8 +104,8 @@ class Painting:
 
     def hide(self, layer: str, hidden: bool) -> None:
         """Hide or show a layer; raises HeadsplatError where the avatar has none, or nothing would be left."""
-        wanted = set(self._style.hide) | {layer} if hidden else set(self._style.hide) - {layer}
-        self._set(replace(self._style, hide=tuple(name for name in LAYERS if name in wanted)))
+        hidden_layers = set(self._style.hide) | {layer} if hidden else set(self._style.hide) - {layer}
+        self._set(replace(self._style, hide=tuple(name for name in LAYERS if name in hidden_layers)))
 
     def add_style(self, source: str) -> None:
         """Add the edits of a preset or a file. Raises HeadsplatError as `read_style`."""
@@ -123,7 +123,7 @@ class Painting:
             self._preparing = None
         self.original, self._editor = avatar, self._editor.of(avatar)
         try:
-            self.shown = self._avatar(self._style)
+            self.current = self._avatar(self._style)
         except HeadsplatError:
             self.original, self._editor = before
             raise
@@ -150,14 +150,14 @@ class Painting:
             raise HeadsplatError(f"{self._path}: the file has changed since it was opened; open it again")
         names = (folder / f"{self._path.stem}_edit_{number}.avatar" for number in itertools.count(1))
         path = next(path for path in names if not path.exists())
-        save_avatar(path, self.shown, edited_extras(header, self.original))
+        save_avatar(path, self.current, edited_extras(header, self.original))
         return path
 
     def find_layers(self) -> None:
         """Count the Gaussians of each layer, for the check boxes."""
         if not self._layers:
-            found = layers_of(self.original)
-            self._layers = tuple(int((found == index).sum()) for index in range(len(LAYERS)))
+            layers = layers_of(self.original)
+            self._layers = tuple(int((layers == index).sum()) for index in range(len(LAYERS)))
 
     def _distance(self, camera: Camera, pose: AvatarPose) -> float:
         """Meters from the camera to the head."""
@@ -167,7 +167,7 @@ class Painting:
 
     def _set(self, style: Style, remember: bool = True) -> None:
         """Make `style` the present one; where it cannot be applied, the one before stays."""
-        self.shown = self._avatar(style)
+        self.current = self._avatar(style)
         if remember:
             self._done = [*self._done, self._style][-MAX_UNDO:]
         self._style = style
@@ -177,7 +177,7 @@ class Painting:
     def _step(self, source: list[Style], target: list[Style], name: str) -> None:
         if not source:
             raise HeadsplatError(f"nothing to {name}")
-        self.shown = self._avatar(source[-1])
+        self.current = self._avatar(source[-1])
         target.append(self._style)
         self._style = source.pop()
         self._last = None

@@ -21,7 +21,7 @@ from avatar.performance.readout.signals import mean_pose, resting_face, rotation
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Motion
 from viewer.session.pose_sources import AvatarPoseSource, LivePoseSource, MotionPoseSource
 from viewer.session.state import FaceReading, Sliders, State
-from viewer.session.wings.action_units import listed, table
+from viewer.session.wings.action_units import table, unit_records
 
 Floats = NDArray[np.floating]
 
@@ -93,7 +93,7 @@ class SourceReader:
         self._time = face.time
         reading = self._reader.read(face.names, face.weights, face.joint_rot, face.time, face.confidence)
         if isinstance(source, LivePoseSource):
-            reading = self._averaged = averaged(self._averaged, reading, elapsed)
+            reading = self._averaged = average(self._averaged, reading, elapsed)
         if reading.face and (now - self._reasons_at >= _REASONS_PERIOD or reading.label != self._reasons_of):
             self._reasons_at = now
             self._reasons_of = reading.label
@@ -101,20 +101,20 @@ class SourceReader:
         return record(reading, self._reasons)
 
 
-def averaged(before: Reading | None, reading: Reading, elapsed: float) -> Reading:
+def average(before: Reading | None, reading: Reading, elapsed: float) -> Reading:
     """Intensities, probabilities, valence and arousal averaged with those before, `elapsed` seconds ago."""
     if before is None or not (before.face and reading.face):
         return reading
-    part = 1 - math.exp(-elapsed / _AVERAGED)
-    distribution = before.distribution + part * (reading.distribution - before.distribution)
+    fraction = 1 - math.exp(-elapsed / _AVERAGED)
+    distribution = before.distribution + fraction * (reading.distribution - before.distribution)
     return replace(
         reading,
-        weights=before.weights + part * (reading.weights - before.weights),
-        sides=before.sides + part * (reading.sides - before.sides),
+        weights=before.weights + fraction * (reading.weights - before.weights),
+        sides=before.sides + fraction * (reading.sides - before.sides),
         distribution=distribution,
         label=reading.table.labels[int(chosen_labels(distribution[None])[0])],
-        valence=before.valence + part * (reading.valence - before.valence),
-        arousal=before.arousal + part * (reading.arousal - before.arousal),
+        valence=before.valence + fraction * (reading.valence - before.valence),
+        arousal=before.arousal + fraction * (reading.arousal - before.arousal),
     )
 
 
@@ -122,7 +122,7 @@ def record(reading: Reading, reasons: tuple[tuple[str, float], ...] = ()) -> Fac
     """A reading for the panel."""
     if not reading.face:
         return FaceReading(note=NO_FACE)
-    units = tuple(unit for unit in listed(np.asarray(reading.sides)) if unit.letter)
+    units = tuple(unit for unit in unit_records(np.asarray(reading.sides)) if unit.letter)
     return FaceReading(
         label=reading.label,
         distribution=tuple(zip(reading.table.labels, reading.distribution.tolist(), strict=True)),
@@ -189,8 +189,8 @@ def _reader_of_motion(motion: Motion) -> LiveReader | None:
         return None
     frames = np.arange(0, len(motion), max(1, len(motion) // _MAX_REST_FRAMES))
     if motion.confidence is not None:
-        seen = motion.confidence.numpy()[frames] > 0
-        frames = frames[seen]
+        has_face = motion.confidence.numpy()[frames] > 0
+        frames = frames[has_face]
     if not len(frames):
         return _without_learning()
     weights = arkit_weights(motion.weights.numpy()[frames], arkit_columns(motion.names))

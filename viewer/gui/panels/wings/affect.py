@@ -8,7 +8,7 @@ from imgui_bundle import imgui
 
 from avatar.errors import HeadsplatError
 from viewer.gui.panels.widgets import label, slider
-from viewer.gui.panels.wings.pad import centered, draw_pad, pad
+from viewer.gui.panels.wings.pad import center_text, draw_pad, pad
 from viewer.session.state import Phrase, Sliders
 from viewer.session.wings.action_units import affect_of, face_at, face_described, on_pad
 
@@ -24,7 +24,7 @@ def phrase_field(phrase: Phrase, sliders: Sliders) -> tuple[Phrase, Sliders]:
     flags = imgui.InputTextFlags_.enter_returns_true
     entered, text = imgui.input_text_with_hint("##describe", hint, phrase.text, flags)
     if entered:
-        phrase, sliders = described(text, sliders)
+        phrase, sliders = describe(text, sliders)
     elif text != phrase.text:
         phrase = replace(phrase, text=text)
     if phrase.note:
@@ -37,7 +37,7 @@ def phrase_field(phrase: Phrase, sliders: Sliders) -> tuple[Phrase, Sliders]:
     return phrase, sliders
 
 
-def described(text: str, sliders: Sliders) -> tuple[Phrase, Sliders]:
+def describe(text: str, sliders: Sliders) -> tuple[Phrase, Sliders]:
     """The sliders with the face that `text` describes; where it is not understood, the error and the same sliders."""
     try:
         weights, understood = face_described(text)
@@ -56,12 +56,12 @@ def affect_pad(sliders: Sliders) -> Sliders:
     width = imgui.get_content_region_avail().x
     side = min(width, _SIDE * imgui.get_font_size())
     indent = (width - side) / 2
-    centered("high arousal", width)
+    center_text("high arousal", width)
     imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + indent)
     corner = imgui.get_cursor_screen_pos()
     after = pad(before, side)
     draw_pad(corner, side, read, chosen)
-    centered("low arousal", width)
+    center_text("low arousal", width)
     after = _row("valence", after[0]), _row("arousal", after[1])
     if after == before:
         return sliders

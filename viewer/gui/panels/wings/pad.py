@@ -44,7 +44,14 @@ def pad(point: Point, side: float) -> Point:
 
 
 def draw_pad(corner: imgui.ImVec2, side: float, read: Point | None, chosen: Point | None = None) -> None:
-    """Axes, the names of the emotions at their places, the reading (dot) and the point that was set (ring)."""
+    """Axes, and the names of the emotions at their places.
+
+    Args:
+        corner: upper left one, pixels of the screen.
+        side: pixels.
+        read: the point that the face reads as, a dot; None: without.
+        chosen: the point that was set, a ring; None: without.
+    """
     draw = imgui.get_window_draw_list()
     end = imgui.ImVec2(corner.x + side, corner.y + side)
     middle = _at(corner, side, (0.0, 0.0))
@@ -69,7 +76,7 @@ def draw_pad(corner: imgui.ImVec2, side: float, read: Point | None, chosen: Poin
         draw.add_circle_filled(_at(corner, side, read), 5, imgui.get_color_u32(READ))
 
 
-def centered(text: str, width: float) -> None:
+def center_text(text: str, width: float) -> None:
     """Faint text in the middle of `width` pixels."""
     start = imgui.get_cursor_pos_x()
     imgui.set_cursor_pos_x(start + max(0.0, (width - imgui.calc_text_size(text).x) / 2))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from imgui_bundle import imgui
 
 from viewer.gui.panels.wings.action_units import names_width, unit_name
-from viewer.gui.panels.wings.pad import READ, centered, draw_pad
+from viewer.gui.panels.wings.pad import READ, center_text, draw_pad
 from viewer.session.edits import Edit
 from viewer.session.state import FaceReading, State, UnitIntensity
 from viewer.session.wings.action_units import sides_of, table
@@ -52,7 +52,7 @@ def _words(reading: FaceReading) -> None:
     rows = (
         ("gaze", reading.gaze, _GAZE_TIP),
         ("lids", reading.lids, ""),
-        ("head", ", ".join(part for part in (reading.gesture, reading.head) if part), _HEAD_TIP),
+        ("head", ", ".join(text for text in (reading.gesture, reading.head) if text), _HEAD_TIP),
     )
     for name, text, tip in rows:
         imgui.text(name)
@@ -67,26 +67,26 @@ def _words(reading: FaceReading) -> None:
 def _reasons(reading: FaceReading) -> None:
     """What each weight adds to the score of the leading label."""
     imgui.push_text_wrap_pos()
-    imgui.text_disabled(f"{reading.label}, because of: {_listed(reading.reasons)}")
+    imgui.text_disabled(f"{reading.label}, because of: {_reasons_text(reading.reasons)}")
     imgui.pop_text_wrap_pos()
     imgui.set_item_tooltip("what each expression weight adds to the score of the leading label")
 
 
-def _listed(reasons: Sequence[tuple[str, float]]) -> str:
-    return ", ".join(f"{name} {part:+.2f}" for name, part in reasons) or "no weight"
+def _reasons_text(reasons: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {weight:+.2f}" for name, weight in reasons) or "no weight"
 
 
 def _plane(reading: FaceReading) -> None:
     width = imgui.get_content_region_avail().x
     side = min(width, _PAD_SIDE * imgui.get_font_size())
-    centered("high arousal", width)
+    center_text("high arousal", width)
     imgui.set_cursor_pos_x(imgui.get_cursor_pos_x() + (width - side) / 2)
     corner = imgui.get_cursor_screen_pos()
     imgui.dummy(imgui.ImVec2(side, side))
     valence, arousal = reading.affect
     imgui.set_item_tooltip(f"valence {valence:+.2f}, arousal {arousal:+.2f}")
     draw_pad(corner, side, reading.affect)
-    centered("low arousal", width)
+    center_text("low arousal", width)
 
 
 def _unit(unit: UnitIntensity) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from viewer.render.preview import preview_image
+from viewer.session.driver_preview import preview_image
 
 
 def test_it_is_small_keeps_its_aspect_ratio_and_shows_landmarks() -> None:
