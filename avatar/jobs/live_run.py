@@ -58,6 +58,7 @@ class LiveRun:
         try:
             write_text(path, json.dumps(self.report.to_json(), indent=1))
         except (HeadsplatError, OSError):
-            for text in (self.report.to_text(), *self.messages):
-                notices.say(text)
+            notices.show(self.report.to_text())
+            for message in self.messages:
+                notices.say(message)
             raise

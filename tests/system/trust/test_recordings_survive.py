@@ -17,6 +17,7 @@ import av
 import numpy as np
 import pytest
 
+from avatar.cli.progress import SENTENCES
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.jobs.recording import Recording
@@ -99,6 +100,11 @@ def test_a_video_can_be_played_as_it_grows_and_becomes_an_ordinary_file(suffix: 
         assert b"moof" not in content and content.index(b"moov") < content.index(b"mdat")
 
 
+def both(folder: Path) -> tuple[Path, Path]:
+    """A motion and a video to record."""
+    return folder / "take.csv", folder / "take.mp4"
+
+
 @contextlib.contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """Let writes beyond `size` bytes fail, as on a full disk."""
@@ -114,7 +120,7 @@ def test_a_full_disk_is_reported_once_and_keeps_what_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     noise = np.random.default_rng(0)
-    with largest_file(200_000), Recording([tmp_path / "take.csv", tmp_path / "take.mp4"]) as recording:
+    with largest_file(200_000), Recording(both(tmp_path), notices=SENTENCES) as recording:
         for number in range(120):
             recording.add_sample(sample_at(50 + number / 30))
             recording.add_image(noise.integers(0, 256, (128, 128, 3), np.uint8), 50 + number / 30)
@@ -132,7 +138,7 @@ def test_a_full_disk_keeps_the_motion_so_far_and_the_video_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = np.random.default_rng(0).random((150, 52), np.float32)
-    with largest_file(60_000), Recording([tmp_path / "take.csv", tmp_path / "take.mp4"]) as recording:
+    with largest_file(60_000), Recording(both(tmp_path), notices=SENTENCES) as recording:
         for number in range(150):
             recording.add_sample(replace(sample_at(50 + number / 30), weights=weights[number]))
             recording.add_image(gray_image(), 50 + number / 30)
@@ -149,7 +155,7 @@ def test_the_next_recording_keeps_what_a_killed_one_left(tmp_path: Path, capsys:
     for name in ("take.partial.csv", "take.partial.mp4"):
         (tmp_path / name).write_text("of a killed run")
     for _ in range(2):
-        with Recording([tmp_path / "take.csv", tmp_path / "take.mp4"], overwrite=True) as recording:
+        with Recording(both(tmp_path), overwrite=True, notices=SENTENCES) as recording:
             recording.add_sample(sample_at(50.0))
             recording.add_image(gray_image(), 50.0)
         assert not recording.failed
