@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import arg
 
 from avatar.cli.interrupt import stopped_by_interrupt
-from avatar.cli.progress import SENTENCES, printed, say, stage
-from avatar.common.files import check_output, shown, write_text
-from avatar.common.folder_sign import sign_folder, signed_names
-from avatar.common.ranges import Between
-from avatar.common.toml_config import load_preset
-from avatar.errors import HeadsplatError
-from avatar.jobs.notices import Notices
-from avatar.jobs.option_types import DURATION, SEED, SIDE, OptionalFloat
-from avatar.jobs.outputs import Output, reserved
-from avatar.training.config import TrainConfig
-
-if TYPE_CHECKING:
-    from avatar.cli.report import DemoReport
-    from avatar.data.capture_folder import Capture
-
-TEST_FRACTION = 0.2
-MIN_FRAMES = 40
-STAGES = 5
-REPORT = "report.html"
-CLIP_FRAMES = 240  # of the video in the package
-#: Steps of the training: three quarters of the preset's, for a first look that is scored as well and comes sooner.
-STEPS = 3000
-#: Seconds of each stage, measured on two cores: for each frame of the video or each step, and the rest.
-DRAWING = (0.12, 3.0)
-CAPTURE = (0.06, 0.0)
-TRAINING = (0.0135, 13.0)
-EVALUATION = (0.075, 0.0)
-FILMS = (0.014, 0.0)
-#: All that the demo writes.
-FILES = (
-    "phone.mp4", "capture", "demo.avatar", "demo.toml", "demo.report.json", "demo.preview.png", "demo.checkpoint",
-    "evaluation.json", "puppet.csv", "own_motion.mp4", "puppet.mp4", "comparison.png", "puppet.png", "report.md",
-    REPORT,
-)  # fmt: skip
+from avatar.cli.progress import printed
+from avatar.jobs.demo import REPORT, DemoOptions, run_demo
 
 
 @dataclass(frozen=True)
@@ -55,160 +19,15 @@ class DemoCommand:
 
     out: Annotated[Path, arg(aliases=["-o"], metavar="DIR")] = Path("demo")
     """folder for all outputs"""
-    frames: Annotated[int, Between(MIN_FRAMES, 10_000)] = 240
-    """number of frames of the synthetic video; another number than 240 is drawn anew"""
-    size: Annotated[int, SIDE] = 256
-    """longer side of the training images in pixels"""
-    seconds: Annotated[OptionalFloat, DURATION] = 150.0
-    """end the training after this wall-clock time"""
-    seed: Annotated[int, SEED] = 0
-    """random seed of the training (the video does not depend on it)"""
-    overwrite: bool = False
-    """replace the outputs of an earlier demo"""
+    options: Annotated[DemoOptions, arg(name="")] = field(default_factory=DemoOptions)
 
     def run(self) -> int:
         """Run every stage; returns the exit code."""
-        with reserved([Output(self.out, folder=True, in_place=True)]):
-            return self._run()
-
-    def _run(self) -> int:
-        if self.out.is_dir() and any(self.out.iterdir()):
-            check_output(self.out, self.overwrite, folder=True)
-            if REPORT not in (signed_names(self.out) or ()):
-                raise HeadsplatError(
-                    f"{shown(self.out)}: contains files that no demo wrote (or one of an earlier version), so they are "
-                    "not replaced; delete the folder yourself or choose another one with -o"
-                )
-        self.out.mkdir(exist_ok=True)
-        sign_folder(self.out, FILES)
-        from avatar.cli.report import write_report
-
-        report = Demo(self).report()
-        write_report(report, self.out)
+        with printed() as notify:
+            report = run_demo(self.out, self.options, notify=notify, stop=stopped_by_interrupt)
         print(report.headline)
         print(f"Seconds: {report.timing}.")
         print(f"Open {self.out / REPORT}")
         command = f"headsplat render {self.out / 'demo.avatar'} --motion {self.out / 'puppet.csv'}"
         print(f"Then drive it with a motion file: {command} --camera orbit -o {self.out / 'orbit.mp4'}")
         return 0
-
-
-class Demo:
-    """The stages of a demo, with the seconds of each."""
-
-    def __init__(self, command: DemoCommand) -> None:
-        self.command = command
-        self.out = command.out
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def _step(self, name: str, what: str, count: int, cost: tuple[float, float]) -> Iterator[None]:
-        """Say what a stage does to `count` frames or steps and how long that will take, and measure it."""
-        each, rest = cost
-        say(f"{len(self.seconds) + 1}/{STAGES} {what}: about {each * count + rest:.0f} s")
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
-
-    def report(self) -> DemoReport:
-        """Run all stages; returns their results."""
-        from avatar.cli.report import DemoReport
-        from avatar.cli.showcase import SHEET_SIZE, comparison_sheet, puppet_sheet
-        from avatar.jobs.evaluating import EvaluateOptions, evaluate_file
-        from avatar.model.avatar_file import load_avatar
-
-        video = self._video()
-        capture = self._capture(video)
-        path = self._train(capture)
-        frames = len(capture)
-        held_out = len(capture.test_indices)
-        what = f"comparing the avatar with {held_out} held-out frames"
-        with self._step("evaluation", what, frames, EVALUATION), printed() as notify:
-            evaluation = evaluate_file(path, capture, EvaluateOptions(full=True), notices=Notices(notify))
-        write_text(self.out / "evaluation.json", evaluation.to_json() + "\n")
-        avatar = load_avatar(path)
-        self._render(path, capture)
-        return DemoReport(
-            evaluation=evaluation,
-            seconds=dict(self.seconds),
-            frames=frames,
-            held_out=held_out,
-            comparison=comparison_sheet(avatar, capture),
-            puppet=puppet_sheet(avatar, capture.camera(SHEET_SIZE)),
-            files=sorted(entry.name for entry in self.out.iterdir() if not entry.name.startswith(".")),
-        )
-
-    def _video(self) -> Path:
-        from capture.synthetic.options import SyntheticOptions
-        from capture.synthetic.video import DEMO_CLIP, make_video
-
-        path = self.out / "phone.mp4"
-        frames = self.command.frames
-        if frames == CLIP_FRAMES:
-            with self._step("video", f"copying the video of a synthetic person to {shown(path)}", frames, (0.0, 0.0)):
-                shutil.copyfile(DEMO_CLIP, path)
-            return path
-        with (
-            self._step("video", f"drawing {frames} frames of a synthetic person", frames, DRAWING),
-            stage("synthetic video") as update,
-        ):
-            options = SyntheticOptions(frames=frames)
-            make_video(path, options, lambda done, total: update(done / total, f"frame {done} of {total}"))
-        return path
-
-    def _capture(self, video: Path) -> Capture:
-        from avatar.jobs.capturing import CaptureOptions, make_capture
-
-        frames = self.command.frames
-        with self._step("capture", f"tracking the face in {frames} frames", frames, CAPTURE):
-            options = CaptureOptions(
-                test_fraction=TEST_FRACTION, consent="a synthetic person", overwrite=self.command.overwrite
-            )
-            with printed() as notify:
-                return make_capture((video,), self.out / "capture", options, Notices(notify))
-
-    def _train(self, capture: Capture) -> Path:
-        from avatar.jobs.training import with_flags
-        from avatar.jobs.training_outputs import Outputs, train_capture
-
-        command = self.command
-        flags = {"size": command.size, "seed": command.seed, "max_seconds": command.seconds, "steps": STEPS}
-        settings = with_flags(load_preset("fast", TrainConfig()), flags)
-        outputs = Outputs.beside(self.out / "demo.avatar")
-        with self._step("training", f"training the avatar, {STEPS} steps", STEPS, TRAINING):
-            with printed() as notify:
-                trained = train_capture(
-                    capture, settings, outputs, resume=False, notices=Notices(notify), stop=stopped_by_interrupt
-                )
-            if not trained.finished:
-                raise KeyboardInterrupt
-        return outputs.avatar
-
-    def _render(self, path: Path, capture: Capture) -> None:
-        from avatar.cli.showcase import puppet_motion
-        from avatar.jobs.driven_motion import DrivingSource
-        from avatar.jobs.frame_output import FrameOutput
-        from avatar.jobs.motion_options import MotionOptions
-        from avatar.motion import write_motion
-        from avatar.rendering.camera_request import CameraRequest
-        from avatar.rendering.settings import RenderSettings
-
-        settings = RenderSettings(capture.metadata["width"], capture.metadata["height"])
-        puppet = self.out / "puppet.csv"  # a Live Link Face file
-        write_motion(puppet, puppet_motion())
-        videos = [
-            (name, DrivingSource.load(motion, MotionOptions(), SENTENCES).drive(path, None))
-            for name, motion in (("own_motion.mp4", capture.root), ("puppet.mp4", puppet))
-        ]
-        total = sum(len(driven) for _, driven in videos)
-        with (
-            self._step("rendering", f"rendering two films of {total} frames in total", total, FILMS),
-            stage("rendering") as update,
-        ):
-            for name, driven in videos:
-                count = len(driven)
-                output = FrameOutput(self.out / name, settings, driven.rate, driven.times, count)
-                columns = [driven.column(CameraRequest(), settings)]
-                done = output.render(columns, range(count), update, stop=stopped_by_interrupt, notices=SENTENCES)
-                if done < count:
-                    raise KeyboardInterrupt

@@ -251,9 +251,9 @@ class ExportCommand:
 
     def _write_web(self, frames: ExportFrames) -> str:
         """Write the page of the web player, or the container alone; returns a line that describes it."""
-        from avatar.cli.page_camera import page_camera
         from avatar.common.files import atomic_path
         from avatar.export.web import WebMotion, web_container
+        from avatar.jobs.page_camera import page_camera
         from viewer.web.page import build_page
 
         motion = None

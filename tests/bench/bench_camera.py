@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from avatar.cli.page_camera import page_camera
 from avatar.driving.live.pipeline import LiveOptions, LivePipeline
 from avatar.export.web import web_container
+from avatar.jobs.page_camera import page_camera
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar
 from capture.live.camera import FileFeed

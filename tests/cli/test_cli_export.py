@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from avatar import cli, save_avatar, write_motion
-from avatar.cli.page_camera import page_camera
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
+from avatar.jobs.page_camera import page_camera
 from avatar.model import avatar_file
 from avatar.model.avatar import Avatar
 from avatar.motion.from_capture import motion_of

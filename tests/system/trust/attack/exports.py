@@ -195,7 +195,7 @@ def _demo_run(text: str) -> Callable[[Path], Outcome]:
 
         import numpy as np
 
-        from avatar.cli.report import DemoReport, write_report
+        from avatar.jobs.demo_report import DemoReport, write_report
 
         image = np.zeros((8, 8, 3), np.uint8)
         figures = {"psnr_head": 20.0, "psnr": 20.0}

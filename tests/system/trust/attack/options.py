@@ -166,8 +166,8 @@ def without_windows() -> None:
     import avatar.cli.fleet as fleet
     import avatar.jobs.live_window as live_window
     import viewer.gui.display as display
-    from avatar.cli import demo
     from avatar.errors import HeadsplatError
+    from avatar.jobs import demo
 
     def refuse(self: object) -> object:
         raise HeadsplatError("the attack runs neither the demo nor Ray; their parts have tests of their own")
