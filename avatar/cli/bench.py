@@ -71,24 +71,17 @@ class BenchCommand:
             return self._measure()
 
     def _measure(self) -> int:
-        import cuda_ext
         from avatar.bench import run_bench
         from avatar.bench.timing import CPU_EFFORT, CUDA_EFFORT
+        from avatar.ops.backend import kernels_on_threads
 
         device = requested_device(self.device)
         effort = CUDA_EFFORT if device.type == "cuda" else dataclasses.replace(CPU_EFFORT, seconds=self.seconds)
         subject = None if self.avatar is None else load_subject(self.avatar)
-        before = cuda_ext.threads()
-        if self.threads is not None:
-            cuda_ext.set_threads(self.threads)
-        try:
-            with stage("benchmark") as update:
-                report = run_bench(
-                    self._grid(device), full=self.full, device=device, avatar=subject, effort=effort, progress=update
-                )
-        finally:
-            if self.threads is not None:
-                cuda_ext.set_threads(before)
+        with kernels_on_threads(self.threads), stage("benchmark") as update:
+            report = run_bench(
+                self._grid(device), full=self.full, device=device, avatar=subject, effort=effort, progress=update
+            )
         for path in self.out:
             write_text(path, getattr(report, WRITERS[path.suffix])() + "\n")
         print(report.to_json() if self.json else report.to_markdown())

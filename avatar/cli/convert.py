@@ -8,9 +8,9 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from avatar.cli.progress import say
+from avatar.cli.progress import printed
+from avatar.jobs.conversion import convert
 from avatar.jobs.option_types import Out
-from avatar.jobs.outputs import Output, reserved
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,7 @@ class ConvertCommand:
 
     def run(self) -> int:
         """Write the folder; returns the exit code."""
-        from avatar.data.capture_folder import Capture
-        from capture.layouts.write import write_layout
-
-        with reserved([Output(self.out, folder=True)], [self.source], overwrite=self.overwrite):
-            capture = Capture.load(self.source)
-            for note in write_layout(capture, self.layout, self.out):
-                say(note)
+        with printed() as notify:
+            capture = convert(self.source, self.out, self.layout, overwrite=self.overwrite, notify=notify)
         print(f"{self.out}: {len(capture)} images in the layout {self.layout}")
         return 0

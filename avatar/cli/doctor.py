@@ -16,6 +16,7 @@ from typing import Any, Literal
 from avatar import __version__
 from avatar.cli.info import as_text
 from avatar.errors import HeadsplatError
+from avatar.jobs.inspection import model_files
 from avatar.jobs.option_types import OptionalText
 from avatar.rendering.backends import INSTALL as INSTALL_GSPLAT
 
@@ -137,7 +138,7 @@ def examine() -> dict[str, Any]:
         "cuda_kernels": _attempt(_cuda_kernels),
         "packages": core,
         "optional": {name: _package(name, found, how, use) for name, (found, how, use) in OPTIONAL_PACKAGES.items()},
-        "models": _attempt(_models),
+        "models": _attempt(model_files),
         "video": _attempt(_video),
         "window": _attempt(_window),
     }
@@ -204,18 +205,6 @@ def _window() -> str:
         "no: neither DISPLAY nor WAYLAND_DISPLAY is set, so no window can open (`xvfb-run headsplat ...` provides a "
         "virtual display)"
     )
-
-
-def _models() -> dict[str, str]:
-    from capture.networks.models import WHEEL_MEMBERS, cache_dir
-
-    folder = os.environ.get("HEADSPLAT_MODELS")
-    if folder:
-        return {"folder": f"{folder} (HEADSPLAT_MODELS), then {cache_dir()}"}
-    missing = f"not downloaded: the first `headsplat capture` downloads it (35 MB); or put a copy into {cache_dir()}"
-    return {
-        name: str(path) if (path := cache_dir() / f"{name}.tflite").is_file() else missing for name in WHEEL_MEMBERS
-    }
 
 
 def _video() -> dict[str, Any]:

@@ -253,8 +253,7 @@ class ExportCommand:
         """Write the page of the web player, or the container alone; returns a line that describes it."""
         from avatar.common.files import atomic_path
         from avatar.export.web import WebMotion, web_container
-        from avatar.jobs.page_camera import page_camera
-        from viewer.web.page import build_page
+        from avatar.jobs.web_page import page_camera, web_page
 
         motion = None
         if frames.times is not None and self.motion is not None:
@@ -265,7 +264,7 @@ class ExportCommand:
         camera = page_camera(frames.avatar.head) if self.with_camera else None
         content = web_container(frames.avatar, frames.header, name, motion)
         if is_page:
-            content = build_page(content, name, camera=camera).encode()
+            content = web_page(content, name, camera).encode()
         with atomic_path(self.out) as part:
             part.write_bytes(content)
         played = "" if motion is None else f", a motion of {counted(len(motion.times), 'frame')}"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
 from avatar.cli.info import as_text
-from avatar.cli.progress import say, show
+from avatar.cli.progress import SENTENCES, show
 from avatar.common.files import atomic_folder
 from avatar.common.printable import single_line
+from avatar.jobs.inspection import load_located_head
 from avatar.jobs.option_types import Out
 from avatar.jobs.outputs import Output, reserved
 
@@ -104,10 +105,7 @@ class HeadCommand:
 
 def load_with_landmarks(source: str) -> HeadModel:
     """Load the head `source`, with landmarks from the network where it is available; messages go to stderr."""
-    from avatar.head import load_head
-    from capture.faces.landmarks import HeadDetector
-
-    return load_head(source, HeadDetector(), say)
+    return load_located_head(source, SENTENCES)
 
 
 def describe_head(head: HeadModel) -> dict[str, Any]:

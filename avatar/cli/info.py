@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,8 @@ from tyro.conf import Positional, arg
 from avatar.cli.progress import printed, show
 from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
+from avatar.jobs.inspection import describe_file
 from avatar.jobs.notices import Notices
-
-_MOTIONS = (".csv", ".json", ".motion.npz", ".npy")
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,6 @@ class InfoCommand:
             report_capture(Capture.load(self.file), Notices(notify), overlay=True)
 
 
-def describe_file(path: Path) -> dict[str, Any]:
-    """Properties of an avatar, a capture folder or a video in JSON types."""
-    if not path.exists():
-        raise HeadsplatError(f"{path}: no such file or folder; give an .avatar file, a capture folder or a video")
-    if path.is_dir():
-        return _capture(path)
-    if path.name.lower().endswith(_MOTIONS):
-        raise HeadsplatError(f"{path}: use `headsplat motion info {path}` for a motion file")
-    return _avatar(path) if path.suffix == ".avatar" else _video(path)
-
-
 def as_text(properties: dict[str, Any], indent: str = "") -> str:
     """Properties as aligned lines; nested dictionaries are indented, and control characters in texts are escaped."""
     lines = []
@@ -86,16 +73,6 @@ def as_text(properties: dict[str, Any], indent: str = "") -> str:
     return "\n".join(lines)
 
 
-def _avatar(path: Path) -> dict[str, Any]:
-    from avatar.model.avatar_header import read_header, recordings_of
-
-    header = read_header(path)
-    properties = {"file": str(path), "kind": "avatar", "bytes": path.stat().st_size, **header}
-    if names := [entry.name for entry in recordings_of(header)]:
-        properties["appearance_names"] = names
-    return properties
-
-
 def _expression_range(path: Path) -> dict[str, list[float]]:
     from avatar.driving.trained_range import TrainedRange
     from avatar.model.avatar_file import load_avatar
@@ -104,28 +81,3 @@ def _expression_range(path: Path) -> dict[str, list[float]]:
         raise HeadsplatError(f"{path}: --range is for .avatar files; omit it for others")
     found = TrainedRange.of(load_avatar(path)).of_expressions()
     return {name: list(values) for name, values in found.items()}
-
-
-def _capture(path: Path) -> dict[str, Any]:
-    from avatar.data.capture_folder import Capture
-    from capture.report import read_report
-
-    capture = Capture.load(path)
-    times = capture.track["time"]
-    return {
-        "file": str(path),
-        "kind": "capture",
-        "frames": len(capture),
-        "test_frames": len(capture.test_indices),
-        "seconds": round(float(times[-1] - times[0]), 3) if len(times) else 0.0,
-        "mean_reprojection": round(float(capture.track["reprojection"].mean()), 5),
-        **capture.metadata,
-        "report": read_report(capture),
-    }
-
-
-def _video(path: Path) -> dict[str, Any]:
-    from capture.video.decoding import open_video
-
-    metadata = dataclasses.asdict(open_video(path).metadata)
-    return {"file": str(path), "kind": "video", "bytes": path.stat().st_size, **metadata}

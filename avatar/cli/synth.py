@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from avatar.cli.progress import stage
+from avatar.cli.progress import printed
 from avatar.common.frame_rate import MAX_FPS
 from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
 from avatar.jobs.option_types import SEED, OptionalText, Out
-from avatar.jobs.outputs import Output, reserved
 from avatar.jobs.parsing import parse_size
 
 _LARGEST_SIDE = 8192  # pixels
@@ -76,15 +73,11 @@ class SynthCommand:
         """Render and write; returns the exit code."""
         if self.avatar:
             return self._write_avatar()
-        from capture.synthetic.folder import write_synthetic
-        from capture.synthetic.options import SyntheticOptions
+        from avatar.jobs.synthesis import SyntheticOptions, synthesize
 
         options = SyntheticOptions(**self._options())
-        with (
-            reserved([Output(self.out, folder=True)], overwrite=self.overwrite),
-            stage("synthetic capture") as update,
-        ):
-            write_synthetic(self.out, options, lambda done, total: update(done / total, f"time step {done} of {total}"))
+        with printed() as notify:
+            synthesize(self.out, options, overwrite=self.overwrite, notify=notify)
         print(self.out)
         return 0
 
@@ -94,19 +87,13 @@ class SynthCommand:
         if footage := [name for name in given if name not in _OF_AVATAR]:
             option = "--" + footage[0].replace("_", "-")
             raise HeadsplatError(f"synth: {option} is an option of the footage; leave it out with --avatar")
-        from avatar.jobs.render_inputs import capture_entry
-        from avatar.model.avatar_file import save_avatar
-        from capture.synthetic.drawn_avatar import drawn_avatar
+        from avatar.jobs.synthesis import synthesize_avatar
 
-        with (
-            reserved([Output(self.out, suffixes=(".avatar",))], overwrite=self.overwrite),
-            tempfile.TemporaryDirectory() as folder,
-            stage("avatar") as update,
-        ):
-            person = self.person or "random"
-            capture, avatar, settings = drawn_avatar(Path(folder) / "capture", person, self.glasses, self.seed, update)
-            extras = {"settings": dataclasses.asdict(settings), "capture": capture_entry(capture)}
-            save_avatar(self.out, avatar, extras | {"consent": capture.metadata["consent"]})
+        person = self.person or "random"
+        with printed() as notify:
+            avatar = synthesize_avatar(
+                self.out, person, glasses=self.glasses, seed=self.seed, overwrite=self.overwrite, notify=notify
+            )
         print(f"{self.out}: {len(avatar)} Gaussians, person {person}, seed {self.seed}")
         return 0
 

@@ -69,6 +69,19 @@ def wrapped_native(wrap: Callable[[Any], Any]) -> Iterator[None]:
 
 
 @contextmanager
+def kernels_on_threads(count: int | None) -> Iterator[None]:
+    """Run the native kernels for the CPU on `count` threads; None: on as many as before."""
+    before = cuda_ext.threads()
+    if count is not None:
+        cuda_ext.set_threads(count)
+    try:
+        yield
+    finally:
+        if count is not None:
+            cuda_ext.set_threads(before)
+
+
+@contextmanager
 def one_thread() -> Iterator[None]:
     """Run PyTorch on one thread: tensors of one frame are small, and its idle threads compete with the kernels'."""
     before = torch.get_num_threads()

@@ -24,7 +24,7 @@ import numpy as np
 
 from avatar.driving.live.pipeline import LiveOptions, LivePipeline
 from avatar.export.web import web_container
-from avatar.jobs.page_camera import page_camera
+from avatar.jobs.web_page import page_camera
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar
 from capture.live.camera import FileFeed

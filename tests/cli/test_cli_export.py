@@ -15,7 +15,7 @@ from avatar import cli, save_avatar, write_motion
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
-from avatar.jobs.page_camera import page_camera
+from avatar.jobs.web_page import page_camera
 from avatar.model import avatar_file
 from avatar.model.avatar import Avatar
 from avatar.motion.from_capture import motion_of

@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from avatar.cli.info import as_text, describe_file
+from avatar.cli.info import as_text
 from avatar.errors import HeadsplatError
+from avatar.jobs.inspection import describe_file
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
 from avatar.model.layout import checksum

@@ -1,4 +1,4 @@
-"""What the camera of an exported page needs: the models of the capture, and MediaPipe's library for browsers."""
+"""The exported page of an avatar; its camera: the models of the capture, and MediaPipe's library for browsers."""
 
 from __future__ import annotations
 
@@ -39,3 +39,16 @@ def page_camera(head: HeadModel) -> CameraPack:
         "landmarks": landmark_model_pack(load_head()),
     }
     return CameraPack.of(parts, NOTICE, license_text())
+
+
+def web_page(container: bytes, name: str, camera: CameraPack | None = None) -> str:
+    """The page of an avatar for a browser.
+
+    Args:
+        container: the avatar, from `avatar.export.web.web_container`.
+        name: title of the page.
+        camera: from `page_camera`; None: a page without one.
+    """
+    from viewer.web.page import build_page
+
+    return build_page(container, name, camera=camera)

@@ -1,0 +1,91 @@
+"""Properties of files, head models with their landmarks, and the face models of this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avatar.errors import HeadsplatError
+from avatar.jobs.notices import SILENT, Notices
+
+if TYPE_CHECKING:
+    from avatar.head import HeadModel
+
+_MOTIONS = (".csv", ".json", ".motion.npz", ".npy")
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Properties of an avatar, a capture folder or a video in JSON types."""
+    if not path.exists():
+        raise HeadsplatError(f"{path}: no such file or folder; give an .avatar file, a capture folder or a video")
+    if path.is_dir():
+        return _capture(path)
+    if path.name.lower().endswith(_MOTIONS):
+        raise HeadsplatError(f"{path}: use `headsplat motion info {path}` for a motion file")
+    return _avatar(path) if path.suffix == ".avatar" else _video(path)
+
+
+def _avatar(path: Path) -> dict[str, Any]:
+    from avatar.model.avatar_header import read_header, recordings_of
+
+    header = read_header(path)
+    properties = {"file": str(path), "kind": "avatar", "bytes": path.stat().st_size, **header}
+    if names := [entry.name for entry in recordings_of(header)]:
+        properties["appearance_names"] = names
+    return properties
+
+
+def _capture(path: Path) -> dict[str, Any]:
+    from avatar.data.capture_folder import Capture
+    from capture.report import read_report
+
+    capture = Capture.load(path)
+    times = capture.track["time"]
+    return {
+        "file": str(path),
+        "kind": "capture",
+        "frames": len(capture),
+        "test_frames": len(capture.test_indices),
+        "seconds": round(float(times[-1] - times[0]), 3) if len(times) else 0.0,
+        "mean_reprojection": round(float(capture.track["reprojection"].mean()), 5),
+        **capture.metadata,
+        "report": read_report(capture),
+    }
+
+
+def _video(path: Path) -> dict[str, Any]:
+    from capture.video.decoding import open_video
+
+    metadata = dataclasses.asdict(open_video(path).metadata)
+    return {"file": str(path), "kind": "video", "bytes": path.stat().st_size, **metadata}
+
+
+def load_located_head(source: str, notices: Notices = SILENT) -> HeadModel:
+    """Load the head `source`, with landmarks that the network locates, where its model can be loaded.
+
+    Args:
+        source: embedded, embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder.
+        notices: of the job.
+
+    Raises:
+        HeadsplatError: not a head model.
+    """
+    from avatar.head import load_head
+    from capture.faces.landmarks import HeadDetector
+
+    return load_head(source, HeadDetector(), notices.say)
+
+
+def model_files() -> dict[str, str]:
+    """By name, where each face model of the capture is, or how it gets there."""
+    from capture.networks.models import WHEEL_MEMBERS, cache_dir
+
+    folder = os.environ.get("HEADSPLAT_MODELS")
+    if folder:
+        return {"folder": f"{folder} (HEADSPLAT_MODELS), then {cache_dir()}"}
+    missing = f"not downloaded: the first `headsplat capture` downloads it (35 MB); or put a copy into {cache_dir()}"
+    return {
+        name: str(path) if (path := cache_dir() / f"{name}.tflite").is_file() else missing for name in WHEEL_MEMBERS
+    }
