@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from avatar.refine.options import RefineOptions
 from avatar.training.adam import BETAS, EPS_OF_GAUSSIANS
 from avatar.training.anchors import ANCHOR_WEIGHTS
 from avatar.training.image_queue import ImageQueue
-from avatar.training.parts.part import PartTraining, Step, Training
+from avatar.training.parts.part import AvatarPartTraining, Step, Training
 
 #: Steps after which what all recordings share moves into the avatar.
 EVERY = 50
@@ -31,20 +31,18 @@ RATES = {"colors": 1.0, "logit_opacities": 1.0, "offsets": 0.3}
 REACH = 0.02
 
 
-class AppearanceTraining(PartTraining):
+class AppearanceTraining(AvatarPartTraining[Appearances]):
     """The appearances of an avatar in training; a step takes frames of one recording, in turn."""
 
     key = "appearances"
+    kind = Appearances
 
-    def __init__(self, training: Training, appearance: Appearances, recording: Tensor) -> None:
-        """
-        Args:
-            training: see `PartTraining`.
-            appearance: the appearances of its avatar.
-            recording: [n] int, of each training image.
-        """
+    def __init__(self, training: Training) -> None:
+        """Args: see `PartTraining`; its frames have recordings."""
         super().__init__(training)
-        self._appearance = appearance
+        appearance = self.part
+        recording = training.full.recording
+        assert recording is not None
         rates = training.config.rates
         self._rates = {"colors": rates.color, "logit_opacities": rates.opacity, "offsets": rates.position}
         images = [torch.nonzero(recording == index)[:, 0].tolist() for index in range(len(appearance.names))]
@@ -52,11 +50,9 @@ class AppearanceTraining(PartTraining):
         self._moments = {name: torch.zeros(2, *getattr(appearance, name).shape) for name in CHANGED}
 
     @classmethod
-    def of(cls, training: Training) -> AppearanceTraining | None:
+    def of(cls, training: Training) -> Self | None:
         """None for an avatar of one recording."""
-        appearance = training.avatar.part(Appearances)
-        recording = training.full.recording
-        return None if appearance is None or recording is None else cls(training, appearance, recording)
+        return None if training.full.recording is None else super().of(training)
 
     def to(self, device: torch.device) -> None:
         """Move the moments."""
@@ -68,7 +64,7 @@ class AppearanceTraining(PartTraining):
 
     def after_backward(self, step: Step) -> None:
         """Sum up the gradients of the offsets, which the optimizer does not have."""
-        self.training.processes.sum_gradients([getattr(self._appearance, name) for name in CHANGED])
+        self.training.processes.sum_gradients([getattr(self.part, name) for name in CHANGED])
 
     def update(self, step: Step) -> None:
         """Adam on the offsets of the recording of the step, held toward zero; gradients are cleared."""
@@ -77,7 +73,7 @@ class AppearanceTraining(PartTraining):
         count = len(step.touched)
         rows = slice(index * count, (index + 1) * count)
         for name in CHANGED:
-            values = getattr(self._appearance, name)
+            values = getattr(self.part, name)
             param = values.detach()[rows]
             first, second = self._moments[name]
             grad = values.grad[rows] + batch * ANCHOR_WEIGHTS[name] * param
@@ -91,8 +87,8 @@ class AppearanceTraining(PartTraining):
     @torch.no_grad()
     def _settle(self) -> None:
         """Move what all recordings share into the avatar, and limit the offsets of positions."""
-        self._appearance.make_relative_to(self.training.avatar, None)
-        self._appearance.table("offsets").clamp_(-REACH, REACH)
+        self.part.make_relative_to(self.training.avatar, None)
+        self.part.table("offsets").clamp_(-REACH, REACH)
 
     @torch.no_grad()
     def copy_rows(self, sources: Tensor, targets: Tensor) -> None:
@@ -110,8 +106,8 @@ class AppearanceTraining(PartTraining):
 
     def finish(self) -> None:
         """The avatar becomes that of the first recording, and offsets are those of the file."""
-        self._appearance.make_relative_to(self.training.avatar, 0)
-        self._appearance.round()
+        self.part.make_relative_to(self.training.avatar, 0)
+        self.part.round()
 
     def state(self) -> dict[str, Any]:
         """Queues and moments; the offsets are in the state of the avatar."""

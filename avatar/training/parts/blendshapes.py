@@ -14,7 +14,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.parts.weight_network import WeightNetwork
 from avatar.training.adam import Group
 from avatar.training.config import TrainConfig
-from avatar.training.parts.part import PartTraining, Step, Training
+from avatar.training.parts.part import AvatarPartTraining, PartTraining, Step, Training
 
 #: Factor of the initial linear weights of blendshapes where a network adds to them.
 LINEAR_SHARE = 0.3
@@ -66,10 +66,11 @@ class BlendshapeTraining(PartTraining):
         processes.sum_gradients([group.param for group in optimizer.groups if group.of_weights])
 
 
-class WeightNetworkTraining(PartTraining):
+class WeightNetworkTraining(AvatarPartTraining[WeightNetwork]):
     """The small network that adds to the linear weights; its gradient follows from that of the weights."""
 
     key = "weights"
+    kind = WeightNetwork
 
     @classmethod
     def build(cls, avatar: Avatar, frames: TrainingFrames, config: TrainConfig) -> None:
@@ -82,14 +83,8 @@ class WeightNetworkTraining(PartTraining):
         with torch.no_grad():
             avatar.blendshapes.mix.mul_(LINEAR_SHARE)
 
-    @classmethod
-    def of(cls, training: Training) -> WeightNetworkTraining | None:
-        """None for blendshapes without a network."""
-        return None if training.avatar.part(WeightNetwork) is None else cls(training)
-
     def groups(self) -> list[Group]:
         """The parameters of the network."""
-        network = self.training.avatar.part(WeightNetwork)
-        assert network is not None
         rate = self.training.config.rates.mix
-        return [Group(f"{self.key}.{name}", value, rate, of_weights=True) for name, value in network.named_parameters()]
+        parameters = self.part.named_parameters()
+        return [Group(f"{self.key}.{name}", value, rate, of_weights=True) for name, value in parameters]

@@ -17,7 +17,7 @@ from avatar.model.moving import move_attributes
 from avatar.model.parts.eye_light import EYES
 from avatar.model.parts.mesh_layer import NODE_WEIGHTS, MeshLayer, Part
 from avatar.training.adam import Group
-from avatar.training.parts.part import PartTraining, Step, Training
+from avatar.training.parts.part import AvatarPartTraining, Step, Training
 
 #: Gradient of the loss per unit of difference of a texel from the head's color times light and gain: of eyes, of teeth,
 #: and of gums, tongue and cavity. Five times as much leaves teeth as they are, half as much washes out the gaps between
@@ -60,27 +60,17 @@ ROUNDING = 0.15
 SMOOTHNESS = 0.1
 
 
-class LayerTraining(PartTraining):
+class LayerTraining(AvatarPartTraining[MeshLayer]):
     """The mesh layer of an avatar in training."""
 
     key = "layer"
+    kind = MeshLayer
 
-    def __init__(self, training: Training, layer: MeshLayer) -> None:
-        """
-        Args:
-            training: see `PartTraining`.
-            layer: of its avatar.
-        """
+    def __init__(self, training: Training) -> None:
+        """Args: see `PartTraining`."""
         super().__init__(training)
-        self._layer = layer
-        self._anchors = TexelAnchors(layer, training.config.batch)
-        self._round_eyes = RoundEyes(training.avatar.head, layer)
-
-    @classmethod
-    def of(cls, training: Training) -> LayerTraining | None:
-        """None for an avatar without a layer."""
-        layer = training.avatar.part(MeshLayer)
-        return None if layer is None else cls(training, layer)
+        self._anchors = TexelAnchors(self.part, training.config.batch)
+        self._round_eyes = RoundEyes(training.avatar.head, self.part)
 
     def to(self, device: torch.device) -> None:
         """Move anchors and rings."""
@@ -89,7 +79,7 @@ class LayerTraining(PartTraining):
 
     def groups(self) -> list[Group]:
         """Differences of the texels from the head, gains of its parts, and reflections in the eyes."""
-        layer = self._layer
+        layer = self.part
         rates = self.training.config.rates
         eps = self.training.config.batch * EPS
         return [
@@ -100,7 +90,7 @@ class LayerTraining(PartTraining):
 
     def initialize(self, frames: TrainingFrames, contribution: Tensor) -> None:
         """Estimate the light of the video, which gives the layer its initial colors."""
-        set_light(self.training.avatar, self._layer)
+        set_light(self.training.avatar, self.part)
 
     def after_backward(self, step: Step) -> None:
         """Add the anchors of the texture."""
@@ -108,8 +98,8 @@ class LayerTraining(PartTraining):
 
     def limit(self) -> None:
         """Round the eyes, and clamp gains and colors."""
-        self._round_eyes(self._layer.delta, self.training.optimizer.moment("texels").sqrt())
-        limit_texels(self._layer)
+        self._round_eyes(self.part.delta, self.training.optimizer.moment("texels").sqrt())
+        limit_texels(self.part)
 
 
 @torch.no_grad()

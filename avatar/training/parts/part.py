@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from avatar.data.training_frames import TrainingFrames
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, AvatarPart
 from avatar.refine.clip import ClipFit
 from avatar.refine.options import RefineOptions
 from avatar.training.adam import Group, Optimizer
@@ -24,6 +24,7 @@ from avatar.training.config import TrainConfig
 from avatar.training.parallel import Processes
 
 P = TypeVar("P", bound="PartTraining")
+A = TypeVar("A", bound=AvatarPart)
 
 
 class Training(Protocol):
@@ -70,7 +71,7 @@ class PartTraining:
         """Add the part to an untrained `avatar` on the host, if `config` wants it."""
 
     @classmethod
-    def of(cls: type[P], training: Training) -> P | None:
+    def of(cls, training: Training) -> Self | None:
         """The training of this part in one training; None where avatar and settings have none of it."""
         return cls(training)
 
@@ -177,3 +178,20 @@ class PartTraining:
 
     def restore(self, state: Any) -> None:
         """Continue from `state()`, its tensors on any device."""
+
+
+class AvatarPartTraining(PartTraining, Generic[A]):
+    """The training of a part that the avatar has already, from `build` or from the file that is trained on: `part`."""
+
+    #: Class of the part, the same as `A`.
+    kind: ClassVar[type[AvatarPart]]
+
+    @classmethod
+    def of(cls, training: Training) -> Self | None:
+        """None for an avatar without the part."""
+        return None if training.avatar.part(cls.kind) is None else cls(training)
+
+    def __init__(self, training: Training) -> None:
+        """Args: see `PartTraining`; its avatar has the part."""
+        super().__init__(training)
+        self.part = cast(A, training.avatar.part(self.kind))

@@ -8,22 +8,14 @@ from avatar.model.parts.wrinkles import Wrinkles
 from avatar.training.adam import EPS_OF_GAUSSIANS, Group
 from avatar.training.anchors import ANCHOR_WEIGHTS
 from avatar.training.config import TrainConfig
-from avatar.training.parts.part import PartTraining, Step, Training
+from avatar.training.parts.part import AvatarPartTraining, Step
 
 
-class WrinkleTraining(PartTraining):
+class WrinkleTraining(AvatarPartTraining[Wrinkles]):
     """The wrinkles of an avatar in training."""
 
     key = "wrinkles"
-
-    def __init__(self, training: Training, wrinkles: Wrinkles) -> None:
-        """
-        Args:
-            training: see `PartTraining`.
-            wrinkles: of its avatar.
-        """
-        super().__init__(training)
-        self._wrinkles = wrinkles
+    kind = Wrinkles
 
     @classmethod
     def build(cls, avatar: Avatar, frames: TrainingFrames, config: TrainConfig) -> None:
@@ -33,24 +25,18 @@ class WrinkleTraining(PartTraining):
             wrinkles.learn_limits(frames.states.vertices, avatar.rig)
             avatar.add_part(wrinkles)
 
-    @classmethod
-    def of(cls, training: Training) -> WrinkleTraining | None:
-        """None for an avatar without wrinkles."""
-        wrinkles = training.avatar.part(Wrinkles)
-        return None if wrinkles is None else cls(training, wrinkles)
-
     def groups(self) -> list[Group]:
         """The coefficients, with the epsilon of colors."""
         config = self.training.config
         eps = config.batch * EPS_OF_GAUSSIANS["colors"]
-        return [Group(self.key, self._wrinkles.coefficients, config.rates.wrinkle, axis=0, eps=eps)]
+        return [Group(self.key, self.part.coefficients, config.rates.wrinkle, axis=0, eps=eps)]
 
     def after_backward(self, step: Step) -> None:
         """Anchor the coefficients of anchored Gaussians to zero."""
         anchors = self.training.anchors
-        coefficients = self._wrinkles.coefficients
+        coefficients = self.part.coefficients
         if not anchors.initial or coefficients.grad is None:
             return
-        hidden = anchors.rows[anchors.rows < self._wrinkles.count]
+        hidden = anchors.rows[anchors.rows < self.part.count]
         away = coefficients.detach()[hidden]
         coefficients.grad[hidden] += self.training.config.batch * ANCHOR_WEIGHTS["colors"] * away
