@@ -1,8 +1,9 @@
-"""Processes that `torchrun` has started to train one avatar. Importing this module does not import torch."""
+"""Processes that `torchrun` has started to train one avatar, and the memory of this one; without torch."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 
 def started_processes() -> int:
@@ -18,3 +19,13 @@ def own_rank() -> int:
 def local_device(name: str) -> str:
     """The device of this process for `--device`: with `cuda`, each process of a machine has a GPU of its own."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" and started_processes() > 1 else name
+
+
+_STATM = Path("/proc/self/statm")
+
+
+def memory_mb() -> float | None:
+    """Resident memory of this process in MB; None on systems without /proc."""
+    if not _STATM.exists():
+        return None
+    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

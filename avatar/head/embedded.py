@@ -14,7 +14,7 @@ from torch import Tensor
 from avatar.types import JOINT_NAMES
 
 from .model import HeadModel
-from .regressor import joint_regressor_weights
+from .skinning import joint_regressor_weights
 from .stored import UNITS_PER_METER, StoredHead, read
 from .subdivision import loop_matrix, midpoint_matrix, split_faces
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 import cuda_ext
 
-from .cpu import cpu_kernels
-from .cuda import CudaKernels
+from .kernels import CudaKernels, cpu_kernels
 
 _wrapper: Callable[[Any], Any] | None = None
 

@@ -15,8 +15,8 @@ from avatar.data.training_frames import HeadStates, TrainingFrames, over_white
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, assemble
-from avatar.refine.chunks import solve_chunks
 from avatar.refine.controls import Controls
+from avatar.refine.states import solve_chunks
 from avatar.rendering.render import render
 from avatar.types import TorsoPose
 

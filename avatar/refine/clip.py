@@ -22,7 +22,7 @@ from avatar.refine.expressions import refine_expressions
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import PoseFit, Poses, refine_poses
 from avatar.refine.smooth import jitter, smooth_controls, smooth_poses
-from avatar.refine.sums import add_by_row
+from avatar.refine.states import add_by_row
 from avatar.refine.targets import Targets
 from avatar.types import TorsoPose
 

@@ -19,14 +19,12 @@ from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar, assemble
 from avatar.model.blendshapes import expression_features
 from avatar.reference.motion import geman_mcclure, image_gradients
-from avatar.refine.chunks import solve_chunks
 from avatar.refine.controls import Controls
 from avatar.refine.crops import face_crop
-from avatar.refine.layer_flow import layer_flow
 from avatar.refine.options import RefineOptions
-from avatar.refine.sums import add_by_row
+from avatar.refine.states import add_by_row, solve_chunks
 from avatar.refine.targets import Rendered, Targets, render_targets
-from avatar.types import Gaussians, HeadParams, PosedHead
+from avatar.types import Camera, Gaussians, HeadParams, PosedHead, PosedLayer
 
 _LARGEST = 0.4  # largest change of a control in one step
 _NEAR = 1e-3  # meters, smallest depth to divide by
@@ -241,3 +239,41 @@ def _box_constrained(hessian: np.ndarray, right: np.ndarray, low: np.ndarray, hi
         x[beyond] = np.clip(x[beyond], low[beyond], high[beyond])
         fixed |= beyond
     return x
+
+
+def layer_flow(
+    posed: PosedLayer, images: ops.LayerImages, motion: Tensor, turn: Tensor, camera: Camera, near: float
+) -> Tensor:
+    """Flow of each pixel of the layer by P controls of gaze, teeth and tongue, premultiplied with coverage.
+
+    Args:
+        posed: the layer in m poses.
+        images: [m], of that layer.
+        motion: [P,V,3] change of the vertices by each control, meters in the skull frame.
+        turn: [m,3,3] skull frame -> camera axes.
+        camera: [m].
+        near: meters, smallest depth to divide by.
+
+    Returns:
+        [m,P,2,h,w] pixels, in the window of `images`.
+    """
+    batch, height, width = images.coverage.shape
+    flow = motion.new_zeros(batch, len(motion), 2, height * width)
+    if not height or not width:
+        return flow.unflatten(-1, (height, width))
+    world = posed.vertices @ posed.rotation.transpose(1, 2) + posed.translation[:, None]
+    vertices = world @ camera.world_to_cam[:, :3, :3].transpose(1, 2) + camera.world_to_cam[:, None, :3, 3]
+    K = camera.K.clone()
+    K[:, :2, 2] -= images.origin.to(K)
+    face, bary, _ = ops.mesh(vertices, posed.mesh.faces, K, width, height)
+    for image in range(batch):
+        pixels = (face[image].flatten() >= 0).nonzero()[:, 0]
+        corners = posed.mesh.faces[face[image].flatten()[pixels].long()]
+        weights = bary[image].reshape(-1, 3)[pixels][..., None]  # [n,3,1]
+        x, y, z = (vertices[image, corners] * weights).sum(1).unbind(-1)  # [n]
+        dx, dy, dz = ((motion[:, corners] * weights).sum(2) @ turn[image].T).unbind(-1)  # [P,n]
+        scale = images.coverage[image].flatten()[pixels] / z.clamp_min(near)
+        of_image = flow[image]
+        of_image[:, 0, pixels] = K[image, 0, 0] * scale * (dx - x / z.clamp_min(near) * dz)
+        of_image[:, 1, pixels] = K[image, 1, 1] * scale * (dy - y / z.clamp_min(near) * dz)
+    return flow.unflatten(-1, (height, width))

@@ -13,10 +13,9 @@ from avatar.data.training_frames import HeadStates
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.model.avatar import Avatar, assemble
 from avatar.model.torso import TRAVEL_UNIT
-from avatar.refine.chunks import solve_chunks
 from avatar.refine.crops import face_crop
 from avatar.refine.options import RefineOptions
-from avatar.refine.sums import add_by_row
+from avatar.refine.states import add_by_row, solve_chunks
 from avatar.refine.targets import Rendered, Targets, depth_and_torso, render_targets
 from avatar.types import Gaussians, TorsoPose
 

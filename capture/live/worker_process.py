@@ -21,7 +21,7 @@ from typing import Any
 
 import cv2
 
-from avatar.common.process_memory import memory_mb
+from avatar.common.processes import memory_mb
 from avatar.driving.live.samples import CameraPreview, Sample, SourceStats
 from avatar.errors import HeadsplatError
 from capture.live.camera import Feed

@@ -9,7 +9,7 @@ import torch
 
 import cuda_ext
 from avatar.ops import backend
-from avatar.ops.cuda import CudaKernels
+from avatar.ops.kernels import CudaKernels
 from tests.support.emulated import CannotBuild, load_emulated
 
 

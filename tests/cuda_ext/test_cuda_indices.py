@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from avatar.ops.cuda import CudaKernels
+from avatar.ops.kernels import CudaKernels
 from tests.avatar.ops.test_strain import points, single
 from tests.support.emulated import CannotBuild, load_emulated
 from tests.system.trust.test_changed_index_tensors import BAD, COUNT, SIZE, bind_inputs

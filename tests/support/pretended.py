@@ -30,7 +30,7 @@ from torch.utils._pytree import tree_leaves
 
 import cuda_ext
 from avatar.ops import backend, device_proof
-from avatar.ops.cuda import CudaKernels
+from avatar.ops.kernels import CudaKernels
 from tests.support.emulated import load_emulated
 
 GPU, HOST = torch.device("cuda", 0), torch.device("cpu")

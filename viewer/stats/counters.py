@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from avatar.common.latency import LatencyMeter
-from avatar.common.process_memory import memory_mb
+from avatar.common.processes import memory_mb
 
 #: An image of a live source is stale where its sample is older than this, in seconds.
 STALE = 0.2

@@ -25,10 +25,64 @@ from .lids import (
 )
 from .lips import add_sock, close_lips
 from .mesh import MIRROR, Floats, Ints, MeshBuilder, face_normals, mirror_map, orient, vertex_normals
-from .nostrils import add_nostrils, without_patches
-from .profile import correct_depth
 from .spread import Spreader
-from .topology import symmetric_triangles
+
+#: the right nostril's rim, from its front around the septum's side to the wing
+NOSTRIL_RIM = (79, 239, 238, 20, 60, 75, 59, 166)
+#: rings of the pocket: scale of the rim about its center, shift in cm
+_NOSTRIL_RINGS = (
+    (0.84, (0.02, 0.10, 0.0)),
+    (0.74, (0.10, 0.42, 0.02)),
+    (0.48, (0.28, 0.85, -0.10)),
+)
+_NOSTRIL_END = (0.34, 1.0, -0.15)
+
+
+def without_patches(triangles: Ints, mirror: Ints) -> Ints:
+    """Triangles [F,3] without those that cover the nostrils: a pocket replaces each (after stage S4)."""
+    keep = np.ones(len(triangles), bool)
+    for rim in (NOSTRIL_RIM, tuple(int(mirror[index]) for index in NOSTRIL_RIM)):
+        keep &= ~np.isin(triangles, rim).all(1)
+    return triangles[keep]
+
+
+def add_nostrils(builder: MeshBuilder, mirror: Ints) -> list[list[int]]:
+    """Add three rings and an end behind each rim; returns the vertices of each ring, both sides together."""
+    rings: list[list[int]] = [[] for _ in range(len(_NOSTRIL_RINGS) + 1)]
+    for side, rim in ((-1, list(NOSTRIL_RIM)), (1, [int(mirror[index]) for index in NOSTRIL_RIM])):
+        edge = builder.points(rim)
+        middle = edge.mean(0)
+        inward = np.array([-side, 1, 1])
+        last = rim
+        for number, (scale, shift) in enumerate(_NOSTRIL_RINGS):
+            last = builder.ring(last, middle + (edge - middle) * scale + inward * shift)
+            rings[number] += last
+        rings[-1].append(builder.cap(last, middle + inward * np.array(_NOSTRIL_END)))
+    return rings
+
+
+#: center y, z of a bump on the midline; its half-widths along x, y, z; displacement along z, cm
+_DEPTH_BUMPS = (
+    ((-10.7, 1.0), (2.4, 1.15, 2.5), 0.40),  # chin
+    ((-8.95, 1.4), (1.3, 0.35, 2.0), -0.13),  # the fold above it
+    ((-3.9, 3.9), (1.3, 1.4, 1.7), -0.20),  # nose tip
+    ((0.15, 1.6), (0.8, 0.85, 2.0), -0.24),  # between the eyes
+    ((2.1, 1.3), (4.2, 0.75, 2.0), 0.10),  # brows
+)
+
+
+def correct_depth(points: Floats) -> Floats:
+    """Corrected landmarks [N,3] cm; a landmark network cannot measure their depth in a front view (after stage S1).
+
+    The network estimates depth from a flat drawing. Its profile has no dip between forehead and nose, a chin 9 mm
+    behind the upper lip's root (adults' mean: 3-4 mm, Arnett et al. 1999) and a nose tip with a projection of 0.62 of
+    the nose's length (0.55-0.60, Goode). Only z changes: the front view of the face remains.
+    """
+    moved = points.copy()
+    for (y, z), widths, forward in _DEPTH_BUMPS:
+        scaled = (points - np.array([0, y, z])) / np.array(widths)
+        moved[:, 2] += forward * np.exp(-(scaled**2).sum(1))
+    return moved
 
 
 @dataclass(frozen=True)
@@ -109,3 +163,13 @@ def _relax_lids(cage: Cage) -> Cage:
 def build_cage(base: Base) -> Cage:
     """Build the cage from the mean face."""
     return _relax_lids(_assemble(replace(base, points=correct_depth(base.points))))
+
+
+def symmetric_triangles(base: Base) -> Ints:
+    """The face's triangles [852,3] (S2): those of the right side and their mirror images, counter-clockwise from +z."""
+    right = base.triangles[base.points[base.triangles].mean(1)[:, 0] < 0]
+    triangles = np.vstack([right, base.mirror[right][:, ::-1]])
+    assert len(triangles) == len(base.triangles), "the tessellation has triangles across the middle"
+    frontal = int(np.argmax(np.abs(face_normals(base.points, triangles)[:, 2])))
+    wound = orient(triangles, frontal)
+    return wound if face_normals(base.points, wound)[frontal, 2] > 0 else wound[:, ::-1].copy()

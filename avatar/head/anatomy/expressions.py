@@ -8,7 +8,7 @@ import numpy as np
 
 from avatar.head.arkit import ARKIT_52
 
-from . import jaw, shapes_brow, shapes_eyes, shapes_jaw, shapes_lips, shapes_mouth, shapes_tongue
+from . import jaw, shapes_brow, shapes_eyes, shapes_lips, shapes_mouth
 from .cage import Cage
 from .mesh import MIRROR, Floats
 from .parts import Part
@@ -33,11 +33,11 @@ def _gain(name: str) -> float:
 def skin_shapes(cage: Cage, jaw_weights: Floats) -> Floats:
     """Displacements [54,C,3] of the cage in the order of NAMES, gains applied, left the mirror image of right."""
     shapes = jaw.shapes(cage.vertices, jaw_weights)
-    for name, move in shapes_jaw.soft_tissue(cage, shapes).items():
+    for name, move in shapes_mouth.soft_tissue(cage, shapes).items():
         shapes[name] = shapes[name] + move
     shapes["mouthClose"] = shapes_lips.close_over(cage, shapes["jawOpen"])
     shapes.update(shapes_lips.both_sides(cage))
-    shapes["tongueOut"] = shapes_tongue.lips_parted(cage)
+    shapes["tongueOut"] = shapes_mouth.lips_parted(cage)
     shapes.update(shapes_brow.both_sides(cage))
     for module in (shapes_eyes, shapes_brow, shapes_mouth):
         for name, field in module.right_side(cage).items():
@@ -66,7 +66,7 @@ def part_shapes(cage: Cage, parts: Sequence[Part]) -> Floats:
         moves = jaw.shapes(part.vertices, part.jaw_weights) if part.jaw_weights.any() else {}
         moves = {name: move * _gain(name) for name, move in moves.items()} | part.shapes
         if part.name == "tongue":
-            moves["tongueOut"] = shapes_tongue.tongue_out(cage, part.vertices)
+            moves["tongueOut"] = shapes_mouth.tongue_out(cage, part.vertices)
         none = np.zeros_like(part.vertices)
         stacked.append(np.stack([moves.get(name, none) for name in NAMES]))
     return np.concatenate(stacked, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from avatar.head import inverse_skinning
+from avatar.head import skinning
 
 from .cage import Cage
 from .indices import LIP_LOWER, LIP_UPPER, OVAL
@@ -86,4 +86,4 @@ def rest_displacements(points: Floats, weights: Floats, displacements: Floats, n
     Returns:
         [N,3] cm.
     """
-    return inverse_skinning.rest_displacements(points, displacements, weights, HINGE, rotation_of(name))
+    return skinning.rest_displacements(points, displacements, weights, HINGE, rotation_of(name))

@@ -1,4 +1,4 @@
-"""One-sided expressions of the mouth: corner motions and lip raises (stage S9)."""
+"""Expressions of the mouth: corner motions and lip raises of one side, soft tissue, the tongue (stage S9)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cage import Cage
-from .indices import LIP_LOWER, LIP_UPPER
+from .indices import LIP_LOWER, LIP_UPPER, LOWER_LIP_MIDDLE
 from .mesh import MIRROR, Floats, smoothstep
 from .spread import SOCK_WEIGHTS, Handles, set_lip
 
@@ -221,3 +221,113 @@ def right_side(cage: Cage) -> dict[str, Floats]:
         "mouthUpperUp": cage.spreader.fill(upper_up, 2.6),
         "mouthLowerDown": cage.spreader.fill(lower_down, 2.4),
     }
+
+
+#: an open jaw moves the corners of the mouth inward and hollows the cheeks
+_JAW_OPEN: Table = {
+    57: (0.24, 0, -0.04), 186: (0.20, -0.04, 0), 43: (0.20, 0.10, 0.04), 212: (0.20, 0, -0.08), 216: (0.14, 0, -0.06),
+    202: (0.18, 0.06, 0), 214: (0.18, 0, -0.10), 207: (0.14, 0, -0.10), 192: (0.12, 0, -0.06), 187: (0.08, 0, -0.05),
+    106: (0.08, 0.04, 0.02), 92: (0.08, -0.04, -0.02), 165: (0.03, -0.04, -0.02),
+}  # fmt: skip
+_JAW_LIFT_BESIDE_CORNER = (0.0, 0.16, 0.08, 0.02, 0, 0)  # cm that the lower lip stays behind the jaw, from the corner
+_JAW_SHUT = (0.4, 0.7, 0.9, 1.0)  # part of the jaw's drop compensated by the rows of the lower lip, from the outer one
+_JAW_RECESS = 0.035  # cm that the ends of the contact line move back, so that triangles of sheared lips do not flip
+
+
+def _opened(cage: Cage) -> Floats:
+    """Corners moved inward, both lips thinner and round next to the corner."""
+
+    def motion(upper: bool) -> LipMotion:
+        rows = LIP_UPPER if upper else LIP_LOWER
+
+        def move(column: int, row: int, side: float) -> Floats:
+            height = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
+            lift = 0.0 if upper else _JAW_LIFT_BESIDE_CORNER[column]
+            inner = (row == 3) * side**2  # the contact line rotates inward
+            return np.array([0.24 * side**2 + 0.08 * inner, 0.16 * height + lift, 0.6 * lift - 0.03 - 0.14 * inner])
+
+        return move
+
+    return cage.spreader.fill(both_halves(cage, lip_handles(cage, motion(True), motion(False), _JAW_OPEN)), 2.6)
+
+
+def _level(cage: Cage, carried: Floats) -> Floats:
+    """For jaw motions without opening: lips stay shut, and vertices next to the corners are between their neighbors.
+
+    With the jaw's motion alone, the lips next to a corner would be sheared.
+    """
+    moved = carried.copy()
+    for number, row in enumerate(LIP_LOWER):
+        for lip in (row, cage.mirrored(row)):
+            moved[list(lip[1:]), 1] *= 1 - _JAW_SHUT[number]
+    for row in LIP_UPPER + LIP_LOWER:
+        for corner, beside, next_ in (row[:3], cage.mirrored(row[:3])):
+            moved[beside] = (moved[corner] + moved[next_]) / 2
+    contact = LIP_UPPER[3][0]
+    moved[[contact, *cage.mirrored((contact,))], 2] -= _JAW_RECESS
+    handles: Handles = {}
+    for vertex in {index for row in LIP_UPPER + LIP_LOWER for index in (*row, *cage.mirrored(row))}:
+        set_lip(handles, cage.sock, vertex, moved[vertex] - carried[vertex])
+    return cage.spreader.fill(handles, 0.8)
+
+
+def soft_tissue(cage: Cage, carried: dict[str, Floats]) -> dict[str, Floats]:
+    """Displacements [C,3] of lips and cheeks in addition to the rigid jaw motion `carried`, by name."""
+    level = ("jawForward", "jawLeft", "jawRight")
+    return {"jawOpen": 1.1 * _opened(cage), **{name: _level(cage, carried[name]) for name in level}}
+
+
+_TONGUE_TIP_TRAVEL = 3.0  # cm, forward motion of the tip
+_TONGUE_HALF_WIDTH = 1.45  # cm, of the lips' opening
+_TONGUE_FLAT = 0.30  # relative thickness of the tongue between the teeth
+_TONGUE_LIPS_OUT = 0.06
+
+_TONGUE_BELOW: Table = {
+    18: (0, -0.16, 0.05), 83: (0, -0.15, 0.05), 182: (0, -0.12, 0.04), 106: (0, -0.06, 0.02), 164: (0, 0.05, 0.02),
+    200: (0, -0.06, 0.03),
+}  # fmt: skip
+_TONGUE_LOWER_DROP = (0.24, 0.32, 0.40, 0.44)  # cm per row, from the outer one: the lip rotates outward
+_TONGUE_UPPER_RISE = (0.10, 0.12, 0.13, 0.13)
+
+
+def lips_parted(cage: Cage) -> Floats:
+    """Displacements [C,3] of lips opened for the tongue, which comes out between them over the lower lip."""
+
+    def part(side: float) -> float:
+        return float(1 - smoothstep(0.30, 0.98, side))
+
+    def upper(column: int, row: int, side: float) -> Floats:
+        return np.array([0, _TONGUE_UPPER_RISE[row], _TONGUE_LIPS_OUT]) * part(side)
+
+    def lower(column: int, row: int, side: float) -> Floats:
+        return np.array([0, -_TONGUE_LOWER_DROP[row], _TONGUE_LIPS_OUT]) * part(side)
+
+    handles: Handles = both_halves(cage, lip_handles(cage, upper, lower, _TONGUE_BELOW))
+    return cage.spreader.fill(handles, 1.8)
+
+
+def tongue_out(cage: Cage, tongue: Floats) -> Floats:
+    """Displacements [N,3] of the tongue's vertices [N,3]: flat between the teeth, then down over the lip."""
+    lip = cage.vertices[LOWER_LIP_MIDDLE]
+    front = max(cage.vertices[row[-1], 2] for row in LIP_LOWER) + _TONGUE_LIPS_OUT
+    z = tongue[:, 2]
+    out = smoothstep(z.min(), z.max() - 1.3, z)  # the tip moves rigidly and stays round
+    forward = z + _TONGUE_TIP_TRAVEL * out
+    middle = _middle_heights(tongue)
+    path = lip[1] - 0.26 - 0.42 * np.clip((forward - front + 0.3) / 1.2, 0, None) ** 1.6
+    flat = smoothstep(lip[2] - 3.0, lip[2] - 1.2, forward) - 0.6 * smoothstep(front - 0.5, front + 0.6, forward)
+    x = tongue[:, 0] * (1 - (1 - _TONGUE_HALF_WIDTH / _rest_half_width(tongue)) * out)
+    onto_path = smoothstep(lip[2] - 4.0, lip[2] - 0.9, forward)
+    y = middle + (path - middle) * onto_path + (tongue[:, 1] - middle) * (1 - (1 - _TONGUE_FLAT) * flat)
+    return np.stack([x, y, forward], -1) - tongue
+
+
+def _rest_half_width(tongue: Floats) -> float:
+    return float(np.abs(tongue[:, 0]).max())
+
+
+def _middle_heights(tongue: Floats) -> Floats:
+    """Height [N] of the tongue's middle at the depth of each of its vertices."""
+    depths, ring = np.unique(np.round(tongue[:, 2], 4), return_inverse=True)
+    heights = [(tongue[ring == place, 1].max() + tongue[ring == place, 1].min()) / 2 for place in range(len(depths))]
+    return np.interp(tongue[:, 2], depths, heights)

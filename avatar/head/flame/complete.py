@@ -12,17 +12,63 @@ from torch import Tensor
 
 from avatar.head.anatomy.parts import Part
 from avatar.head.model import HeadModel
-from avatar.types import JAW, NECK
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE
 
-from . import controls, mouth, regions, template, unwrap
+from . import mouth, regions, template, unwrap
 from .anatomy import Anatomy, eye_colors, file_head, find_anatomy
 from .detection import Detector
 from .embedding import Embedding, find_embedding, mean_distance
-from .lids import lid_shape
+from .lids import LidShape, lid_shape
 from .lips import LipLine, find_lips
 from .openings import find_opening
 from .source import FlameArrays, read_flame
 from .surface import Floats, Ints, Mask, SurfacePoints
+
+#: degrees about x (down) and about y (toward +x) of each gaze direction for the left eye; the right eye mirrors y
+_LOOKS = (("Up", -22.0, 0.0), ("Down", 26.0, 0.0), ("In", 0.0, -28.0), ("Out", 0.0, 28.0))
+#: degrees of the jaw: separates the lip middles by 3.4 cm on FLAME 2023 Open, as jawOpen does on the embedded head
+_JAW_OPEN = 19.0
+_JAW_SIDEWAYS = 5.0  # degrees: moves the chin by 9 mm, as jawLeft does on the embedded head
+
+JAW_CONTROLS = ("jawOpen", "jawLeft", "jawRight")
+LOOK_CONTROLS = tuple(f"eyeLook{look}{side}" for look, *_ in _LOOKS for side in ("Left", "Right"))
+LID_CONTROLS = ("eyelidLeft", "eyelidRight")
+CONTROLS = JAW_CONTROLS + LOOK_CONTROLS + LID_CONTROLS
+
+
+def joint_rotations() -> dict[str, Floats]:
+    """Joint rotations [5,3] (axis-angle, radians) of every control; zero for those without one."""
+    rotations = {name: np.zeros((len(JOINT_NAMES), 3)) for name in CONTROLS}
+    rotations["jawOpen"][JAW, 0] = np.radians(_JAW_OPEN)
+    rotations["jawLeft"][JAW, 1] = np.radians(_JAW_SIDEWAYS)
+    rotations["jawRight"][JAW, 1] = -np.radians(_JAW_SIDEWAYS)
+    for look, down, out in _LOOKS:
+        rotations[f"eyeLook{look}Left"][LEFT_EYE, :2] = np.radians([down, out])
+        rotations[f"eyeLook{look}Right"][RIGHT_EYE, :2] = np.radians([down, -out])
+    return rotations
+
+
+def with_controls(head: HeadModel, lids: tuple[LidShape, LidShape]) -> HeadModel:
+    """The head with CONTROLS appended to its expressions; `lids` are left and right."""
+    count = len(head.v_template)
+    first = len(head.expression_names)
+    displacements = np.zeros((count, 3, len(CONTROLS)))
+    curves = np.zeros((count, 3, len(lids)))
+    for column, (name, lid) in enumerate(zip(LID_CONTROLS, lids, strict=True)):
+        displacements[:, :, CONTROLS.index(name)] = lid.displacements
+        curves[:, :, column] = lid.curve
+    rotations = joint_rotations()
+    stacked = np.stack([rotations[name] for name in CONTROLS], -1)
+    columns = [first + CONTROLS.index(name) for name in LID_CONTROLS]
+    return replace(
+        head,
+        expression_names=head.expression_names + CONTROLS,
+        exprdirs=torch.cat([head.exprdirs, torch.from_numpy(displacements).float()], 2),
+        joint_dirs=torch.cat([head.joint_dirs, torch.from_numpy(stacked).float()], 2),
+        curvedirs=torch.from_numpy(curves).float(),
+        curve_columns=torch.tensor(columns, dtype=torch.int64),
+    )
+
 
 _CAPABILITIES = frozenset({"eyelids", "teeth", "tongue", "mouth_interior"})
 
@@ -82,7 +128,7 @@ def complete_head(
     landmarks = embedding.points
     points = landmarks.points(body.vertices, body.faces)
     lids = (lid_shape(body, openings[0]), lid_shape(body, openings[1]))
-    head = controls.with_controls(head, lids)
+    head = with_controls(head, lids)
     head = replace(
         head,
         landmark_faces=torch.from_numpy(landmarks.faces.copy()),  # arrays from the cache are read-only

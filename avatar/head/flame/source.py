@@ -1,4 +1,4 @@
-"""FLAME model files, `.pkl` or `.npz`, as validated arrays, with their version.
+"""FLAME and SMPL-X model files, `.pkl` or `.npz`, as validated arrays, with their version.
 
 The FLAME version of a file, recognized by its content, and its license.
 """
@@ -18,7 +18,6 @@ from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
-from . import smplx
 from .unpickle import read_pickle
 
 Floats = NDArray[np.float64]
@@ -202,15 +201,15 @@ def _head_of_body(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str
     count = len(vertices)
     _indices(path, arrays["faces"], "f", count)
     _floats(path, arrays, "shapedirs", (count, 3, None))
-    _floats(path, arrays, "posedirs", (count, 3, 9 * (smplx.JOINT_COUNT - 1)))
-    _normalized_rows(path, "J_regressor", _floats(path, arrays, "J_regressor", (smplx.JOINT_COUNT, count)))
-    _normalized_rows(path, "weights", _floats(path, arrays, "weights", (count, smplx.JOINT_COUNT)))
-    return smplx.head_part(arrays)
+    _floats(path, arrays, "posedirs", (count, 3, 9 * (SMPLX_JOINTS - 1)))
+    _normalized_rows(path, "J_regressor", _floats(path, arrays, "J_regressor", (SMPLX_JOINTS, count)))
+    _normalized_rows(path, "weights", _floats(path, arrays, "weights", (count, SMPLX_JOINTS)))
+    return smplx_head(arrays)
 
 
 def _checked(path: Path, arrays: Mapping[str, NDArray[Any]], texts: list[str]) -> FlameArrays:
     """Check all arrays and convert them to float64 and int64."""
-    body = smplx.is_smplx(arrays)
+    body = is_smplx(arrays)
     if body:
         arrays = _head_of_body(path, arrays)
     vertices = _floats(path, arrays, "v_template", (None, 3))
@@ -295,3 +294,64 @@ def _landmarks(path: Path, arrays: Mapping[str, NDArray[Any]], face_count: int) 
     ):
         raise HeadsplatError(f"{path}: its landmark embedding does not match its faces; get the file again")
     return FileLandmarks(index.astype(np.int64), faces.astype(np.int64), bary.astype(np.float64))
+
+
+SMPLX_JOINTS = 55
+#: SMPL-X's neck, head, jaw and eyes serve as FLAME's root, neck, jaw and eyes; both have the same tree
+_SMPLX_HEAD_JOINTS = (12, 15, 22, 23, 24)
+_SMPLX_MIN_WEIGHT = 0.5  # sum of a vertex's skin weights on those joints
+#: number of identities and expressions of SMPL-X files by the number of their shape directions
+_SMPLX_SPLITS = {400: (300, 100), 20: (10, 10)}
+_SMPLX_FITTED = 50  # identities for which the new joint regressor is fitted to the old one
+
+
+def is_smplx(arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether the arrays of a file are a SMPL-X body's."""
+    regressor = arrays["J_regressor"]
+    weights = arrays["weights"]
+    return regressor.ndim == 2 == weights.ndim and len(regressor) == SMPLX_JOINTS == weights.shape[1]
+
+
+def smplx_head(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """FLAME's arrays of the head of a body: the vertices skinned to neck, head, jaw or eyes, and their faces.
+
+    Args:
+        arrays: v_template [V,3], faces [F,3], shapedirs [V,3,S], posedirs [V,3,486], J_regressor [55,V],
+            weights [V,55]; the caller checks the shapes of the result.
+
+    Returns:
+        The arrays under the names that this module uses, K vertices.
+    """
+    joints = list(_SMPLX_HEAD_JOINTS)
+    kept = np.asarray(arrays["weights"])[:, joints].sum(1) > _SMPLX_MIN_WEIGHT
+    new_index = np.cumsum(kept) - 1
+    faces = arrays["faces"].astype(np.int64)
+    faces = new_index[faces[kept[faces].all(1)]]
+    weights = np.array(arrays["weights"][kept][:, joints], float)
+    weights[:, 0] = 1 - weights[:, 1:].sum(1)
+    shapes = arrays["shapedirs"]
+    identities, expressions = _SMPLX_SPLITS.get(shapes.shape[2], (shapes.shape[2], 0))
+    columns = np.concatenate([np.arange(9 * (joint - 1), 9 * joint) for joint in joints[1:]])
+    return {
+        "v_template": arrays["v_template"][kept],
+        "faces": faces,
+        "shapedirs": shapes[kept][:, :, :identities],
+        "exprdirs": shapes[kept][:, :, identities : identities + expressions],
+        "posedirs": arrays["posedirs"][kept][:, :, columns],
+        "J_regressor": _smplx_regressor(arrays, kept, joints, identities),
+        "parents": np.array([-1, 0, 1, 1, 1]),
+        "weights": weights,
+    }
+
+
+def _smplx_regressor(
+    arrays: Mapping[str, NDArray[Any]], kept: NDArray[np.bool_], joints: list[int], identities: int
+) -> NDArray[np.float64]:
+    """Minimum-norm weights [5,K] over kept vertices that reproduce the joints of the mean and the first identities."""
+    old = np.asarray(arrays["J_regressor"], float)[joints]
+    count = min(identities, _SMPLX_FITTED, (int(kept.sum()) - 4) // 6)
+    fields = np.concatenate([arrays["v_template"][..., None], arrays["shapedirs"][:, :, :count]], 2).astype(float)
+    positions = np.einsum("jv,vck->jck", old, fields).reshape(len(joints), -1)
+    equations = np.vstack([fields[kept].reshape(int(kept.sum()), -1).T, np.ones(int(kept.sum()))])
+    targets = np.hstack([positions, np.ones((len(joints), 1))])
+    return np.linalg.lstsq(equations, targets.T, rcond=None)[0].T

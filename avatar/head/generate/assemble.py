@@ -14,12 +14,12 @@ from avatar.head.anatomy.cage import Cage, build_cage
 from avatar.head.anatomy.indices import FACE_POINTS, LOWER_LIP_MIDDLE, UPPER_LIP_MIDDLE
 from avatar.head.anatomy.lids import LOOP
 from avatar.head.anatomy.mesh import Floats
-from avatar.head.regressor import joint_regressor_weights
+from avatar.head.skinning import joint_regressor_weights
 from avatar.head.stored import UNITS_PER_METER, StoredHead, to_fractions, to_units
 from avatar.head.subdivision import loop_matrix
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
-from . import colors, ears, eyes, identity, joints, regions, skinning
+from . import colors, ears, eyes, identity, regions, skinning
 
 _UPPER_LIP = (UPPER_LIP_MIDDLE, 0, 61, 291, 82, 312)
 _CHIN = (LOWER_LIP_MIDDLE, 17, 18, 152, 200)
@@ -88,7 +88,7 @@ def _skin_arrays(cage: Cage, jaw_follow: Floats, modes: Floats) -> dict[str, Any
     weights = to_fractions(skinning.weights(cage.vertices, jaw_follow))
     smooth = loop_matrix(cage.faces, len(cage.vertices))[: len(cage.vertices)] @ weights.astype(float)
     jaw_weights = smooth[:, JAW] / smooth.sum(1)
-    shapes = joints.rest_shapes(cage.vertices, jaw_weights, expressions.skin_shapes(cage, jaw_follow))
+    shapes = skinning.rest_shapes(cage.vertices, jaw_weights, expressions.skin_shapes(cage, jaw_follow))
     curves = expressions.skin_curves(cage)
     return {
         "cage_vertices": to_units(control(cage.vertices[None])[0]),
@@ -96,7 +96,7 @@ def _skin_arrays(cage: Cage, jaw_follow: Floats, modes: Floats) -> dict[str, Any
         "cage_expressions": _by_vertex(control(shapes)),
         "cage_curves": _by_vertex(control(np.stack(list(curves.values())))),
         "curve_columns": np.array([expressions.NAMES.index(name) for name in curves], np.uint8),
-        "joint_dirs": joints.directions().astype(np.float32),
+        "joint_dirs": skinning.joint_directions().astype(np.float32),
         "cage_identity": _by_vertex(control(modes)),
         "cage_weights": weights,
     }
@@ -112,7 +112,7 @@ def _part_arrays(cage: Cage, part_list: Sequence[parts.Part], modes: Floats) -> 
     return {
         "part_vertices": to_units(np.vstack([part.vertices for part in part_list])),
         "part_faces": np.vstack(faces).astype(np.uint16),
-        "part_expressions": _by_vertex(joints.part_shapes(part_list, expressions.part_shapes(cage, part_list))),
+        "part_expressions": _by_vertex(skinning.rest_part_shapes(part_list, expressions.part_shapes(cage, part_list))),
         "part_identity": _by_vertex(_part_motion(part_list, modes)),
         "part_of": np.repeat(np.arange(len(part_list)), np.diff(starts)).astype(np.uint8),
         "part_weights": to_fractions(skinning.part_weights(part_list)),

@@ -1,4 +1,7 @@
-"""Joint positions, skin weights and the vertices of the joint regressor (stage S10)."""
+"""Joints and skin weights, the vertices of the joint regressor, and expressions that rotate joints (S9, S10).
+
+Those are authored at weight 1 and stored as rotations and rest-pose displacements.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from avatar.head.anatomy import jaw
+from avatar.head.anatomy.expressions import NAMES
 from avatar.head.anatomy.jaw import HINGE
 from avatar.head.anatomy.mesh import MIRROR, Floats, smoothstep
 from avatar.head.anatomy.parts import Part
-from avatar.types import JAW, JOINT_NAMES, NECK, ROOT
+from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+
+from .eyes import LOOKS
 
 ROOT_POSITION = np.array([0, -22.0, -10.0])
 NECK_POSITION = np.array([0, -16.0, -9.6])
@@ -52,3 +59,39 @@ def regressor_groups(skin: Floats, eyes: Sequence[np.ndarray]) -> list[np.ndarra
         np.flatnonzero((np.abs(y - HINGE[1]) < 2) & (z > -16)),
         *eyes,
     ]
+
+
+def joint_directions() -> Floats:
+    """Axis-angle rotations [J,3,E] in radians of each joint at weight 1 of each expression."""
+    degrees = np.zeros((len(JOINT_NAMES), 3, len(NAMES)))
+    for name, rotation in jaw.ROTATIONS.items():
+        degrees[JAW, :, NAMES.index(name)] = rotation
+    for name, down, out in LOOKS:
+        for side, joint, sign in (("Left", LEFT_EYE, 1.0), ("Right", RIGHT_EYE, -1.0)):
+            degrees[joint, :, NAMES.index(f"eyeLook{name}{side}")] = (down, sign * out, 0)
+    return np.radians(degrees)
+
+
+def rest_shapes(points: Floats, weights: Floats, shapes: Floats) -> Floats:
+    """Rest-pose displacements [E,N,3] from the shapes [E,N,3] at weight 1, for points [N,3] with jaw weights [N].
+
+    mouthClose is defined relative to an open jaw.
+    """
+    rest = shapes.copy()
+    for name in jaw.ROTATIONS:
+        rest[NAMES.index(name)] = jaw.rest_displacements(points, weights, shapes[NAMES.index(name)], name)
+    opened = NAMES.index("jawOpen")
+    close = NAMES.index("mouthClose")
+    both = jaw.rest_displacements(points, weights, shapes[opened] + shapes[close], "jawOpen")
+    rest[close] = both - rest[opened]
+    return rest
+
+
+def rest_part_shapes(parts: Sequence[Part], shapes: Floats) -> Floats:
+    """Rest-pose displacements [E,P,3] of all parts' vertices; zero for parts rigidly bound to a joint."""
+    points = np.vstack([part.vertices for part in parts])
+    weights = np.concatenate([part.jaw_weights for part in parts])
+    bound = np.concatenate([np.full(len(part.vertices), part.joint is not None) for part in parts])
+    rest = rest_shapes(points, weights, shapes)
+    rest[:, bound] = 0
+    return rest

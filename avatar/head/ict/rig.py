@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from avatar.geometry.similarity import fit_similarity
-from avatar.head import inverse_skinning
+from avatar.head import skinning
 from avatar.head.anatomy.mesh import smoothstep
-from avatar.head.regressor import joint_regressor_weights
 from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
 Floats = NDArray[np.float64]
@@ -161,7 +160,7 @@ def rest_displacements(points: Floats, displacements: Floats, rig: Rig, name: st
     matrix = Rotation.from_rotvec(rotation).as_matrix()
     weights = rig.weights[:, joint]
     position = rig.joints[joint]
-    return inverse_skinning.rest_displacements(points, displacements, weights, position, matrix)
+    return skinning.rest_displacements(points, displacements, weights, position, matrix)
 
 
 def regressor(vertices: Floats, rig: Rig, parts: dict[str, Mask]) -> Floats:
@@ -174,5 +173,5 @@ def regressor(vertices: Floats, rig: Rig, parts: dict[str, Mask]) -> Floats:
         else:
             order = np.argsort(np.where(skin, np.abs(vertices[:, 1] - position[1]), np.inf), kind="stable")
             group = order[: max(40, len(vertices) // 20)]
-        table[joint, group] = joint_regressor_weights(vertices[group], position)
+        table[joint, group] = skinning.joint_regressor_weights(vertices[group], position)
     return table

@@ -12,9 +12,8 @@ import pytest
 from avatar.errors import HeadsplatError
 from avatar.head import stored
 from avatar.head.anatomy import atlas, base, cartoon
-from avatar.head.anatomy.cage import build_cage
+from avatar.head.anatomy.cage import build_cage, symmetric_triangles
 from avatar.head.anatomy.mesh import MIRROR
-from avatar.head.anatomy.topology import symmetric_triangles
 from avatar.head.generate import build_head
 from avatar.head.generate.__main__ import main
 from avatar.head.subdivision import loop_matrix, midpoint_matrix, split_faces, unique_edges

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from avatar.head import HeadModel, load_head
-from avatar.head.anatomy import base, profile
+from avatar.head.anatomy import base
+from avatar.head.anatomy.cage import NOSTRIL_RIM, correct_depth
 from avatar.head.anatomy.indices import CREASE_UPPER, CREASE_UPPER_FAR, LIP_LOWER, LIP_UPPER
-from avatar.head.anatomy.nostrils import RIM
 from avatar.head.sheets import View
 from avatar.ops import mesh as rasterize
 
@@ -110,7 +110,7 @@ def test_texture_islands_do_not_overlap(head: HeadModel) -> None:
 def test_nostrils_are_pockets(head: HeadModel) -> None:
     """Skin inside the nose is 0.7 to 1.5 cm above the nostril's rim."""
     vertices = template(head)
-    for rim in (RIM, [int(base.load().mirror[index]) for index in RIM]):
+    for rim in (NOSTRIL_RIM, [int(base.load().mirror[index]) for index in NOSTRIL_RIM]):
         middle = vertices[list(rim)].mean(0)
         near = vertices[(np.linalg.norm((vertices - middle)[:, [0, 2]], axis=1) < 0.3) & region(head, "nose")]
         rise = near[:, 1] - middle[1]
@@ -129,7 +129,7 @@ def test_landmarks_are_those_of_the_mean_face(head: HeadModel) -> None:
     """Within 0.02 cm of the depth-corrected mean face, except for the relaxed lids and the irises."""
     expected = base.load()
     found = head.landmarks(head.v_template[None])[0].double().numpy() * 100
-    error = np.linalg.norm(found - profile.correct_depth(expected.points), axis=1)
+    error = np.linalg.norm(found - correct_depth(expected.points), axis=1)
     lids = {*base_lids(), *(int(expected.mirror[index]) for index in base_lids())}
     others = [index for index in range(468) if index not in lids and index not in (13, 14)]
     assert error[others].max() < 0.02
@@ -138,7 +138,7 @@ def test_landmarks_are_those_of_the_mean_face(head: HeadModel) -> None:
 
 def test_depth_corrections_keep_the_front_view(head: HeadModel) -> None:
     points = base.load().points
-    moved = profile.correct_depth(points) - points
+    moved = correct_depth(points) - points
     assert np.abs(moved[:, :2]).max() == 0
     assert np.abs(moved[:, 2]).max() < 0.45
 

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from avatar.common.process_memory import memory_mb
+from avatar.common.processes import memory_mb
 
 #: Frees 160 MB in pieces below a last one that stays, so that the C library cannot return them by itself.
 _PROGRAM = """
 import numpy as np
 from avatar import ops
-from avatar.common.process_memory import memory_mb
+from avatar.common.processes import memory_mb
 pieces = [np.ones(10_000) for _ in range(2_000)]
 last = np.ones(10_000)
 del pieces

@@ -6,7 +6,7 @@ import torch
 
 from avatar import ops
 from avatar.geometry.rotations import axis_angle_to_matrix
-from avatar.refine.layer_flow import layer_flow
+from avatar.refine.expressions import layer_flow
 from avatar.types import Camera, PosedLayer
 from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, intrinsics, layer_scene
 

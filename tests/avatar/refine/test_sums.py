@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from avatar.refine.sums import add_by_row
+from avatar.refine.states import add_by_row
 from tests.support.pretended import GPU, Device
 
 

@@ -11,7 +11,7 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.head import load_head
 from avatar.model.avatar import baked
-from avatar.training.initial_torso import with_initial_torso
+from avatar.training.prepared_frames import with_initial_torso
 
 
 def moved(capture: Capture, motion: np.ndarray, confidence: float = 1.0) -> tuple[Capture, TrainingFrames]:

@@ -21,12 +21,11 @@ from avatar.training.checkpoints import state_of
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
-from avatar.training.losses import READ_EVERY, Losses
 from avatar.training.prediction import compare
 from avatar.training.progress import preview_of
 from avatar.training.report import TrainResult
 from avatar.training.snapshot import snapshot_of
-from avatar.training.trainer import Trainer
+from avatar.training.trainer import READ_EVERY, Losses, Trainer
 from tests.support.pretended import GPU, HOST, Device, MixedDevices
 from tests.support.tiny import side_camera, tiny_capture
 

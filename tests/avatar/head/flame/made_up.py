@@ -15,7 +15,7 @@ import scipy.sparse as sparse
 import torch
 
 from avatar.head import load_head
-from avatar.head.regressor import joint_regressor_weights
+from avatar.head.skinning import joint_regressor_weights
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
 VERSIONS = ("2020", "2023", "2023 Open")

@@ -1,4 +1,4 @@
-"""The inverse of linear blend skinning at one joint."""
+"""Linear blend skinning: its inverse at one joint, and rows of a joint regressor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+
+def joint_regressor_weights(vertices: NDArray[np.floating], joint: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The minimum-norm weights [N] over `vertices` [N,3] that sum to 1 and whose weighted mean is `joint` [3]."""
+    equations = np.vstack([vertices.T, np.ones(len(vertices))]).astype(np.float64)
+    return equations.T @ np.linalg.solve(equations @ equations.T, np.append(joint, 1.0))
 
 
 def rest_displacements(

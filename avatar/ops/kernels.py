@@ -1,19 +1,55 @@
-"""The CUDA kernels with the names and arguments of the CPU kernels."""
+"""The native kernels: those of CPU and CUDA have the same names and take the same tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.dlpack import to_dlpack
+
+
+class CpuKernels:
+    """The functions of `cuda_ext._C` that run on the CPU, given tensors as DLPack capsules.
+
+    The native module would otherwise ask each tensor for a capsule through a Python method, which takes longer than the
+    rest of a call: a step of training passes two hundred tensors.
+    """
+
+    def __init__(self, module: ModuleType) -> None:
+        for name in dir(module):
+            function = getattr(module, name)
+            if callable(function) and not name.startswith("_"):
+                setattr(self, name, _taking_tensors(function))
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        raise AttributeError(f"the native module has no function {name}; install headsplat again")
+
+
+@lru_cache(maxsize=1)
+def cpu_kernels(module: ModuleType) -> CpuKernels:
+    """The kernels of the native module `module`."""
+    return CpuKernels(module)
+
+
+def _taking_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: function(*map(_exported, arguments))
+
+
+def _exported(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return to_dlpack(value)
+    return tuple(map(_exported, value)) if type(value) is tuple else value
 
 
 class CudaKernels:
-    """The functions of `cuda_ext._C.cuda` on one stream, with scratch memory from PyTorch's allocator.
+    """The functions of `cuda_ext._C.cuda` on one stream, with the names and arguments of the CPU functions.
 
-    That allocator orders reuse by stream and supports graph capture; the kernels never allocate.
+    The kernels never allocate: scratch memory is from PyTorch's allocator, which orders reuse by stream and supports
+    graph capture.
     """
 
     def __init__(self, module: ModuleType, stream: int, device: torch.device | None = None) -> None:
@@ -29,9 +65,8 @@ class CudaKernels:
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         if self._device is None:
             return function(*arguments, self._stream)
-        with torch.cuda.device(
-            self._device
-        ):  # kernels launch on the current device, which may differ from the tensors'
+        # Kernels launch on the current device, which may differ from the tensors'.
+        with torch.cuda.device(self._device):
             return function(*arguments, self._stream)
 
     # The following add scratch memory to the arguments of the CPU functions.
