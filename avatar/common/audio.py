@@ -44,8 +44,8 @@ def resampled(frames: Iterable[av.AudioFrame], rate: int, layout: str) -> Iterat
     for _, group in itertools.groupby(frames, _format):
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
         for frame in itertools.chain(group, [None]):  # None flushes
-            for part in resampler.resample(frame):
-                yield part.to_ndarray()
+            for output in resampler.resample(frame):
+                yield output.to_ndarray()
 
 
 def start_of(container: av.container.InputContainer, first: av.AudioFrame) -> float:

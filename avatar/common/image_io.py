@@ -92,11 +92,11 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
 
 
 def _encoded(suffix: str, image: np.ndarray, options: list[int]) -> bytes:
-    found = f"{list(image.shape)} {image.dtype}"
+    description = f"{list(image.shape)} {image.dtype}"
     try:
         done, encoded = cv2.imencode(suffix, np.ascontiguousarray(image), options)
     except cv2.error as error:
-        raise HeadsplatError(f"expected an image [H,W,3] or [H,W] uint8, got {found}") from error
+        raise HeadsplatError(f"expected an image [H,W,3] or [H,W] uint8, got {description}") from error
     if not done:
-        raise HeadsplatError(f"the image {found} cannot be encoded as {suffix}; check that enough memory is free")
+        raise HeadsplatError(f"the image {description} cannot be encoded as {suffix}; check that enough memory is free")
     return encoded.tobytes()

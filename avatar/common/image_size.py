@@ -78,13 +78,13 @@ def _tiff(data: bytes) -> tuple[int, int] | None:
     (start,) = struct.unpack_from(order + offset, data, 8 if big else 4)
     (count,) = struct.unpack_from(order + counter, data, start)
     start += struct.calcsize(counter)
-    found: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     for at in range(start, start + min(count, 1000) * entry, entry):
         tag, kind = struct.unpack_from(order + "HH", data, at)
         if tag in (_TIFF_WIDTH, _TIFF_HEIGHT) and kind in _TIFF_TYPES:
             (value,) = struct.unpack_from(order + _TIFF_TYPES[kind], data, at + value_at)
-            found[tag] = max(value, found.get(tag, 0))
-    return (found[_TIFF_WIDTH], found[_TIFF_HEIGHT]) if len(found) == 2 else None
+            sizes[tag] = max(value, sizes.get(tag, 0))
+    return (sizes[_TIFF_WIDTH], sizes[_TIFF_HEIGHT]) if len(sizes) == 2 else None
 
 
 def _bmp(data: bytes) -> tuple[int, int]:

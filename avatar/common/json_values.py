@@ -104,10 +104,10 @@ class JsonValue:
 
     def __getitem__(self, key: str) -> JsonValue:
         """The entry `key` of an object, which must be there and not null."""
-        found = self.get(key, nullable=True)
-        if found is None:
+        entry = self.get(key, nullable=True)
+        if entry is None:
             raise HeadsplatError(f"{self.where}: damaged (no `{key}` in it); {self.remedy}")
-        return found
+        return entry
 
     def keys(self) -> list[str]:
         """The keys of an object."""

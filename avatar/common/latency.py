@@ -48,8 +48,8 @@ class LatencyReport:
 
     def to_json(self) -> dict[str, Any]:
         """Everything in JSON's types."""
-        found: dict[str, Any] = to_jsonable(asdict(self))
-        return found
+        values: dict[str, Any] = to_jsonable(asdict(self))
+        return values
 
     def to_text(self) -> str:
         """A line for the frame rate and one for each stage."""
@@ -64,9 +64,9 @@ class LatencyReport:
 class LatencyMeter:
     """Collects the stamps of frames; safe to use from several threads, bounded in memory."""
 
-    def __init__(self, kept: int = _KEPT) -> None:
+    def __init__(self, capacity: int = _KEPT) -> None:
         #: stages and their seconds; all rows share one tuple of names, since thousands of dictionaries take megabytes
-        self._rows: deque[tuple[tuple[str, ...], array[float]]] = deque(maxlen=kept)
+        self._rows: deque[tuple[tuple[str, ...], array[float]]] = deque(maxlen=capacity)
         self._stages: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._count = 0
@@ -103,10 +103,10 @@ class LatencyMeter:
             newest: count of frames that are evaluated; None: all that are kept, which takes tens of milliseconds.
         """
         with self._lock:
-            kept = list(islice(reversed(self._rows), newest))[::-1]
+            newest_rows = list(islice(reversed(self._rows), newest))[::-1]
             count = self._count
             first = self._first
-        rows = [dict(zip(stages, seconds, strict=True)) for stages, seconds in kept]
+        rows = [dict(zip(stages, seconds, strict=True)) for stages, seconds in newest_rows]
         if not rows:
             return LatencyReport(0, 0.0, 0.0, (), None)
         order = sorted(rows[-1], key=lambda stage: rows[-1][stage])

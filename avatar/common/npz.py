@@ -131,11 +131,11 @@ def _header(stream: IO[bytes]) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     if form is None:
         raise DamagedNpz("is not an array")
     (length,) = struct.unpack(form, stream.read(struct.calcsize(form)))
-    found = _HEADER.fullmatch(stream.read(length)) if length <= _MAX_HEADER else None
-    if found is None:
+    match = _HEADER.fullmatch(stream.read(length)) if length <= _MAX_HEADER else None
+    if match is None:
         raise DamagedNpz("holds objects or records, not numbers")
-    sizes = tuple(int(size.rstrip(b"L ")) for size in found[3].split(b",") if size.strip())
+    sizes = tuple(int(size.rstrip(b"L ")) for size in match[3].split(b",") if size.strip())
     try:
-        return np.dtype(found[1].decode()), found[2] == b"True", sizes
+        return np.dtype(match[1].decode()), match[2] == b"True", sizes
     except TypeError:
-        raise DamagedNpz(f"holds {found[1].decode()!r}, not numbers") from None
+        raise DamagedNpz(f"holds {match[1].decode()!r}, not numbers") from None

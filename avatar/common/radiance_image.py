@@ -36,10 +36,10 @@ def read_radiance(path: Path) -> NDArray[np.float32]:
         )
     if not path.is_file():
         raise HeadsplatError(f"{path}: no such image; check the path")
-    found = _display(path) if suffix not in (".hdr", ".exr") else _float(path, suffix)
-    if found is None:
+    image = _display(path) if suffix not in (".hdr", ".exr") else _float(path, suffix)
+    if image is None:
         raise HeadsplatError(f"{path}: not a {suffix} image, or a damaged one; save it again")
-    return np.ascontiguousarray(found, np.float32)
+    return np.ascontiguousarray(image, np.float32)
 
 
 def _display(path: Path) -> NDArray[np.float32] | None:
@@ -67,12 +67,12 @@ def _float(path: Path, suffix: str) -> NDArray[np.float32] | None:
 def _declared_size(header: bytes, suffix: str) -> tuple[int, int] | None:
     """Width and height that a header states."""
     if suffix == ".hdr":
-        found = _HDR_SIZE.search(header)
-        if found is None:
+        match = _HDR_SIZE.search(header)
+        if match is None:
             return None
-        first = int(found[2])
-        second = int(found[3])
-        return (second, first) if found[1] == b"Y" else (first, second)
+        first = int(match[2])
+        second = int(match[3])
+        return (second, first) if match[1] == b"Y" else (first, second)
     start = header.find(_EXR_SIZE)
     if start < 0 or len(header) < start + len(_EXR_SIZE) + 16:
         return None

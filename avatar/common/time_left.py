@@ -48,7 +48,7 @@ class TimeLeft:
         self._processor: deque[tuple[float, float]] = deque()  # time, processor seconds
         self._usual: deque[tuple[float, float | None]] = deque(maxlen=_USUAL)  # rates and processor shares, each second
         self._next_usual = start
-        self._shown: deque[tuple[float, float]] = deque()  # time, estimate: those to agree with
+        self._estimates: deque[tuple[float, float]] = deque()  # time, estimate: those to agree with
         self._busy = False
 
     def report(self, now: float, fraction: float) -> None:
@@ -114,15 +114,15 @@ class TimeLeft:
         return usual < _COMPUTES or share < _TAKEN * usual
 
     def _bounded(self, now: float, seconds: float) -> float:
-        shown = self._shown
-        while shown and shown[0][0] < now - BOUND_SECONDS:
-            shown.popleft()
+        estimates = self._estimates
+        while estimates and estimates[0][0] < now - BOUND_SECONDS:
+            estimates.popleft()
         if self._busy:
             return seconds
-        if shown:
-            least = max((value - (now - time)) / FACTOR for time, value in shown)
-            seconds = min(max(seconds, least), FACTOR * max(SHORTEST, min(value for _, value in shown)))
-        shown.append((now, seconds))
+        if estimates:
+            least = max((value - (now - time)) / FACTOR for time, value in estimates)
+            seconds = min(max(seconds, least), FACTOR * max(SHORTEST, min(value for _, value in estimates)))
+        estimates.append((now, seconds))
         return seconds
 
 

@@ -182,8 +182,10 @@ class Capture:
         width = self.metadata["width"]
         height = self.metadata["height"]
         if image.shape[:2] != (height, width):
-            found = f"{image.shape[1]}x{image.shape[0]}"
-            raise HeadsplatError(f"{path}: an image of {found} pixels, {METADATA_FILE} says {width}x{height}; {REMEDY}")
+            actual = f"{image.shape[1]}x{image.shape[0]}"
+            raise HeadsplatError(
+                f"{path}: an image of {actual} pixels, {METADATA_FILE} says {width}x{height}; {REMEDY}"
+            )
         return image
 
 

@@ -61,9 +61,9 @@ def check_head(capture: Capture, head: HeadModel) -> None:
         raise HeadsplatError(
             f"{capture.root / METADATA_FILE}: head: expression_names are not those of {head.name}; {REMEDY}"
         )
-    if (found := len(capture.track["identity"])) != (expected := head.shapedirs.shape[2]):
+    if (count := len(capture.track["identity"])) != (expected := head.shapedirs.shape[2]):
         raise HeadsplatError(
-            f"{capture.root / TRACK_FILE}: `identity` has {found} coefficients, {head.name} has {expected}; {REMEDY}"
+            f"{capture.root / TRACK_FILE}: `identity` has {count} coefficients, {head.name} has {expected}; {REMEDY}"
         )
     check_in_front(capture, head, capture.params(range(len(capture))))
 

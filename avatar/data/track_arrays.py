@@ -43,8 +43,8 @@ class ArraySpec:
             return f"is of type {array.dtype}, expected {wanted}"
         values = array[~np.isnan(array)] if self.nan else array
         if values.size and not self.low <= values.min() <= values.max() <= self.high:  # also where one is NaN
-            found = f"{float(values.min()):.4g} to {float(values.max()):.4g}"
-            return f"has values from {found}, expected {self.low:g} to {self.high:g}"
+            bounds = f"{float(values.min()):.4g} to {float(values.max()):.4g}"
+            return f"has values from {bounds}, expected {self.low:g} to {self.high:g}"
         return None
 
 

@@ -44,7 +44,7 @@ class _Level:
     faces: NDArray[np.int64]  # [F,3]
     uv: NDArray[np.float64]  # [U,2] of 65535
     uv_faces: NDArray[np.int64]  # [F,3]
-    kept: NDArray[np.int64]  # [N+P'] indices of its vertices in the full level
+    full_indices: NDArray[np.int64]  # [N+P'] indices of its vertices in the full level
 
     @staticmethod
     def full(stored: StoredHead, loop: sparse.csr_matrix) -> _Level:
@@ -60,7 +60,7 @@ class _Level:
             faces=np.concatenate([split_faces(cage, loop.shape[1]), parts + count]),
             uv=np.concatenate([uv, stored.part_uv.astype(float)]),
             uv_faces=np.concatenate([split_faces(cage_uv, len(stored.cage_uv)), parts + len(uv)]),
-            kept=np.arange(count + len(stored.part_vertices)),
+            full_indices=np.arange(count + len(stored.part_vertices)),
         )
 
     @staticmethod
@@ -75,13 +75,13 @@ class _Level:
             faces=np.concatenate([stored.cage_faces.astype(np.int64), parts + count]),
             uv=np.concatenate([stored.cage_uv, stored.part_uv[rows]]).astype(float),
             uv_faces=np.concatenate([stored.cage_uv_faces.astype(np.int64), parts + len(stored.cage_uv)]),
-            kept=np.concatenate([np.arange(count), loop.shape[0] + rows]),
+            full_indices=np.concatenate([np.arange(count), loop.shape[0] + rows]),
         )
 
     def places(self, vertices: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
         """Indices in this level of vertices [K] of the full level; -1 for those that it omits."""
-        found = np.searchsorted(self.kept, vertices).clip(max=len(self.kept) - 1)
-        return np.where(self.kept[found] == vertices, found, -1)
+        rows = np.searchsorted(self.full_indices, vertices).clip(max=len(self.full_indices) - 1)
+        return np.where(self.full_indices[rows] == vertices, rows, -1)
 
 
 def _weights(level: _Level, stored: StoredHead) -> Tensor:
@@ -103,11 +103,11 @@ def _regressor(stored: StoredHead, level: _Level, template: NDArray[np.float32])
     places = level.places(stored.regressor_vertex)
     for joint in range(len(JOINT_NAMES)):
         entries = stored.regressor_joint == joint
-        kept = places[entries][places[entries] >= 0]
-        if len(kept) == entries.sum():
-            regressor[joint, kept] = stored.regressor_weight[entries]
+        present = places[entries][places[entries] >= 0]
+        if len(present) == entries.sum():
+            regressor[joint, present] = stored.regressor_weight[entries]
         else:
-            regressor[joint, kept] = joint_regressor_weights(template[kept], stored.joints[joint])
+            regressor[joint, present] = joint_regressor_weights(template[present], stored.joints[joint])
     return torch.from_numpy(regressor)
 
 
@@ -126,7 +126,7 @@ def head_from(stored: StoredHead, half: bool = False) -> HeadModel:
         return _subdivided(meters, cage, parts)
 
     template = fields(stored.cage_vertices[..., None], stored.part_vertices[level.parts, :, None])[:, :, 0]
-    masks = np.unpackbits(stored.regions, axis=1, count=stored.colors.shape[0]).astype(bool)[:, level.kept]
+    masks = np.unpackbits(stored.regions, axis=1, count=stored.colors.shape[0]).astype(bool)[:, level.full_indices]
     landmark_faces, landmark_bary = _landmarks(level.places(stored.landmark_vertex), level.faces)
     return HeadModel(
         name="embedded-half" if half else "embedded",
@@ -148,7 +148,7 @@ def head_from(stored: StoredHead, half: bool = False) -> HeadModel:
         uv=torch.from_numpy((level.uv / 65535).astype(np.float32)),
         uv_faces=torch.from_numpy(level.uv_faces),
         regions={name: torch.from_numpy(mask) for name, mask in zip(stored.region_names, masks, strict=True)},
-        colors=torch.from_numpy(stored.colors[level.kept].astype(np.float32) / 255),
+        colors=torch.from_numpy(stored.colors[level.full_indices].astype(np.float32) / 255),
         capabilities=_CAPABILITIES,
     )
 

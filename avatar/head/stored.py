@@ -98,9 +98,11 @@ def read(path: Path = ARRAYS) -> StoredHead:
         raise HeadsplatError(f"{path}: the embedded head is missing; install headsplat again.")
     with np.load(path, allow_pickle=False) as stored:
         header = json.loads(bytes(stored["header"])) if "header" in stored.files else {}
-        found = header.get("magic"), header.get("version")
-        if found != (MAGIC, VERSION):
-            raise HeadsplatError(f"{path}: expected {MAGIC} version {VERSION}, found {found}; install headsplat again.")
+        stated = header.get("magic"), header.get("version")
+        if stated != (MAGIC, VERSION):
+            raise HeadsplatError(
+                f"{path}: expected {MAGIC} version {VERSION}, found {stated}; install headsplat again."
+            )
         content: dict[str, Any] = {name: stored[name] for name in _ARRAY_NAMES}
     content.update({name: tuple(header[name]) for name in _NAMES})
     return StoredHead(**content)

@@ -118,12 +118,12 @@ def _check_sizes(header: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
         raise ValueError(f"head.posedirs: {sizes['P']} pose correctives")
     if sizes["L"] not in (0, 478):
         raise ValueError(f"head.landmark_faces: expected 478 landmarks, got {sizes['L']}")
-    for key, stated, found in (
+    for key, stated, actual in (
         ("gaussians", header.get("gaussians", count), count),
         ("blendshapes.count", header["blendshapes"].get("count", bases), bases),
     ):
-        if stated != found:
-            raise ValueError(f"its header has a wrong entry {key!r}: the tensors have {found}")
+        if stated != actual:
+            raise ValueError(f"its header has a wrong entry {key!r}: the tensors have {actual}")
 
 
 def _check_relations(tensors: Mapping[str, Tensor]) -> None:

@@ -205,17 +205,17 @@ def recordings_of(header: Mapping[str, Any]) -> tuple[RecordingEntry, ...]:
     if ENTRY not in header:
         return ()
     entry = header[ENTRY]
-    found = entry.get("recordings") if isinstance(entry, dict) else None
-    if not isinstance(found, list) or not 2 <= len(found) <= MOST:
+    recordings = entry.get("recordings") if isinstance(entry, dict) else None
+    if not isinstance(recordings, list) or not 2 <= len(recordings) <= MOST:
         raise ValueError(f"its header has no entry '{ENTRY}.recordings' or a wrong one")
-    for each in found:
+    for each in recordings:
         texts = [each.get(key) for key in ("name", "fingerprint", "consent")] if isinstance(each, dict) else [None]
         if not all(isinstance(text, str) and is_unicode(text) and len(text) <= _MAX_TEXT for text in texts):
             raise ValueError(f"its header has no entry '{ENTRY}.recordings' or a wrong one")
-    names = [each["name"] for each in found]
+    names = [each["name"] for each in recordings]
     if len(set(names)) < len(names) or not all(names):
         raise ValueError(f"its header has a wrong entry '{ENTRY}.recordings': names must differ")
-    return tuple(RecordingEntry(each["name"], each["fingerprint"], each["consent"]) for each in found)
+    return tuple(RecordingEntry(each["name"], each["fingerprint"], each["consent"]) for each in recordings)
 
 
 def check_entry(fits: bool, key: str) -> None:

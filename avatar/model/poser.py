@@ -60,9 +60,9 @@ class Poser:
         """A poser of another avatar; what depends on the head is shared where both have the same."""
         if avatar.head is not self.avatar.head:
             return Poser(avatar)
-        other = copy.copy(self)
-        other.avatar = avatar
-        return other
+        result = copy.copy(self)
+        result.avatar = avatar
+        return result
 
     @torch.no_grad()
     def poses(self, params: HeadParams, torso: Torso | None = None) -> PosedFrames:

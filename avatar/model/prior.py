@@ -145,11 +145,11 @@ class HeadPrior:
         """
         observed = to_log(colors)
         mean = self.posterior(observed, weights).mean
-        other = _other_side()
-        mirrored = MIRRORED * weights[other] * (1 - weights.clip(0, 1))
+        opposite = _other_side()
+        mirrored = MIRRORED * weights[opposite] * (1 - weights.clip(0, 1))
         system = sparse.diags(weights + mirrored + EVIDENCE / REACH**2) + EVIDENCE * _laplacian()
         own = observed - mean
-        difference = splu(system.tocsc()).solve(weights[:, None] * own + mirrored[:, None] * own[other])
+        difference = splu(system.tocsc()).solve(weights[:, None] * own + mirrored[:, None] * own[opposite])
         return from_log(mean + difference)
 
     def _design(self) -> Tensor:
@@ -238,9 +238,9 @@ def read_prior(path: Path = FILE) -> HeadPrior:
         raise HeadsplatError(f"{path}: the prior of heads is missing; install headsplat again.")
     with np.load(path, allow_pickle=False) as file:
         stored = {name: file[name] for name in file.files}
-    found = str(stored.get("magic")), int(stored.get("version", 0))
-    if found != (MAGIC, VERSION):
-        raise HeadsplatError(f"{path}: expected {MAGIC} version {VERSION}, found {found}; install headsplat again.")
+    stated = str(stored.get("magic")), int(stored.get("version", 0))
+    if stated != (MAGIC, VERSION):
+        raise HeadsplatError(f"{path}: expected {MAGIC} version {VERSION}, found {stated}; install headsplat again.")
     rows = prior_vertices()
     head = embedded_head()
     basis = stored["basis"].transpose(2, 1, 0) * stored["unit"].astype(np.float64)

@@ -151,9 +151,9 @@ def texel_values(avatar: Avatar, values: Tensor) -> Tensor:
     assert layer is not None
     mesh = layer.mesh
     nodes = torch.einsum("kc,fcd->fkd", NODE_WEIGHTS.to(values), values[mesh.faces])
-    found = values.new_zeros(len(layer.start), values.shape[1])
-    found[mesh.texel_ids.flatten()] = nodes.flatten(0, 1)
-    return found
+    texels = values.new_zeros(len(layer.start), values.shape[1])
+    texels[mesh.texel_ids.flatten()] = nodes.flatten(0, 1)
+    return texels
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,8 +237,8 @@ class Regions:
         loose = self._cover < 0.5
         level = np.clip((ear - place.points[:, 1]) / _SLICE, 0, _SLICES).astype(int)
         below = loose & (place.points[:, 1] < ear)
-        found = np.bincount(level[below], (place.area * weight)[below], _SLICES + 1).astype(float)
-        reached = np.concatenate([[1.0], np.minimum.accumulate(smoothstep(*_STRAND, found).astype(float))])
+        areas = np.bincount(level[below], (place.area * weight)[below], _SLICES + 1).astype(float)
+        reached = np.concatenate([[1.0], np.minimum.accumulate(smoothstep(*_STRAND, areas).astype(float))])
         # Up to the next slice below the last one with hair, where its tips are.
         return weight * np.where(below, reached[level], 1)
 

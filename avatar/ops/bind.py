@@ -31,16 +31,16 @@ class _Bind(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         inputs = ctx.saved_tensors
-        found = [torch.empty_like(tensor) if k in _LEARNED else None for k, tensor in enumerate(inputs)]
+        gradients = [torch.empty_like(tensor) if k in _LEARNED else None for k, tensor in enumerate(inputs)]
         for k in (0, _TENSORS):
-            if k < len(found) and not ctx.needs_input_grad[k]:
-                found[k] = None
+            if k < len(gradients) and not ctx.needs_input_grad[k]:
+                gradients[k] = None
         contiguous = [None if grad is None else grad.contiguous() for grad in grads]
         of_outputs = (*contiguous, None) if len(grads) == 2 else tuple(contiguous)
-        of_inputs = tuple(found[k] if k < len(found) else None for k in _LEARNED)
+        of_inputs = tuple(gradients[k] if k < len(gradients) else None for k in _LEARNED)
         stretch = inputs[_PLAIN:] or None
         native_for(inputs[0]).bind_backward(inputs[:_PLAIN], stretch, of_outputs, of_inputs)
-        return tuple(found)
+        return tuple(gradients)
 
 
 #: Number of inputs without stretch, then the index of the tensors of the stretch.

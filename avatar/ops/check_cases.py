@@ -251,8 +251,8 @@ def _adam_outer(weights: Tensor, grad: Tensor, *state: Tensor) -> Tensors:
     param, m, v = _own(*state[:3])
     touched = state[3].contiguous()
     anchors = state[4].contiguous()
-    found = adam_outer_step(param, weights, grad, m, v, 0.1, 0.9, 0.99, 1e-2, 3, touched, anchors)
-    return param, m, v, found
+    weight_grads = adam_outer_step(param, weights, grad, m, v, 0.1, 0.9, 0.99, 1e-2, 3, touched, anchors)
+    return param, m, v, weight_grads
 
 
 def _step_case(made: Made) -> Case:

@@ -32,8 +32,8 @@ def device_failure(device: torch.device) -> str:
     checked = describe(device)
     digest = _digest(checked)
     if digest not in _known:
-        found = _read(_path(digest), checked)
-        _known[digest] = check_device(device) if found is None else found
+        stored = _read(_path(digest), checked)
+        _known[digest] = check_device(device) if stored is None else stored
     return _known[digest]
 
 
@@ -48,8 +48,8 @@ def record(device: torch.device, rows: list[Row]) -> str:
     failure = sentence(device, checked["name"], rows)
     path = _path(_digest(checked))
     try:
-        with atomic_path(path) as part:
-            part.write_text(json.dumps({"checked": checked, "failure": failure}), encoding="utf-8")
+        with atomic_path(path) as partial:
+            partial.write_text(json.dumps({"checked": checked, "failure": failure}), encoding="utf-8")
     except HeadsplatError as error:
         log.info("the self-check of %s is not kept: %s", device, error)
     return failure
@@ -102,9 +102,9 @@ def _path(digest: str) -> Path:
 def _read(path: Path, checked: dict[str, str]) -> str | None:
     """The failure in a cache file, or None if there is no valid one."""
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        entry: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or found.get("checked") != checked or not isinstance(found.get("failure"), str):
+    if not isinstance(entry, dict) or entry.get("checked") != checked or not isinstance(entry.get("failure"), str):
         return None
-    return str(found["failure"])
+    return str(entry["failure"])

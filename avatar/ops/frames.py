@@ -134,9 +134,9 @@ class CudaFrame:
 
     def intersections(self) -> int:
         """Tile intersections of the last rendered frame, also if they were too many; synchronizes with the device."""
-        found = int(self._workspace[:8].view(torch.int64).item())
-        self._intersections = min(found, self._max_intersections)
-        return found
+        needed = int(self._workspace[:8].view(torch.int64).item())
+        self._intersections = min(needed, self._max_intersections)
+        return needed
 
     @property
     def _camera(self) -> tuple[tuple[Tensor, Tensor], tuple[float, float, int]]:

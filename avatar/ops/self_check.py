@@ -49,7 +49,7 @@ def _checked(case: Case, device: torch.device) -> Row:
         strided = _run(case, [_strided(value) for value in inputs])
         late = _run_late(case, inputs, device)
         same = all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
-        errors = [largest_error(found, expected) for found in (first, second, strided, late)]
+        errors = [largest_error(outputs, expected) for outputs in (first, second, strided, late)]
     except Exception as error:  # whatever a broken driver or kernel raises
         words = str(error).strip().splitlines()
         return Row(case.op, float("inf"), TOLERANCE, False, f"fails: {words[0] if words else type(error).__name__}")
@@ -113,16 +113,16 @@ def _side_stream(device: torch.device) -> Iterator[None]:
     torch.cuda.synchronize(device)
 
 
-def largest_error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+def largest_error(outputs: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """Largest difference of two lists of tensors, relative to the largest value of each; inf where not comparable."""
-    if len(found) != len(expected):
+    if len(outputs) != len(expected):
         return float("inf")
-    return max((_error(one.cpu().double(), other.double()) for one, other in zip(found, expected, strict=True)))
+    return max((_error(one.cpu().double(), other.double()) for one, other in zip(outputs, expected, strict=True)))
 
 
-def _error(found: Tensor, expected: Tensor) -> float:
-    if found.shape != expected.shape or not bool(found.isfinite().all()):
+def _error(output: Tensor, expected: Tensor) -> float:
+    if output.shape != expected.shape or not bool(output.isfinite().all()):
         return float("inf")
-    difference = (found - expected).abs().max()
+    difference = (output - expected).abs().max()
     scale = expected.abs().max()
     return float(difference / scale.clamp_min(1e-12))

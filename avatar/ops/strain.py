@@ -28,9 +28,9 @@ class _PrincipalStrains(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         points = tuple(ctx.saved_tensors)
-        found = torch.empty_like(points[0])
-        native_for(found).principal_strains_backward(points, grads[0].contiguous(), found)
-        return found, None, None, None
+        tensor_grads = torch.empty_like(points[0])
+        native_for(tensor_grads).principal_strains_backward(points, grads[0].contiguous(), tensor_grads)
+        return tensor_grads, None, None, None
 
 
 def principal_strains(tensors: Tensor, rows: Tensor, triangles: Tensor, bary: Tensor) -> Tensor:

@@ -27,9 +27,9 @@ class _VertexStretch(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         vertices, *mesh = ctx.saved_tensors
-        found = torch.empty_like(vertices)
-        native_for(vertices).vertex_stretch_backward(vertices, tuple(mesh), grads[0].contiguous(), found)
-        return found, *(None for _ in mesh)
+        vertex_grads = torch.empty_like(vertices)
+        native_for(vertices).vertex_stretch_backward(vertices, tuple(mesh), grads[0].contiguous(), vertex_grads)
+        return vertex_grads, *(None for _ in mesh)
 
 
 def vertex_stretch(vertices: Tensor, mesh: StretchMesh) -> Tensor:

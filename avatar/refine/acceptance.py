@@ -83,10 +83,10 @@ def _base(
     if refined.torso is None:
         return start, scores
     moved = replace(start, torso=refined.torso)
-    found = judge.scores(moved, every)
-    worse = ~allowed(scores, found, tolerance)
+    moved_scores = judge.scores(moved, every)
+    worse = ~allowed(scores, moved_scores, tolerance)
     base = _replaced(moved, _with_torso(judge.avatar, start), torch.from_numpy(np.flatnonzero(worse)))
-    return base, np.where(worse[:, None], scores, found)
+    return base, np.where(worse[:, None], scores, moved_scores)
 
 
 def allowed(before: np.ndarray, after: np.ndarray, tolerance: float) -> np.ndarray:
@@ -119,28 +119,28 @@ class RegionJudge:
         """
         size = max(1, _CHUNK * len(self.start) // max(len(self._steps), 1))
         device = states.rotation.device
-        parts = solve_chunks(lambda part: self._scores(states, rows[part.cpu()]), len(rows), size, device)
+        parts = solve_chunks(lambda chunk: self._scores(states, rows[chunk.cpu()]), len(rows), size, device)
         return np.concatenate(parts)
 
     @torch.no_grad()
     def _scores(self, states: HeadStates, rows: Tensor) -> np.ndarray:
         avatar = self.avatar
         frames = self.frames
-        found: dict[int, list[list[float]]] = {row: [] for row in rows.tolist()}
+        ratios: dict[int, list[list[float]]] = {row: [] for row in rows.tolist()}
         images = torch.nonzero(torch.isin(self._steps, rows))[:, 0]
         for begin in range(0, len(images), _CHUNK):
             chosen = images[begin : begin + _CHUNK]
-            shown = states[self._steps[chosen].to(states.rotation.device)]
-            weights = avatar.weights(shown.features)
-            head = avatar.rig.posed_head(shown.vertices, shown.rotation, shown.translation, shown.torso)
+            of_images = states[self._steps[chosen].to(states.rotation.device)]
+            weights = avatar.weights(of_images.features)
+            head = avatar.rig.posed_head(of_images.vertices, of_images.rotation, of_images.translation, of_images.torso)
             gaussians = assemble(avatar, head, avatar.blendshapes(weights))
             rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).cpu().numpy()
             for color, index in zip(rendered, chosen.tolist(), strict=True):
                 truth = over_white(frames.rgb[index].cpu().numpy(), frames.alpha[index].cpu().numpy())
                 error = np.square(color - truth).mean(-1)
-                found[int(self._steps[index])].append([_psnr(error, mask) for mask in self._masks(index)])
+                ratios[int(self._steps[index])].append([_psnr(error, mask) for mask in self._masks(index)])
         nothing = [[float("nan")] * len(REGIONS)]
-        return np.array([np.mean(values or nothing, axis=0) for values in found.values()]).reshape(-1, len(REGIONS))
+        return np.array([np.mean(values or nothing, axis=0) for values in ratios.values()]).reshape(-1, len(REGIONS))
 
     def _masks(self, image: int) -> np.ndarray:
         """Masks [R,H,W] of REGIONS in an image."""
@@ -241,8 +241,8 @@ def _with_torso(avatar: Avatar, start: HeadStates) -> HeadStates:
         return replace(start, torso=avatar.rig.torso(start.rotation, start.translation))
 
 
-def _replaced(states: HeadStates, other: HeadStates, rows: Tensor) -> HeadStates:
-    """`states` with those of `other` at `rows` [r] int."""
+def _replaced(states: HeadStates, replacement: HeadStates, rows: Tensor) -> HeadStates:
+    """`states` with those of `replacement` at `rows` [r] int."""
 
     def merged(first: Tensor, second: Tensor) -> Tensor:
         index = rows.to(first.device)
@@ -250,21 +250,21 @@ def _replaced(states: HeadStates, other: HeadStates, rows: Tensor) -> HeadStates
 
     params = replace(
         states.params,
-        expression=merged(states.params.expression, other.params.expression),
-        joint_rot=merged(states.params.joint_rot, other.params.joint_rot),
-        translation=merged(states.params.translation, other.params.translation),
+        expression=merged(states.params.expression, replacement.params.expression),
+        joint_rot=merged(states.params.joint_rot, replacement.params.joint_rot),
+        translation=merged(states.params.translation, replacement.params.translation),
     )
     torso = None
-    if states.torso is not None and other.torso is not None:
+    if states.torso is not None and replacement.torso is not None:
         torso = TorsoPose(
-            merged(states.torso.rotation, other.torso.rotation),
-            merged(states.torso.translation, other.torso.translation),
+            merged(states.torso.rotation, replacement.torso.rotation),
+            merged(states.torso.translation, replacement.torso.translation),
         )
     return HeadStates(
         params,
-        merged(states.vertices, other.vertices),
-        merged(states.features, other.features),
-        merged(states.rotation, other.rotation),
-        merged(states.translation, other.translation),
+        merged(states.vertices, replacement.vertices),
+        merged(states.features, replacement.features),
+        merged(states.rotation, replacement.rotation),
+        merged(states.translation, replacement.translation),
         torso,
     )

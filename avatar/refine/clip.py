@@ -160,15 +160,15 @@ def _posed(
     fit = refine_poses(avatar, Targets.of(frames, options.size, trained_size), states, options, progress)
     weight = add_by_row(torch.zeros_like(fit.cost), frames.step, frames.weight.double())
     cost = fit.cost / weight.clamp_min(1e-3)
-    found = fit.poses
+    poses = fit.poses
     bad = cost > _BAD_COST * cost.median()
-    flagged = bad | diverged(found, start, frames, options)
+    flagged = bad | diverged(poses, start, frames, options)
     if keep_mean and not flagged.all():
-        found = without_mean_change(found, start, ~flagged)
-        flagged = bad | diverged(found, start, frames, options)
-    found = start.where(flagged, found)
+        poses = without_mean_change(poses, start, ~flagged)
+        flagged = bad | diverged(poses, start, frames, options)
+    poses = start.where(flagged, poses)
     trust = np.where(flagged.cpu().numpy(), _FLAGGED_TRUST, 1.0)
-    smooth = smooth_poses(replace(fit, poses=found), trust, frames.time, options, share_depth_axis(frames))
+    smooth = smooth_poses(replace(fit, poses=poses), trust, frames.time, options, share_depth_axis(frames))
     return fit, flagged, with_poses(states, smooth)
 
 
@@ -197,9 +197,9 @@ def with_head(
     targets = head_targets(avatar, frames, states, options.size, trained_size)
     limits = replace(options, torso=False, iterations=options.head_iterations)
     fit = refine_poses(avatar, targets, states, limits, face_weight=options.face_weight)
-    kept = torch.from_numpy(trust < 1).to(states.rotation.device)
-    found = replace(fit, poses=Poses.of(avatar, states, torso=False).where(kept, fit.poses))
-    return with_poses(states, smooth_poses(found, trust, frames.time, options, share_depth_axis(frames)))
+    initial = torch.from_numpy(trust < 1).to(states.rotation.device)
+    fixed = replace(fit, poses=Poses.of(avatar, states, torso=False).where(initial, fit.poses))
+    return with_poses(states, smooth_poses(fixed, trust, frames.time, options, share_depth_axis(frames)))
 
 
 def with_poses(states: HeadStates, poses: Poses) -> HeadStates:

@@ -61,10 +61,10 @@ def learn_pose_corrector(
     features = torch.cat([state, (landmarks - mean) @ basis], -1)[used].double()
     turn = matrix_to_axis_angle(tracked.rotation.transpose(1, 2) @ refined.rotation) / _TURN
     target = torch.cat([turn, (refined.translation - tracked.translation) / _SHIFT], -1)[used].double()
-    found = cross_validate(features, target)
-    if not bool((found.gate > 0).any()):
+    fit = cross_validate(features, target)
+    if not bool((fit.gate > 0).any()):
         return
-    weight = ridge(features, target, found.damping) * found.gate * target.new_tensor([_TURN] * 3 + [_SHIFT] * 3)
+    weight = ridge(features, target, fit.damping) * fit.gate * target.new_tensor([_TURN] * 3 + [_SHIFT] * 3)
     low = features.amin(0)
     high = features.amax(0)
     slack = _SLACK * (high - low)

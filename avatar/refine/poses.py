@@ -170,7 +170,7 @@ class _Chunk:
         evaluations = 0
         for iteration in range(self.options.iterations + 1):
             rows = torch.nonzero(active)[:, 0]
-            now, found = self._evaluate(trial[rows], rows)
+            now, equations = self._evaluate(trial[rows], rows)
             evaluations += len(rows)
             better = now < cost[rows]
             gained = (cost[rows] - now) / now.clamp_min(1e-12)
@@ -178,8 +178,8 @@ class _Chunk:
             if iteration == 0:
                 first[rows] = now
             cost[won] = now[better]
-            matrix[won] = found[0][better]
-            gradient[won] = found[1][better]
+            matrix[won] = equations[0][better]
+            gradient[won] = equations[1][better]
             accepted = torch.zeros_like(active)
             accepted[won] = True
             best = trial.where(accepted, best)
@@ -222,8 +222,8 @@ class _Chunk:
             return targets, self.row
         position = rows.new_full((len(self.start),), -1)
         position[rows] = torch.arange(len(rows), device=rows.device)
-        kept = torch.nonzero(position[self.row] >= 0)[:, 0]
-        return targets.select(kept), position[self.row[kept]]
+        images = torch.nonzero(position[self.row] >= 0)[:, 0]
+        return targets.select(images), position[self.row[images]]
 
     def _place(self, poses: Poses, rows: Tensor) -> Gaussians:
         rotation = poses.rotation.float()

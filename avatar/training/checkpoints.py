@@ -82,23 +82,23 @@ def save_checkpoint(trainer: Trainer, path: Path, captures: Sequence[Capture], s
     Raises:
         HeadsplatError: it cannot be written; an earlier checkpoint at `path` remains.
     """
-    part = unfinished(path)
+    partial = unfinished(path)
     try:
-        with part.open("wb") as stream:  # opened here: for a path torch.save does not report the system's error
+        with partial.open("wb") as stream:  # opened here: for a path torch.save does not report the system's error
             torch.save({"run": run_fingerprint(trainer, captures), "spent": spent, "state": state_of(trainer)}, stream)
-        part.replace(path)
+        partial.replace(path)
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
-            part.unlink()
+            partial.unlink()
         raise write_error(path, _system_error(error)) from error
 
 
 def _system_error(error: Exception) -> Exception:
     """The error of the system during which PyTorch raised `error`; `error` itself if there was none."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, OSError):
-        found = found.__context__
-    return error if found is None else found
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__context__
+    return error if cause is None else cause
 
 
 class CheckpointWriter:

@@ -68,8 +68,8 @@ def eye_angle(capture: Capture, indices: np.ndarray, head: HeadModel) -> float |
     for _, joint, landmark in _EYES:
         to_iris = rest[landmark] - joints[joint]
         center = rotation @ joints[joint] + translation
-        found = _direction(camera, landmarks[:, landmark], center, to_iris.norm())
-        yaws.append(_yaw((found[:, None] @ rotation)[:, 0]) - _yaw(to_iris))
+        gaze = _direction(camera, landmarks[:, landmark], center, to_iris.norm())
+        yaws.append(_yaw((gaze[:, None] @ rotation)[:, 0]) - _yaw(to_iris))
     counts = _shows_both_eyes(landmarks) & (_facing(camera, rotation, translation) > _FRONTAL)
     angles = (yaws[0] - yaws[1])[counts]
     if len(angles) < MIN_FRAMES:

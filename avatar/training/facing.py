@@ -52,18 +52,18 @@ def facing(avatar: Avatar, frames: TrainingFrames) -> Tensor:
         normals = vertex_normals(vertices, head.faces)
         toward = -(offset @ rotation) - vertices
         largest = largest.maximum((normals * toward).sum(1) / toward.norm(dim=1).clamp_min(1e-9))
-    shown = ((largest - EDGE) / (FULL - EDGE)).clamp(0, 1).float()
-    shown[hair_vertices(head) | head.mask(*OPENING)] = 1.0
-    return shown
+    visibility = ((largest - EDGE) / (FULL - EDGE)).clamp(0, 1).float()
+    visibility[hair_vertices(head) | head.mask(*OPENING)] = 1.0
+    return visibility
 
 
-def facing_part(avatar: Avatar, shown: Tensor, initial_offsets: Tensor) -> Tensor:
+def facing_part(avatar: Avatar, visibility: Tensor, initial_offsets: Tensor) -> Tensor:
     """Factor [N] of what the frames can show of each Gaussian: that of its triangle on skin, 1 off the mesh.
 
     Args:
         avatar: the avatar.
-        shown: [V] from `facing`.
+        visibility: [V] from `facing`.
         initial_offsets: [N,3] meters, before the first step.
     """
     on_skin = (initial_offsets.norm(dim=1) < ON_MESH) & (avatar.rig.skin < MAX_TORSO)
-    return torch.where(on_skin, shown[avatar.rig.triangles].mean(1), 1.0)
+    return torch.where(on_skin, visibility[avatar.rig.triangles].mean(1), 1.0)

@@ -65,8 +65,8 @@ class Processes:
         flat = torch.cat([_gradient(parameter).flatten() for parameter in chosen])
         with _all_there():
             dist.all_reduce(flat)
-        for parameter, part in zip(chosen, flat.split([parameter.numel() for parameter in chosen]), strict=True):
-            parameter.grad = part.view_as(parameter)
+        for parameter, gradient in zip(chosen, flat.split([parameter.numel() for parameter in chosen]), strict=True):
+            parameter.grad = gradient.view_as(parameter)
 
     def agreed(self, value: float) -> float:
         """The value of the first process."""

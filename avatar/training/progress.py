@@ -94,9 +94,9 @@ class Work:
 
     def refining(self, done: int, total: int) -> None:
         """`done` of `total` time steps of the present pass are refined; the second pass begins at few again."""
-        part = done / total
-        passes = math.floor(self._refined) + (part < self._refined % 1)
-        self._refined = min(passes + part, float(self._passes))
+        fraction = done / total
+        passes = math.floor(self._refined) + (fraction < self._refined % 1)
+        self._refined = min(passes + fraction, float(self._passes))
 
     def end_refining(self) -> None:
         """The refinement is done, or left out."""

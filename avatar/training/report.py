@@ -139,22 +139,24 @@ class TrainReport:
         return lines
 
     def _refinement(self) -> list[str]:
-        found = self.refinement
-        if found is None:
+        refinement = self.refinement
+        if refinement is None:
             return []
         lines = [
-            f"{found.frames} frames refined against the avatar: mean change {found.turn_deg:.2f} degrees and "
-            f"{found.shift_cm:.2f} cm"
+            f"{refinement.frames} frames refined against the avatar: mean change {refinement.turn_deg:.2f} degrees and "
+            f"{refinement.shift_cm:.2f} cm"
         ]
-        if found.expression is not None:
-            lines[0] += f", expression weights {found.expression:.3f}"
-        both = [name for name in found.jitter_before if name in found.jitter_after]
+        if refinement.expression is not None:
+            lines[0] += f", expression weights {refinement.expression:.3f}"
+        both = [name for name in refinement.jitter_before if name in refinement.jitter_after]
         if both:
-            pairs = (f"{name} {found.jitter_before[name]:.3g} to {found.jitter_after[name]:.3g}" for name in both)
+            pairs = (
+                f"{name} {refinement.jitter_before[name]:.3g} to {refinement.jitter_after[name]:.3g}" for name in both
+            )
             lines.append("jitter before and after: " + ", ".join(pairs))
-        if found.flagged:
-            numbers = ", ".join(map(str, found.flagged[:8])) + (", ..." if len(found.flagged) > 8 else "")
-            lines.append(f"{len(found.flagged)} frames could not be refined and follow their neighbors: {numbers}")
+        if refinement.flagged:
+            numbers = ", ".join(map(str, refinement.flagged[:8])) + (", ..." if len(refinement.flagged) > 8 else "")
+            lines.append(f"{len(refinement.flagged)} frames could not be refined and follow their neighbors: {numbers}")
         return lines
 
 

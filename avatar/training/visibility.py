@@ -47,13 +47,13 @@ def initialize_colors(avatar: Avatar, frames: TrainingFrames) -> Tensor:
         matte += weighted_matte
         coverage += weight
     fraction = matte / coverage.clamp_min(1e-6)
-    shown = coverage > _MIN_COVERAGE
+    covered = coverage > _MIN_COVERAGE
     with torch.no_grad():
         mean = color / matte.clamp_min(1e-4)[:, None]
-        avatar.colors.copy_(torch.where((shown & (fraction > _MIN_MATTE))[:, None], mean, avatar.colors))
+        avatar.colors.copy_(torch.where((covered & (fraction > _MIN_MATTE))[:, None], mean, avatar.colors))
         change = ((fraction + 0.05) / (1.05 - fraction)).log()
         opacities = (avatar.logit_opacities + change).clamp(-3, 3)
-        avatar.logit_opacities.copy_(torch.where(shown, opacities, avatar.logit_opacities))
+        avatar.logit_opacities.copy_(torch.where(covered, opacities, avatar.logit_opacities))
     return coverage
 
 

@@ -133,8 +133,8 @@ def load(path: Path = STORED) -> Base:
         HeadsplatError: any other file.
     """
     with np.load(path, allow_pickle=False) as stored:
-        found = json.loads(bytes(stored["header"])) if "header" in stored.files else {}
-        if (found.get("magic"), found.get("version")) != (_HEADER["magic"], _HEADER["version"]):
+        header = json.loads(bytes(stored["header"])) if "header" in stored.files else {}
+        if (header.get("magic"), header.get("version")) != (_HEADER["magic"], _HEADER["version"]):
             raise HeadsplatError(
                 f"{path.name}: not a version 1 base of the embedded head; run generate --rebuild-base."
             )

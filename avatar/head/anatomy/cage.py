@@ -150,10 +150,10 @@ def _relax_lids(cage: Cage) -> Cage:
     low = 0.0
     high = 0.6
     for _ in range(30):
-        part = (low + high) / 2
-        handles = lid_motion(cage.vertices, cage.bags, cage.eye_center, LidTravel(part, part), cage.folds)
+        closing = (low + high) / 2
+        handles = lid_motion(cage.vertices, cage.bags, cage.eye_center, LidTravel(closing, closing), cage.folds)
         opening = cage.vertices[upper] + handles[upper] - cage.vertices[lower] - handles[lower]
-        low, high = (part, high) if np.linalg.norm(opening) > FISSURE else (low, part)
+        low, high = (closing, high) if np.linalg.norm(opening) > FISSURE else (low, closing)
     moved = cage.spreader.fill(handles, LID_REACH)
     vertices = cage.vertices + moved + (moved * MIRROR)[cage.mirror]
     placed = place_folds(vertices, cage.folds, cage.eye_center)

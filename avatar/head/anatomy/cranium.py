@@ -100,8 +100,8 @@ def _swept_rings(oval: Floats) -> Floats:
 def _skull_rings(oval: Floats) -> Floats:
     """Points [rings,36,3], evenly spaced; the outline's depth below the skull's surface fades out over the rings."""
     rings = evenly_spaced(oval, _swept_rings(oval))
-    part = np.arange(1, SKULL_RINGS + 1) / SKULL_RINGS
-    depth = head_distance(oval) * (1 - smoothstep(0, _DEPTH_FADE, part))[:, None]
+    fraction = np.arange(1, SKULL_RINGS + 1) / SKULL_RINGS
+    depth = head_distance(oval) * (1 - smoothstep(0, _DEPTH_FADE, fraction))[:, None]
     return evenly_spaced(oval, project_to_level(head_distance, rings, depth))
 
 

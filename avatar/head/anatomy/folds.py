@@ -111,7 +111,7 @@ def _split_strip(
             vertices += [points[ends[0]] + (points[ends[1]] - points[ends[0]]) * weight for weight in weights]
     chains = rows | {(high, low): ids[::-1] for (low, high), ids in rows.items()}
     array = np.array(vertices)
-    faces = [part for face in triangles.tolist() for part in _split(face, chains, array)]
+    faces = [triangle for face in triangles.tolist() for triangle in _split(face, chains, array)]
     return folds, array, np.array(faces, np.int64)
 
 

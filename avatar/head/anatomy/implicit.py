@@ -16,8 +16,8 @@ _STEPS = 480
 
 def smooth_min(a: Floats, b: Floats, width: float) -> Floats:
     """Smooth minimum of two distances, rounded where they differ by less than `width` (a union)."""
-    part = np.clip(0.5 + 0.5 * (b - a) / width, 0, 1)
-    return b * (1 - part) + a * part - width * part * (1 - part)
+    fraction = np.clip(0.5 + 0.5 * (b - a) / width, 0, 1)
+    return b * (1 - fraction) + a * fraction - width * fraction * (1 - fraction)
 
 
 def smooth_max(a: Floats, b: Floats, width: float) -> Floats:
@@ -54,9 +54,9 @@ def capsule(
     """
     along = np.array(end, float) - np.array(start)
     offset = points - np.array(start)
-    part = np.clip(offset @ along / (along @ along), 0, 1)
-    radial = (offset - part[..., None] * along) / np.array(stretch)
-    return np.linalg.norm(radial, axis=-1) - radii[0] - (radii[1] - radii[0]) * part
+    fraction = np.clip(offset @ along / (along @ along), 0, 1)
+    radial = (offset - fraction[..., None] * along) / np.array(stretch)
+    return np.linalg.norm(radial, axis=-1) - radii[0] - (radii[1] - radii[0]) * fraction
 
 
 def both_sides(points: Floats) -> Floats:
@@ -95,9 +95,9 @@ def resample_meridians(meridians: Floats, count: int) -> Floats:
     """Rings [count,N,3] at equal arc lengths along meridians [M,N,3]; the last ring is their end."""
     steps = np.linalg.norm(np.diff(meridians, axis=0), axis=-1)
     arc = np.concatenate([np.zeros((1, meridians.shape[1])), np.cumsum(steps, 0)])
-    part = np.arange(1, count + 1) / count
+    fraction = np.arange(1, count + 1) / count
     moved = [
-        [np.interp(part * arc[-1, k], arc[:, k], meridians[:, k, axis]) for axis in range(3)]
+        [np.interp(fraction * arc[-1, k], arc[:, k], meridians[:, k, axis]) for axis in range(3)]
         for k in range(meridians.shape[1])
     ]
     return np.array(moved).transpose(2, 0, 1)

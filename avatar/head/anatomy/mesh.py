@@ -102,14 +102,14 @@ def orient(faces: Ints, first: int = 0) -> Ints:
         for corner in range(3):
             start = face[corner]
             end = face[(corner + 1) % 3]
-            for other in around[frozenset((start, end))]:
-                if seen[other]:
+            for neighbor in around[frozenset((start, end))]:
+                if seen[neighbor]:
                     continue
-                position = list(faces[other]).index(start)
-                if faces[other][(position + 1) % 3] == end:
-                    faces[other] = faces[other][::-1]
-                seen[other] = True
-                queue.append(other)
+                position = list(faces[neighbor]).index(start)
+                if faces[neighbor][(position + 1) % 3] == end:
+                    faces[neighbor] = faces[neighbor][::-1]
+                seen[neighbor] = True
+                queue.append(neighbor)
     assert seen.all(), "the mesh is not connected"
     return faces
 

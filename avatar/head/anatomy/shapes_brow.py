@@ -67,9 +67,9 @@ def _brow_rise(
     Returns:
         Displacement [3] by vertex.
     """
-    part = np.linspace(0, 1, 5)
+    places = np.linspace(0, 1, 5)
     handles: Handles = {}
-    for lower, upper, along, rise in zip(BROW_LOWER, BROW_UPPER, part, height, strict=True):
+    for lower, upper, along, rise in zip(BROW_LOWER, BROW_UPPER, places, height, strict=True):
         handles[lower] = handles[upper] = np.array([inward * along, rise, out])
     for vertex, along, rise in zip(CREASE_UPPER_FAR, np.linspace(0, 1, 7), lid_weight, strict=True):
         handles[vertex] = np.array([inward * along * 0.3, rise, 0])
@@ -156,13 +156,13 @@ def _lid_kept_out(cage: Cage, field: Floats) -> Floats:
 
     Otherwise the skin above would move them into the lid's inner side.
     """
-    kept = field.copy()
+    limited = field.copy()
     for row, (edge, _, _) in cage.folds.items():
         if edge in LID_UPPER:
             rest = cage.vertices[row]
             distance = float(np.linalg.norm(rest - cage.eye_center))
-            kept[row] = push_out((rest + field[row])[None], cage.eye_center, distance)[0] - rest
-    return kept
+            limited[row] = push_out((rest + field[row])[None], cage.eye_center, distance)[0] - rest
+    return limited
 
 
 def right_side(cage: Cage) -> dict[str, Floats]:

@@ -134,9 +134,9 @@ def both_halves(cage: Cage, handles: Handles) -> Handles:
     """Handles of the right half and their mirror images; the midline stays on the midline."""
     whole: Handles = {}
     for vertex, move in handles.items():
-        other = int(cage.mirror[vertex])
-        whole[vertex] = move * [0, 1, 1] if other == vertex else move
-        whole[other] = whole[vertex] * MIRROR if other != vertex else whole[vertex]
+        mirrored = int(cage.mirror[vertex])
+        whole[vertex] = move * [0, 1, 1] if mirrored == vertex else move
+        whole[mirrored] = whole[vertex] * MIRROR if mirrored != vertex else whole[vertex]
     return whole
 
 
@@ -193,11 +193,11 @@ def _press(cage: Cage) -> Floats:
         rows = LIP_UPPER if upper else LIP_LOWER
 
         def move(column: int, row: int, side: float) -> Floats:
-            part = float(smoothstep(-0.45, 0.45, side))
+            weight = float(smoothstep(-0.45, 0.45, side))
             close = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
             tuck = float(smoothstep(0.3, 0.9, side))
             back = -0.18 * (1 - 0.4 * row / 3)
-            return np.array([-0.14 * tuck, 0.46 * close + 0.07 * tuck, back - 0.10 * tuck]) * part
+            return np.array([-0.14 * tuck, 0.46 * close + 0.07 * tuck, back - 0.10 * tuck]) * weight
 
         return move
 
@@ -293,14 +293,14 @@ _TONGUE_UPPER_RISE = (0.10, 0.12, 0.13, 0.13)
 def lips_parted(cage: Cage) -> Floats:
     """Displacements [C,3] of lips opened for the tongue, which comes out between them over the lower lip."""
 
-    def part(side: float) -> float:
+    def weight(side: float) -> float:
         return float(1 - smoothstep(0.30, 0.98, side))
 
     def upper(column: int, row: int, side: float) -> Floats:
-        return np.array([0, _TONGUE_UPPER_RISE[row], _TONGUE_LIPS_OUT]) * part(side)
+        return np.array([0, _TONGUE_UPPER_RISE[row], _TONGUE_LIPS_OUT]) * weight(side)
 
     def lower(column: int, row: int, side: float) -> Floats:
-        return np.array([0, -_TONGUE_LOWER_DROP[row], _TONGUE_LIPS_OUT]) * part(side)
+        return np.array([0, -_TONGUE_LOWER_DROP[row], _TONGUE_LIPS_OUT]) * weight(side)
 
     handles: Handles = both_halves(cage, lip_handles(cage, upper, lower, _TONGUE_BELOW))
     return cage.spreader.fill(handles, 1.8)

@@ -68,9 +68,9 @@ def _columns(jaw: _Jaw, thin: bool) -> tuple[Floats, Floats, Floats, Floats]:
     start = 0.0
     count = 0
     for number, width in enumerate(jaw.widths):
-        parts, kept = (_FRONT, _HALF_FRONT) if number < _FRONT_TEETH else (_BACK, _HALF_BACK)
+        parts, half_orders = (_FRONT, _HALF_FRONT) if number < _FRONT_TEETH else (_BACK, _HALF_BACK)
         for order, part in enumerate(parts):
-            if not thin or order in kept:
+            if not thin or order in half_orders:
                 place.append(start + part * width)
                 tooth.append(number)
                 within.append(part)
@@ -129,7 +129,7 @@ def teeth(cage: Cage, upper: bool, follows: tuple[tuple[int, float], ...]) -> Pa
     colors = np.vstack([color for _, color in rows])
     columns = len(rows[0][0])
     grid = Grid(len(rows), columns, closed=False)
-    kept = _columns(jaw, thin=True)[3]
+    half_columns = _columns(jaw, thin=True)[3]
     middle = columns // 2
     across = _whole(_columns(jaw, thin=False)[0], odd=True)
     flat = np.stack([np.tile(across * 2, len(rows)), np.repeat(np.linspace(0, 1, len(rows)), columns)], -1)
@@ -139,7 +139,7 @@ def teeth(cage: Cage, upper: bool, follows: tuple[tuple[int, float], ...]) -> Pa
         faces=grid.faces(),
         colors=colors,
         flat=flat,
-        half=grid.subset(_HALF_ROWS, [*(middle - kept[:0:-1]), *(middle + kept)]),
+        half=grid.subset(_HALF_ROWS, [*(middle - half_columns[:0:-1]), *(middle + half_columns)]),
         follows=follows,
         jaw_weights=np.full(len(vertices), 0.0 if upper else 1.0),
     )

@@ -182,9 +182,9 @@ def embed_landmarks(
 def _symmetrized(points: Floats) -> Floats:
     """The mean of points [468,3] and their mirror images, which halves one-sided errors of the detector."""
     mirror = base.load().mirror[:FACE_POINTS]
-    other = points[mirror] * MIRROR
-    both = np.isfinite(points[:, :1]) & np.isfinite(other[:, :1])
-    return np.where(both, (points + other) / 2, np.where(np.isfinite(points), points, other))
+    mirrored = points[mirror] * MIRROR
+    both = np.isfinite(points[:, :1]) & np.isfinite(mirrored[:, :1])
+    return np.where(both, (points + mirrored) / 2, np.where(np.isfinite(points), points, mirrored))
 
 
 def _on_edge(opening: Opening, points: Floats, known: Mask, is_upper: bool) -> Floats:

@@ -85,9 +85,9 @@ def find_embedding(
 
 def mean_distance(landmarks: SurfacePoints, stored: FileLandmarks, body: Anatomy) -> float:
     """Mean distance (meters) of landmarks to those that the file contains."""
-    found = landmarks.points(body.vertices, body.faces)[stored.index]
+    positions = landmarks.points(body.vertices, body.faces)[stored.index]
     expected = SurfacePoints(stored.faces, stored.bary).points(body.vertices, body.faces)
-    return float(np.linalg.norm(found - expected, axis=1).mean())
+    return float(np.linalg.norm(positions - expected, axis=1).mean())
 
 
 def _cached_path(body: Anatomy, head: HeadModel) -> Path:

@@ -98,8 +98,8 @@ def _halves(rim: Floats, ball: Eyeball, hit: Mask) -> Opening:
     halves = []
     order = np.arange(len(azimuth))
     one = order[min(first, last) : max(first, last) + 1]
-    other = np.concatenate([order[max(first, last) :], order[: min(first, last) + 1]])
-    for half in sorted((one, other), key=lambda ids: -elevation[ids].mean()):
+    rest = np.concatenate([order[max(first, last) :], order[: min(first, last) + 1]])
+    for half in sorted((one, rest), key=lambda ids: -elevation[ids].mean()):
         ranked = half[np.argsort(azimuth[half], kind="stable")]
         halves.append([np.interp(grid, azimuth[ranked], value[ranked]) for value in (elevation, radius)])
     (upper, upper_radius), (lower, lower_radius) = halves

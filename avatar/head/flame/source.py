@@ -157,16 +157,16 @@ def read_members(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
         raise HeadsplatError(f"{path}: expected a head model in .pkl or .npz, got {path.suffix or 'no suffix'}")
     arrays = {}
     for ours, theirs in _KEYS.items():
-        found = next((name for name in theirs if name in names), None)
-        if found is not None:
-            arrays[ours] = get(found)
+        key = next((name for name in theirs if name in names), None)
+        if key is not None:
+            arrays[ours] = get(key)
             if sum(array.size for array in arrays.values()) > _MAX_VALUES:
                 raise HeadsplatError(
                     f"{path}: has more values than any FLAME or SMPL-X file; give a FLAME or SMPL-X file"
                 )
         elif ours not in _OPTIONAL:
-            found_names = ", ".join(_printable(name) for name in sorted(names)[:12]) or "nothing"
-            raise HeadsplatError(f"{path}: no `{theirs[0]}` in it (it has {found_names}); give a FLAME model file")
+            present = ", ".join(_printable(name) for name in sorted(names)[:12]) or "nothing"
+            raise HeadsplatError(f"{path}: no `{theirs[0]}` in it (it has {present}); give a FLAME model file")
     return arrays, texts
 
 
@@ -241,7 +241,7 @@ def _checked(path: Path, arrays: Mapping[str, NDArray[Any]], texts: list[str]) -
 def _floats(path: Path, arrays: Mapping[str, NDArray[Any]], name: str, shape: tuple[int | None, ...]) -> Floats:
     array = np.asarray(arrays[name])
     fits = array.ndim == len(shape) and all(
-        size in (None, found) for size, found in zip(shape, array.shape, strict=False)
+        size in (None, actual) for size, actual in zip(shape, array.shape, strict=False)
     )
     if not fits or array.dtype.kind not in "fiu" or not array.size:
         expected = ",".join("N" if size is None else str(size) for size in shape)
@@ -323,35 +323,35 @@ def smplx_head(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         The arrays under the names that this module uses, K vertices.
     """
     joints = list(_SMPLX_HEAD_JOINTS)
-    kept = np.asarray(arrays["weights"])[:, joints].sum(1) > _SMPLX_MIN_WEIGHT
-    new_index = np.cumsum(kept) - 1
+    on_head = np.asarray(arrays["weights"])[:, joints].sum(1) > _SMPLX_MIN_WEIGHT
+    new_index = np.cumsum(on_head) - 1
     faces = arrays["faces"].astype(np.int64)
-    faces = new_index[faces[kept[faces].all(1)]]
-    weights = np.array(arrays["weights"][kept][:, joints], float)
+    faces = new_index[faces[on_head[faces].all(1)]]
+    weights = np.array(arrays["weights"][on_head][:, joints], float)
     weights[:, 0] = 1 - weights[:, 1:].sum(1)
     shapes = arrays["shapedirs"]
     identities, expressions = _SMPLX_SPLITS.get(shapes.shape[2], (shapes.shape[2], 0))
     columns = np.concatenate([np.arange(9 * (joint - 1), 9 * joint) for joint in joints[1:]])
     return {
-        "v_template": arrays["v_template"][kept],
+        "v_template": arrays["v_template"][on_head],
         "faces": faces,
-        "shapedirs": shapes[kept][:, :, :identities],
-        "exprdirs": shapes[kept][:, :, identities : identities + expressions],
-        "posedirs": arrays["posedirs"][kept][:, :, columns],
-        "J_regressor": _smplx_regressor(arrays, kept, joints, identities),
+        "shapedirs": shapes[on_head][:, :, :identities],
+        "exprdirs": shapes[on_head][:, :, identities : identities + expressions],
+        "posedirs": arrays["posedirs"][on_head][:, :, columns],
+        "J_regressor": _smplx_regressor(arrays, on_head, joints, identities),
         "parents": np.array([-1, 0, 1, 1, 1]),
         "weights": weights,
     }
 
 
 def _smplx_regressor(
-    arrays: Mapping[str, NDArray[Any]], kept: NDArray[np.bool_], joints: list[int], identities: int
+    arrays: Mapping[str, NDArray[Any]], on_head: NDArray[np.bool_], joints: list[int], identities: int
 ) -> NDArray[np.float64]:
     """Minimum-norm weights [5,K] over kept vertices that reproduce the joints of the mean and the first identities."""
     old = np.asarray(arrays["J_regressor"], float)[joints]
-    count = min(identities, _SMPLX_FITTED, (int(kept.sum()) - 4) // 6)
+    count = min(identities, _SMPLX_FITTED, (int(on_head.sum()) - 4) // 6)
     fields = np.concatenate([arrays["v_template"][..., None], arrays["shapedirs"][:, :, :count]], 2).astype(float)
     positions = np.einsum("jv,vck->jck", old, fields).reshape(len(joints), -1)
-    equations = np.vstack([fields[kept].reshape(int(kept.sum()), -1).T, np.ones(int(kept.sum()))])
+    equations = np.vstack([fields[on_head].reshape(int(on_head.sum()), -1).T, np.ones(int(on_head.sum()))])
     targets = np.hstack([positions, np.ones((len(joints), 1))])
     return np.linalg.lstsq(equations, targets.T, rcond=None)[0].T

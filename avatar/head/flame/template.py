@@ -25,8 +25,8 @@ def apply_template(path: Path, faces: Ints, islands: Sequence[Island]) -> tuple[
     Raises:
         HeadsplatError: no such file, not a triangle mesh with texture coordinates, or not of this mesh.
     """
-    uv, found = _read(path)
-    by_corners = {tuple(sorted(corners)): (corners, uv_corners) for corners, uv_corners in found}
+    uv, template_faces = _read(path)
+    by_corners = {tuple(sorted(corners)): (corners, uv_corners) for corners, uv_corners in template_faces}
     rows = []
     for face in faces.tolist():
         match = by_corners.get(tuple(sorted(face)))

@@ -86,12 +86,12 @@ def _closed_path(vertices: Floats, faces: Ints, stops: Sequence[int]) -> Ints | 
 
 def _without_spurs(path: Sequence[int]) -> list[int]:
     """The closed path without dead ends and small loops."""
-    kept: list[int] = []
+    simple: list[int] = []
     for vertex in path:
-        if vertex in kept and len(kept) - kept.index(vertex) < len(path) / 4:
-            kept = kept[: kept.index(vertex)]
-        kept.append(vertex)
-    return kept
+        if vertex in simple and len(simple) - simple.index(vertex) < len(path) / 4:
+            simple = simple[: simple.index(vertex)]
+        simple.append(vertex)
+    return simple
 
 
 def _weights(vertices: Floats, faces: Ints, count: int) -> sparse.csr_matrix:
@@ -214,10 +214,10 @@ def _flood_fill(faces: Ints, wall: Ints, seed: int) -> Mask:
     while stack:
         for a, b in sides[stack.pop()].tolist():
             if (a, b) not in blocked:
-                for other in owners[(a, b)]:
-                    if not inside[other]:
-                        inside[other] = True
-                        stack.append(other)
+                for neighbor in owners[(a, b)]:
+                    if not inside[neighbor]:
+                        inside[neighbor] = True
+                        stack.append(neighbor)
     return inside
 
 

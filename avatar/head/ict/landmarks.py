@@ -77,11 +77,11 @@ def landmark_embedding(surface: Surface, anchors: dict[int, int] | None = None) 
         target = _embed(face, surface, groups).points(surface.vertices, surface.faces)
         warp = RBFInterpolator(face, target - face, neighbors=60, smoothing=smoothing * 0.01)
         face = face + warp(face)
-    found = _embed(face, surface, groups)
+    on_face = _embed(face, surface, groups)
     irises = [_iris(points, centers, surface, side, scale) for side in (0, 1)]
     return SurfacePoints(
-        np.concatenate([found.faces, *(iris.faces for iris in irises)]),
-        np.concatenate([found.bary, *(iris.bary for iris in irises)]),
+        np.concatenate([on_face.faces, *(iris.faces for iris in irises)]),
+        np.concatenate([on_face.bary, *(iris.bary for iris in irises)]),
     )
 
 
@@ -118,9 +118,9 @@ def _embed(points: Floats, surface: Surface, groups: list[tuple[Ints, Ints]]) ->
     faces = np.zeros(len(points), np.int64)
     bary = np.zeros((len(points), 3))
     for ids, allowed in groups:
-        found = closest_points(points[ids], surface.vertices, surface.faces, allowed)
-        faces[ids] = found.faces
-        bary[ids] = found.bary
+        closest = closest_points(points[ids], surface.vertices, surface.faces, allowed)
+        faces[ids] = closest.faces
+        bary[ids] = closest.bary
     return SurfacePoints(faces, bary)
 
 

@@ -54,12 +54,12 @@ def load_ict(folder: str | Path) -> HeadModel:
     folder = _folder(Path(folder))
     mesh = read_mesh(folder / NEUTRAL)
     parts = find_parts(mesh, str(folder / NEUTRAL))
-    kept = ~parts["overlays"]
+    in_head = ~parts["overlays"]
     scale, origin = _unit_and_origin(mesh, parts, folder)
-    vertices = (mesh.vertices[kept] - origin) / scale
+    vertices = (mesh.vertices[in_head] - origin) / scale
 
     def displacement(path: Path) -> Floats:
-        return (read_vertices(path, len(kept))[kept] - mesh.vertices[kept]) / scale
+        return (read_vertices(path, len(in_head))[in_head] - mesh.vertices[in_head]) / scale
 
     files = _expression_files(folder)
     shapes = {name: np.sum([displacement(path) for path in paths], axis=0) for name, paths in files.items()}
@@ -68,9 +68,9 @@ def load_ict(folder: str | Path) -> HeadModel:
             f"{files['jawOpen'][0]}: does not open the jaw, its vertices equal the neutral mesh; copy the file again"
         )
     identity = [displacement(path) for path in _identity_files(folder)]
-    masks = {name: mask[kept] for name, mask in parts.items()}
+    masks = {name: mask[in_head] for name, mask in parts.items()}
     try:
-        return _head(_submesh(mesh, kept), vertices, shapes, identity, masks, _anchors(folder, kept))
+        return _head(_submesh(mesh, in_head), vertices, shapes, identity, masks, _anchors(folder, in_head))
     except np.linalg.LinAlgError as error:
         raise HeadsplatError(
             f"{folder}: its meshes are not a head, parts of them have no extent; copy it again"
@@ -86,22 +86,22 @@ def _folder(folder: Path) -> Path:
 
 def _expression_files(folder: Path) -> dict[str, list[Path]]:
     """ARKit name -> files whose displacements are summed."""
-    found: dict[str, list[Path]] = {}
+    paths_of: dict[str, list[Path]] = {}
     for name in ARKIT:
         stem = name.removesuffix("Left").removesuffix("Right")
         if name in _HALF_FACES:
-            found[name] = [folder / f"{name}_L.obj", folder / f"{name}_R.obj"]
+            paths_of[name] = [folder / f"{name}_L.obj", folder / f"{name}_R.obj"]
         elif name in ("mouthLeft", "mouthRight", "jawLeft", "jawRight") or stem == name:
-            found[name] = [folder / f"{name}.obj"]
+            paths_of[name] = [folder / f"{name}.obj"]
         else:
-            found[name] = [folder / f"{stem}_{'L' if name.endswith('Left') else 'R'}.obj"]
-    missing = [path.name for paths in found.values() for path in paths if not path.is_file()]
+            paths_of[name] = [folder / f"{stem}_{'L' if name.endswith('Left') else 'R'}.obj"]
+    missing = [path.name for paths in paths_of.values() for path in paths if not path.is_file()]
     if missing:
         raise HeadsplatError(
             f"{folder}: {len(missing)} of its expression files are missing ({', '.join(missing[:3])}"
             f"{'...' if len(missing) > 3 else ''}); copy the whole FaceXModel folder of ICT-FaceKit"
         )
-    return found
+    return paths_of
 
 
 def _identity_files(folder: Path) -> list[Path]:
@@ -129,7 +129,7 @@ def _unit_and_origin(mesh: Mesh, parts: dict[str, Mask], folder: Path) -> tuple[
     )
 
 
-def _anchors(folder: Path, kept: Mask) -> dict[int, int]:
+def _anchors(folder: Path, in_head: Mask) -> dict[int, int]:
     """MediaPipe's landmark -> vertex, from the folder's list of 68 landmarks; empty without a valid list."""
     try:
         numbers = json.loads(read_text(folder / _LANDMARK_FILE))["idx_to_landmark_verts"]
@@ -137,19 +137,19 @@ def _anchors(folder: Path, kept: Mask) -> dict[int, int]:
         return {}
     if not isinstance(numbers, list) or len(numbers) != 68 or any(type(number) is not int for number in numbers):
         return {}
-    if min(numbers) < 0 or max(numbers) >= len(kept):
+    if min(numbers) < 0 or max(numbers) >= len(in_head):
         return {}
-    new_index = np.cumsum(kept) - 1
-    found = {landmark: int(new_index[numbers[pie]]) for pie, landmark in MULTI_PIE.items() if kept[numbers[pie]]}
-    return found if len(set(found.values())) == len(found) else {}
+    new_index = np.cumsum(in_head) - 1
+    anchors = {landmark: int(new_index[numbers[pie]]) for pie, landmark in MULTI_PIE.items() if in_head[numbers[pie]]}
+    return anchors if len(set(anchors.values())) == len(anchors) else {}
 
 
-def _submesh(mesh: Mesh, kept: Mask) -> Mesh:
-    """The mesh of the `kept` vertices [V] only."""
-    whole = kept[mesh.faces].all(1)
-    new_index = np.cumsum(kept) - 1
+def _submesh(mesh: Mesh, in_head: Mask) -> Mesh:
+    """The mesh of the `in_head` vertices [V] only."""
+    whole = in_head[mesh.faces].all(1)
+    new_index = np.cumsum(in_head) - 1
     return Mesh(
-        mesh.vertices[kept],
+        mesh.vertices[in_head],
         new_index[mesh.faces[whole]],
         mesh.uv,
         mesh.uv_faces[whole],

@@ -45,12 +45,12 @@ def find_parts(mesh: Mesh, name: str) -> dict[str, Mask]:
         if part is not None:
             vertices = np.unique(mesh.faces[mesh.material == index])
             owner[vertices[owner[vertices] == ""]] = part
-    found = {part: owner == part for part in _STARTS}
-    missing = [part for part in _NEEDED if not found[part].any()]
+    masks = {part: owner == part for part in _STARTS}
+    missing = [part for part in _NEEDED if not masks[part].any()]
     if missing:
         raise HeadsplatError(
             f"{name}: expected the {FULL_COUNT} vertices of ICT-FaceKit or its materials (M_Face, M_ScleraLeft...), "
             f"found {count} vertices and no {missing[0]}; take the files of one release unchanged"
         )
-    found["overlays"] |= owner == ""
-    return found
+    masks["overlays"] |= owner == ""
+    return masks

@@ -142,7 +142,7 @@ def refine_recordings(
     total = len(frames.states)
     fits = []
     for index in range(len(appearance.names)):
-        part, span = part_of(frames, index)
+        recorded, span = part_of(frames, index)
 
         def report(done: int, _: int, start: int = span.start) -> None:
             if progress is not None:
@@ -150,7 +150,7 @@ def refine_recordings(
 
         with torch.no_grad():
             view = in_recording(avatar, index)
-        fits.append(refine_clip(view, part, options, keep_mean=index == 0, progress=report))
+        fits.append(refine_clip(view, recorded, options, keep_mean=index == 0, progress=report))
     return joined_fits(fits)
 
 
@@ -160,7 +160,7 @@ def joined_fits(fits: list[ClipFit]) -> ClipFit:
     share = [float(count) for count in counts / counts.sum()]
 
     def mean(values: list[Any]) -> Any:
-        return sum(part * value for part, value in zip(share, values, strict=True))
+        return sum(weight * value for weight, value in zip(share, values, strict=True))
 
     jitters = tuple(
         {name: mean([fit.jitter[side][name] for fit in fits]) for name in fits[0].jitter[side]} for side in (0, 1)

@@ -136,11 +136,11 @@ def set_prior_colors(avatar: Avatar, prior: HeadPrior, anchors: Anchors, contrib
     rows = on_mesh(avatar, prior, anchors.initial["offsets"])
     if not len(rows):
         return
-    shown = contribution[rows]
+    weight = contribution[rows]
     area = areas(avatar, rows, pixel)
     least = torch.where(_on_scalp(avatar)[rows], MIN_HAIR_PART, MIN_PART) * area
-    colors = prior_colors(avatar, prior, torch.where(shown < least, 0.0, shown), rows)
-    hidden = shown < (HIDDEN_PART * area).clamp_min(HIDDEN)
+    colors = prior_colors(avatar, prior, torch.where(weight < least, 0.0, weight), rows)
+    hidden = weight < (HIDDEN_PART * area).clamp_min(HIDDEN)
     take = ~avatar.head.mask(*LIPS)[avatar.rig.triangles[rows]].any(1)
     anchors.set_surface_colors(rows[take], colors[take], ANCHOR_PART * area[take])
     avatar.colors[rows[take & hidden]] = colors[take & hidden]

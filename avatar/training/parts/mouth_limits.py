@@ -142,12 +142,12 @@ class MouthLimits:
             coverage: [N] pixels that each Gaussian covers in those frames.
         """
         corners = avatar.rig.triangles
-        shown = self.outer[corners].all(1) & (coverage >= MIN_COVERAGE)
+        visible = self.outer[corners].all(1) & (coverage >= MIN_COVERAGE)
         hidden = self.lips[corners].any(1) & (coverage < MIN_COVERAGE)
-        if int(shown.sum()) < MIN_SAMPLES:
+        if int(visible.sum()) < MIN_SAMPLES:
             return
         rows = hidden.nonzero()[:, 0]
-        avatar.colors[rows] = self.tone.at(avatar, shown.nonzero()[:, 0], avatar.colors[shown], rows)
+        avatar.colors[rows] = self.tone.at(avatar, visible.nonzero()[:, 0], avatar.colors[visible], rows)
 
     def used(self, avatar: Avatar, contribution: Tensor) -> Tensor:
         """`contribution` [N] as relocation shall see it: closed lips hide Gaussians that an open mouth needs."""
@@ -225,7 +225,7 @@ class MouthLimits:
         """Gaussians [M] without blendshapes that may be inside the mouth, by the lengths of offsets and edges."""
         count = avatar.blendshapes.count
         first, *others = avatar.head.v_template[avatar.rig.triangles[count:]].unbind(1)
-        edge = torch.stack([(other - first).square().sum(1) for other in others]).amax(0).sqrt()
+        edge = torch.stack([(corner - first).square().sum(1) for corner in others]).amax(0).sqrt()
         away = (first - first.clamp(self.low, self.high)).square().sum(1).sqrt()
         return count + (away <= edge + avatar.offsets[count:].norm(dim=1)).nonzero()[:, 0]
 

@@ -151,14 +151,14 @@ def _light_of(unknowns: Tensor) -> Tensor:
 def _light_model(transfer: Tensor, unknowns: Tensor) -> tuple[Tensor, Tensor]:
     """Logarithm [K,3] of the light on K vertices, and its derivatives [K,3,36]."""
     light = _light_of(unknowns)
-    found = reflected(transfer, light)
+    reflection = reflected(transfer, light)
     raw = transfer @ light
-    slope = 1 / (2 * found - raw)  # of the logarithm by the raw sum, where the floor is constant
-    jacobian = found.new_zeros(*found.shape, TERMS, 4)
+    slope = 1 / (2 * reflection - raw)  # of the logarithm by the raw sum, where the floor is constant
+    jacobian = reflection.new_zeros(*reflection.shape, TERMS, 4)
     jacobian[:, :, 0, 0] = 1
     for channel in range(3):
         jacobian[:, channel, 0, 1 + channel] = 1
         by_term = slope[:, channel, None] * transfer[:, 1:] * light[0, channel]
         jacobian[:, channel, 1:, 0] = by_term
         jacobian[:, channel, 1:, 1 + channel] = by_term
-    return found.log(), jacobian.flatten(2)
+    return reflection.log(), jacobian.flatten(2)

@@ -85,10 +85,10 @@ class HeadLight(AvatarPart):
         return self
 
     @torch.no_grad()
-    def take(self, other: HeadLight) -> None:
-        """Become equal to `other`, in place: parameters stay those of an optimizer."""
+    def take(self, source: HeadLight) -> None:
+        """Become equal to `source`, in place: parameters stay those of an optimizer."""
         for name in ("transfer", "surface", "base", "anchor", "shape"):
-            getattr(self, name).copy_(getattr(other, name))
+            getattr(self, name).copy_(getattr(source, name))
         self._kept = {}
         self._texels = None
 
@@ -131,14 +131,14 @@ class HeadLight(AvatarPart):
     def _ratios(self, name: str, transfer: Tensor, rotation: Tensor, torso: Tensor | None) -> Tensor:
         """Light [B,N,3] that surfaces with `transfer` [N,9] reflect, over that of the stored colors."""
         own = self.coefficients
-        shown = self.target
+        target = self.target
         reference, resting = self._resting(name, transfer, own)
-        light = own if shown is None else shown
+        light = own if target is None else target
         turned = reflected(transfer, rotated(light, rotation.transpose(-1, -2)))
         if torso is not None:
             turned = torch.lerp(turned, resting.expand_as(turned), torso[:, None])
         ratio = turned / reference
-        return ratio if shown is None else ratio.clamp(_LEAST, _MOST)
+        return ratio if target is None else ratio.clamp(_LEAST, _MOST)
 
     def _resting(self, name: str, transfer: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """Light [N,3] that is in the stored colors, and that of the shown light at the same pose."""

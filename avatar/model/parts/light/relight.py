@@ -45,11 +45,11 @@ def shine(avatar: Avatar, relighting: Relighting | None) -> None:
         light.show(None)
         return
     own = light.coefficients
-    other = relighting.light.turned(relighting.turn).to(own)
+    lighting = relighting.light.turned(relighting.turn).to(own)
     # The face is as bright as in the clip: exposure is the camera's.
-    level = light.level(other, avatar.head).clamp_min(1e-4)
-    other = other * (relighting.light.exposure * light.level(own, avatar.head).clamp_min(1e-4) / level)
-    light.show(torch.lerp(own, other, relighting.strength))
+    level = light.level(lighting, avatar.head).clamp_min(1e-4)
+    lighting = lighting * (relighting.light.exposure * light.level(own, avatar.head).clamp_min(1e-4) / level)
+    light.show(torch.lerp(own, lighting, relighting.strength))
 
 
 def own_light(avatar: Avatar) -> HeadLight:
@@ -57,15 +57,15 @@ def own_light(avatar: Avatar) -> HeadLight:
     return avatar.part(HeadLight) or with_light(avatar)
 
 
-def with_own_light(avatar: Avatar, shown: Avatar) -> Avatar:
-    """`shown` with a light of its own, on which `shine` works; everything else is shared with it.
+def with_own_light(avatar: Avatar, copied: Avatar) -> Avatar:
+    """`copied` with a light of its own, on which `shine` works; everything else is shared with it.
 
     Args:
         avatar: on the host; where it stores no light, that of its clip is estimated, which takes seconds.
-        shown: the avatar or a copy of it on another device.
+        copied: the avatar or a copy of it on another device.
     """
-    result = shown.view()
-    result.add_part(copy.deepcopy(own_light(avatar)).to(shown.offsets.device))
+    result = copied.view()
+    result.add_part(copy.deepcopy(own_light(avatar)).to(copied.offsets.device))
     return result
 
 

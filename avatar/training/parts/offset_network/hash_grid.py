@@ -60,20 +60,20 @@ class HashGrid(OffsetNetwork):
         place = (corners * avatar.rig.bary[:count, :, None]).sum(1)
         low = rest.amin(0)
         unit = (place - low) / (rest.amax(0) - low).amax()
-        found = [_lattice(unit, cells) for cells in LEVELS]
-        self.rows = torch.cat([rows + level * ENTRIES for level, (rows, _) in enumerate(found)], 1)  # [M,L*8]
-        self.share = torch.cat([share for _, share in found], 1)  # [M,L*8]
+        lattices = [_lattice(unit, cells) for cells in LEVELS]
+        self.rows = torch.cat([rows + level * ENTRIES for level, (rows, _) in enumerate(lattices)], 1)  # [M,L*8]
+        self.share = torch.cat([share for _, share in lattices], 1)  # [M,L*8]
 
     def forward(self, soft: Tensor, vertices: Tensor) -> Tensor:
         """As of the base class; the vertices are not used."""
         merged = (soft @ self.code) @ self.tables  # [B,L*entries*features]
         count = len(self.rows)
         levels = len(LEVELS)
-        found = []
+        encodings = []
         for table in merged:
             entries = table.view(-1, FEATURES)[self.rows.flatten()].view(count, levels, 8, FEATURES)
-            found.append((entries * self.share.view(count, levels, 8, 1)).sum(2).flatten(1))
-        decoded: Tensor = self.decode(torch.stack(found))
+            encodings.append((entries * self.share.view(count, levels, 8, 1)).sum(2).flatten(1))
+        decoded: Tensor = self.decode(torch.stack(encodings))
         return decoded
 
 

@@ -35,7 +35,7 @@ class OffsetNetworkTraining(PartTraining):
         """
         super().__init__(training)
         self.network: OffsetNetwork | None = network  # None once its bases are trained on
-        self._kept: float | None = None  # what the compiled bases reproduce of its squared offsets
+        self._reproduced: float | None = None  # what the compiled bases reproduce of its squared offsets
 
     @classmethod
     def of(cls, training: Training) -> OffsetNetworkTraining | None:
@@ -74,7 +74,7 @@ class OffsetNetworkTraining(PartTraining):
         """Compile the bases of the avatar from the network."""
         if self.network is not None:
             self.network.bind(self.training.avatar)
-            self._kept = compile_bases(self.network, self.training.avatar, self.training.full.states)
+            self._reproduced = compile_bases(self.network, self.training.avatar, self.training.full.states)
 
     def after_relocation(self) -> None:
         """Follow the Gaussians to their new places."""
@@ -83,17 +83,17 @@ class OffsetNetworkTraining(PartTraining):
 
     def figures(self) -> dict[str, Any]:
         """Kind of the network, and what of its offsets is left."""
-        if self._kept is None:
+        if self._reproduced is None:
             return {}
-        return {"network": {"kind": self.training.config.offsets, "kept": round(self._kept, 4)}}
+        return {"network": {"kind": self.training.config.offsets, "kept": round(self._reproduced, 4)}}
 
     def state(self) -> dict[str, Any]:
         """The parameters of the network, None if it is no longer trained, and the figure of the compiled bases."""
-        return {"network": None if self.network is None else self.network.state_dict(), "kept": self._kept}
+        return {"network": None if self.network is None else self.network.state_dict(), "kept": self._reproduced}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state()`."""
-        self._kept = state["kept"]
+        self._reproduced = state["kept"]
         if state["network"] is None:
             self.network = None
         elif self.network is not None:
@@ -148,9 +148,9 @@ def compile_bases(network: OffsetNetwork, avatar: Avatar, states: HeadStates) ->
     components[:, : directions.shape[1]] = (solve @ directions * len(rows) ** 0.5).to(components)
     shapes.components.copy_(components)
     shapes.mix.copy_(torch.eye(bases))
-    basis, kept = _fitted(avatar.weights(states.features[rows]), offsets)
+    basis, reproduced = _fitted(avatar.weights(states.features[rows]), offsets)
     shapes.basis.copy_(basis.view_as(shapes.basis))
-    return kept
+    return reproduced
 
 
 def _fitted(weights: Tensor, offsets: Tensor) -> tuple[Tensor, float]:

@@ -105,5 +105,5 @@ def _faces_of(head: HeadModel, triangles: Tensor) -> Tensor:
 
     known = keys(head.faces)
     order = np.argsort(known)
-    found = order[np.searchsorted(known, keys(triangles), sorter=order)]
-    return torch.from_numpy(found).to(triangles.device)
+    rows = order[np.searchsorted(known, keys(triangles), sorter=order)]
+    return torch.from_numpy(rows).to(triangles.device)

@@ -54,10 +54,10 @@ class PerceptualLoss:
         """
         height, width = image.shape[:2]
         top, left = (int(rng.integers(max(1, size - SIDE + 1))) for size in (height, width))
-        parts = (
+        crops = (
             each[top : top + SIDE, left : left + SIDE].clamp(0, 1).permute(2, 0, 1)[None] for each in (image, truth)
         )
-        return WEIGHT * self.distance(*parts).sum()
+        return WEIGHT * self.distance(*crops).sum()
 
 
 class PerceptualTraining(PartTraining):
