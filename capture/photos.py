@@ -15,7 +15,7 @@ import av
 import cv2
 import numpy as np
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.common.image_io import read_image
 from avatar.common.media import MEDIA_ERRORS
 from avatar.data.capture_folder import Capture
@@ -112,7 +112,7 @@ def capture_photos(
     options = options or CaptureOptions()
     check_options(options)
     source = open_photos(paths)
-    names = [shown(path.name) for path in paths]
+    names = [path_text(path.name) for path in paths]
     metadata = {"name": _joined(names), "sha256": source_digest(paths), "photos": names}
     traits = SourceTraits(least_frames=1, focal=source.prior)
     return capture_frames(source, len(source), metadata, out, options, progress, models, traits)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.data.capture_folder import Capture, track_defaults
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
@@ -86,7 +86,7 @@ def run_capture(
         )
     video = open_video(source)
     digest = file_digest(source)
-    metadata = {"name": shown(source.name), "sha256": digest}
+    metadata = {"name": path_text(source.name), "sha256": digest}
     return capture_frames(video, len(video), metadata, out, options, progress, models)
 
 

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.common.temporaries import replacement
 from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, METADATA_FILE, TRACK_FILE
 from avatar.errors import HeadsplatError
@@ -174,8 +174,8 @@ def _check_images(root: Path) -> None:
         foreign = [path.name for path in (root / folder).glob("*") if not _IMAGE.fullmatch(path.name)]
         if foreign:
             raise HeadsplatError(
-                f"{root / folder}: contains other files too ({shown(min(foreign))}), so it is not replaced; move them "
-                "or give -o another folder"
+                f"{root / folder}: contains other files too ({path_text(min(foreign))}), so it is not replaced; move "
+                "them or give -o another folder"
             )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_quat, quat_multiply, triangle_frames
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import CHANNELS, UNITS
-from avatar.model.moving import moved
+from avatar.model.to_device import to_device
 from avatar.ops import StretchMesh, stretch_mesh
 from avatar.types import JOINT_NAMES, Binding, Bones, Camera, HeadParams, LocalGaussians, map_tensors
 
@@ -72,7 +72,7 @@ class Scene:
 
     def to(self, device: torch.device) -> Scene:
         """The same scene on another device."""
-        return moved(self, device)
+        return to_device(self, device)
 
 
 def head_shell(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from avatar.cli.progress import printed, say, show
-from avatar.common.files import atomic_path, shown
+from avatar.common.files import atomic_path, path_text
 from avatar.common.frame_rate import MAX_FPS
 from avatar.common.ranges import Between
 from avatar.jobs.capturing import track_video
@@ -86,7 +86,7 @@ class MotionReport:
         with ExitStack() as stack:
             motion, loudness, tracked = self._motion(stack)
         take = read_take(motion, table, ReadOptions(self.resting, self.own_range, tracked), loudness)
-        return TakeReport(take, shown(self.file.name), self.rate, self.contributions)
+        return TakeReport(take, path_text(self.file.name), self.rate, self.contributions)
 
     def _motion(self, stack: ExitStack) -> tuple[Motion, Loudness | None, bool]:
         """The motion with ARKit's names, the sound of a video, and whether landmarks were tracked."""

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 from avatar.cli.exit_codes import DONE, INTERRUPTED
 from avatar.cli.interrupt import cause, stopped_by_interrupt
 from avatar.cli.progress import printed, say
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.jobs.option_types import Out
 from avatar.jobs.training import TrainOptions, train
 
@@ -33,5 +33,5 @@ class TrainCommand:
             trained = train(self.source, self.out, self.options, notify=notify, stop=stopped_by_interrupt)
         if trained is None or trained.finished:
             return DONE
-        say(f"headsplat: stopped by {cause()}; the present avatar is in {shown(self.out)}, {trained.resuming}")
+        say(f"headsplat: stopped by {cause()}; the present avatar is in {path_text(self.out)}, {trained.resuming}")
         return INTERRUPTED

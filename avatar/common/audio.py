@@ -39,7 +39,7 @@ def decoded_audio(container: av.container.InputContainer, path: Path) -> Iterato
             log.debug("%s: a damaged part was skipped (%s)", path, error)
 
 
-def resampled(frames: Iterable[av.AudioFrame], rate: int, layout: str) -> Iterator[np.ndarray]:
+def resample(frames: Iterable[av.AudioFrame], rate: int, layout: str) -> Iterator[np.ndarray]:
     """Samples [C,n] at `rate` of decoded frames, whose format may change on the way."""
     for _, group in itertools.groupby(frames, _format):
         resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from avatar.common.folder_sign import SIGN, sign_folder, signed_names, unlisted
+from avatar.common.folder_sign import SIGN, sign_folder, signed_names, unlisted_entries
 from avatar.common.temporaries import create_file, old_path, remove_orphans, replacement, temporary_path
 from avatar.errors import HeadsplatError
 
@@ -27,7 +27,7 @@ _DENIED = (errno.EACCES, errno.EPERM)
 _REASONS = {**_WRITE_REASONS, **dict.fromkeys(_DENIED, "permission denied; choose a place you may write to with -o")}
 
 
-def shown(name: str | bytes | os.PathLike[Any]) -> str:
+def path_text(name: str | bytes | os.PathLike[Any]) -> str:
     """A file name as text that can be printed and stored: bytes that are not UTF-8 become `\\xNN`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
@@ -40,7 +40,7 @@ def os_error_sentence(error: OSError, path: Path | None = None) -> str:
         path: the file, where the error may not name it: errors of opened files do not.
     """
     name = error.filename2 or error.filename or path
-    place = shown(name) if isinstance(name, (str, bytes, os.PathLike)) else None
+    place = path_text(name) if isinstance(name, (str, bytes, os.PathLike)) else None
     if error.errno in _WRITE_REASONS:
         return f"{place or 'writing failed'}: {_WRITE_REASONS[error.errno]}"
     words = error_words(error)
@@ -61,7 +61,7 @@ def write_error(path: Path, error: Exception) -> HeadsplatError:
     reason = _REASONS.get(_number(error) or 0)
     if reason is None:
         reason = f"cannot be written ({error_words(error)}); choose another place with -o"
-    return HeadsplatError(f"{shown(path)}: {reason}")
+    return HeadsplatError(f"{path_text(path)}: {reason}")
 
 
 def _number(error: Exception) -> int | None:
@@ -105,7 +105,7 @@ def check_output(path: str | Path, overwrite: bool, *, folder: bool = False, in_
         remove_orphans(target)
         if os.path.lexists(path) and not overwrite:
             raise HeadsplatError(
-                f"{shown(path)}: exists already; give --overwrite to replace it or choose another name with -o"
+                f"{path_text(path)}: exists already; give --overwrite to replace it or choose another name with -o"
             )
         # Checked by writing a file: permissions alone do not show what a system refuses, and a failure after the work
         # would lose it.
@@ -121,18 +121,22 @@ def _check_kind(path: Path, folder: bool) -> None:
     if not path.exists():
         return
     if path.is_dir() and not folder:
-        raise HeadsplatError(f"{shown(path)}: is a folder, and the output is a file; choose another name with -o")
+        raise HeadsplatError(f"{path_text(path)}: is a folder, and the output is a file; choose another name with -o")
     if path.is_file() and folder:
-        raise HeadsplatError(f"{shown(path)}: is a file, and the output is a folder; choose another name with -o")
+        raise HeadsplatError(f"{path_text(path)}: is a file, and the output is a folder; choose another name with -o")
     if not (path.is_file() or path.is_dir()):
-        raise HeadsplatError(f"{shown(path)}: is a device, a pipe or a socket, not a file; choose another name with -o")
+        raise HeadsplatError(
+            f"{path_text(path)}: is a device, a pipe or a socket, not a file; choose another name with -o"
+        )
 
 
 def _make_parent(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise HeadsplatError(f"{shown(path.parent)}: is a file, not a folder; choose another place with -o") from error
+        raise HeadsplatError(
+            f"{path_text(path.parent)}: is a file, not a folder; choose another place with -o"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -228,18 +232,18 @@ def check_replaceable_folder(path: Path) -> None:
     An empty folder may be replaced too, a mounted disk may not.
     """
     if os.path.ismount(path):
-        raise HeadsplatError(f"{shown(path)}: is a mounted disk; choose a folder inside it with -o")
+        raise HeadsplatError(f"{path_text(path)}: is a mounted disk; choose a folder inside it with -o")
     names = signed_names(path)
-    foreign = unlisted(path, names or ())
+    foreign = unlisted_entries(path, names or ())
     if names is None and foreign:
         raise HeadsplatError(
-            f"{shown(path)}: contains other files too ({shown(foreign[0])}): it has no {SIGN}, the file that marks "
-            "headsplat's folders, so it is not replaced; delete it yourself or choose another folder with -o"
+            f"{path_text(path)}: contains other files too ({path_text(foreign[0])}): it has no {SIGN}, the file that "
+            "marks headsplat's folders, so it is not replaced; delete it yourself or choose another folder with -o"
         )
     if foreign:
         raise HeadsplatError(
-            f"{shown(path)}: contains other files too ({shown(foreign[0])}), so it is not replaced; move them or "
-            "choose another folder with -o"
+            f"{path_text(path)}: contains other files too ({path_text(foreign[0])}), so it is not replaced; move them "
+            "or choose another folder with -o"
         )
 
 

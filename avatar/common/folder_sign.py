@@ -39,7 +39,7 @@ def signed_names(folder: Path) -> frozenset[str] | None:
     return frozenset(names) if title == _TITLE else None
 
 
-def unlisted(folder: Path, names: Iterable[str]) -> list[str]:
+def unlisted_entries(folder: Path, names: Iterable[str]) -> list[str]:
     """Paths of all entries of `folder`, sorted, that are neither in `names` nor the sign file."""
     known = {*names, SIGN}
     return sorted(name for name in _entries(folder) if name not in known and name.rsplit("/")[-1] not in _HARMLESS)

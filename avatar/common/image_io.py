@@ -83,15 +83,15 @@ def encode_png(image: np.ndarray, level: int | None = None) -> bytes:
         HeadsplatError: the image cannot be encoded.
     """
     options = [] if level is None else [cv2.IMWRITE_PNG_COMPRESSION, level, *_FAST_PNG]
-    return _encoded(".png", image, options)
+    return _encode(".png", image, options)
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     """Encode an image, uint8 [H,W,3] BGR or [H,W] gray, as a JPEG file of `quality` 0..100; as for `encode_png`."""
-    return _encoded(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
-def _encoded(suffix: str, image: np.ndarray, options: list[int]) -> bytes:
+def _encode(suffix: str, image: np.ndarray, options: list[int]) -> bytes:
     description = f"{list(image.shape)} {image.dtype}"
     try:
         done, encoded = cv2.imencode(suffix, np.ascontiguousarray(image), options)

@@ -90,14 +90,14 @@ class JsonValue:
     where: str  # file and key
     remedy: str  # what to do about a wrong value
 
-    def refused(self, expected: str) -> HeadsplatError:
+    def error(self, expected: str) -> HeadsplatError:
         """The error about a value that is not as `expected`."""
         return HeadsplatError(f"{self.where}: expected {expected}, got {short(self.value)}; {self.remedy}")
 
     def get(self, key: str, *, nullable: bool = False) -> JsonValue | None:
         """The entry `key` of an object; None where it is missing, or null and `nullable`."""
         if not isinstance(self.value, dict):
-            raise self.refused("an object")
+            raise self.error("an object")
         if key not in self.value or (nullable and self.value[key] is None):
             return None
         return JsonValue(self.value[key], f"{self.where}: {key}", self.remedy)
@@ -112,31 +112,31 @@ class JsonValue:
     def keys(self) -> list[str]:
         """The keys of an object."""
         if not isinstance(self.value, dict):
-            raise self.refused("an object")
+            raise self.error("an object")
         return list(self.value)
 
     def entries(self) -> Iterator[JsonValue]:
         """The entries of a list."""
         if not isinstance(self.value, list):
-            raise self.refused("a list")
+            raise self.error("a list")
         return (JsonValue(entry, f"{self.where}[{index}]", self.remedy) for index, entry in enumerate(self.value))
 
     def text(self, *, empty: bool = False) -> str:
         """A text without NUL characters, not empty unless `empty` is set."""
         if not isinstance(self.value, str) or "\0" in self.value or not (self.value or empty):
-            raise self.refused("a text")
+            raise self.error("a text")
         return self.value
 
     def flag(self) -> bool:
         """true or false."""
         if not isinstance(self.value, bool):
-            raise self.refused("true or false")
+            raise self.error("true or false")
         return self.value
 
     def number(self, low: float, high: float) -> float:
         """A finite number in low..high."""
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
-            raise self.refused("a number")
+            raise self.error("a number")
         try:
             result = float(self.value)
         except OverflowError:
@@ -149,7 +149,7 @@ class JsonValue:
         """A whole number in low..high; some exporters write 512.0 for 512."""
         result = self.number(low, high)
         if result != round(result):
-            raise self.refused("a whole number")
+            raise self.error("a whole number")
         return round(result)
 
     def matrix(self, rows: int, columns: int) -> np.ndarray:
@@ -159,7 +159,7 @@ class JsonValue:
         lists = self.value if isinstance(self.value, list) else []
         fits = len(lists) == rows and all(isinstance(row, list) and len(row) == columns for row in lists)
         if not fits or not all(type(cell) in (int, float) for row in lists for cell in row):
-            raise self.refused(f"a matrix of {rows}x{columns} numbers")
+            raise self.error(f"a matrix of {rows}x{columns} numbers")
         try:
             result = np.array(lists, dtype=np.float64)
         except OverflowError:

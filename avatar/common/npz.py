@@ -48,7 +48,7 @@ class Npz:
             DamagedNpz: it is not an archive, or larger than any file of headsplat's or FLAME's.
         """
         self._path = path
-        with self._opened() as archive:
+        with self._open() as archive:
             entries = archive.infolist()
             size = sum(entry.file_size for entry in entries)
             if len(entries) > _MAX_MEMBERS or size > _MAX_BYTES:
@@ -61,7 +61,7 @@ class Npz:
         Raises:
             DamagedNpz: no such member, not numeric, or with fewer values than its shape declares.
         """
-        with self._opened() as archive, self._member(archive, name) as (stream, size):
+        with self._open() as archive, self._member(archive, name) as (stream, size):
             return _numbers(stream, size)
 
     def texts(self) -> list[str]:
@@ -71,7 +71,7 @@ class Npz:
     def text(self, name: str) -> str:
         """The text of a member; empty where there is no such member, or it is not a single short string."""
         try:
-            with self._opened() as archive, self._member(archive, name) as (stream, _):
+            with self._open() as archive, self._member(archive, name) as (stream, _):
                 dtype, _, shape = _header(stream)
                 if shape != () or dtype.kind != "U" or dtype.itemsize > _MAX_TEXT:
                     return ""
@@ -80,7 +80,7 @@ class Npz:
             return ""
 
     @contextmanager
-    def _opened(self) -> Iterator[zipfile.ZipFile]:
+    def _open(self) -> Iterator[zipfile.ZipFile]:
         try:
             with zipfile.ZipFile(self._path) as archive:
                 yield archive

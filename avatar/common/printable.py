@@ -13,13 +13,13 @@ _IN_LINE = re.compile(f"[{_UNSAFE}\n\t]")
 
 def printable(text: str) -> str:
     """`text` with control characters replaced by escape sequences such as `\\x1b`; newlines and tabs stay."""
-    return _IN_TEXT.sub(_escaped, text)
+    return _IN_TEXT.sub(_escape, text)
 
 
 def single_line(text: str) -> str:
     """`text` with all control characters, also newlines and tabs, replaced by escape sequences."""
-    return _IN_LINE.sub(_escaped, text)
+    return _IN_LINE.sub(_escape, text)
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")

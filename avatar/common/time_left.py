@@ -75,7 +75,7 @@ class TimeLeft:
             return Estimate(None, False)
         rate, quiet = self._rate(now)
         self._busy = self._is_busy(now, rate, self._share(now, processor))
-        return Estimate(self._bounded(now, max(0.0, (1 - fraction) / rate - quiet)), self._busy)
+        return Estimate(self._bound(now, max(0.0, (1 - fraction) / rate - quiet)), self._busy)
 
     def _rate(self, now: float) -> tuple[float, float]:
         """Fraction per second of the last seconds, and seconds since the last report that are no longer than usual."""
@@ -113,7 +113,7 @@ class TimeLeft:
         usual = _usual([each for _, each in self._usual if each is not None] or [share])
         return usual < _COMPUTES or share < _TAKEN * usual
 
-    def _bounded(self, now: float, seconds: float) -> float:
+    def _bound(self, now: float, seconds: float) -> float:
         estimates = self._estimates
         while estimates and estimates[0][0] < now - BOUND_SECONDS:
             estimates.popleft()

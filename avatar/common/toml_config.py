@@ -110,7 +110,7 @@ def apply_values(base: Config, values: Mapping[str, Any], where: str, prefix: st
                 raise HeadsplatError(f"{where}: `{name}` is a group of settings; write it as a table [{name}]")
             changes[key] = apply_values(current, value, where, f"{name}.")
         else:
-            changes[key] = _converted(value, hints[key], where, name)
+            changes[key] = _convert(value, hints[key], where, name)
     try:
         return dataclasses.replace(base, **changes)  # type: ignore[type-var]
     except ValueError as error:
@@ -164,7 +164,7 @@ def _suggestion(key: str, known: list[str]) -> str:
     return f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(sorted(known))}"
 
 
-def _converted(value: Any, hint: Any, where: str, name: str) -> Any:
+def _convert(value: Any, hint: Any, where: str, name: str) -> Any:
     """`value` converted to the type annotation `hint`; raises HeadsplatError if it does not fit."""
     origin = typing.get_origin(hint)
     arguments = typing.get_args(hint)
@@ -172,17 +172,17 @@ def _converted(value: Any, hint: Any, where: str, name: str) -> Any:
         choices = [argument for argument in arguments if argument is not type(None)]
         for choice in choices[:-1]:
             try:
-                return _converted(value, choice, where, name)
+                return _convert(value, choice, where, name)
             except HeadsplatError:
                 continue
-        return _converted(value, choices[-1], where, name)
+        return _convert(value, choices[-1], where, name)
     if origin is Literal:
         if value not in arguments:
             choices_text = ", ".join(map(repr, arguments))
-            raise HeadsplatError(f"{where}: `{name}` is {_shown(value)}, expected one of {choices_text}")
+            raise HeadsplatError(f"{where}: `{name}` is {_value_text(value)}, expected one of {choices_text}")
         return value
     if origin in (tuple, list) and isinstance(value, list):
-        items = [_converted(item, _item_hint(arguments, index), where, name) for index, item in enumerate(value)]
+        items = [_convert(item, _item_hint(arguments, index), where, name) for index, item in enumerate(value)]
         if origin is tuple and Ellipsis not in arguments and len(items) != len(arguments):
             raise HeadsplatError(f"{where}: `{name}` has {len(items)} values, expected {len(arguments)}")
         return origin(items)
@@ -190,15 +190,15 @@ def _converted(value: Any, hint: Any, where: str, name: str) -> Any:
         try:
             return float(value)
         except OverflowError:
-            raise HeadsplatError(f"{where}: `{name}` is {_shown(value)}, which is too large") from None
+            raise HeadsplatError(f"{where}: `{name}` is {_value_text(value)}, which is too large") from None
     if hint is Path and isinstance(value, str):
         return Path(value)
     if not isinstance(value, origin or hint) or (isinstance(value, bool) and hint is not bool):
-        raise HeadsplatError(f"{where}: `{name}` is {_shown(value)}, expected {_describe(hint)}")
+        raise HeadsplatError(f"{where}: `{name}` is {_value_text(value)}, expected {_describe(hint)}")
     return value
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return shortened(value, 80) if isinstance(value, (int, float)) else f"{value!r:.80}"
 
 

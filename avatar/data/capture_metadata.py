@@ -63,7 +63,7 @@ def _check(metadata: JsonValue) -> None:
     size = [metadata[name].integer(1, MAX_SIDE) for name in ("width", "height")]
     for name in ("width", "height"):
         if not isinstance(metadata[name].value, int):  # OpenCV refuses 64.0
-            raise metadata[name].refused("a whole number")
+            raise metadata[name].error("a whole number")
     for name in ("cameras", "source", "split", "head"):
         if metadata[name].value in ({}, []):
             raise HeadsplatError(f"{metadata.where}: damaged (no `{name}` in it); {REMEDY}")
@@ -81,34 +81,34 @@ def _check_cameras(cameras: JsonValue, side: int) -> None:
         _check_intrinsics(camera["K"], side)
         pose = camera["world_to_cam"]
         if abs(pose.matrix(4, 4)[:3, 3]).max() > MAX_DISTANCE:
-            raise pose.refused(f"a camera at most {MAX_DISTANCE:g} m from the origin")
+            raise pose.error(f"a camera at most {MAX_DISTANCE:g} m from the origin")
         pose.rigid_transform()
         _check_numbers(camera, ("focal_px",))
         if (estimated := camera.get("focal_estimated")) is not None:
             estimated.flag()
         if (sigma := camera.get("focal_sigma")) is not None and not isinstance(sigma.value, (int, float)):
-            raise sigma.refused("a number")
+            raise sigma.error("a number")
         if (axes := camera.get("axes")) is not None:
             axes.text()
     if not len(names) == len(cameras.value) <= _MAX_CAMERAS:
-        raise cameras.refused(f"at most {_MAX_CAMERAS} cameras of different names")
+        raise cameras.error(f"at most {_MAX_CAMERAS} cameras of different names")
 
 
 def _check_intrinsics(K: JsonValue, side: int) -> None:
     matrix = K.matrix(3, 3)
     low, high = (limit * side for limit in _FOCAL)
     if not all(low <= focal <= high for focal in (matrix[0, 0], matrix[1, 1])):
-        raise K.refused(f"focal lengths of {low:g} to {high:g} pixels")
+        raise K.error(f"focal lengths of {low:g} to {high:g} pixels")
     if abs(matrix[:2, 2]).max() > CENTER * side:
-        raise K.refused(f"a principal point at most {CENTER * side:g} pixels from the corner of the frame")
+        raise K.error(f"a principal point at most {CENTER * side:g} pixels from the corner of the frame")
     if matrix[0, 1] or matrix[1, 0] or matrix[2].tolist() != [0, 0, 1]:
-        raise K.refused("[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
+        raise K.error("[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
 
 
 def _check_source(source: JsonValue) -> None:
     _check_texts(source, ("name", "sha256", "layout"))
     if (fps := source.get("fps")) is not None and fps.number(0, MAX_FPS) == 0:
-        raise fps.refused("more than 0 frames per second")
+        raise fps.error("more than 0 frames per second")
     for name, low in (("frames", 0), ("width", 1), ("height", 1), ("rotation", -360), ("turned", -360)):
         if (count := source.get(name)) is not None:
             count.integer(low, MAX_COUNT)
@@ -119,13 +119,13 @@ def _check_head(head: JsonValue) -> None:
     _check_texts(head, ("name", "licence", "source"))
     names = [name.text() for name in head["expression_names"].entries()]
     if len(set(names)) < len(names):
-        raise head["expression_names"].refused("names that are all different")
+        raise head["expression_names"].error("names that are all different")
     _check_sentences(head.get("notes"))
 
 
 def _check_split(split: JsonValue) -> None:
     if split["mode"].text() not in SPLIT_MODES:
-        raise split["mode"].refused(f"one of {', '.join(SPLIT_MODES)}")
+        raise split["mode"].error(f"one of {', '.join(SPLIT_MODES)}")
     if (value := split.get("value", nullable=True)) is not None:
         if split.value["mode"] == "camera":
             value.text()

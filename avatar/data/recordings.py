@@ -86,7 +86,7 @@ def with_baked_identity(capture: Capture, shared: HeadModel, head: HeadModel) ->
     return Capture(capture.root, capture.metadata, track)
 
 
-def joined(parts: Sequence[TrainingFrames]) -> TrainingFrames:
+def join_recordings(parts: Sequence[TrainingFrames]) -> TrainingFrames:
     """The frames of all recordings one after another, resized to the images of the first one.
 
     Images of other proportions are stretched, and their cameras with them: nothing is cut off or padded.
@@ -95,7 +95,7 @@ def joined(parts: Sequence[TrainingFrames]) -> TrainingFrames:
         parts: frames of each recording, on the host.
     """
     first = parts[0]
-    parts = [fitted(part, first.camera.width, first.camera.height) for part in parts]
+    parts = [fit_to_size(part, first.camera.width, first.camera.height) for part in parts]
     steps = []
     times = []
     recording = []
@@ -113,7 +113,7 @@ def joined(parts: Sequence[TrainingFrames]) -> TrainingFrames:
         torch.cat([part.rgb for part in parts]),
         torch.cat([part.alpha for part in parts]),
         Camera(K, world_to_cam, first.camera.width, first.camera.height),
-        joined_states([part.states for part in parts]),
+        join_states([part.states for part in parts]),
         torch.cat(steps),
         np.concatenate(times),
         torch.cat([part.weight for part in parts]),
@@ -121,7 +121,7 @@ def joined(parts: Sequence[TrainingFrames]) -> TrainingFrames:
     )
 
 
-def joined_states(parts: Sequence[HeadStates]) -> HeadStates:
+def join_states(parts: Sequence[HeadStates]) -> HeadStates:
     """States of all recordings one after another; poses of the torso where all have them."""
     params = replace(
         parts[0].params,
@@ -143,11 +143,11 @@ def joined_states(parts: Sequence[HeadStates]) -> HeadStates:
     )
 
 
-def part_of(frames: TrainingFrames, recording: int) -> tuple[TrainingFrames, slice]:
+def frames_of(frames: TrainingFrames, recording: int) -> tuple[TrainingFrames, slice]:
     """The frames of one recording, and the span of their states among all.
 
     Args:
-        frames: of `joined`.
+        frames: of `join_recordings`.
         recording: index of the recording.
     """
     assert frames.recording is not None
@@ -166,7 +166,7 @@ def part_of(frames: TrainingFrames, recording: int) -> tuple[TrainingFrames, sli
     ), span
 
 
-def fitted(frames: TrainingFrames, width: int, height: int) -> TrainingFrames:
+def fit_to_size(frames: TrainingFrames, width: int, height: int) -> TrainingFrames:
     """The frames with images of `width` x `height` pixels; the same ones if they are."""
     if (frames.camera.width, frames.camera.height) == (width, height):
         return frames

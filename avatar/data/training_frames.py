@@ -13,8 +13,8 @@ from torch import Tensor
 from avatar.data.capture_folder import Capture
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import expression_features
-from avatar.model.moving import moved
 from avatar.model.rig import Rig
+from avatar.model.to_device import to_device
 from avatar.types import Camera, HeadParams, PosedHead, TorsoPose
 
 #: States whose vertices are computed at a time: what is computed on the way needs several times their memory.
@@ -81,7 +81,7 @@ class TrainingFrames:
 
     def to(self, device: torch.device) -> TrainingFrames:
         """These frames on `device`; itself if they are there."""
-        return moved(self, device)
+        return to_device(self, device)
 
     @property
     def rotation(self) -> Tensor:
@@ -153,7 +153,7 @@ def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int
         torch.from_numpy(rgb),
         torch.from_numpy(alpha),
         capture.camera(size, rows),
-        HeadStates.of(moved(capture.params(rows[first]), device), head),
+        HeadStates.of(to_device(capture.params(rows[first]), device), head),
         torch.from_numpy(step),
         capture.track["time"][rows[first]].astype(np.float64),
         torch.from_numpy(capture.track["weight"][rows].astype(np.float32)),

@@ -22,7 +22,7 @@ from avatar.head.human_colors import DARKEST, HAIR, IRIS, LIGHTEST, Color
 from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.avatar_file import describe
 from avatar.model.parts.mesh_layer import MeshLayer
-from avatar.model.parts.registry import registered
+from avatar.model.parts.registry import part_kinds
 from avatar.model.prior import FLOOR, applies_to, head_prior, to_log
 from avatar.model.segmentation import ENOUGH, Floats, Regions, places_of, rest_offsets
 
@@ -129,7 +129,7 @@ def left_out(avatar: Avatar) -> list[str]:
 
 def edited_extras(header: Mapping[str, Any], avatar: Avatar) -> dict[str, Any]:
     """Further entries of the header of an edited file, from that of the original: all that describe no tensors."""
-    of_tensors = {*describe(avatar), "tensors_sha256", *(kind.entry for kind in registered())}
+    of_tensors = {*describe(avatar), "tensors_sha256", *(kind.entry for kind in part_kinds())}
     kept = {key: value for key, value in header.items() if key not in of_tensors}
     return kept | {"consent": header.get("consent", "")}
 

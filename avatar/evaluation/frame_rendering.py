@@ -13,7 +13,7 @@ from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, assemble
 from avatar.model.blendshapes import expression_features
-from avatar.model.moving import moved
+from avatar.model.to_device import to_device
 from avatar.rendering.backends import Rasterizer
 from avatar.rendering.render import render
 from avatar.types import Camera, Gaussians
@@ -83,7 +83,7 @@ def head_pixels(chosen: Tensor, frames: TrainingFrames, index: int, camera: Came
 
 def mean_expression(avatar: Avatar, capture: Capture) -> tuple[Tensor, Tensor]:
     """Skull-frame vertices [V,3] in meters and features [F] of the mean expression of the training frames."""
-    params = avatar.with_identity(moved(capture.params(capture.train_indices), avatar.offsets.device))
+    params = avatar.with_identity(to_device(capture.params(capture.train_indices), avatar.offsets.device))
     mean = params[0]
     mean.expression[:] = params.expression.mean(0)
     mean.joint_rot[:] = params.joint_rot.mean(0)

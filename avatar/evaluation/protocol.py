@@ -35,8 +35,8 @@ from avatar.evaluation.response import measure_response
 from avatar.evaluation.scoring import Scorer
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
-from avatar.model.moving import moved
 from avatar.model.parts.person import PoseCorrector, TorsoRegression
+from avatar.model.to_device import to_device
 from avatar.refine.clip import ClipFit, refine_clip
 from avatar.refine.corrected_pose import with_corrected_pose
 from avatar.refine.measured_torso import with_measured_torso
@@ -244,7 +244,7 @@ def _check(avatar: Avatar, capture: Capture, rasterizer: Rasterizer) -> None:
         )
     if capture.expression_names != avatar.head.expression_names:
         raise HeadsplatError(f"{capture.root}: its expressions are not those of the avatar's head; capture again")
-    params = avatar.with_identity(moved(capture.params(range(len(capture))), avatar.offsets.device))
+    params = avatar.with_identity(to_device(capture.params(range(len(capture))), avatar.offsets.device))
     check_in_front(capture, avatar.head, params)
 
 

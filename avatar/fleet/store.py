@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from avatar.common.files import atomic_folder, check_replaceable_folder, error_words, shown
+from avatar.common.files import atomic_folder, check_replaceable_folder, error_words, path_text
 from avatar.errors import HeadsplatError
 
 RECORD = "fleet.json"
@@ -93,7 +93,9 @@ class Store:
         if self.folder is None or not os.path.lexists(place := self.folder / key):
             return
         if not place.is_dir():
-            raise HeadsplatError(f"{shown(place)}: exists already and is not a folder; move it or choose another -o")
+            raise HeadsplatError(
+                f"{path_text(place)}: exists already and is not a folder; move it or choose another -o"
+            )
         check_replaceable_folder(place)
 
     def publish(self, key: str, folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,7 +190,7 @@ def _contents(folder: Path) -> Iterator[tuple[str, int, str]]:
     """Name, bytes and SHA-256 of every file below `folder`, by name."""
     files = (path for path in folder.rglob("*") if path.is_file() and not _is_lock(path.name))
     for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in files):
-        yield shown(name), path.stat().st_size, sha256_of(path)
+        yield path_text(name), path.stat().st_size, sha256_of(path)
 
 
 def _without_locks(_: str, names: list[str]) -> set[str]:

@@ -74,14 +74,14 @@ def cross_validate(
             beyond those of the fit are to be predicted, damping biases and errors within the fit hardly tell.
     """
     block = torch.arange(len(features)) * _BLOCKS // max(1, len(features))
-    every = torch.stack([_predicted(features, target, block, damping) for damping in dampings])
+    every = torch.stack([_predict(features, target, block, damping) for damping in dampings])
     squares = (every - target).square().sum(1)  # [D,K]
     best = (squares <= (1 + slack) * squares.amin(0)).int().argmax(0)  # [K], the first
     predicted = every.gather(0, best.expand(1, len(target), -1))[0]
     return CrossValidation(target.new_tensor(dampings)[best], predicted, target)
 
 
-def _predicted(features: Tensor, target: Tensor, block: Tensor, damping: float) -> Tensor:
+def _predict(features: Tensor, target: Tensor, block: Tensor, damping: float) -> Tensor:
     """Predictions [n,K] of each block [n] from the others."""
     predicted = torch.zeros_like(target)
     for left_out in block.unique():

@@ -22,7 +22,7 @@ PARENTS = (-1, 0, 1, 1, 1)
 _CAPABILITIES = frozenset({"eyelids", "teeth", "tongue", "mouth_interior", "arkit"})
 
 
-def _subdivided(meters: sparse.csr_matrix, cage: NDArray[np.int16], parts: NDArray[np.int16]) -> Tensor:
+def _subdivide(meters: sparse.csr_matrix, cage: NDArray[np.int16], parts: NDArray[np.int16]) -> Tensor:
     """Meters [V,3,N] from N cage fields [C,3,N] and part fields [P,3,N] in stored units.
 
     `meters` is the Loop matrix divided by UNITS_PER_METER.
@@ -123,7 +123,7 @@ def head_from(stored: StoredHead, half: bool = False) -> HeadModel:
     meters = (level.skin / UNITS_PER_METER).astype(np.float32)
 
     def fields(cage: NDArray[np.int16], parts: NDArray[np.int16]) -> Tensor:
-        return _subdivided(meters, cage, parts)
+        return _subdivide(meters, cage, parts)
 
     template = fields(stored.cage_vertices[..., None], stored.part_vertices[level.parts, :, None])[:, :, 0]
     masks = np.unpackbits(stored.regions, axis=1, count=stored.colors.shape[0]).astype(bool)[:, level.full_indices]

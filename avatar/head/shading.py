@@ -65,10 +65,10 @@ def openness(vertices: Tensor, normals: Tensor, faces: Tensor) -> Tensor:
     front = depth.flatten(1).gather(1, pixel[..., 1] * _PIXELS + pixel[..., 0])
     weight = (-frames[:, 2] @ normals.T).clamp(min=0)
     visible = weight * ((front == 0) | (lifted[..., 2] <= front + _BIAS / 2))
-    return _smoothed(visible.sum(0) / weight.sum(0).clamp(min=1e-6), faces)
+    return _smooth(visible.sum(0) / weight.sum(0).clamp(min=1e-6), faces)
 
 
-def _smoothed(values: Tensor, faces: Tensor) -> Tensor:
+def _smooth(values: Tensor, faces: Tensor) -> Tensor:
     """Values [V] averaged twice over the faces at each vertex."""
     for _ in range(2):
         around = torch.zeros_like(values)

@@ -117,21 +117,23 @@ def _gloss(head: HeadModel) -> Tensor:
     return gloss
 
 
-def labeled(image: Image, text: str) -> Image:
+def add_label(image: Image, text: str) -> Image:
     """The image with `text` in its top left corner."""
     marked = image.copy()
     cv2.putText(marked, text, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
     return marked
 
 
-def tiled(images: Sequence[Image], columns: int) -> Image:
+def arrange_tiles(images: Sequence[Image], columns: int) -> Image:
     """Images of equal size in rows; the last row is padded with black."""
     filled = [*images, *[np.zeros_like(images[0])] * (-len(images) % columns)]
     rows = [np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)]
     return np.vstack(rows)
 
 
-def posed(head: HeadModel, weights: Mapping[str, float], joints: Mapping[int, Sequence[float]] | None = None) -> Tensor:
+def pose_vertices(
+    head: HeadModel, weights: Mapping[str, float], joints: Mapping[int, Sequence[float]] | None = None
+) -> Tensor:
     """Vertices [V,3] of the mean person with named expression weights and joint rotations (axis-angle, degrees)."""
     params = head.neutral_params()
     for name, weight in weights.items():
@@ -161,19 +163,21 @@ def neutral_sheet(head: HeadModel) -> Image:
         f"mouth{part}{side}": 0.7 for part in ("UpperUp", "LowerDown") for side in ("Left", "Right")
     }
     mouths = {"open mouth": {"jawOpen": 0.8}, "open mouth 45": {"jawOpen": 0.8}, "teeth": bared}
-    images = [labeled(render(head, head.v_template, view), name) for name, view in views.items()]
-    images += [labeled(render(head, posed(head, mouths[name]), view), name) for name, view in open_views.items()]
-    return tiled(images, 4)
+    images = [add_label(render(head, head.v_template, view), name) for name, view in views.items()]
+    images += [
+        add_label(render(head, pose_vertices(head, mouths[name]), view), name) for name, view in open_views.items()
+    ]
+    return arrange_tiles(images, 4)
 
 
 def expression_sheet(head: HeadModel) -> Image:
     """The neutral face and each expression at weight 1."""
     view = View(center=(0, -0.035, -0.02), extent=0.20, size=230)
-    images = [labeled(render(head, head.v_template, view), "neutral")]
+    images = [add_label(render(head, head.v_template, view), "neutral")]
     for name in head.expression_names:
         turned = replace(view, yaw=-30.0) if name == "jawForward" else view
-        images.append(labeled(render(head, posed(head, {name: 1.0}), turned), name))
-    return tiled(images, 11)
+        images.append(add_label(render(head, pose_vertices(head, {name: 1.0}), turned), name))
+    return arrange_tiles(images, 11)
 
 
 def pose_sheet(head: HeadModel) -> Image:
@@ -181,11 +185,11 @@ def pose_sheet(head: HeadModel) -> Image:
     view = View(center=(0, -0.035, -0.02), extent=0.26, size=300)
     wide = View(center=(0, -0.05, -0.05), extent=0.42, size=300)
     known = {name: mix for name, mix in _COMBINATIONS.items() if set(mix) <= set(head.expression_names)}
-    images = [labeled(render(head, posed(head, mix), view), name) for name, mix in known.items()]
-    images += [labeled(render(head, posed(head, {}, turn), wide), name) for name, turn in _POSES.items()]
-    open_jaw = posed(head, {"jawOpen": 1.0})
-    images += [labeled(render(head, open_jaw, replace(view, yaw=yaw)), f"jawOpen {yaw}") for yaw in (-45, -90)]
-    return tiled(images, 7)
+    images = [add_label(render(head, pose_vertices(head, mix), view), name) for name, mix in known.items()]
+    images += [add_label(render(head, pose_vertices(head, {}, turn), wide), name) for name, turn in _POSES.items()]
+    open_jaw = pose_vertices(head, {"jawOpen": 1.0})
+    images += [add_label(render(head, open_jaw, replace(view, yaw=yaw)), f"jawOpen {yaw}") for yaw in (-45, -90)]
+    return arrange_tiles(images, 7)
 
 
 def identity_sheet(head: HeadModel, count: int = 18, seed: int = 0) -> Image:
@@ -193,7 +197,7 @@ def identity_sheet(head: HeadModel, count: int = 18, seed: int = 0) -> Image:
     view = View(yaw=-20, center=(0, -0.03, -0.03), extent=0.30, size=260)
     random = torch.Generator().manual_seed(seed)
     identities = 0.6 * torch.randn(count, head.shapedirs.shape[2], generator=random)
-    return tiled([render(head, head.identity_vertices(identity), view) for identity in identities], 6)
+    return arrange_tiles([render(head, head.identity_vertices(identity), view) for identity in identities], 6)
 
 
 def write_sheets(head: HeadModel, folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatar.common.files import check_output, shown
+from avatar.common.files import check_output, path_text
 from avatar.common.photo_files import are_photos
 from avatar.errors import HeadsplatError
 from avatar.jobs.notices import SILENT, Notices, Notify, ignore
@@ -63,7 +63,7 @@ def capture(
     out = Path(out)
     options = CaptureOptions() if options is None else options
     check_source(sources)
-    options = replace(options, consent=shown(options.consent))
+    options = replace(options, consent=path_text(options.consent))
     head = None if options.head == EMBEDDED else options.head
     notices = Notices(notify)
     with reserved(
@@ -140,7 +140,7 @@ def track_video(video: Path, out: Path, passes: int, notices: Notices = SILENT) 
 
     check_source([video])
     if are_photos([video]):
-        raise HeadsplatError(f"{shown(video)}: a photo, which shows no motion; give a video, or a motion file")
+        raise HeadsplatError(f"{path_text(video)}: a photo, which shows no motion; give a video, or a motion file")
     options = CaptureOptions(max_frames=_MAX_FRAMES, max_size=_TRACKED_SIZE, passes=passes)
     make_capture((video,), out, options, notices)
     return out

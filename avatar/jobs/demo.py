@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from avatar.common.files import check_output, shown, write_text
+from avatar.common.files import check_output, path_text, write_text
 from avatar.common.folder_sign import sign_folder, signed_names
 from avatar.common.ranges import Between
 from avatar.common.toml_config import load_preset
@@ -104,8 +104,8 @@ class Demo:
             check_output(self.out, self.options.overwrite, folder=True)
             if REPORT not in (signed_names(self.out) or ()):
                 raise HeadsplatError(
-                    f"{shown(self.out)}: contains files that no demo wrote (or one of an earlier version), so they are "
-                    "not replaced; delete the folder yourself or choose another one with -o"
+                    f"{path_text(self.out)}: contains files that no demo wrote (or one of an earlier version), so they "
+                    "are not replaced; delete the folder yourself or choose another one with -o"
                 )
 
     @contextmanager
@@ -152,7 +152,9 @@ class Demo:
         path = self.out / "phone.mp4"
         frames = self.options.frames
         if frames == CLIP_FRAMES:
-            with self._step("video", f"copying the video of a synthetic person to {shown(path)}", frames, (0.0, 0.0)):
+            with self._step(
+                "video", f"copying the video of a synthetic person to {path_text(path)}", frames, (0.0, 0.0)
+            ):
                 shutil.copyfile(DEMO_CLIP, path)
             return path
         with (

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.data.capture_folder import Capture
 from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.motion_source import MotionSource
@@ -128,7 +128,7 @@ class DrivingSource:
         driven = drive(avatar, motion, self.options)
         self.notices.say(f"{self.label} retargeted to {path.name}: {driven.report.to_text()}")
         times = driven.time - driven.time[0]
-        return DrivenAvatar(shown(path.name), header, avatar, driven.params, None, times, driven.report.to_dict())
+        return DrivenAvatar(path_text(path.name), header, avatar, driven.params, None, times, driven.report.to_dict())
 
     def _own_capture(
         self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None
@@ -150,7 +150,7 @@ class DrivingSource:
                 self.notices.say(f"{self.label}: {note}")
             report = {"way": "its own capture, as tracked", "notes": notes} if notes else None
         camera = following_camera(capture, times)
-        return DrivenAvatar(shown(path.name), header, avatar, params, torso, times - times[0], report, camera)
+        return DrivenAvatar(path_text(path.name), header, avatar, params, torso, times - times[0], report, camera)
 
 
 def _interpolated(values: Tensor, known: np.ndarray, times: np.ndarray) -> Tensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
-from avatar.common.files import atomic_folder, shown, write_text
+from avatar.common.files import atomic_folder, path_text, write_text
 from avatar.errors import HeadsplatError
 from avatar.jobs.appearance import appearance_of, read_in_appearance
 from avatar.jobs.lpips_network import checked_network, named_file
@@ -294,4 +294,4 @@ def heard(capture: Capture, sound: Path | None, text: str | None, notices: Notic
         return None
     from avatar.performance.speech.listen import listen
 
-    return shown(sound.name), listen(sound, text, log=notices.say)
+    return path_text(sound.name), listen(sound, text, log=notices.say)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class LiveSources:
             open_pose_source(microphone=options.microphone, loop=loop)
         else:
             open_pose_source(webcam, loop=options.loop)
-        label = f"camera {webcam}" if webcam.isdigit() else shown(Path(webcam).name)
+        label = f"camera {webcam}" if webcam.isdigit() else path_text(Path(webcam).name)
         yield LiveSourceChoice(
             _WEBCAM,
             label,
@@ -90,7 +90,7 @@ class LiveSources:
             ),
         )
         file = Path(microphone).is_file()
-        name = shown(Path(microphone).name) if file else f"microphone {microphone}".removesuffix(" default")
+        name = path_text(Path(microphone).name) if file else f"microphone {microphone}".removesuffix(" default")
         yield LiveSourceChoice(
             _MICROPHONE, name, lambda avatar: _pipeline(avatar, open_pose_source(microphone=microphone, loop=loop))
         )

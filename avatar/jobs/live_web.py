@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.errors import HeadsplatError
 from avatar.jobs.appearance import read_in_appearance
 from avatar.jobs.live_run import LiveRun, PageReport
@@ -100,7 +100,7 @@ def _serve(
     bridge = WebBridge(page, LOOPBACK if options.host is None else options.host, port)
     pipeline = choice.make(avatar)
     with closing(_Running(bridge, pipeline)) as running:
-        sentence = f"{shown(path.name)}, driven by {choice.label}: open {bridge.address}"
+        sentence = f"{path_text(path.name)}, driven by {choice.label}: open {bridge.address}"
         notices.notify(PageOpened(sentence, bridge.address))
         if options.host is not None:
             notices.say(f"listening on {options.host}: who can reach this address and has the token sees the avatar")

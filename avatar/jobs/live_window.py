@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.jobs.appearance import read_with_mix
 from avatar.jobs.live_run import LiveRun
 from avatar.jobs.live_sources import LiveSources, SourceOptions
@@ -155,7 +155,7 @@ class _WindowJob:
         from avatar.jobs.recording import Recording
 
         options = self.options
-        name = shown(self.path.name)
+        name = path_text(self.path.name)
         notices.say(f"{name}: opening the window ...")
         avatar, mix = read_with_mix(self.path, options.appearance)
         with (

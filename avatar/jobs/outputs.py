@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from avatar.common.files import check_name, check_output, check_replaceable_folder, shown
+from avatar.common.files import check_name, check_output, check_replaceable_folder, path_text
 from avatar.common.locks import locked
 from avatar.errors import HeadsplatError
 
@@ -118,11 +118,15 @@ def _check_input(output: Output, path: Path) -> None:
     place = _resolved(output.path)
     source = _resolved(path)
     if place == source or (place.exists() and place.samefile(source)):
-        raise HeadsplatError(f"{shown(output.path)}: is also an input of this command; choose another name with -o")
+        raise HeadsplatError(f"{path_text(output.path)}: is also an input of this command; choose another name with -o")
     if place in source.parents:
-        raise HeadsplatError(f"{shown(output.path)}: contains the input {shown(path)}; choose another folder with -o")
+        raise HeadsplatError(
+            f"{path_text(output.path)}: contains the input {path_text(path)}; choose another folder with -o"
+        )
     if source in place.parents and place.exists() and not (output.in_place or _is_capture(source)):
-        raise HeadsplatError(f"{shown(output.path)}: is part of the input {shown(path)}; choose another place with -o")
+        raise HeadsplatError(
+            f"{path_text(output.path)}: is part of the input {path_text(path)}; choose another place with -o"
+        )
 
 
 def _is_capture(folder: Path) -> bool:
@@ -137,14 +141,14 @@ def _check_capture(place: Path) -> None:
 
             if place.relative_to(folder).parts[0] in CAPTURE_ENTRIES:
                 raise HeadsplatError(
-                    f"{shown(place)}: belongs to the capture {shown(folder)}; choose another place with -o"
+                    f"{path_text(place)}: belongs to the capture {path_text(folder)}; choose another place with -o"
                 )
 
 
 def _check_suffix(output: Output) -> None:
     if output.suffixes and not output.path.name.lower().endswith(output.suffixes):
         known = " or ".join(output.suffixes)
-        raise HeadsplatError(f"{shown(output.path)}: a file of another kind; give a name in {known} with -o")
+        raise HeadsplatError(f"{path_text(output.path)}: a file of another kind; give a name in {known} with -o")
 
 
 def _check_replaceable(output: Output) -> None:
@@ -152,8 +156,8 @@ def _check_replaceable(output: Output) -> None:
         check_replaceable_folder(output.path)
     elif output.ours is not None and not output.ours(output.path):
         raise HeadsplatError(
-            f"{shown(output.path)}: this command writes a file of that name, and headsplat did not write the one that "
-            "is there (or an earlier version did); move or delete it, or choose another name with -o"
+            f"{path_text(output.path)}: this command writes a file of that name, and headsplat did not write the one "
+            "that is there (or an earlier version did); move or delete it, or choose another name with -o"
         )
 
 
@@ -162,9 +166,11 @@ def _check_pair(first: Output, second: Output) -> None:
     other = _place(second)
     if one == other or (one.exists() and other.exists() and one.samefile(other)):
         raise HeadsplatError(
-            f"{shown(second.path)}: is given twice, with {first.option} and {second.option}; give each output its own "
-            "name"
+            f"{path_text(second.path)}: is given twice, with {first.option} and {second.option}; give each output its "
+            "own name"
         )
     for inner, outer in ((one, other), (other, one)):
         if outer in inner.parents:
-            raise HeadsplatError(f"{shown(inner)}: is inside another output, {shown(outer)}; choose another place")
+            raise HeadsplatError(
+                f"{path_text(inner)}: is inside another output, {path_text(outer)}; choose another place"
+            )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.data.capture_folder import Capture
 from avatar.motion import edit
 from avatar.motion.edit import check_increasing
@@ -20,7 +20,7 @@ def capture_entry(capture: Capture) -> dict[str, Any]:
     """The entry `capture` of an avatar's header: fingerprint and camera of the capture it was trained on."""
     metadata = capture.metadata
     return {
-        "name": shown(capture.root.name),
+        "name": path_text(capture.root.name),
         "fingerprint": capture.fingerprint,
         "width": metadata["width"],
         "height": metadata["height"],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from avatar.common.files import check_name, shown
+from avatar.common.files import check_name, path_text
 from avatar.common.imports import uncollected
 from avatar.common.jsonable import counted
 from avatar.common.ranges import Between
@@ -196,7 +196,7 @@ class RenderJob:
             return DrivingSource.load(self.options.motion, self.options.motion_options, notices)
         fps = self.options.fps or SPEAKING_FPS
         motion, speech = self.options.speech.speak(self.options.speak, fps, log=notices.say)
-        label = shown(self.options.speak.name)
+        label = path_text(self.options.speak.name)
         for note in speech.notes:
             notices.say(f"{label}: {note}")
         notices.say(f"{label}: {speech_summary(speech, motion, fps)}")
@@ -277,10 +277,10 @@ class RenderJob:
         rendered = (RenderedAvatar(each.name, str(each.header.get("consent", "")), each.report) for each in driven)
         return RenderReport(
             avatars=tuple(rendered),
-            motion=shown((self.options.speak or self.options.motion or self.out).name),
+            motion=path_text((self.options.speak or self.options.motion or self.out).name),
             camera=self.options.image.camera,
             background=self.options.image.background,
-            files={name: shown(path.name) for name, path in output.outputs.items()},
+            files={name: path_text(path.name) for name, path in output.outputs.items()},
             width=output.settings.width * len(driven),
             height=output.settings.height,
             supersample=output.settings.supersample,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatar import __version__
-from avatar.common.files import check_name, shown, write_error
+from avatar.common.files import check_name, path_text, write_error
 from avatar.common.rescue import rescue
 from avatar.common.toml_config import save_config
 from avatar.errors import HeadsplatError
@@ -105,7 +105,7 @@ class TrainedAvatar:
     @property
     def report(self) -> TrainReport:
         """Figures of the training."""
-        return self.result.report.named(shown(self.outputs.avatar.name))
+        return self.result.report.named(path_text(self.outputs.avatar.name))
 
 
 def train_capture(
@@ -150,7 +150,7 @@ def train_capture(
     with stoppable(stop, STOPPING) as stopped, notices.stages() as update:
         update("preparing", 0.0, "loading libraries")
         from avatar.data.capture_head import head_of
-        from avatar.training.checkpoints import unfinished
+        from avatar.training.checkpoints import partial_checkpoint
         from avatar.training.fit import fit
 
         result = fit(
@@ -164,7 +164,7 @@ def train_capture(
     _write(result, capture, settings, outputs, interrupted, notices)
     if interrupted:
         return TrainedAvatar(outputs, result, finished=False, resuming=_resuming(result, outputs))
-    for path in (unfinished(outputs.checkpoint), outputs.checkpoint):
+    for path in (partial_checkpoint(outputs.checkpoint), outputs.checkpoint):
         path.unlink(missing_ok=True)
     return TrainedAvatar(outputs, result, finished=True)
 
@@ -205,7 +205,7 @@ def _write(
         if interrupted or folder is None or outputs.checkpoint.exists():
             sentence.append(_resuming(result, outputs))
         raise HeadsplatError("; ".join(sentence)) from error
-    notices.show(result.report.named(shown(outputs.avatar.name)).to_text())
+    notices.show(result.report.named(path_text(outputs.avatar.name)).to_text())
     _save_track(result.refined_track, capture, notices)
     if skipped := result.avatar.provenance.get("refinement_skipped"):
         notices.say(f"headsplat: {skipped}")
@@ -236,9 +236,9 @@ def _write_files(result: TrainResult, capture: Capture, settings: TrainConfig, o
     if capture.metadata.get("consent"):
         extras["consent"] = capture.metadata["consent"]
     save_avatar(outputs.avatar, result.avatar, extras)
-    comment = f"{__version__}: the resolved settings of {shown(outputs.avatar.name)}"
+    comment = f"{__version__}: the resolved settings of {path_text(outputs.avatar.name)}"
     save_config(outputs.config, settings, _CONFIG_COMMENT.removeprefix("# ") + comment)
-    result.report.named(shown(outputs.avatar.name)).write(outputs.report)
+    result.report.named(path_text(outputs.avatar.name)).write(outputs.report)
 
 
 def _save_track(track: RefinedTrack | None, capture: Capture, notices: Notices) -> None:

@@ -14,9 +14,9 @@ from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import Blendshapes, expression_features
 from avatar.model.layout import Layout, Rows
-from avatar.model.moving import moved
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
+from avatar.model.to_device import to_device
 from avatar.types import Gaussians, HeadParams, LocalGaussians, PosedHead, PosedLayer, VertexStretch
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ class AvatarPart(nn.Module):
         return result
 
     @torch.no_grad()
-    def copy_rows(self, sources: Tensor, targets: Tensor) -> None:
-        """Make the rows of the Gaussians `targets` [n] equal to those of `sources` [n], in place."""
+    def copy_rows(self, from_rows: Tensor, to_rows: Tensor) -> None:
+        """Make the rows of the Gaussians `to_rows` [n] equal to those of `from_rows` [n], in place."""
         for name, layout in self.layout.items():
             if layout.has_rows:
                 value = self.tensor(name)
                 axis = layout.row_axis
-                exist = (sources < value.shape[axis]) & (targets < value.shape[axis])
-                value.index_copy_(axis, targets[exist], value.index_select(axis, sources[exist]))
+                exist = (from_rows < value.shape[axis]) & (to_rows < value.shape[axis])
+                value.index_copy_(axis, to_rows[exist], value.index_select(axis, from_rows[exist]))
 
     # Files.
 
@@ -314,7 +314,7 @@ class Avatar(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Avatar:
         """As of nn.Module, under `to`, `cpu` and `cuda`; the head, which is no module, follows to the device."""
         super()._apply(fn, recurse)
-        self.head = moved(self.head, self.offsets.device)
+        self.head = to_device(self.head, self.offsets.device)
         return self
 
     def part(self, kind: type[P]) -> P | None:

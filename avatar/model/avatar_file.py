@@ -17,11 +17,11 @@ from avatar.common.files import atomic_path
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.avatar_checks import HEAD_TENSORS, REGION, check_tensors, core_layout
-from avatar.model.avatar_header import MAGIC, PREFIXES, VERSION, StoredTensor, check_entry, damaged, read_stored
+from avatar.model.avatar_header import MAGIC, PREFIXES, VERSION, StoredTensor, check_entry, damage_error, read_stored
 from avatar.model.avatar_header import read_header as read_header
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.layout import DTYPES, check_layout, checksum, pack, unpack
-from avatar.model.parts.registry import registered, root
+from avatar.model.parts.registry import part_kinds, root
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
@@ -51,14 +51,13 @@ def save_avatar(path: str | Path, avatar: Avatar, extras: Mapping[str, Any] | No
     """
     parts = tuple(avatar.parts.values())
     for part in parts:
-        if type(part) not in registered():
+        if type(part) not in part_kinds():
             raise ValueError(f"part {part.key!r}: a file would lose it; call `register({type(part).__name__})` first")
     packed = _core_tensors(avatar) | _part_tensors(part for part in parts if part.entry is None)
     header = describe(avatar) | dict(extras or {}) | {"tensors_sha256": checksum(packed)}
-    for kind in registered():  # entries are of the avatar, not of the file that `extras` come from
-        header.pop(str(kind.entry), None)
     # Parts may share an entry, whose checksum is of the tensors of all of them; the first one's values count.
-    for entry in dict.fromkeys(kind.entry for kind in registered() if kind.entry is not None):
+    for entry in dict.fromkeys(kind.entry for kind in part_kinds() if kind.entry is not None):
+        header.pop(entry, None)  # one in `extras` is of the file that they come from
         members = [part for part in parts if part.entry == entry]
         tensors = _part_tensors(members)
         packed |= tensors
@@ -95,7 +94,7 @@ def describe(avatar: Avatar) -> dict[str, Any]:
         "axes": AXES,
         "units": "metres, radians, seconds",
         "joints": list(JOINT_NAMES),
-        **{name: value for kind in registered() for name, value in kind.header_fields(avatar.part(kind)).items()},
+        **{name: value for kind in part_kinds() for name, value in kind.header_fields(avatar.part(kind)).items()},
         "gaussians": len(avatar),
         "blendshapes": {"mode": avatar.blendshapes.mode, "count": avatar.blendshapes.basis.shape[0]},
         "expression_names": list(avatar.head.expression_names),
@@ -134,7 +133,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
     Raises:
         HeadsplatError: no file, not an avatar, damaged, or of a newer version.
     """
-    kinds = registered()
+    kinds = part_kinds()
     header, stored = read_stored(Path(path), (*PREFIXES, *(root(kind) for kind in kinds)))
     tensors = {name: _tensor(value) for name, value in stored.items()}
     kinds = tuple(kind for kind in kinds if kind.is_stored(header, tensors))
@@ -146,7 +145,7 @@ def read_avatar(path: str | Path) -> tuple[dict[str, Any], Avatar]:
                 own = {name: unpack(value) for name, value in _without_prefix(tensors, kind.prefix).items()}
                 avatar.add_part(kind.restore(avatar, header, own).requires_grad_(False))
         except ValueError as error:
-            raise damaged(Path(path), str(error)) from error
+            raise damage_error(Path(path), str(error)) from error
     return header, avatar
 
 
@@ -163,7 +162,7 @@ def _check(header: Mapping[str, Any], tensors: Mapping[str, Tensor], kinds: Sequ
     for name in sorted(tensors):
         if not name.startswith(PREFIXES) and name not in of_parts:
             raise ValueError(f"{name}: a tensor that this format does not have")
-    entries = {kind.entry: root(kind) for kind in registered() if kind.entry is not None and kind.entry in header}
+    entries = {kind.entry: root(kind) for kind in part_kinds() if kind.entry is not None and kind.entry in header}
     for entry in entries:
         check_entry(isinstance(header[entry], dict), entry)
     for kind in kinds:

@@ -100,11 +100,11 @@ def read_stored(path: Path, prefixes: tuple[str, ...] = PREFIXES) -> tuple[dict[
         if "tensors_sha256" in header and header["tensors_sha256"] != stored_checksum(tensors):
             raise ValueError("its tensors do not match their checksum")
     except ValueError as error:
-        raise damaged(path, str(error)) from error
+        raise damage_error(path, str(error)) from error
     return header, tensors
 
 
-def damaged(path: Path, reason: str) -> HeadsplatError:
+def damage_error(path: Path, reason: str) -> HeadsplatError:
     """The error about an avatar file whose content is wrong."""
     return HeadsplatError(f"{path}: damaged avatar file ({single_line(reason)[:300]}); train or copy it again")
 
@@ -126,7 +126,7 @@ def _content(path: Path) -> bytes:
         raise HeadsplatError(f"{path}: no such avatar file; train one with `headsplat train VIDEO -o {path}`")
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise damaged(path, f"it is larger than {_MAX_BYTES >> 30} GiB")
+            raise damage_error(path, f"it is larger than {_MAX_BYTES >> 30} GiB")
         return path.read_bytes()
     except OSError as error:
         raise HeadsplatError(os_error_sentence(error, path)) from error

@@ -199,7 +199,7 @@ def _other_side() -> NDArray[np.int64]:
     return np.asarray(cKDTree(points).query(points * [-1, 1, 1])[1], np.int64)
 
 
-def fitted(albedo: NDArray[np.floating], rank: int) -> tuple[Floats, Floats, Floats]:
+def fit_albedo(albedo: NDArray[np.floating], rank: int) -> tuple[Floats, Floats, Floats]:
     """Mean [K,3], basis [K,3,R] and noise variance [K,3] of the albedo [P,K,3] of P people, linear light."""
     table = np.log(np.asarray(albedo, np.float64) + FLOOR)
     people = len(table)

@@ -120,7 +120,7 @@ def _stretch_there(whole: StretchMesh, like: Tensor) -> StretchMesh:
     return StretchMesh(*parts)
 
 
-def _deformed(offsets: Tensor, quats: Tensor, scales: Tensor) -> DeformedGaussians:
+def _bind_inputs(offsets: Tensor, quats: Tensor, scales: Tensor) -> DeformedGaussians:
     """Gaussians for `bind`, which does not read their opacities and colors."""
     unread = offsets.new_empty(0)
     return DeformedGaussians(offsets, quats, scales, unread, unread)
@@ -138,14 +138,14 @@ def _rig_cases(made: Made) -> list[Case]:
         vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, triangles: Tensor,
         bary: Tensor, skin: Tensor,
     ) -> Tensors:  # fmt: skip
-        local = _deformed(offsets, quats, torch.ones_like(offsets))
+        local = _bind_inputs(offsets, quats, torch.ones_like(offsets))
         return bind(vertices, Binding(triangles, bary, skin), local, Bones(turns, shifts))[:2]
 
     def stretched(
         vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, scales: Tensor,
         tensors: Tensor, triangles: Tensor, bary: Tensor, skin: Tensor, rows: Tensor,
     ) -> Tensors:  # fmt: skip
-        local = _deformed(offsets, quats, scales)
+        local = _bind_inputs(offsets, quats, scales)
         stretch = VertexStretch(tensors, rows)
         return bind(vertices, Binding(triangles, bary, skin), local, Bones(turns, shifts), stretch)
 
@@ -187,7 +187,7 @@ def _image_cases(made: Made) -> list[Case]:
         Case("splat", (*gaussians, made(BATCH, COUNT, 3)), 5, _splat),
         Case("splat with view-dependent colors", (*gaussians, made(BATCH, COUNT, 16, 3) - 0.5), 5, _splat),
         Case("splat_features", (*gaussians, made(BATCH, COUNT, 3)), 0, _features),
-        Case("splat over a layer", (*gaussians, made(BATCH, COUNT, 3), *sheet, made(BATCH, COUNT)), 6, _layered),
+        Case("splat over a layer", (*gaussians, made(BATCH, COUNT, 3), *sheet, made(BATCH, COUNT)), 6, _splat_layer),
         Case("layer", sheet, 1, lambda *values: _images_of(_layer(*values))),
         Case("mesh", (ahead, faces), 0, lambda v, f: mesh(v, f, _camera(v).K, SIZE, SIZE)),
         Case("ssim", (first, second), 1, lambda *values: (ssim(*values),)),
@@ -216,7 +216,7 @@ def _images_of(images: LayerImages) -> Tensors:
     return images.color, images.coverage, images.depth, images.stencil
 
 
-def _layered(*values: Tensor) -> Tensors:
+def _splat_layer(*values: Tensor) -> Tensors:
     means, quats, scales, opacities, colors = values[:5]
     out = splat(
         means, quats, scales, opacities, colors, _camera(means), layer=SplatLayer(_layer(*values[5:11]), values[11])

@@ -36,8 +36,8 @@ def chosen_device(name: str | torch.device) -> torch.device:
     if text == "cpu":
         return torch.device("cpu")
     if text != "auto":
-        return _proved(gpu(text), fall_back=False)
-    return torch.device("cpu") if _problem(0) else _proved(torch.device("cuda", 0), fall_back=True)
+        return _prove(gpu(text), fall_back=False)
+    return torch.device("cpu") if _problem(0) else _prove(torch.device("cuda", 0), fall_back=True)
 
 
 def gpu(name: str) -> torch.device:
@@ -55,7 +55,7 @@ def gpu(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
-def _proved(device: torch.device, fall_back: bool) -> torch.device:
+def _prove(device: torch.device, fall_back: bool) -> torch.device:
     """The GPU if it passes its self-check, else the CPU.
 
     Raises:

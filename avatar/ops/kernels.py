@@ -36,13 +36,13 @@ def cpu_kernels(module: ModuleType) -> CpuKernels:
 
 
 def _taking_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments: function(*map(_exported, arguments))
+    return lambda *arguments: function(*map(_export, arguments))
 
 
-def _exported(value: Any) -> Any:
+def _export(value: Any) -> Any:
     if isinstance(value, Tensor):
         return to_dlpack(value)
-    return tuple(map(_exported, value)) if type(value) is tuple else value
+    return tuple(map(_export, value)) if type(value) is tuple else value
 
 
 class CudaKernels:

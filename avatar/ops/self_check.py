@@ -36,17 +36,17 @@ def self_check(device: torch.device) -> list[Row]:
     Each runs twice with the same inputs, then with strided ones, and then with inputs that another stream has only
     just written over other values. On the CPU it checks the kernels that `native_for` gives for CPU tensors.
     """
-    return [_checked(case, device) for case in cases()]
+    return [_check(case, device) for case in cases()]
 
 
-def _checked(case: Case, device: torch.device) -> Row:
+def _check(case: Case, device: torch.device) -> Row:
     rounded = tuple(value.float().double() if value.is_floating_point() else value for value in case.inputs)
     expected = _run(case, rounded)
     inputs = tuple((value.float() if value.is_floating_point() else value).to(device) for value in rounded)
     try:
         first = _run(case, inputs)
         second = _run(case, inputs)
-        strided = _run(case, [_strided(value) for value in inputs])
+        strided = _run(case, [_with_strides(value) for value in inputs])
         late = _run_late(case, inputs, device)
         same = all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
         errors = [largest_error(outputs, expected) for outputs in (first, second, strided, late)]
@@ -80,7 +80,7 @@ def _weights(like: Tensor) -> Tensor:
     return torch.arange(like.numel()).double().mul(0.7).sin().float().to(like).view(like.shape)
 
 
-def _strided(value: Tensor) -> Tensor:
+def _with_strides(value: Tensor) -> Tensor:
     """The same values, not contiguous: every second one of a larger tensor."""
     whole = value.new_zeros(*value.shape, 2)
     whole[..., 0] = value

@@ -27,7 +27,7 @@ _GROW = 0.06
 _CHUNK = 8
 
 
-def accepted(
+def accept_changes(
     avatar: Avatar,
     frames: TrainingFrames,
     start: HeadStates,
@@ -55,7 +55,7 @@ def accepted(
     judge = RegionJudge(avatar, frames, start)
     base, before = _base(judge, start, refined, tolerance)
     after = judge.scores(replace(refined, torso=base.torso), torch.arange(len(start)))
-    left = torch.from_numpy(np.flatnonzero(~allowed(before, after, tolerance)))
+    left = torch.from_numpy(np.flatnonzero(~nowhere_worse(before, after, tolerance)))
     changed = torch.zeros(len(start), dtype=torch.bool)
     if base.torso is not None and refined.torso is not None:
         changed = (base.torso.translation != refined.torso.translation).any(-1).cpu()
@@ -67,10 +67,10 @@ def accepted(
     candidates = [replace(states, torso=base.torso) for states in candidates]
     scores = np.stack([judge.scores(states, left) for states in candidates])
     gains = np.nansum(scores - before[left.numpy()], -1)
-    gains[~allowed(before[left.numpy()], scores, tolerance)] = -np.inf
+    gains[~nowhere_worse(before[left.numpy()], scores, tolerance)] = -np.inf
     chosen = np.where(gains.max(0) > 0, gains.argmax(0), len(candidates))
     for index, states in enumerate([*candidates, base]):
-        result = _replaced(result, states, left[torch.from_numpy(chosen == index)])
+        result = _replace_rows(result, states, left[torch.from_numpy(chosen == index)])
     return result, changed.to(result.rotation.device)
 
 
@@ -84,12 +84,12 @@ def _base(
         return start, scores
     moved = replace(start, torso=refined.torso)
     moved_scores = judge.scores(moved, every)
-    worse = ~allowed(scores, moved_scores, tolerance)
-    base = _replaced(moved, _with_torso(judge.avatar, start), torch.from_numpy(np.flatnonzero(worse)))
+    worse = ~nowhere_worse(scores, moved_scores, tolerance)
+    base = _replace_rows(moved, _with_torso(judge.avatar, start), torch.from_numpy(np.flatnonzero(worse)))
     return base, np.where(worse[:, None], scores, moved_scores)
 
 
-def allowed(before: np.ndarray, after: np.ndarray, tolerance: float) -> np.ndarray:
+def nowhere_worse(before: np.ndarray, after: np.ndarray, tolerance: float) -> np.ndarray:
     """Mask [...] of scores [...,R] in dB that are nowhere worse by more than `tolerance`; nan does not count."""
     return np.asarray(~(after < before - tolerance).any(-1))
 
@@ -241,7 +241,7 @@ def _with_torso(avatar: Avatar, start: HeadStates) -> HeadStates:
         return replace(start, torso=avatar.rig.torso(start.rotation, start.translation))
 
 
-def _replaced(states: HeadStates, replacement: HeadStates, rows: Tensor) -> HeadStates:
+def _replace_rows(states: HeadStates, replacement: HeadStates, rows: Tensor) -> HeadStates:
     """`states` with those of `replacement` at `rows` [r] int."""
 
     def merged(first: Tensor, second: Tensor) -> Tensor:

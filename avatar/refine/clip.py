@@ -15,12 +15,12 @@ from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
-from avatar.refine.acceptance import accepted
+from avatar.refine.acceptance import accept_changes
 from avatar.refine.controls import Controls
 from avatar.refine.crops import head_targets
 from avatar.refine.expressions import refine_expressions
 from avatar.refine.options import RefineOptions
-from avatar.refine.poses import PoseFit, Poses, refine_poses
+from avatar.refine.poses import BonePoses, PoseFit, refine_poses
 from avatar.refine.smooth import jitter, smooth_controls, smooth_poses
 from avatar.refine.states import add_by_row
 from avatar.refine.targets import Targets
@@ -60,7 +60,7 @@ class ClipFit:
         }
 
     @staticmethod
-    def restored(state: dict[str, Any], before: HeadStates, head: HeadModel) -> ClipFit:
+    def from_state(state: dict[str, Any], before: HeadStates, head: HeadModel) -> ClipFit:
         """The inverse of `state`.
 
         Args:
@@ -117,7 +117,7 @@ def refine_clip(
     """
     started = clock.perf_counter()
     states = frames.states
-    fit, flagged, posed = _posed(avatar, frames, options, trained_size, keep_mean=keep_mean, progress=progress)
+    fit, flagged, posed = _fit_poses(avatar, frames, options, trained_size, keep_mean=keep_mean, progress=progress)
     result = posed
     others = [posed]
     if options.expressions:
@@ -130,8 +130,8 @@ def refine_clip(
             result = with_head(avatar, frames, expressed, trust, options, trained_size)
     reverted = torch.zeros_like(flagged)
     if not keep_mean:  # the avatar does not show poses with the mean change removed before it is trained on them
-        result, reverted = accepted(avatar, frames, states, result, others, options.accept_loss)
-    before, after = (Poses.of(avatar, each, torso=False) for each in (states, result))
+        result, reverted = accept_changes(avatar, frames, states, result, others, options.accept_loss)
+    before, after = (BonePoses.of(avatar, each, torso=False) for each in (states, result))
     change = matrix_to_axis_angle(after.rotation[:, 0] @ before.rotation[:, 0].transpose(1, 2))
     return ClipFit(
         result,
@@ -145,7 +145,7 @@ def refine_clip(
     )
 
 
-def _posed(
+def _fit_poses(
     avatar: Avatar,
     frames: TrainingFrames,
     options: RefineOptions,
@@ -156,16 +156,16 @@ def _posed(
 ) -> tuple[PoseFit, Tensor, HeadStates]:
     """The fit of poses to whole images, failed states [S], and the states with the smoothed poses."""
     states = frames.states
-    start = Poses.of(avatar, states, options.torso)
+    start = BonePoses.of(avatar, states, options.torso)
     fit = refine_poses(avatar, Targets.of(frames, options.size, trained_size), states, options, progress)
     weight = add_by_row(torch.zeros_like(fit.cost), frames.step, frames.weight.double())
     cost = fit.cost / weight.clamp_min(1e-3)
     poses = fit.poses
     bad = cost > _BAD_COST * cost.median()
-    flagged = bad | diverged(poses, start, frames, options)
+    flagged = bad | find_diverged(poses, start, frames, options)
     if keep_mean and not flagged.all():
         poses = without_mean_change(poses, start, ~flagged)
-        flagged = bad | diverged(poses, start, frames, options)
+        flagged = bad | find_diverged(poses, start, frames, options)
     poses = start.where(flagged, poses)
     trust = np.where(flagged.cpu().numpy(), _FLAGGED_TRUST, 1.0)
     smooth = smooth_poses(replace(fit, poses=poses), trust, frames.time, options, share_depth_axis(frames))
@@ -198,11 +198,11 @@ def with_head(
     limits = replace(options, torso=False, iterations=options.head_iterations)
     fit = refine_poses(avatar, targets, states, limits, face_weight=options.face_weight)
     initial = torch.from_numpy(trust < 1).to(states.rotation.device)
-    fixed = replace(fit, poses=Poses.of(avatar, states, torso=False).where(initial, fit.poses))
+    fixed = replace(fit, poses=BonePoses.of(avatar, states, torso=False).where(initial, fit.poses))
     return with_poses(states, smooth_poses(fixed, trust, frames.time, options, share_depth_axis(frames)))
 
 
-def with_poses(states: HeadStates, poses: Poses) -> HeadStates:
+def with_poses(states: HeadStates, poses: BonePoses) -> HeadStates:
     """`states` [S] with other poses [S]; without a torso in `poses` that of `states` stays."""
     rotation = poses.rotation.float()
     translation = poses.translation.float()
@@ -247,7 +247,7 @@ def share_depth_axis(frames: TrainingFrames) -> bool:
     return bool((frames.camera.world_to_cam[:, 2, 2].abs() > 0.9).all())
 
 
-def without_mean_change(poses: Poses, start: Poses, counted: Tensor) -> Poses:
+def without_mean_change(poses: BonePoses, start: BonePoses, counted: Tensor) -> BonePoses:
     """Poses without the mean change of the skull's pose, in the skull frame; poses of the torso stay.
 
     All skull frames are moved by the same motion, so they fit an avatar moved by its inverse as well as before.
@@ -265,10 +265,10 @@ def without_mean_change(poses: Poses, start: Poses, counted: Tensor) -> Poses:
     change = (before @ (translation[:, 0] - start.translation[:, 0])[..., None])[counted].mean(0)
     shift = torch.linalg.solve((before @ rotation[:, 0])[counted].mean(0), change)
     translation[:, 0] -= (rotation[:, 0] @ shift)[..., 0]
-    return Poses(rotation, translation)
+    return BonePoses(rotation, translation)
 
 
-def diverged(poses: Poses, start: Poses, frames: TrainingFrames, options: RefineOptions) -> Tensor:
+def find_diverged(poses: BonePoses, start: BonePoses, frames: TrainingFrames, options: RefineOptions) -> Tensor:
     """Whether poses of the skull [S] differ from the tracker's by more than the errors of the tracker.
 
     Args:

@@ -51,7 +51,7 @@ def learn_pose_corrector(
     """
     avatar.remove_part(PoseCorrector)
     pose = tracked.rotation, tracked.translation
-    state, landmarks, known = _observed(avatar, capture, capture.train_indices, tracked.params, *pose)
+    state, landmarks, known = _observations(avatar, capture, capture.train_indices, tracked.params, *pose)
     used = known & ~flagged
     if int(used.sum()) < _MIN_FRAMES or len(capture.metadata["cameras"]) > 1:
         return
@@ -84,7 +84,7 @@ def with_corrected_pose(avatar: Avatar, capture: Capture, indices: np.ndarray, s
         indices: [n] int, images.
         states: [S] of their time steps, from the tracker.
     """
-    rotation, translation = _corrected(avatar, capture, indices, states.params, states.rotation, states.translation)
+    rotation, translation = _correct(avatar, capture, indices, states.params, states.rotation, states.translation)
     return replace(states, rotation=rotation.contiguous(), translation=translation.contiguous())
 
 
@@ -94,7 +94,7 @@ def corrected_params(avatar: Avatar, capture: Capture, indices: np.ndarray, para
     if not _is_of(avatar.part(PoseCorrector), capture):
         return params
     params = avatar.with_identity(params)
-    rotation, translation = _corrected(avatar, capture, indices, params, *avatar.head.skull_pose(params))
+    rotation, translation = _correct(avatar, capture, indices, params, *avatar.head.skull_pose(params))
     joint_rot = params.joint_rot.clone()
     joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
     joint_rot[:, NECK] = 0
@@ -106,18 +106,18 @@ def _is_of(corrector: PoseCorrector | None, capture: Capture) -> bool:
     return corrector is not None and corrector.capture == capture.fingerprint
 
 
-def _corrected(
+def _correct(
     avatar: Avatar, capture: Capture, indices: np.ndarray, params: HeadParams, rotation: Tensor, translation: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Corrected poses of the skull [S,3,3], [S,3]; unchanged without a corrector of this capture."""
     corrector = avatar.part(PoseCorrector)
     if corrector is None or not _is_of(corrector, capture):
         return rotation, translation
-    state, landmarks, known = _observed(avatar, capture, indices, params, rotation, translation)
-    return corrector.corrected(corrector.features(state, landmarks), rotation, translation, known)
+    state, landmarks, known = _observations(avatar, capture, indices, params, rotation, translation)
+    return corrector.correct(corrector.features(state, landmarks), rotation, translation, known)
 
 
-def _observed(
+def _observations(
     avatar: Avatar, capture: Capture, indices: np.ndarray, params: HeadParams, rotation: Tensor, translation: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the tracker found at S time steps.

@@ -12,8 +12,8 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import HeadStates
 from avatar.geometry.ridge import cross_validate, ridge
 from avatar.model.avatar import Avatar
-from avatar.model.moving import moved
 from avatar.model.parts.person import TorsoRegression
+from avatar.model.to_device import to_device
 from avatar.types import TorsoPose
 
 #: Confidence from which on a frame is used to learn.
@@ -97,5 +97,5 @@ def measured_torso(
     regression = avatar.part(TorsoRegression)
     if regression is None or regression.capture != capture.fingerprint:
         return None
-    measured = moved(measured_motion(capture, indices), rotation.device)
+    measured = to_device(measured_motion(capture, indices), rotation.device)
     return avatar.rig.torso.pose(regression.blended_motion(avatar.rig.torso, *measured, rotation, translation))

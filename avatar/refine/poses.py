@@ -33,14 +33,14 @@ _DAMPING_MAX = 10.0
 
 
 @dataclass(frozen=True)
-class Poses:
+class BonePoses:
     """Rigid poses of S states in G groups: the skull (G = 1), or the skull and the torso (G = 2)."""
 
     rotation: Tensor  # [S,G,3,3] frame of the group -> world, float64
     translation: Tensor  # [S,G,3] meters
 
     @staticmethod
-    def of(avatar: Avatar, states: HeadStates, torso: bool) -> Poses:
+    def of(avatar: Avatar, states: HeadStates, torso: bool) -> BonePoses:
         """The poses of `states`; with `torso` also those of the torso, from the rig's torso map if not known."""
         rotation = [states.rotation]
         translation = [states.translation]
@@ -51,33 +51,33 @@ class Poses:
                 )
             rotation.append(torso_pose.rotation)
             translation.append(torso_pose.translation)
-        return Poses(torch.stack(rotation, 1).double(), torch.stack(translation, 1).double())
+        return BonePoses(torch.stack(rotation, 1).double(), torch.stack(translation, 1).double())
 
     def __len__(self) -> int:
         return len(self.rotation)
 
-    def __getitem__(self, rows: Tensor) -> Poses:
-        return Poses(self.rotation[rows], self.translation[rows])
+    def __getitem__(self, rows: Tensor) -> BonePoses:
+        return BonePoses(self.rotation[rows], self.translation[rows])
 
     def pivots(self, avatar: Avatar) -> Tensor:
         """Pivots of rotation [S,G,3] in the world: the origin of the skull frame, the base of the neck."""
         return self.about(local_pivots(avatar, self.rotation.shape[1])).translation
 
-    def about(self, points: Tensor) -> Poses:
+    def about(self, points: Tensor) -> BonePoses:
         """The same poses with `points` [G,3] of the groups' frames as origins of these frames."""
-        return Poses(self.rotation, self.translation + (self.rotation @ points[..., None])[..., 0])
+        return BonePoses(self.rotation, self.translation + (self.rotation @ points[..., None])[..., 0])
 
-    def moved(self, step: Tensor, pivots: Tensor) -> Poses:
+    def after_motion(self, step: Tensor, pivots: Tensor) -> BonePoses:
         """These poses after the motion `step` [S,6 G]: rotations (rad, world axes) about `pivots`, translations (m)."""
-        parts = step.reshape(len(step), -1, 6)
-        turn = axis_angle_to_matrix(parts[..., :3])
+        motions = step.reshape(len(step), -1, 6)
+        turn = axis_angle_to_matrix(motions[..., :3])
         arm = self.translation - pivots
-        return Poses(turn @ self.rotation, (turn @ arm[..., None])[..., 0] + pivots + parts[..., 3:])
+        return BonePoses(turn @ self.rotation, (turn @ arm[..., None])[..., 0] + pivots + motions[..., 3:])
 
-    def where(self, mask: Tensor, other: Poses) -> Poses:
+    def where(self, mask: Tensor, other: BonePoses) -> BonePoses:
         """These poses where `mask` [S] holds, those of `other` elsewhere."""
         rotation = torch.where(mask[:, None, None, None], self.rotation, other.rotation)
-        return Poses(rotation, torch.where(mask[:, None, None], self.translation, other.translation))
+        return BonePoses(rotation, torch.where(mask[:, None, None], self.translation, other.translation))
 
 
 def local_pivots(avatar: Avatar, groups: int) -> Tensor:
@@ -90,7 +90,7 @@ def local_pivots(avatar: Avatar, groups: int) -> Tensor:
 class PoseFit:
     """Refined poses of S states and the curvature of their cost."""
 
-    poses: Poses
+    poses: BonePoses
     pivots: Tensor  # [G,3] in the frames of the groups
     information: Tensor  # [S,D,D] Hessian of the cost by rotations about the pivots and translations, world axes
     cost: Tensor  # [S] after
@@ -123,7 +123,9 @@ def refine_poses(
         states.rotation.device,
         progress,
     )
-    poses = Poses(torch.cat([fit.poses.rotation for fit in fits]), torch.cat([fit.poses.translation for fit in fits]))
+    poses = BonePoses(
+        torch.cat([fit.poses.rotation for fit in fits]), torch.cat([fit.poses.translation for fit in fits])
+    )
     information, cost, before = (
         torch.cat([getattr(fit, name) for fit in fits]) for name in ("information", "cost", "cost_before")
     )
@@ -153,7 +155,7 @@ class _Chunk:
             self.targets.append(replace(face, weight=face_weight * face.weight))
         with torch.no_grad():
             self.extra = avatar.blendshapes(avatar.weights(self.states.features))
-        self.start = Poses.of(avatar, self.states, options.torso)
+        self.start = BonePoses.of(avatar, self.states, options.torso)
 
     @torch.no_grad()
     def solve(self) -> PoseFit:
@@ -189,7 +191,7 @@ class _Chunk:
             active[done] = False
             if not active.any():
                 break
-            trial = best.moved(self._step(matrix, gradient, damping), best.pivots(self.avatar))
+            trial = best.after_motion(self._step(matrix, gradient, damping), best.pivots(self.avatar))
         return PoseFit(best, local_pivots(self.avatar, size // 6), matrix, cost, first, evaluations)
 
     def _step(self, matrix: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:
@@ -199,7 +201,7 @@ class _Chunk:
         limit = step.new_tensor([_LARGEST_TURN] * 3 + [_LARGEST_SHIFT] * 3).repeat(step.shape[1] // 6)
         return step / (step.abs() / limit).amax(1, keepdim=True).clamp_min(1)
 
-    def _evaluate(self, poses: Poses, rows: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def _evaluate(self, poses: BonePoses, rows: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Cost [r] and normal equations [r,D,D], [r,D] in world axes of the states `rows` at `poses` [r]."""
         gaussians = self._place(poses, rows)
         size = 6 * poses.rotation.shape[1]
@@ -225,7 +227,7 @@ class _Chunk:
         images = torch.nonzero(position[self.row] >= 0)[:, 0]
         return targets.select(images), position[self.row[images]]
 
-    def _place(self, poses: Poses, rows: Tensor) -> Gaussians:
+    def _place(self, poses: BonePoses, rows: Tensor) -> Gaussians:
         rotation = poses.rotation.float()
         translation = poses.translation.float()
         torso = self.states[rows].torso
@@ -235,7 +237,7 @@ class _Chunk:
         return assemble(self.avatar, head, self.extra[rows])
 
     def _normal(
-        self, poses: Poses, targets: Targets, row: Tensor, rendered: Rendered, features: Tensor
+        self, poses: BonePoses, targets: Targets, row: Tensor, rendered: Rendered, features: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Matrix [m,D,D], gradient [m,D] and cost [m] of each image, in world axes.
 
@@ -265,7 +267,7 @@ class _Chunk:
         matrix = axes.transpose(1, 2) @ matrix @ axes
         return matrix * weight[:, None, None], gradient * weight[:, None], cost * weight
 
-    def _add_torso_prior(self, poses: Poses, rows: Tensor, cost: Tensor, matrix: Tensor, gradient: Tensor) -> None:
+    def _add_torso_prior(self, poses: BonePoses, rows: Tensor, cost: Tensor, matrix: Tensor, gradient: Tensor) -> None:
         """Add, in place, the L2 anchor of the torso to its initial pose if known, else to that of the rig's map.
 
         Few pixels show the torso.
@@ -283,8 +285,8 @@ class _Chunk:
             pose = self.avatar.rig.torso(poses.rotation[:, 0].float(), poses.translation[:, 0].float())
         else:
             pose = self.states.torso[rows]
-        anchor = Poses(pose.rotation.double()[:, None], pose.translation.double()[:, None])
-        torso = Poses(poses.rotation[:, 1:], poses.translation[:, 1:])
+        anchor = BonePoses(pose.rotation.double()[:, None], pose.translation.double()[:, None])
+        torso = BonePoses(poses.rotation[:, 1:], poses.translation[:, 1:])
         difference = torch.cat(
             [
                 matrix_to_axis_angle(torso.rotation[:, 0] @ anchor.rotation[:, 0].transpose(1, 2)),
@@ -298,6 +300,6 @@ class _Chunk:
         gradient[:, 6:] += weight * difference
         torch.diagonal(matrix, dim1=1, dim2=2)[:, 6:] += weight
 
-    def _neck_base(self, torso: Poses) -> Tensor:
+    def _neck_base(self, torso: BonePoses) -> Tensor:
         """Base of the neck [S,3] in the world for torso poses."""
         return (torso.rotation[:, 0] @ self.avatar.rig.torso.pivot.double()) + torso.translation[:, 0]

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from avatar.geometry.block_banded import BlockBandedMatrix, difference_weights
 from avatar.geometry.rotations import matrix_to_axis_angle
-from avatar.model.moving import moved
+from avatar.model.to_device import to_device
 from avatar.refine.controls import Controls
 from avatar.refine.options import RefineOptions
-from avatar.refine.poses import PoseFit, Poses
+from avatar.refine.poses import BonePoses, PoseFit
 
 _STEPS = 3
 _MIN_INFORMATION = 1e-9  # of a frame without images
@@ -19,7 +19,7 @@ _MIN_INFORMATION = 1e-9  # of a frame without images
 
 def smooth_poses(
     fit: PoseFit, trust: np.ndarray, time: np.ndarray, options: RefineOptions, z_is_depth: bool = True
-) -> Poses:
+) -> BonePoses:
     """Poses [S] of small acceleration near those of `fit`, which count by their information.
 
     Args:
@@ -33,7 +33,7 @@ def smooth_poses(
     if len(fit.poses) < 3:
         return fit.poses
     device = fit.cost.device
-    fit = moved(fit, torch.device("cpu"))
+    fit = to_device(fit, torch.device("cpu"))
     measured = poses = fit.poses.about(fit.pivots)
     groups = measured.rotation.shape[1]
     sideways = options.smooth_shift if z_is_depth else options.smooth_depth
@@ -48,10 +48,10 @@ def smooth_poses(
         gradient = (information @ change[..., None])[..., 0]
         chain.add_acceleration(gradient, accelerations(poses, time), time, precision)
         step = -chain.solve(gradient)
-        poses = poses.moved(torch.from_numpy(step), poses.translation)
+        poses = poses.after_motion(torch.from_numpy(step), poses.translation)
         if np.abs(step).max() < 1e-6:
             break
-    return moved(poses.about(-fit.pivots), device)
+    return to_device(poses.about(-fit.pivots), device)
 
 
 def smooth_controls(
@@ -82,7 +82,7 @@ def smooth_controls(
     return torch.maximum(torch.minimum(smooth, controls.high), controls.low)
 
 
-def accelerations(poses: Poses, time: np.ndarray) -> np.ndarray:
+def accelerations(poses: BonePoses, time: np.ndarray) -> np.ndarray:
     """Second differences [S-2,6 G] of poses (radians, meters); rotations as tangent vectors at the middle frame."""
     coefficients = torch.from_numpy(difference_weights(time)[0])[:, :, None, None]
     middle = poses.rotation[1:-1].transpose(-1, -2)
@@ -93,11 +93,11 @@ def accelerations(poses: Poses, time: np.ndarray) -> np.ndarray:
     return torch.cat([turn, torch.as_tensor(shift)], -1).flatten(1).numpy()
 
 
-def jitter(poses: Poses, time: np.ndarray) -> dict[str, float]:
+def jitter(poses: BonePoses, time: np.ndarray) -> dict[str, float]:
     """Root mean square distance of the skull's pose from the mean of its two neighbors, at 30 fps."""
     if len(poses) < 3:
         return {"rotation_deg": 0.0, "sideways_cm": 0.0, "depth_cm": 0.0}
-    poses = moved(poses, torch.device("cpu"))
+    poses = to_device(poses, torch.device("cpu"))
     rms = np.sqrt(np.square(accelerations(poses, time)[:, :6] / 2).mean(0))
     return {
         "rotation_deg": float(np.degrees(rms[:3].mean())),
@@ -106,7 +106,7 @@ def jitter(poses: Poses, time: np.ndarray) -> dict[str, float]:
     }
 
 
-def _difference(poses: Poses, other: Poses) -> Tensor:
+def _difference(poses: BonePoses, other: BonePoses) -> Tensor:
     """The motion [S,6 G] from `other` to `poses`: rotations (rad), translations (m)."""
     turn = matrix_to_axis_angle(poses.rotation @ other.rotation.transpose(-1, -2))
     return torch.cat([turn, poses.translation - other.translation], -1).flatten(1)

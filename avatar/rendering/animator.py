@@ -12,8 +12,8 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.model.avatar import Avatar, assemble
-from avatar.model.moving import moved
 from avatar.model.poser import PosedFrames, Poser
+from avatar.model.to_device import to_device
 from avatar.model.torso import Torso
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.render import WHITE
@@ -183,7 +183,7 @@ def render_track(
         uint8 [H,W,3] for each frame.
     """
     animator = Animator(avatar, camera.width, camera.height, background, rasterizer=rasterizer)
-    params = moved(params, avatar.offsets.device)
-    camera = moved(camera, avatar.offsets.device)
+    params = to_device(params, avatar.offsets.device)
+    camera = to_device(camera, avatar.offsets.device)
     for frame in range(len(params)):
         yield animator.render(params[frame], camera[frame if len(camera) > 1 else 0]).cpu().numpy().copy()

@@ -41,13 +41,13 @@ class Group:
         self.m = torch.zeros_like(self.param, dtype=dtype)
         self.v = torch.zeros_like(self.param, dtype=dtype)
 
-    def copy_rows(self, sources: Tensor, targets: Tensor) -> None:
-        """Give the Gaussians `targets` [M] the second moments of `sources` [M]; their first moments are cleared."""
-        if self.axis is None or not bool((targets < self.param.shape[self.axis]).all()):
+    def copy_rows(self, from_rows: Tensor, to_rows: Tensor) -> None:
+        """Give the Gaussians `to_rows` [M] the second moments of `from_rows` [M]; their first moments are cleared."""
+        if self.axis is None or not bool((to_rows < self.param.shape[self.axis]).all()):
             return
         first, second = (moment.movedim(self.axis, 0) for moment in (self.m, self.v))
-        first[targets] = 0
-        second[targets] = second[sources]
+        first[to_rows] = 0
+        second[to_rows] = second[from_rows]
 
 
 def gaussian_groups(avatar: Avatar, config: TrainConfig) -> list[Group]:

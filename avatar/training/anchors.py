@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
-from avatar.model.moving import move_attributes, moved
+from avatar.model.to_device import move_attributes, to_device
 
 #: A Gaussian is anchored if it covers fewer pixels than this in the frames from which colors are initialized ...
 MIN_COVERAGE = 0.5
@@ -77,8 +77,8 @@ class Anchors:
         Raises:
             ValueError: `rows` or `initial` do not belong to this avatar.
         """
-        rows = moved(rows, self._weak.device)
-        initial = moved(initial, self._weak.device)
+        rows = to_device(rows, self._weak.device)
+        initial = to_device(initial, self._weak.device)
         _check(self._avatar, rows, initial)
         self.rows = rows
         self.initial = initial

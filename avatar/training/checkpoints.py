@@ -17,7 +17,7 @@ from avatar.common.files import write_error
 from avatar.common.rescue import rescue
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
-from avatar.model.moving import moved
+from avatar.model.to_device import to_device
 from avatar.refine.clip import ClipFit
 from avatar.training.progress import Schedule
 from avatar.training.trainer import Trainer
@@ -46,7 +46,7 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
         "mean_square": trainer.losses.mean_square,
         "refinement": None if trainer.refinement is None else trainer.refinement.state(),
     }
-    return moved(state, torch.device("cpu"))
+    return to_device(state, torch.device("cpu"))
 
 
 def restore(trainer: Trainer, state: dict[str, Any]) -> None:
@@ -61,11 +61,11 @@ def restore(trainer: Trainer, state: dict[str, Any]) -> None:
     trainer.steps_done = state["steps_done"]
     trainer.losses.mean_square = state["mean_square"]
     if state["refinement"] is not None:
-        refinement = moved(state["refinement"], trainer.device)
-        trainer.use(ClipFit.restored(refinement, trainer.full.states, trainer.avatar.head))
+        refinement = to_device(state["refinement"], trainer.device)
+        trainer.use(ClipFit.from_state(refinement, trainer.full.states, trainer.avatar.head))
 
 
-def unfinished(checkpoint: Path) -> Path:
+def partial_checkpoint(checkpoint: Path) -> Path:
     """The file to which a checkpoint is written before it is renamed; a killed training may leave it."""
     return checkpoint.with_name(checkpoint.name + ".part")
 
@@ -82,7 +82,7 @@ def save_checkpoint(trainer: Trainer, path: Path, captures: Sequence[Capture], s
     Raises:
         HeadsplatError: it cannot be written; an earlier checkpoint at `path` remains.
     """
-    partial = unfinished(path)
+    partial = partial_checkpoint(path)
     try:
         with partial.open("wb") as stream:  # opened here: for a path torch.save does not report the system's error
             torch.save({"run": run_fingerprint(trainer, captures), "spent": spent, "state": state_of(trainer)}, stream)

@@ -69,10 +69,10 @@ def limit_reach(avatar: Avatar, features: Tensor) -> None:
 
 def moved_by(avatar: Avatar, weights: Tensor, rows: Tensor) -> Tensor:
     """Offset plus blendshapes [T,M,3] of the Gaussians `rows` [M] for blendshape weights [T,K], meters."""
-    return avatar.offsets[rows] + blended(avatar, weights, rows, slice(0, 3)) * avatar.blendshapes.units[:3]
+    return avatar.offsets[rows] + blend_rows(avatar, weights, rows, slice(0, 3)) * avatar.blendshapes.units[:3]
 
 
-def blended(avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice) -> Tensor:
+def blend_rows(avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice) -> Tensor:
     """Offsets [T,M,C] that blendshape weights [T,K] add to some channels of the Gaussians `rows` [M], in `units`."""
     shapes = avatar.blendshapes
     basis = shapes.basis[:, rows, channels]

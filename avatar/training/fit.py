@@ -15,12 +15,12 @@ import torch
 
 from avatar import ops
 from avatar.data.capture_folder import Capture
-from avatar.data.recordings import check_recordings, part_of, recording_entries
+from avatar.data.recordings import check_recordings, frames_of, recording_entries
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
-from avatar.model.moving import moved
 from avatar.model.parts.appearance import Appearances
+from avatar.model.to_device import to_device
 from avatar.ops.devices import chosen_device
 from avatar.refine.clip import ClipFit
 from avatar.refine.corrected_pose import learn_pose_corrector
@@ -32,7 +32,7 @@ from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
 from avatar.training.parallel import Processes
 from avatar.training.parts.guidance import Guidance, GuidanceTraining
-from avatar.training.parts.registry import registered
+from avatar.training.parts.registry import part_kinds
 from avatar.training.prediction import compare
 from avatar.training.prepared_frames import prepared_frames
 from avatar.training.progress import PartsReporter, ProgressReporter, Schedule, TrainProgress
@@ -148,7 +148,7 @@ def _run(
 def _position(trainer: Trainer, clock: Schedule, stop: Event | None) -> float:
     """The position in the schedule, 0..1; 1 once the training is to stop."""
     stopped = stop is not None and stop.is_set()
-    return trainer.processes.agreed(1.0 if stopped else clock.fraction(trainer.steps_done))
+    return trainer.processes.agree(1.0 if stopped else clock.fraction(trainer.steps_done))
 
 
 class _RefinementStopped(Exception):
@@ -161,10 +161,10 @@ def _refine(trainer: Trainer, clock: Schedule, fraction: float, reporter: Progre
     limit = trainer.config.max_seconds
 
     def progress(done: int, total: int) -> None:
-        agreed = trainer.processes.agreed
-        if agreed(stop is not None and stop.is_set()):
+        agree = trainer.processes.agree
+        if agree(stop is not None and stop.is_set()):
             raise _RefinementStopped
-        if limit and agreed(started + (clock.spent() - started) * total / done) > REFINE_UNTIL * limit:
+        if limit and agree(started + (clock.spent() - started) * total / done) > REFINE_UNTIL * limit:
             trainer.refinement_skipped = (
                 f"{limit:g} s are too short to refine {total} time steps and train on the result; poses stay as "
                 "tracked: use a larger --max-seconds, or --no-refine"
@@ -192,7 +192,7 @@ def _finish(
     training = clock.spent()
     report("measuring differences")
     trainer.bake()
-    refinement = moved(trainer.refinement, _HOST)
+    refinement = to_device(trainer.refinement, _HOST)
     refining = refinement.seconds if refinement is not None else 0.0
     figures = {
         "steps": trainer.steps_done,
@@ -228,7 +228,7 @@ def _learn_corrections(trainer: Trainer, avatar: Avatar, capture: Capture, refin
     tracked = trainer.tracked
     flagged = refinement.flagged
     if trainer.full.recording is not None:  # corrections are for the first recording
-        rows = torch.arange(part_of(trainer.full, 0)[1].stop)
+        rows = torch.arange(frames_of(trainer.full, 0)[1].stop)
         states = states[rows]
         tracked = tracked[rows]
         flagged = flagged[rows]
@@ -269,7 +269,7 @@ def _prepare(
     report: PartsReporter,
 ) -> Trainer:
     check_recordings(captures)
-    for part in registered():
+    for part in part_kinds():
         part.check(config, device)
     person, frames = prepared_frames(captures[0], head, config, captures[1:], report)
     report("building the avatar")

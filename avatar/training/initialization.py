@@ -26,7 +26,7 @@ from avatar.training.hair_height import hair_heights
 from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, nearest_pixel, sample_matte
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
 from avatar.training.parts.local_bases import face_parts, local_mask
-from avatar.training.parts.registry import registered
+from avatar.training.parts.registry import part_kinds
 from avatar.types import Binding, LocalGaussians
 
 #: Gaussians of these regions have blendshape offsets.
@@ -99,7 +99,7 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     neutral = resting_expression(frames.features[:, : len(head.expression_names)])
     avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), neutral, layers)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
-    for part in registered():
+    for part in part_kinds():
         part.build(avatar, frames, config)
     return avatar
 

@@ -99,7 +99,7 @@ def size_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
     errors = []
     for size in SIZES:
         moved = with_iris_size(head, size).skull_vertices(params) - usual
-        drawn = [comparison.drawn(index, pixels, by) for (index, pixels), by in zip(seen.items(), moved, strict=True)]
+        drawn = [comparison.draw(index, pixels, by) for (index, pixels), by in zip(seen.items(), moved, strict=True)]
         errors.append(difference(torch.cat(drawn), target))
     return np.array(errors)
 

@@ -30,7 +30,7 @@ class LayerComparison:
 
     def pixels(self, index: int) -> Tensor:
         """Pixels [2,n], x and y, of frame `index` that the groups alone fill, unmoved."""
-        posed = self._posed(index, self.groups, torch.zeros(()))
+        posed = self._pose(index, self.groups, torch.zeros(()))
         images = layer_images(replace(posed, shade=torch.ones_like(posed.shade)), self.frames.view(index))
         alone = images.color[0].sum(-1) > _ALONE
         y, x = (alone & (images.stencil[0] > _CLEAR)).nonzero(as_tuple=True)
@@ -40,7 +40,7 @@ class LayerComparison:
         """Colors [n,3] of frame `index` at `pixels` [2,n], 0..1."""
         return self.frames.rgb[index][pixels[1], pixels[0]].double() / 255
 
-    def drawn(self, index: int, pixels: Tensor, moved: Tensor) -> Tensor:
+    def draw(self, index: int, pixels: Tensor, moved: Tensor) -> Tensor:
         """Brightness [n,G] of each group at `pixels` [2,n] of frame `index`, 0 outside the window of the layer.
 
         Args:
@@ -48,7 +48,7 @@ class LayerComparison:
             pixels: x and y.
             moved: [V,3] or [3], meters in the skull frame that are added to the vertices.
         """
-        images = layer_images(self._posed(index, self._brightness, moved), self.frames.view(index))
+        images = layer_images(self._pose(index, self._brightness, moved), self.frames.view(index))
         height, width = images.coverage.shape[1:]
         x, y = pixels - images.origin[0][:, None].long()
         inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
@@ -61,7 +61,7 @@ class LayerComparison:
         """[T,G] of the texels of each group."""
         return self.groups * self.layer.start.mean(1, keepdim=True)
 
-    def _posed(self, index: int, texels: Tensor, moved: Tensor) -> PosedLayer:
+    def _pose(self, index: int, texels: Tensor, moved: Tensor) -> PosedLayer:
         step = self.frames.step[index : index + 1]
         vertices = self.frames.states.vertices[step] + moved
         rotation = self.frames.states.rotation[step]

@@ -68,7 +68,7 @@ class Processes:
         for parameter, gradient in zip(chosen, flat.split([parameter.numel() for parameter in chosen]), strict=True):
             parameter.grad = gradient.view_as(parameter)
 
-    def agreed(self, value: float) -> float:
+    def agree(self, value: float) -> float:
         """The value of the first process."""
         if self.count == 1:
             return value

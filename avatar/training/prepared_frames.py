@@ -11,7 +11,7 @@ import torch
 from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import check_head
 from avatar.data.foreground import take_foreground_colors
-from avatar.data.recordings import joined, with_baked_identity
+from avatar.data.recordings import join_recordings, with_baked_identity
 from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix
@@ -60,7 +60,7 @@ def prepared_frames(
     frames = _frames(capture, config, person, report)
     if others:
         moved = (with_baked_identity(each, person, head) for each in others)
-        frames = joined([frames, *(_frames(each, config, person, report) for each in moved)])
+        frames = join_recordings([frames, *(_frames(each, config, person, report) for each in moved)])
     if config.has_layer:
         report("searching irises")
         person, frames = with_fitted_irises(person, frames)

@@ -73,19 +73,19 @@ def relocate(
         if len(group) < MIN_GROUP:
             continue
         unused = group[use.contribution[group].argsort(stable=True)[: round(fraction * len(group))]]
-        sources = _sources(group, unused, use.error, rng)
-        targets = unused[: len(sources)]
+        divided = _rows_to_divide(group, unused, use.error, rng)
+        reused = unused[: len(divided)]
         for part in parts:
-            part.copy_rows(sources, targets)
-        _copy(avatar, anchors, sources, targets)
+            part.copy_rows(divided, reused)
+        _copy(avatar, anchors, divided, reused)
         for parameter in optimizer.groups:
-            parameter.copy_rows(sources, targets)
-        _divide(avatar, sources, targets, rng)
-        moved += len(sources)
+            parameter.copy_rows(divided, reused)
+        _divide(avatar, divided, reused, rng)
+        moved += len(divided)
     return moved
 
 
-def _sources(group: Tensor, unused: Tensor, error: Tensor, rng: np.random.Generator) -> Tensor:
+def _rows_to_divide(group: Tensor, unused: Tensor, error: Tensor, rng: np.random.Generator) -> Tensor:
     """Gaussians of `group` chosen by their error, without repeats: as many as `unused`, or all that have an error."""
     chance = error.double().clamp_min(0)
     chance[unused] = 0
@@ -97,28 +97,28 @@ def _sources(group: Tensor, unused: Tensor, error: Tensor, rng: np.random.Genera
     return group[torch.from_numpy(chosen).to(group.device)]
 
 
-def _copy(avatar: Avatar, anchors: Anchors, sources: Tensor, targets: Tensor) -> None:
-    """Make the Gaussians `targets` equal to `sources`."""
+def _copy(avatar: Avatar, anchors: Anchors, divided: Tensor, reused: Tensor) -> None:
+    """Make the Gaussians `reused` equal to `divided`."""
     for record in (avatar.local, avatar.rig.binding):
         for values in vars(record).values():
-            values[targets] = values[sources]
+            values[reused] = values[divided]
     for values in anchors.initial.values():
-        values[targets] = values[sources]
+        values[reused] = values[divided]
     for part in avatar.parts.values():
-        part.copy_rows(sources, targets)
+        part.copy_rows(divided, reused)
     shapes = avatar.blendshapes
-    if bool((targets < shapes.count).all()):
+    if bool((reused < shapes.count).all()):
         for values in (shapes.basis, shapes.mask):
-            values[:, targets] = values[:, sources]
+            values[:, reused] = values[:, divided]
 
 
-def _divide(avatar: Avatar, sources: Tensor, targets: Tensor, rng: np.random.Generator) -> None:
-    """Turn each of `sources` and its copy in `targets` into halves that together are as opaque as it was."""
-    opacities = torch.sigmoid(avatar.logit_opacities[sources])
+def _divide(avatar: Avatar, divided: Tensor, reused: Tensor, rng: np.random.Generator) -> None:
+    """Turn each of `divided` and its copy in `reused` into halves that together are as opaque as it was."""
+    opacities = torch.sigmoid(avatar.logit_opacities[divided])
     half = torch.logit((1 - (1 - opacities).sqrt()).clamp(MIN_OPACITY, MAX_OPACITY))
-    size = avatar.log_scales[sources].exp().sort(1).values[:, 1:2]  # the second axis: along a needle there is room
-    noise = torch.from_numpy(rng.standard_normal((len(sources), 3))).float().to(size.device)
-    avatar.offsets[targets] += noise * size.new_tensor(SPREAD) * size
-    for rows in (sources, targets):
+    size = avatar.log_scales[divided].exp().sort(1).values[:, 1:2]  # the second axis: along a needle there is room
+    noise = torch.from_numpy(rng.standard_normal((len(divided), 3))).float().to(size.device)
+    avatar.offsets[reused] += noise * size.new_tensor(SPREAD) * size
+    for rows in (divided, reused):
         avatar.logit_opacities[rows] = half
         avatar.log_scales[rows] += float(np.log(SHRINK))

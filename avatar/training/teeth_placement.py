@@ -77,7 +77,7 @@ def height_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
     raised = teeth[:, None] * torch.tensor([0.0, 1.0, 0.0])
     errors = []
     for height in HEIGHTS:
-        drawn = [comparison.drawn(index, pixels, height * raised) for index, pixels in seen.items()]
+        drawn = [comparison.draw(index, pixels, height * raised) for index, pixels in seen.items()]
         errors.append(difference(torch.cat(drawn), target))
     return np.array(errors)
 

@@ -60,7 +60,7 @@ def initialize_colors(avatar: Avatar, frames: TrainingFrames) -> Tensor:
 def _blend_sums(avatar: Avatar, frames: TrainingFrames) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Sums over the pixels of a frame of blend weight times color [N,3], times matte [N], and alone [N]."""
     for index in np.linspace(0, len(frames) - 1, min(COLOR_FRAMES, len(frames))).astype(int):
-        out, colors = _splatted(avatar, frames, int(index))
+        out, colors = _splat(avatar, frames, int(index))
         matte = frames.alpha[index][None].float() / 255
         image = frames.rgb[index][None].float() / 255 * matte[..., None]
         channels = torch.stack([matte, torch.ones_like(matte), torch.zeros_like(matte)], -1)
@@ -83,7 +83,7 @@ def measure(avatar: Avatar, frames: TrainingFrames, first: int) -> Use:
     error, contribution = avatar.offsets.new_zeros(2, len(avatar))
     chosen = sorted({(first + count * k // USE_FRAMES) % count for k in range(USE_FRAMES)})
     for index in chosen:
-        out, colors = _splatted(avatar, frames, index)
+        out, colors = _splat(avatar, frames, index)
         matte = frames.alpha[index][None].float() / 255
         truth = frames.rgb[index][None].float() / 255 * matte[..., None]
         wrong = (out.rgb.detach() - truth).abs().mean(-1) + ALPHA_ERROR * (out.alpha.detach() - matte).abs()
@@ -94,7 +94,7 @@ def measure(avatar: Avatar, frames: TrainingFrames, first: int) -> Use:
     return Use(error / len(chosen), contribution / len(chosen))
 
 
-def _splatted(avatar: Avatar, frames: TrainingFrames, index: int) -> tuple[SplatOutput, Tensor]:
+def _splat(avatar: Avatar, frames: TrainingFrames, index: int) -> tuple[SplatOutput, Tensor]:
     """The avatar in a frame, and the colors [1,N,3] of its Gaussians, by which the image is differentiable."""
     with torch.no_grad():
         gaussians = predict(avatar, frames, torch.tensor([index]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from avatar.common.audio import decoded_audio, is_audible, resampled, start_of
+from avatar.common.audio import decoded_audio, is_audible, resample, start_of
 from avatar.common.files import error_words
 from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.errors import HeadsplatError
@@ -123,7 +123,7 @@ class AudioTrack:
             count = min(-skip, RATE)
             skip += count
             yield np.zeros((len(self._pending), count), np.float32)
-        for samples in resampled(itertools.chain([first], frames), RATE, self._layout):
+        for samples in resample(itertools.chain([first], frames), RATE, self._layout):
             dropped = min(skip, samples.shape[1])
             skip -= dropped
             if dropped < samples.shape[1]:

@@ -13,8 +13,8 @@ import torch
 from avatar import ops
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
-from avatar.model.moving import moved
 from avatar.model.poser import PosedFrames
+from avatar.model.to_device import to_device
 from avatar.ops.ordered_map import ordered_map
 from avatar.rendering.animator import Animator
 from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, RenderedPasses, raster_size
@@ -47,9 +47,9 @@ class RenderColumn:
     def to(self, device: torch.device) -> RenderColumn:
         """This column on `device`; its avatar is moved there, not copied."""
         avatar = self.avatar.to(device)
-        params = moved(self.params, device)
-        camera = moved(self.camera, device)
-        return RenderColumn(avatar, params, camera, moved(self.torso, device))
+        params = to_device(self.params, device)
+        camera = to_device(self.camera, device)
+        return RenderColumn(avatar, params, camera, to_device(self.torso, device))
 
     def camera_at(self, frame: int) -> Camera:
         """The camera [1] of a frame."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, Capture, frame_name, track_defaults
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
@@ -57,7 +57,7 @@ def capture_folder(
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise HeadsplatError(f"{out}: is inside the folder that is captured; give -o a folder outside {folder}")
     views = read_layout(folder)
-    metadata = {"name": shown(folder.resolve().name), "sha256": folder_digest(folder)}
+    metadata = {"name": path_text(folder.resolve().name), "sha256": folder_digest(folder)}
     return capture_views(views, metadata, out, options, progress, models)
 
 

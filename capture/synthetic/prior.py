@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
-from avatar.model.prior import FILE, fitted, prior_vertices, write_prior
+from avatar.model.prior import FILE, fit_albedo, prior_vertices, write_prior
 from capture.synthetic.person import Person
 from capture.synthetic.population import random_appearance
 from capture.synthetic.skin import SkinPainter
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
                 f"that, and at most {HELD_OUT} people."
             )
         albedo = np.stack([albedo_of(seed) for seed in range(options.people)])
-        write_prior(options.output, *fitted(albedo, options.rank))
+        write_prior(options.output, *fit_albedo(albedo, options.rank))
     except HeadsplatError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -19,9 +19,9 @@ from torch import Tensor
 from avatar import ops
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
-from avatar.model.moving import moved
 from avatar.model.parts.light.relight import Relighting, shine, with_own_light
 from avatar.model.poser import Poser
+from avatar.model.to_device import to_device
 from avatar.model.torso import Torso
 from avatar.rendering.animator import Animator, PosedFrame
 from avatar.rendering.backends import Rasterizer, backend_of
@@ -159,7 +159,7 @@ class Renderer:
         tensors = (params.identity, params.expression, params.joint_rot, params.translation)
         place = self.avatar.offsets.device
         params = HeadParams(*(values.to(place, torch.float32).contiguous() for values in tensors))
-        poses = moved(self._poser.poses(params, torso), self._device)
+        poses = to_device(self._poser.poses(params, torso), self._device)
         frame = self._animator.frame(poses, 0)
         return replace(frame, gaussians=self._apply_view(frame.gaussians, view))
 

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.driving.motion_source import load_motion_source
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
@@ -47,10 +47,10 @@ Opened = OpenedAvatar | OpenedView | OpenedMotion
 def open_any(path: Path, avatar: Avatar) -> Opened:
     """Read an avatar, a motion for `avatar`, or a saved view; raises HeadsplatError."""
     if path.suffix == ".avatar":
-        return OpenedAvatar(load_avatar(path), shown(path.name), path)
+        return OpenedAvatar(load_avatar(path), path_text(path.name), path)
     if (orbit := read_view(path)) is not None:
         return OpenedView(path.stem, orbit)
-    return OpenedMotion(MotionPoseSource(avatar, load_motion_source(path).motion), shown(path.name))
+    return OpenedMotion(MotionPoseSource(avatar, load_motion_source(path).motion), path_text(path.name))
 
 
 class FileOpener:

@@ -69,7 +69,7 @@ def _away_from_tie(height: Floats) -> Floats:
     return np.where((height > low) & (height < high), -_OFF_TIE, _OFF_TIE)
 
 
-def _reduced(weights: sparse.csr_matrix, vertices: Floats) -> sparse.csr_matrix:
+def _reduce(weights: sparse.csr_matrix, vertices: Floats) -> sparse.csr_matrix:
     """Edge weights [V,V] reduced around eyes, nose and mouth: a harmonic map is larger where weights are smaller."""
     enlargement = np.ones(len(vertices))
     for center, widths in _DETAILED:
@@ -94,7 +94,7 @@ def _harmonic(vertices: Floats, faces: Ints, holes: Sequence[list[int]], inner: 
         [I,2], each the weighted mean of its neighbors.
     """
     count = len(vertices)
-    weights = _reduced(clipped_cotangents(vertices, faces), vertices).tolil()
+    weights = _reduce(clipped_cotangents(vertices, faces), vertices).tolil()
     weights.resize((count + len(holes), count + len(holes)))
     for number, hole in enumerate(holes):
         for index in hole:

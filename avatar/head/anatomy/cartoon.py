@@ -27,12 +27,12 @@ _RELIEF = (
 )  # fmt: skip
 
 
-def _scaled(*values: float) -> tuple[int, ...]:
+def _scale(*values: float) -> tuple[int, ...]:
     return tuple(round(_OVERSAMPLE * value) for value in values)
 
 
 def _ellipse(image: Image, center: tuple[float, float], axes: tuple[float, float], color: Color | float) -> None:
-    cv2.ellipse(image, _scaled(*center), _scaled(*axes), 0, 0, 360, color, -1, cv2.LINE_AA)
+    cv2.ellipse(image, _scale(*center), _scale(*axes), 0, 0, 360, color, -1, cv2.LINE_AA)
 
 
 def _shading() -> Image:
@@ -60,13 +60,13 @@ def _draw_eye(image: Image, side: int) -> None:
         ((x + side, 80), (13, 6), side * 4, 205, 335, (0.2, 0.13, 0.09), 14),
     )
     for center, axes, turn, start, end, color, width in strokes:
-        cv2.ellipse(image, _scaled(*center), _scaled(*axes), turn, start, end, color, width, cv2.LINE_AA)
+        cv2.ellipse(image, _scale(*center), _scale(*axes), turn, start, end, color, width, cv2.LINE_AA)
     _ellipse(image, (96 + side * 4.6, 117.5), (2.2, 1.3), (0.3, 0.15, 0.12))
 
 
 def _draw_mouth(image: Image) -> None:
-    cv2.fillPoly(image, [np.array([_scaled(*p) for p in _LIPS], np.int32)], (0.72, 0.38, 0.36), cv2.LINE_AA)
-    line = np.array([_scaled(*p) for p in _LIP_LINE], np.int32)
+    cv2.fillPoly(image, [np.array([_scale(*p) for p in _LIPS], np.int32)], (0.72, 0.38, 0.36), cv2.LINE_AA)
+    line = np.array([_scale(*p) for p in _LIP_LINE], np.int32)
     cv2.polylines(image, [line], False, (0.35, 0.13, 0.13), 4, cv2.LINE_AA)
 
 
@@ -75,7 +75,7 @@ def draw(skin: Color) -> Image:
     image = np.full((SIZE * _OVERSAMPLE, SIZE * _OVERSAMPLE, 3), 0.35, np.float32)
     _ellipse(image, (96, 80), (56, 62), (0.22, 0.15, 0.1))
     neck = tuple(0.8 * channel for channel in skin)
-    cv2.rectangle(image, _scaled(76, 140), _scaled(116, 192), neck, -1)
+    cv2.rectangle(image, _scale(76, 140), _scale(116, 192), neck, -1)
     mask = np.zeros(image.shape[:2], np.float32)
     _ellipse(mask, (96, 96), (46, 62), 1.0)
     mask = cv2.GaussianBlur(mask, (0, 0), 3)[..., None]

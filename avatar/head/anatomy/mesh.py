@@ -82,7 +82,7 @@ def mirror_map(vertices: Floats) -> Ints:
     return mirror.astype(np.int64)
 
 
-def symmetrized(field: Floats, mirror: Ints, sign: float = 1.0) -> Floats:
+def symmetrize(field: Floats, mirror: Ints, sign: float = 1.0) -> Floats:
     """The even (sign 1) or odd (sign -1) part of a vector field [V,3] under the mirror."""
     return (field + sign * (field * MIRROR)[mirror]) / 2
 

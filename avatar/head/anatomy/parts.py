@@ -70,7 +70,7 @@ class Grid:
         return ids, np.vstack([faces, np.stack([before, after, pole], -1)])
 
 
-def flipped(part: Part) -> Part:
+def flip(part: Part) -> Part:
     """The part with the opposite winding."""
     ids, faces = part.half
     return replace(part, faces=part.faces[:, ::-1].copy(), half=(ids, faces[:, ::-1].copy()))

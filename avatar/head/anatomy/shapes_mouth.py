@@ -52,7 +52,7 @@ _PRESS: Table = {
 }  # fmt: skip
 
 
-def _settled(side: float) -> float:
+def _smooth_position(side: float) -> float:
     """A position in the mouth, -1..1, with zero slope at the ends.
 
     The corner and its neighbors move almost together: the lips are so thin there that different motions would flip
@@ -157,7 +157,7 @@ def _halfway(side: float) -> float:
     return float(2.8 * place**1.5 * (1 - place))
 
 
-def _pulled(cage: Cage, corner: _CornerMotion, upper: bool) -> LipMotion:
+def _pull(cage: Cage, corner: _CornerMotion, upper: bool) -> LipMotion:
     rows, offset, thin = (
         (LIP_UPPER, corner.upper, corner.thin[0]) if upper else (LIP_LOWER, corner.lower, corner.thin[1])
     )
@@ -167,13 +167,13 @@ def _pulled(cage: Cage, corner: _CornerMotion, upper: bool) -> LipMotion:
         height = cage.vertices[rows[3][column], 1] - cage.vertices[rows[row][column], 1]
         middle = shared if row == 3 else np.array(offset)
         halfway = (middle + np.array([0, height * thin, 0])) * _halfway(side)
-        return corner.corner * ((1 + _settled(side)) / 2) ** np.array(corner.powers) + halfway
+        return corner.corner * ((1 + _smooth_position(side)) / 2) ** np.array(corner.powers) + halfway
 
     return motion
 
 
 def _corner_shape(cage: Cage, corner: _CornerMotion, around: Table, reach: float) -> Floats:
-    handles = one_sided_handles(cage, _pulled(cage, corner, upper=True), _pulled(cage, corner, upper=False), around)
+    handles = one_sided_handles(cage, _pull(cage, corner, upper=True), _pull(cage, corner, upper=False), around)
     return cage.spreader.fill(handles, reach)
 
 
@@ -234,7 +234,7 @@ _JAW_SHUT = (0.4, 0.7, 0.9, 1.0)  # part of the jaw's drop compensated by the ro
 _JAW_RECESS = 0.035  # cm that the ends of the contact line move back, so that triangles of sheared lips do not flip
 
 
-def _opened(cage: Cage) -> Floats:
+def _opening(cage: Cage) -> Floats:
     """Corners moved inward, both lips thinner and round next to the corner."""
 
     def motion(upper: bool) -> LipMotion:
@@ -274,7 +274,7 @@ def _level(cage: Cage, carried: Floats) -> Floats:
 def soft_tissue(cage: Cage, carried: dict[str, Floats]) -> dict[str, Floats]:
     """Displacements [C,3] of lips and cheeks in addition to the rigid jaw motion `carried`, by name."""
     level = ("jawForward", "jawLeft", "jawRight")
-    return {"jawOpen": 1.1 * _opened(cage), **{name: _level(cage, carried[name]) for name in level}}
+    return {"jawOpen": 1.1 * _opening(cage), **{name: _level(cage, carried[name]) for name in level}}
 
 
 _TONGUE_TIP_TRAVEL = 3.0  # cm, forward motion of the tip

@@ -9,7 +9,7 @@ import numpy as np
 from .cage import Cage
 from .indices import UPPER_LIP_MIDDLE
 from .mesh import Floats
-from .parts import Grid, Part, flipped
+from .parts import Grid, Part, flip
 
 _ENAMEL = (0.90, 0.88, 0.82)
 _NECK = (0.84, 0.78, 0.66)
@@ -143,4 +143,4 @@ def teeth(cage: Cage, upper: bool, follows: tuple[tuple[int, float], ...]) -> Pa
         follows=follows,
         jaw_weights=np.full(len(vertices), 0.0 if upper else 1.0),
     )
-    return part if upper else flipped(part)
+    return part if upper else flip(part)

@@ -7,7 +7,7 @@ import numpy as np
 from .cage import Cage
 from .indices import LOWER_LIP_MIDDLE
 from .mesh import Floats, face_normals, smoothstep
-from .parts import Grid, Part, flipped, polar
+from .parts import Grid, Part, flip, polar
 
 _ROWS = 15
 _COLUMNS = 20
@@ -68,4 +68,4 @@ def tongue(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
         shapes={"tongueOut": np.stack([-0.25 * vertices[:, 0] * out, rise, 2.9 * out], -1)},
     )
     top = face_normals(vertices, part.faces)[:, 1] * (vertices[part.faces].mean(1)[:, 1] - vertices[:, 1].mean())
-    return part if top.sum() > 0 else flipped(part)
+    return part if top.sum() > 0 else flip(part)

@@ -156,7 +156,7 @@ def embed_landmarks(
     Returns:
         478 points on the mesh, in MediaPipe's order.
     """
-    points = _symmetrized(points)
+    points = _symmetrize(points)
     known = np.isfinite(points[:, 0])
     for opening, lids in zip(openings, (LEFT_LIDS, RIGHT_LIDS), strict=True):
         for is_upper, edge in zip((True, False), lids, strict=True):
@@ -179,7 +179,7 @@ def embed_landmarks(
     return SurfacePoints(faces, bary)
 
 
-def _symmetrized(points: Floats) -> Floats:
+def _symmetrize(points: Floats) -> Floats:
     """The mean of points [468,3] and their mirror images, which halves one-sided errors of the detector."""
     mirror = base.load().mirror[:FACE_POINTS]
     mirrored = points[mirror] * MIRROR

@@ -264,7 +264,7 @@ class _Machine:
 _SET = Name("builtins", "set")
 
 
-def _unordered(machine: _Machine) -> None:
+def _empty_set(machine: _Machine) -> None:
     machine._since_mark()
     machine.push(Construction(_SET, ()))
 
@@ -312,7 +312,7 @@ _OPCODES: dict[bytes, Callable[[_Machine], Any]] = {
     b"}": lambda m: m.push({}),
     b"\x8f": lambda m: m.push(Construction(_SET, ())),
     b"\x90": _Machine.add_items,
-    b"\x91": _unordered,
+    b"\x91": _empty_set,
     b"t": lambda m: m.push(tuple(m._since_mark())),
     b"l": lambda m: m.push(m._since_mark()),
     b"d": _Machine.load_dict,

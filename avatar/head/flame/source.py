@@ -141,7 +141,7 @@ def read_flame(path: Path) -> FlameArrays:
     if not path.is_file():
         raise HeadsplatError(f"{path}: no such head file; give FLAME's .pkl or .npz, or --head embedded")
     arrays, texts = read_members(path)
-    return _checked(path, arrays, texts)
+    return _check(path, arrays, texts)
 
 
 def read_members(path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
@@ -207,7 +207,7 @@ def _head_of_body(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Mapping[str
     return smplx_head(arrays)
 
 
-def _checked(path: Path, arrays: Mapping[str, NDArray[Any]], texts: list[str]) -> FlameArrays:
+def _check(path: Path, arrays: Mapping[str, NDArray[Any]], texts: list[str]) -> FlameArrays:
     """Check all arrays and convert them to float64 and int64."""
     body = is_smplx(arrays)
     if body:

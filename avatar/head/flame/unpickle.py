@@ -39,7 +39,7 @@ _ACCEPTED = {
 }
 
 
-def _accepted(name: Name) -> bool:
+def _is_accepted(name: Name) -> bool:
     """Whether FLAME files contain a name; objects of chumpy are read as the array inside."""
     return (name.module, name.name) in _ACCEPTED or name.module.split(".")[0] == "chumpy"
 
@@ -77,7 +77,7 @@ def read_pickle(path: Path) -> PickledFile:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise HeadsplatError(f"{path}: {size >> 20} MB, more than any FLAME file has; give another one")
-        root = read(path.read_bytes(), _accepted)
+        root = read(path.read_bytes(), _is_accepted)
     except RefusedPickle as reason:
         raise HeadsplatError(
             f"{path}: {reason}; refused, nothing was executed; get FLAME from https://flame.is.tue.mpg.de"
@@ -154,7 +154,7 @@ def _bytes(value: Any) -> bytes:
     return value
 
 
-def _filled(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> NDArray[Any]:
+def _array(data: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> NDArray[Any]:
     raw = _bytes(data)
     if math.prod(shape) * dtype.itemsize != len(raw):
         raise RefusedPickle(f"claims the shape {list(shape)[:6]} of {dtype} but has {len(raw)} bytes")
@@ -173,14 +173,14 @@ def _ndarray(state: Any) -> NDArray[Any]:
     if not isinstance(state, tuple) or len(state) not in (4, 5):
         raise RefusedPickle("is an array without contents")
     shape, dtype, fortran, data = state[-4:]
-    return _filled(data, _dtype(dtype), _shape(shape), "F" if fortran is True or fortran == 1 else "C")
+    return _array(data, _dtype(dtype), _shape(shape), "F" if fortran is True or fortran == 1 else "C")
 
 
 def _from_buffer(arguments: tuple[Any, ...]) -> NDArray[Any]:
     if len(arguments) != 4 or arguments[3] not in ("C", "F"):
         raise RefusedPickle("is an array without contents")
     data, dtype, shape, order = arguments
-    return _filled(data, _dtype(dtype), _shape(shape), order)
+    return _array(data, _dtype(dtype), _shape(shape), order)
 
 
 def _dense(state: Mapping[Any, Any], by_column: bool) -> NDArray[Any]:

@@ -51,7 +51,7 @@ def skin_island(body: Anatomy, landmarks: Ints) -> Island:
     collar = min(loops, key=lambda loop: vertices[loop, 1].mean())
     holes = [loop for loop in loops if loop is not collar]
     oval = _closed_path(vertices, local, [local_index[int(landmarks[index])] for index in OVAL])
-    closed, count = _filled(local, holes, len(vertices))
+    closed, count = _fill_holes(local, holes, len(vertices))
     flat = None
     if oval is not None:
         flat = _face_and_band(vertices, closed, count, oval, collar, local_index[int(landmarks[NOSE_TIP])])
@@ -60,7 +60,7 @@ def skin_island(body: Anatomy, landmarks: Ints) -> Island:
     return Island(flat[: len(vertices)], local, ids)
 
 
-def _filled(faces: Ints, holes: Sequence[Ints], count: int) -> tuple[Ints, int]:
+def _fill_holes(faces: Ints, holes: Sequence[Ints], count: int) -> tuple[Ints, int]:
     """Faces with a triangle fan over each hole around a new vertex, and the new number of vertices."""
     fans = []
     for number, hole in enumerate(holes):
@@ -258,10 +258,10 @@ def _band(vertices: Floats, faces: Ints, flat: Floats, oval: Ints, angle: Floats
     result = flat.copy()
     rest = np.concatenate([free, collar])
     result[rest] = np.stack([np.cos(around[rest]), np.sin(around[rest])], -1) * radius[rest, None]
-    return _untangled(result, faces, free)
+    return _untangle(result, faces, free)
 
 
-def _untangled(flat: Floats, faces: Ints, free: Ints) -> Floats:
+def _untangle(flat: Floats, faces: Ints, free: Ints) -> Floats:
     """Coordinates where vertices of the few inverted triangles have moved to the mean of their neighbors."""
     neighbors = sparse.coo_matrix(
         (np.ones(faces.size), (faces.ravel(), np.roll(faces, -1, 1).ravel())), (len(flat), len(flat))

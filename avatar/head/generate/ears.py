@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 from avatar.head.anatomy.cage import Cage
 from avatar.head.anatomy.implicit import smooth_max
 from avatar.head.anatomy.mesh import Floats, rotation_x, smoothstep
-from avatar.head.anatomy.parts import Grid, Part, flipped, polar
+from avatar.head.anatomy.parts import Grid, Part, flip, polar
 
 _CENTER_Y = -1.55  # cm, origin of the ear's axes u (back), v (up)
 _CENTER_Z = -7.55
@@ -160,4 +160,4 @@ def left_ear(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
         regions={"skin": np.ones(len(vertices), bool)},
     )
     a, b, c = (vertices[part.faces[:_COLUMNS, corner]] for corner in range(3))
-    return part if np.cross(b - a, c - a)[:, 0].sum() > 0 else flipped(part)
+    return part if np.cross(b - a, c - a)[:, 0].sum() > 0 else flip(part)

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import eigsh
 
 from avatar.head.anatomy.cage import Cage
 from avatar.head.anatomy.indices import FACE_POINTS, UPPER_LIP_MIDDLE
-from avatar.head.anatomy.mesh import MIRROR, Floats, Ints, smoothstep, symmetrized
+from avatar.head.anatomy.mesh import MIRROR, Floats, Ints, smoothstep, symmetrize
 
 #: Gaussian-process kernel: length and amplitude in cm, whole head or face only
 _KERNEL = ((9.0, 0.25, False), (6.0, 0.22, False), (3.0, 0.16, True), (1.6, 0.09, True), (0.9, 0.05, True))
@@ -196,8 +196,8 @@ def identity_modes(cage: Cage) -> tuple[list[str], Floats]:
         even.update(controls(coordinates))
     even.update(_mouth_controls(coordinates, float(cage.vertices[UPPER_LIP_MIDDLE, 1])))
     odd = _asymmetric_controls(coordinates)
-    fields = [symmetrized(field, cage.mirror) for field in even.values()]
-    fields += [symmetrized(field, cage.mirror, -1.0) for field in odd.values()]
+    fields = [symmetrize(field, cage.mirror) for field in even.values()]
+    fields += [symmetrize(field, cage.mirror, -1.0) for field in odd.values()]
     modes = _gaussian_process_modes(coordinates, cage.mirror)
     names = [*even, *odd, *(f"mode{index:02d}" for index in range(len(modes)))]
     return names, _without_similarity(np.concatenate([np.stack(fields), modes]), coordinates)

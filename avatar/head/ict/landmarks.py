@@ -71,7 +71,7 @@ def landmark_embedding(surface: Surface, anchors: dict[int, int] | None = None) 
     eyes = np.stack(surface.eyes)
     scale = float(np.linalg.norm(eyes[0] - eyes[1]) / np.linalg.norm(centers[0] - centers[1]))
     face = (points[:FACE_POINTS] - centers.mean(0)) * scale + eyes.mean(0)
-    face = _anchored(face, surface, anchors or {}, scale)
+    face = _move_to_anchors(face, surface, anchors or {}, scale)
     groups = _groups(surface)
     for smoothing in _SMOOTHING:
         target = _embed(face, surface, groups).points(surface.vertices, surface.faces)
@@ -85,7 +85,7 @@ def landmark_embedding(surface: Surface, anchors: dict[int, int] | None = None) 
     )
 
 
-def _anchored(face: Floats, surface: Surface, anchors: dict[int, int], scale: float) -> Floats:
+def _move_to_anchors(face: Floats, surface: Surface, anchors: dict[int, int], scale: float) -> Floats:
     """The points [468,3] moved, then warped, to the mesh's anchors."""
     landmarks = np.array(list(anchors), np.int64)
     if len(landmarks) < 10 or max(anchors.values()) >= len(surface.vertices):

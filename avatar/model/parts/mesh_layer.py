@@ -20,8 +20,8 @@ from avatar.head.regions import Region
 from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar, AvatarPart, BlendSource
 from avatar.model.layout import Layout, TensorLayout
-from avatar.model.moving import moved
 from avatar.model.parts.eye_light import EYES, EyeLight
+from avatar.model.to_device import to_device
 from avatar.ops import MouthSurface
 from avatar.types import LayerMesh, PosedHead, PosedLayer, check_shape
 
@@ -164,7 +164,7 @@ class MeshLayer(AvatarPart):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MeshLayer:
         """As of nn.Module, under `to`, `cpu` and `cuda`; the mesh follows to the device."""
         super()._apply(fn, recurse)
-        self.mesh = moved(self.mesh, self.start.device)
+        self.mesh = to_device(self.mesh, self.start.device)
         return self
 
     def texels(self) -> Tensor:

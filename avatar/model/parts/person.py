@@ -153,9 +153,7 @@ class PoseCorrector(_OfCapture):
         """Inputs [B,D] of the map: `state` [B,D-C], and the coordinates of `landmarks` [B,P] along the basis."""
         return torch.cat([state, (landmarks - self.landmark_mean) @ self.landmark_basis], -1)
 
-    def corrected(
-        self, features: Tensor, rotation: Tensor, translation: Tensor, known: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def correct(self, features: Tensor, rotation: Tensor, translation: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Corrected poses of the skull [B,3,3], [B,3].
 
         Args:

@@ -32,7 +32,7 @@ def register(kind: type[AvatarPart]) -> None:
     _KINDS[kind.key] = kind
 
 
-def registered() -> tuple[type[AvatarPart], ...]:
+def part_kinds() -> tuple[type[AvatarPart], ...]:
     """All kinds of parts that files keep."""
     return tuple(_KINDS.values())
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.performance.facs.table_reader import TableReader, read_toml
@@ -110,7 +110,7 @@ class FacsTable:
             HeadsplatError: a missing or malformed file, or an entry that is not valid, by file and key.
         """
         path = DEFAULT_TABLE if path is None else Path(path)
-        return _Builder(TableReader(shown(path), read_toml(path))).table()
+        return _Builder(TableReader(path_text(path), read_toml(path))).table()
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

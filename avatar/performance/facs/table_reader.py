@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avatar.common.files import shown
+from avatar.common.files import path_text
 from avatar.common.jsonable import shortened
 from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
@@ -29,7 +29,7 @@ MAX_BYTES = 1 << 18
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file of at most MAX_BYTES; raises HeadsplatError."""
-    name = shown(path)
+    name = path_text(path)
     if path.exists() and not path.is_file():
         raise HeadsplatError(f"{name}: a folder or a device; give a TOML file")
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.common.audio import decoded_audio, resampled, start_of
+from avatar.common.audio import decoded_audio, resample, start_of
 from avatar.common.files import error_words
 from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.errors import HeadsplatError
@@ -74,7 +74,7 @@ def _parts(path: Path) -> Iterator[Floats]:
             skip += count
             yield np.zeros(count, np.float32)
         layout = "mono" if first.layout.nb_channels == 1 else "stereo"  # FFmpeg's own mix of two is too loud by 3 dB
-        for samples in resampled(itertools.chain([first], frames), RATE, layout):
+        for samples in resample(itertools.chain([first], frames), RATE, layout):
             dropped = min(skip, samples.shape[1])
             skip -= dropped
             if dropped < samples.shape[1]:

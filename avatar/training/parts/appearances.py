@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.data.recordings import joined_states, part_of
+from avatar.data.recordings import frames_of, join_states
 from avatar.data.training_frames import TrainingFrames
 from avatar.model.avatar import Avatar
-from avatar.model.moving import moved
 from avatar.model.parts.appearance import CHANGED, Appearances, in_recording
+from avatar.model.to_device import to_device
 from avatar.refine.clip import ClipFit, refine_clip
 from avatar.refine.options import RefineOptions
 from avatar.training.adam import BETAS, EPS_OF_GAUSSIANS
@@ -56,7 +56,7 @@ class AppearanceTraining(AvatarPartTraining[Appearances]):
 
     def to(self, device: torch.device) -> None:
         """Move the moments."""
-        self._moments = moved(self._moments, device)
+        self._moments = to_device(self._moments, device)
 
     def next_images(self, number: int, rng: np.random.Generator) -> Tensor:
         """Images of one recording: permutations of them, one after another."""
@@ -91,10 +91,10 @@ class AppearanceTraining(AvatarPartTraining[Appearances]):
         self.part.table("offsets").clamp_(-REACH, REACH)
 
     @torch.no_grad()
-    def copy_rows(self, sources: Tensor, targets: Tensor) -> None:
+    def copy_rows(self, from_rows: Tensor, to_rows: Tensor) -> None:
         """Clear the first moments of Gaussians that change their triangle."""
         triangles = self.training.avatar.rig.triangles
-        changed = targets[(triangles[sources] != triangles[targets]).any(1)]
+        changed = to_rows[(triangles[from_rows] != triangles[to_rows]).any(1)]
         for first, _ in self._moments.values():
             first.view(len(self._queues), len(triangles), *first.shape[1:])[:, changed] = 0
 
@@ -142,7 +142,7 @@ def refine_recordings(
     total = len(frames.states)
     fits = []
     for index in range(len(appearance.names)):
-        recorded, span = part_of(frames, index)
+        recorded, span = frames_of(frames, index)
 
         def report(done: int, _: int, start: int = span.start) -> None:
             if progress is not None:
@@ -167,7 +167,7 @@ def joined_fits(fits: list[ClipFit]) -> ClipFit:
     )
     return replace(
         fits[0],
-        states=joined_states([fit.states for fit in fits]),
+        states=join_states([fit.states for fit in fits]),
         flagged=torch.cat([fit.flagged for fit in fits]),
         reverted=torch.cat([fit.reverted for fit in fits]),
         cost=(mean([fit.cost[0] for fit in fits]), mean([fit.cost[1] for fit in fits])),

@@ -43,7 +43,7 @@ class GuidedView:
 Guidance = Callable[[GuidedView], Tensor | None]
 
 
-def moved_camera(camera: Camera, rotation: Tensor, translation: Tensor, yaw: float, elevation: float) -> Camera:
+def orbit_camera(camera: Camera, rotation: Tensor, translation: Tensor, yaw: float, elevation: float) -> Camera:
     """The camera [1] turned around the head, at the same distance.
 
     Args:
@@ -97,16 +97,16 @@ class GuidanceTraining(PartTraining):
             features = pick(frames.states.features, pick(frames.step, frame))
             extra = avatar.blendshapes(avatar.weights(features))
         pose = frames.rotation[int(frame)], frames.translation[int(frame)]
-        camera = moved_camera(frames.views(frame), *pose, yaw, elevation)
+        camera = orbit_camera(frames.views(frame), *pose, yaw, elevation)
         gaussians = predict(avatar, frames, frame, extra)
         rgb, alpha, _ = backend_of(config.rasterizer).rasterize(gaussians, camera, with_depth=False)
         loss = self._guidance(GuidedView(rgb[0], alpha[0], yaw, elevation, step.fraction))
         if loss is None:
             return
         if not isinstance(loss, Tensor) or loss.numel() != 1:
-            raise ValueError(f"guidance: expected a tensor with one value or None, got {_described(loss)}")
+            raise ValueError(f"guidance: expected a tensor with one value or None, got {_describe(loss)}")
         loss.sum().backward()
 
 
-def _described(value: object) -> str:
+def _describe(value: object) -> str:
     return f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__}"

@@ -13,9 +13,9 @@ from torch import Tensor
 from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
-from avatar.model.moving import move_attributes
 from avatar.model.parts.eye_light import EYES
 from avatar.model.parts.mesh_layer import NODE_WEIGHTS, MeshLayer, Part
+from avatar.model.to_device import move_attributes
 from avatar.training.adam import Group
 from avatar.training.parts.part import AvatarPartTraining, Step, Training
 

@@ -20,9 +20,9 @@ from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
-from avatar.model.moving import move_attributes
 from avatar.model.parts.mesh_layer import MeshLayer, has_mouth
-from avatar.training.constraints import REACH, blended, moved_by, scale_motion
+from avatar.model.to_device import move_attributes
+from avatar.training.constraints import REACH, blend_rows, moved_by, scale_motion
 from avatar.training.parts.part import PartTraining, Training
 from avatar.types import HeadParams
 
@@ -101,7 +101,7 @@ class MouthTraining(PartTraining):
 
     def correct(self, frames: TrainingFrames, contribution: Tensor) -> Tensor:
         """Closed lips hide Gaussians that an open mouth needs."""
-        return self._limits.used(self.training.avatar, contribution)
+        return self._limits.usable_contribution(self.training.avatar, contribution)
 
 
 class MouthLimits:
@@ -149,7 +149,7 @@ class MouthLimits:
         rows = hidden.nonzero()[:, 0]
         avatar.colors[rows] = self.tone.at(avatar, visible.nonzero()[:, 0], avatar.colors[visible], rows)
 
-    def used(self, avatar: Avatar, contribution: Tensor) -> Tensor:
+    def usable_contribution(self, avatar: Avatar, contribution: Tensor) -> Tensor:
         """`contribution` [N] as relocation shall see it: closed lips hide Gaussians that an open mouth needs."""
         return contribution.masked_fill(self.lips[avatar.rig.triangles].any(1), torch.inf)
 
@@ -197,7 +197,7 @@ class MouthLimits:
         tone = tone / level * limited
         tint = limited * torch.where(edge, EDGE_TINT, TINT)
         avatar.colors[rows] = (color / brightness * limited).clamp(tone - tint, tone + tint)
-        largest = blended(avatar, weights, rows, _COLOR).abs().amax(0).amax(1, keepdim=True)
+        largest = blend_rows(avatar, weights, rows, _COLOR).abs().amax(0).amax(1, keepdim=True)
         shrink = (level * torch.where(edge, EDGE_SHADE, SHADE) / largest.clamp_min(1e-9)).clamp_max(1)
         avatar.blendshapes.basis[:, rows, _COLOR] *= shrink
 
@@ -209,7 +209,7 @@ class MouthLimits:
         least = torch.where(self.inner[corners[rows]].any(1), OPAQUE_EDGE, OPAQUE)
         logit = avatar.logit_opacities[rows].maximum(least)
         avatar.logit_opacities[rows] = logit
-        lowest = -(blended(avatar, weights, rows, _OPACITY)[..., 0] * shapes.units[10]).amin(0).clamp_max(-1e-9)
+        lowest = -(blend_rows(avatar, weights, rows, _OPACITY)[..., 0] * shapes.units[10]).amin(0).clamp_max(-1e-9)
         shapes.basis[:, rows, 10] *= ((logit - least) / lowest).clamp(0, 1)
 
     def _empty(self, avatar: Avatar) -> None:

@@ -150,8 +150,8 @@ class PartTraining:
         """
         return contribution
 
-    def copy_rows(self, sources: Tensor, targets: Tensor) -> None:
-        """Before the Gaussians `targets` [M] become copies of `sources` [M]: let what this object has of them follow.
+    def copy_rows(self, from_rows: Tensor, to_rows: Tensor) -> None:
+        """Before the Gaussians `to_rows` [M] become copies of `from_rows` [M]: let what this object has of them follow.
 
         Values of the avatar and moments of the optimizer follow without this.
         """

@@ -44,12 +44,7 @@ def register(part: type[PartTraining]) -> None:
     _PARTS.insert(0, part)
 
 
-def unregister(part: type[PartTraining]) -> None:
-    """Take a part out again."""
-    _PARTS.remove(part)
-
-
-def registered() -> Sequence[type[PartTraining]]:
+def part_kinds() -> Sequence[type[PartTraining]]:
     """All parts."""
     return tuple(_PARTS)
 

@@ -21,7 +21,7 @@ def template(head: HeadModel) -> Floats:
 
 def posed(head: HeadModel, weights: Mapping[str, float]) -> Floats:
     """Vertices [V,3] cm of the mean person with named expression weights."""
-    return sheets.posed(head, weights).double().numpy() * 100
+    return sheets.pose_vertices(head, weights).double().numpy() * 100
 
 
 def expression(head: HeadModel, name: str) -> Floats:

@@ -30,7 +30,7 @@ def head() -> HeadModel:
 
 def _visible(head: HeadModel, weights: Mapping[str, float], pitch: float) -> torch.Tensor:
     """Corners [N,3] of the faces visible in a 400-pixel image of the lower face with an expression."""
-    vertices = sheets.posed(head, weights)
+    vertices = sheets.pose_vertices(head, weights)
     view = View(center=(0.0, -0.07, 0.0), extent=0.10, size=400)
     turned = (vertices - torch.tensor(view.center)) @ torch.from_numpy(rotation_x(pitch)).float().T
     camera = turned * torch.tensor([1.0, -1.0, -1.0]) + torch.tensor([0.0, 0.0, 0.9])

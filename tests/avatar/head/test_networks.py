@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from avatar.errors import HeadsplatError
 from avatar.head import HeadModel, load_head
-from avatar.head.sheets import View, posed, render
+from avatar.head.sheets import View, pose_vertices, render
 from capture.faces.landmarks import AttentionMesh
 from capture.networks.models import model_path
 
@@ -79,7 +79,7 @@ def test_most_expressions_rank_first_in_the_blendshape_network(head: HeadModel, 
     source, sink = network.get_input_details()[0]["index"], network.get_output_details()[0]["index"]
 
     def scores(weights: dict[str, float]) -> np.ndarray:
-        points = _projected(head.landmarks(posed(head, weights)[None])[0].numpy(), 512)[list(INPUTS)]
+        points = _projected(head.landmarks(pose_vertices(head, weights)[None])[0].numpy(), 512)[list(INPUTS)]
         network.set_tensor(source, np.ascontiguousarray(points, np.float32)[None])
         network.invoke()
         return network.get_tensor(sink).ravel().copy()

@@ -7,7 +7,7 @@ import torch
 
 from avatar.head import load_head
 from avatar.head.shading import openness, shade, vertex_normals
-from avatar.head.sheets import View, labeled, posed, render, tiled
+from avatar.head.sheets import View, add_label, arrange_tiles, pose_vertices, render
 
 
 def test_a_face_is_rendered_in_skin_color_on_the_background() -> None:
@@ -20,7 +20,7 @@ def test_a_face_is_rendered_in_skin_color_on_the_background() -> None:
 def test_an_expression_changes_only_its_area_of_the_image() -> None:
     head = load_head()
     view = View(center=(0, -0.035, 0), extent=0.24, size=96)
-    change = render(head, posed(head, {"jawOpen": 1}), view).astype(int) - render(head, head.v_template, view)
+    change = render(head, pose_vertices(head, {"jawOpen": 1}), view).astype(int) - render(head, head.v_template, view)
     assert np.abs(change[60:]).max() > 60 and np.abs(change[:36]).max() < 30
 
 
@@ -42,5 +42,5 @@ def test_diffuse_wrap_is_widest_in_red() -> None:
 
 
 def test_the_last_row_of_tiles_is_padded() -> None:
-    tile = labeled(np.full((10, 12, 3), 50, np.uint8), "x")
-    assert tiled([tile] * 5, 3).shape == (20, 36, 3)
+    tile = add_label(np.full((10, 12, 3), 50, np.uint8), "x")
+    assert arrange_tiles([tile] * 5, 3).shape == (20, 36, 3)

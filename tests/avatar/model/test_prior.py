@@ -144,7 +144,7 @@ def test_the_fit_finds_the_directions_of_made_people() -> None:
     rng = np.random.default_rng(2)
     directions = np.linalg.qr(rng.standard_normal((60, 2)))[0] * [3.0, 1.5]
     table = -1 + (rng.standard_normal((400, 2)) @ directions.T).reshape(400, 20, 3) + rng.normal(0, 0.02, (400, 20, 3))
-    mean, basis, noise = prior.fitted(np.exp(table) - prior.FLOOR, 2)
+    mean, basis, noise = prior.fit_albedo(np.exp(table) - prior.FLOOR, 2)
     assert np.abs(mean + 1).max() < 0.3
     found, wanted = basis.reshape(60, 2), directions
     assert np.allclose(found @ found.T, wanted @ wanted.T, atol=0.25)

@@ -9,7 +9,7 @@ import torch
 
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.evaluation.frame_rendering import render_avatar_frame
-from avatar.refine.acceptance import REGIONS, RegionJudge, accepted, allowed, halfway, region_masks
+from avatar.refine.acceptance import REGIONS, RegionJudge, accept_changes, halfway, nowhere_worse, region_masks
 from avatar.refine.clip import refine_clip
 from avatar.refine.options import RefineOptions
 from tests.avatar.refine.conftest import SIZE, Trained
@@ -34,7 +34,7 @@ def with_mouth_open(trained: Trained, states: HeadStates) -> HeadStates:
 def test_a_region_may_be_worse_by_the_tolerance_only() -> None:
     before = np.array([[20.0, 20.0], [20.0, 20.0], [20.0, np.nan]])
     after = np.array([[19.6, 30.0], [19.4, 30.0], [20.0, np.nan]])
-    assert allowed(before, after, 0.5).tolist() == [True, False, True]
+    assert nowhere_worse(before, after, 0.5).tolist() == [True, False, True]
 
 
 def test_regions_lie_in_the_head_and_do_not_overlap(trained: Trained) -> None:
@@ -86,7 +86,7 @@ def test_a_gain_of_the_whole_frame_that_harms_the_mouth_is_rejected(trained: Tra
     start = wrong(few.states, 0.5, 0.004, 0.01)
     broken = with_mouth_open(trained, few.states)  # the true pose, the wrong mouth
     assert psnr_of(trained, few, broken) > psnr_of(trained, few, start) + 0.5
-    found, reverted = accepted(trained.avatar, few, start, broken, [few.states], 0.5)
+    found, reverted = accept_changes(trained.avatar, few, start, broken, [few.states], 0.5)
     assert reverted.all()
     assert torch.equal(found.params.expression, few.states.params.expression)
     assert torch.equal(found.rotation, few.states.rotation)
@@ -95,7 +95,7 @@ def test_a_gain_of_the_whole_frame_that_harms_the_mouth_is_rejected(trained: Tra
 def test_without_anything_better_the_initial_state_stays(trained: Trained) -> None:
     few = first(trained.frames, 4)
     broken = wrong(with_mouth_open(trained, few.states), 6.0)
-    found, reverted = accepted(trained.avatar, few, few.states, broken, [broken], 0.5)
+    found, reverted = accept_changes(trained.avatar, few, few.states, broken, [broken], 0.5)
     assert reverted.all()
     assert torch.equal(found.rotation, few.states.rotation) and torch.equal(found.vertices, few.states.vertices)
 
@@ -103,7 +103,7 @@ def test_without_anything_better_the_initial_state_stays(trained: Trained) -> No
 def test_controls_of_the_mouth_alone_are_taken_back_where_they_make_it_worse(trained: Trained) -> None:
     few = first(trained.frames, 2)
     start = wrong(few.states, 0.5, 0.004, 0.01)
-    found, reverted = accepted(trained.avatar, few, start, with_mouth_open(trained, few.states), [], 0.5)
+    found, reverted = accept_changes(trained.avatar, few, start, with_mouth_open(trained, few.states), [], 0.5)
     assert reverted.all()
     assert torch.equal(found.params.expression, few.states.params.expression)  # the mouth as at the start
     assert torch.equal(found.rotation, few.states.rotation)  # the pose as refined
@@ -119,7 +119,7 @@ def test_a_state_is_also_tried_halfway(trained: Trained) -> None:
 
 def test_states_that_make_nothing_worse_are_accepted_as_they_are(trained: Trained) -> None:
     few = first(trained.frames, 4)
-    found, reverted = accepted(trained.avatar, few, wrong(few.states, 4.0), few.states, [], 0.5)
+    found, reverted = accept_changes(trained.avatar, few, wrong(few.states, 4.0), few.states, [], 0.5)
     assert not reverted.any() and found.rotation is few.states.rotation
 
 
@@ -127,7 +127,7 @@ def test_a_wrong_torso_is_taken_back_alone(trained: Trained) -> None:
     few = first(trained.frames, 3)
     pose = trained.avatar.rig.torso(few.states.rotation, few.states.translation)
     far = replace(few.states, torso=replace(pose, translation=pose.translation + torch.tensor([0.0, 0.12, 0.0])))
-    found, reverted = accepted(trained.avatar, few, few.states, far, [], 0.2)
+    found, reverted = accept_changes(trained.avatar, few, few.states, far, [], 0.2)
     assert reverted.all() and found.torso is not None
     torch.testing.assert_close(found.torso.translation, pose.translation)
 

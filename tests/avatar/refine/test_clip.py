@@ -15,7 +15,7 @@ from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.refine import clip
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip, with_poses, without_mean_change
 from avatar.refine.options import RefineOptions
-from avatar.refine.poses import Poses
+from avatar.refine.poses import BonePoses
 from tests.avatar.refine.conftest import SIZE, Trained
 from tests.avatar.refine.made_up import Distance, first, wrong
 
@@ -102,20 +102,20 @@ def test_chunks_in_several_threads_give_the_same_bits(
     assert not torch.equal(alone.params.expression, few.states.params.expression)
 
 
-def random_poses(count: int = 7, seed: int = 0) -> tuple[Poses, Poses]:
+def random_poses(count: int = 7, seed: int = 0) -> tuple[BonePoses, BonePoses]:
     """Random poses, and the same after motions with a mean."""
     source = torch.Generator().manual_seed(seed)
 
     def random(*shape: int) -> Tensor:
         return torch.randn(shape, generator=source, dtype=torch.float64)
 
-    start = Poses(axis_angle_to_matrix(random(count, 2, 3)), random(count, 2, 3))
+    start = BonePoses(axis_angle_to_matrix(random(count, 2, 3)), random(count, 2, 3))
     turn = axis_angle_to_matrix(torch.tensor([0.1, -0.2, 0.05]).double() + 0.1 * random(count, 2, 3))
     shift = (start.rotation @ (torch.tensor([0.02, 0.01, -0.05]) + 0.01 * random(count, 2, 3))[..., None])[..., 0]
-    return Poses(start.rotation @ turn, start.translation + shift), start
+    return BonePoses(start.rotation @ turn, start.translation + shift), start
 
 
-def change_of(poses: Poses, start: Poses) -> tuple[Tensor, Tensor]:
+def change_of(poses: BonePoses, start: BonePoses) -> tuple[Tensor, Tensor]:
     """Change of rotation [S,3,3] and position [S,3] of the skulls, in the skull frame."""
     before = start.rotation[:, 0].transpose(1, 2)
     return before @ poses.rotation[:, 0], (before @ (poses.translation - start.translation)[:, 0, :, None])[..., 0]
@@ -153,7 +153,7 @@ def test_diverged_frames_do_not_count_in_the_mean() -> None:
 def test_unchanged_poses_give_the_same_states_bit_for_bit(trained: Trained, torso: bool) -> None:
     pose = trained.avatar.rig.torso(trained.frames.states.rotation, trained.frames.states.translation)
     states = replace(trained.frames.states, torso=pose)
-    found = with_poses(states, Poses.of(trained.avatar, states, torso))
+    found = with_poses(states, BonePoses.of(trained.avatar, states, torso))
     assert found.torso is not None and states.torso is not None
     assert torch.equal(found.rotation, states.rotation) and torch.equal(found.translation, states.translation)
     assert torch.equal(found.torso.rotation, states.torso.rotation)
@@ -197,7 +197,7 @@ def test_a_fit_is_restored_from_its_state_bit_for_bit(
     stream = io.BytesIO()
     torch.save(found.state(), stream)
     stream.seek(0)
-    restored = ClipFit.restored(torch.load(stream, weights_only=True), few.states, trained.avatar.head)
+    restored = ClipFit.from_state(torch.load(stream, weights_only=True), few.states, trained.avatar.head)
     assert (restored.states.torso is None) == (found.states.torso is None)
     assert all(torch.equal(*pair) for pair in zip(tensors_of(found.states), tensors_of(restored.states), strict=True))
     assert torch.equal(restored.flagged, found.flagged) and restored.to_dict() == found.to_dict()

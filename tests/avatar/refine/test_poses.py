@@ -10,7 +10,7 @@ import torch
 from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.refine.options import RefineOptions
-from avatar.refine.poses import PoseFit, Poses, refine_poses
+from avatar.refine.poses import BonePoses, PoseFit, refine_poses
 from avatar.refine.targets import Targets
 from avatar.types import TorsoPose
 from tests.avatar.refine.conftest import SIZE, Trained
@@ -153,10 +153,10 @@ def test_the_images_pull_a_known_torso_towards_where_they_show_it(trained: Train
 def test_a_motion_rotates_about_its_pivot_and_then_translates() -> None:
     source = torch.Generator().manual_seed(1)
     rotation = axis_angle_to_matrix(torch.randn(2, 2, 3, generator=source, dtype=torch.float64))
-    poses = Poses(rotation, torch.randn(2, 2, 3, generator=source, dtype=torch.float64))
+    poses = BonePoses(rotation, torch.randn(2, 2, 3, generator=source, dtype=torch.float64))
     pivots = torch.randn(2, 2, 3, generator=source, dtype=torch.float64)
     step = 0.3 * torch.randn(2, 12, generator=source, dtype=torch.float64)
-    moved = poses.moved(step, pivots)
+    moved = poses.after_motion(step, pivots)
     local = (rotation.transpose(-1, -2) @ (pivots - poses.translation)[..., None])[
         ..., 0
     ]  # in the frames of the groups
@@ -165,7 +165,7 @@ def test_a_motion_rotates_about_its_pivot_and_then_translates() -> None:
 
 
 def test_where_takes_poses_by_the_mask() -> None:
-    one = Poses(torch.eye(3, dtype=torch.float64).expand(2, 1, 3, 3), torch.zeros(2, 1, 3, dtype=torch.float64))
-    other = Poses(2 * one.rotation, one.translation + 1)
+    one = BonePoses(torch.eye(3, dtype=torch.float64).expand(2, 1, 3, 3), torch.zeros(2, 1, 3, dtype=torch.float64))
+    other = BonePoses(2 * one.rotation, one.translation + 1)
     mixed = one.where(torch.tensor([True, False]), other)
     assert torch.equal(mixed.rotation[0], one.rotation[0]) and torch.equal(mixed.translation[1], other.translation[1])

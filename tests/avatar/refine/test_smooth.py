@@ -8,7 +8,7 @@ from torch import Tensor
 
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.refine.options import RefineOptions
-from avatar.refine.poses import PoseFit, Poses
+from avatar.refine.poses import BonePoses, PoseFit
 from avatar.refine.smooth import jitter, smooth_poses
 
 COUNT = 20
@@ -18,14 +18,14 @@ UNEVEN = np.cumsum(np.random.default_rng(2).integers(1, 5, COUNT)) / 30
 OPTIONS = RefineOptions()
 
 
-def steady(time: np.ndarray, groups: int = 1) -> Poses:
+def steady(time: np.ndarray, groups: int = 1) -> BonePoses:
     """A head that rotates and moves at constant speed."""
     seconds = torch.from_numpy(time)[:, None, None].expand(-1, groups, -1)
     turn = axis_angle_to_matrix(seconds * torch.tensor([0.1, 0.5, -0.2], dtype=torch.float64))
-    return Poses(turn, seconds * torch.tensor([0.05, -0.02, 0.1], dtype=torch.float64) - 0.6)
+    return BonePoses(turn, seconds * torch.tensor([0.05, -0.02, 0.1], dtype=torch.float64) - 0.6)
 
 
-def fit_of(poses: Poses, information: Tensor, pivots: Tensor | None = None) -> PoseFit:
+def fit_of(poses: BonePoses, information: Tensor, pivots: Tensor | None = None) -> PoseFit:
     """A fit with the same `information` [D,D] for every state."""
     none = torch.zeros(len(poses), dtype=torch.float64)
     if pivots is None:
@@ -33,12 +33,12 @@ def fit_of(poses: Poses, information: Tensor, pivots: Tensor | None = None) -> P
     return PoseFit(poses, pivots, information.double().expand(len(poses), -1, -1), none, none, 0)
 
 
-def noisy(poses: Poses, degrees: float = 0.3, meters: float = 1e-3) -> Poses:
+def noisy(poses: BonePoses, degrees: float = 0.3, meters: float = 1e-3) -> BonePoses:
     source = torch.Generator().manual_seed(0)
     step = torch.randn(len(poses), 6, generator=source, dtype=torch.float64)
     step[:, :3] *= np.radians(degrees)
     step[:, 3:] *= meters
-    return poses.moved(step, poses.translation)
+    return poses.after_motion(step, poses.translation)
 
 
 #: Information of some thousand pixels: rotation to a degree, translation to a millimeter or two.
@@ -79,12 +79,12 @@ def test_a_state_without_trust_follows_its_neighbors() -> None:
     trust[7] = 0
     wrong = truth.translation.clone()
     wrong[7] += 0.1
-    smooth = smooth_poses(fit_of(Poses(truth.rotation, wrong), SOME), trust, EVEN, OPTIONS)
+    smooth = smooth_poses(fit_of(BonePoses(truth.rotation, wrong), SOME), trust, EVEN, OPTIONS)
     assert (smooth.translation - truth.translation).norm(dim=-1).max() < 1e-3
 
 
 def test_two_states_are_returned_unchanged() -> None:
-    few = Poses(*(each[:2] for each in (steady(EVEN).rotation, steady(EVEN).translation)))
+    few = BonePoses(*(each[:2] for each in (steady(EVEN).rotation, steady(EVEN).translation)))
     assert smooth_poses(fit_of(few, SOME), np.ones(2), EVEN[:2], OPTIONS) is few
 
 
@@ -96,7 +96,7 @@ def test_a_torso_is_smoothed_about_its_pivot() -> None:
     step = torch.zeros(COUNT, 12, dtype=torch.float64)
     step[:, 6:9] = 0.02 * torch.randn(COUNT, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     base = truth.about(pivots).translation
-    shaky = truth.moved(step, base)
+    shaky = truth.after_motion(step, base)
     held = torch.diag(torch.tensor([3e3] * 3 + [3e5] * 3 + [1.0] * 3 + [1e9] * 3))
     smooth = smooth_poses(fit_of(shaky, held, pivots), np.ones(COUNT), EVEN, OPTIONS)
     assert (smooth.about(pivots).translation - base)[:, 1].norm(dim=-1).max() < 2e-4
@@ -110,4 +110,4 @@ def test_jitter_is_the_distance_from_the_mean_of_the_neighbors() -> None:
     poses = steady(EVEN)
     bumpy = poses.translation.clone()
     bumpy[::2, :, 2] += 0.01
-    assert abs(jitter(Poses(poses.rotation, bumpy), EVEN)["depth_cm"] - 1.0) < 1e-6
+    assert abs(jitter(BonePoses(poses.rotation, bumpy), EVEN)["depth_cm"] - 1.0) < 1e-6

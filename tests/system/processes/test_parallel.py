@@ -97,7 +97,7 @@ def test_one_process_keeps_what_it_is_given() -> None:
     parameter.grad = gradient = values.clone()
     alone.sum_gradients([parameter])
     assert parameter.grad is gradient and alone.share(values) is values and alone.gather(values) is values
-    assert alone.agreed(0.25) == 0.25
+    assert alone.agree(0.25) == 0.25
     assert torch.equal(Processes(1, 3).share(values), torch.tensor([2.0, 3.0]))
 
 

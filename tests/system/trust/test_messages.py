@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from avatar import cli
-from avatar.common.files import atomic_folder, os_error_sentence, shown, write_error
+from avatar.common.files import atomic_folder, os_error_sentence, path_text, write_error
 from avatar.errors import HeadsplatError
 from avatar.model.avatar_file import read_header
 from capture.sources import folder_digest
@@ -150,4 +150,4 @@ def test_layout_folders_may_contain_such_names(tmp_path: Path) -> None:
 
 
 def test_shown_names_can_be_encoded() -> None:
-    assert shown(Path(ODD) / "ü.mp4") == r"\xff\xe9/ü.mp4" and shown(b"\xff") == r"\xff"
+    assert path_text(Path(ODD) / "ü.mp4") == r"\xff\xe9/ü.mp4" and path_text(b"\xff") == r"\xff"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar
-from avatar.model.parts.light.harmonics import TERMS, ambient, rotated
-from avatar.model.parts.light.head_light import HeadLight, reflected, scene_light
+from avatar.model.parts.light.harmonics import TERMS, ambient, rotate_light
+from avatar.model.parts.light.head_light import HeadLight, reflect, scene_light
 from avatar.model.parts.light.transfer import gaussian_transfer, surface_transfer
 from avatar.model.prior import FLOOR, FREEDOM, GAIN, OBSERVED, HeadPrior, applies_to, head_prior
 from avatar.model.segmentation import ENOUGH, Floats, Regions, places_of
@@ -60,12 +60,12 @@ def with_light(avatar: Avatar, shape: Tensor | None = None) -> HeadLight:
     surface = surface_transfer(avatar)
     transfer = gaussian_transfer(avatar, surface)
     mean = avatar.rig.torso.mean_rotation
-    known = None if shape is None else rotated(torch.cat([torch.ones(1, 3), shape.float()]), mean.T)[1:]
-    light = _estimated(avatar, surface, known)
-    return HeadLight(transfer, surface, rotated(light, mean), mean).requires_grad_(False)
+    known = None if shape is None else rotate_light(torch.cat([torch.ones(1, 3), shape.float()]), mean.T)[1:]
+    light = _estimate(avatar, surface, known)
+    return HeadLight(transfer, surface, rotate_light(light, mean), mean).requires_grad_(False)
 
 
-def _estimated(avatar: Avatar, surface: Tensor, shape: Tensor | None) -> Tensor:
+def _estimate(avatar: Avatar, surface: Tensor, shape: Tensor | None) -> Tensor:
     """Light [9,3] in the axes of the skull at the mean pose."""
     white = ambient(torch.ones(3))
     if shape is not None:
@@ -73,13 +73,13 @@ def _estimated(avatar: Avatar, surface: Tensor, shape: Tensor | None) -> Tensor:
     if not applies_to(avatar.head):
         return white
     prior = head_prior()
-    observed = _observed(avatar, surface, prior)
+    observed = _observe(avatar, surface, prior)
     if observed is None:
         return white
-    return _fitted(prior, observed, shape).float()
+    return _fit(prior, observed, shape).float()
 
 
-def _observed(avatar: Avatar, surface: Tensor, prior: HeadPrior) -> _Observed | None:
+def _observe(avatar: Avatar, surface: Tensor, prior: HeadPrior) -> _Observed | None:
     """Mean colors of the bare skin around each vertex of the prior; None without skin."""
     regions = Regions(places_of(avatar))
     places = regions.places
@@ -97,7 +97,7 @@ def _observed(avatar: Avatar, surface: Tensor, prior: HeadPrior) -> _Observed | 
     return _Observed(surface.double()[prior.vertices], seen_light.log(), torch.from_numpy(weights))
 
 
-def _fitted(prior: HeadPrior, observed: _Observed, shape: Tensor | None) -> Tensor:
+def _fit(prior: HeadPrior, observed: _Observed, shape: Tensor | None) -> Tensor:
     """Maximum a posteriori of albedo and light by Gauss-Newton with Student's t errors, light [9,3].
 
     Unknowns: coefficients of the prior [R], the logarithm of the gain of all channels and of each [4], and per band
@@ -151,7 +151,7 @@ def _light_of(unknowns: Tensor) -> Tensor:
 def _light_model(transfer: Tensor, unknowns: Tensor) -> tuple[Tensor, Tensor]:
     """Logarithm [K,3] of the light on K vertices, and its derivatives [K,3,36]."""
     light = _light_of(unknowns)
-    reflection = reflected(transfer, light)
+    reflection = reflect(transfer, light)
     raw = transfer @ light
     slope = 1 / (2 * reflection - raw)  # of the logarithm by the raw sum, where the floor is constant
     jacobian = reflection.new_zeros(*reflection.shape, TERMS, 4)

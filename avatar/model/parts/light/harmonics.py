@@ -71,7 +71,7 @@ def _fit() -> tuple[Tensor, Tensor]:
     return directions, torch.linalg.pinv(sh_basis(directions, TERMS))
 
 
-def rotated(coefficients: Tensor, rotation: Tensor) -> Tensor:
+def rotate_light(coefficients: Tensor, rotation: Tensor) -> Tensor:
     """Coefficients [...,9,3] of n -> f(R^T n) for a `rotation` R [...,3,3] and f with `coefficients` [...,9,3]."""
     directions, fit = (value.to(rotation) for value in _fit())
     return (fit @ sh_basis(directions @ rotation, TERMS)) @ coefficients

@@ -14,7 +14,7 @@ from avatar.head.model import HeadModel
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.layout import Layout, Rows, TensorLayout
-from avatar.model.parts.light.harmonics import TERMS, rotated
+from avatar.model.parts.light.harmonics import TERMS, rotate_light
 from avatar.model.parts.mesh_layer import NODE_WEIGHTS
 from avatar.model.rig import Rig
 from avatar.types import LayerMesh, PosedHead, PosedLayer
@@ -125,7 +125,7 @@ class HeadLight(AvatarPart):
         """Mean luminance [] that the face of `head` reflects of `coefficients` [9,3] (world axes) at the mean pose."""
         rows = head.mask(*_FRONT).to(self.surface.device)
         rows = rows if bool(rows.any()) else torch.ones_like(rows)
-        light = rotated(coefficients, self.mean_rotation.T)
+        light = rotate_light(coefficients, self.mean_rotation.T)
         return self.surface[rows].mean(0) @ light @ light.new_tensor(_LUMA)
 
     def _ratios(self, name: str, transfer: Tensor, rotation: Tensor, torso: Tensor | None) -> Tensor:
@@ -134,7 +134,7 @@ class HeadLight(AvatarPart):
         target = self.target
         reference, resting = self._resting(name, transfer, own)
         light = own if target is None else target
-        turned = reflected(transfer, rotated(light, rotation.transpose(-1, -2)))
+        turned = reflect(transfer, rotate_light(light, rotation.transpose(-1, -2)))
         if torso is not None:
             turned = torch.lerp(turned, resting.expand_as(turned), torso[:, None])
         ratio = turned / reference
@@ -146,8 +146,8 @@ class HeadLight(AvatarPart):
         if fixed and name in self._kept and self._kept[name][0].shape[0] == len(transfer):
             return self._kept[name]
         back = self.mean_rotation.T
-        reference = reflected(transfer, rotated(own, back))
-        resting = reference if self.target is None else reflected(transfer, rotated(self.target, back))
+        reference = reflect(transfer, rotate_light(own, back))
+        resting = reference if self.target is None else reflect(transfer, rotate_light(self.target, back))
         if fixed:
             self._kept[name] = reference, resting
         return reference, resting
@@ -185,7 +185,7 @@ class HeadLight(AvatarPart):
         self._kept = {}
 
 
-def reflected(transfer: Tensor, light: Tensor) -> Tensor:
+def reflect(transfer: Tensor, light: Tensor) -> Tensor:
     """Light [...,N,3] that surfaces of albedo 1 with `transfer` [N,9] reflect of `light` [...,9,3], above 0."""
     least = _FLOOR * SH_C0 * light[..., :1, :].abs() + 1e-6
     raw = transfer @ light

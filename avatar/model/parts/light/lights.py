@@ -15,7 +15,7 @@ from torch import Tensor
 from avatar.common.radiance_image import read_radiance
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import SH_C0
-from avatar.model.parts.light.harmonics import TERMS, ambient, directional, rotated
+from avatar.model.parts.light.harmonics import TERMS, ambient, directional, rotate_light
 from avatar.reference.sh import sh_basis
 
 _MAX_SIDE = 512  # columns of a map that are used: degree 2 is smooth
@@ -56,7 +56,7 @@ class Light:
         cosine = math.cos(angle)
         sine = math.sin(angle)
         turn = torch.tensor([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
-        return rotated(self.coefficients, turn)
+        return rotate_light(self.coefficients, turn)
 
 
 def _window(side: float) -> Preset:

@@ -50,16 +50,16 @@ class Shadows:
         self._center = (vertices.amin(0) + vertices.amax(0)) / 2
         self._focal = _PIXELS * _DISTANCE / (2 * _RADIUS)
         K = torch.tensor([[self._focal, 0, _PIXELS / 2], [0, self._focal, _PIXELS / 2], [0, 0, 1]])
-        placed = self._placed(vertices).contiguous()
+        placed = self._place(vertices).contiguous()
         depth = ops.mesh(placed, faces, K.expand(_DIRECTIONS, 3, 3).contiguous(), _PIXELS, _PIXELS)[2]
         self._depth = depth.flatten(1)
 
-    def _placed(self, points: Tensor) -> Tensor:
+    def _place(self, points: Tensor) -> Tensor:
         return (points - self._center) @ self._frames.transpose(1, 2) + torch.tensor([0, 0, _DISTANCE])
 
     def hidden(self, points: Tensor, normals: Tensor) -> Tensor:
         """Whether the mesh hides each direction from `points` [N,3] with unit `normals` [N,3]: 0 or 1, [M,N]."""
-        at = self._placed(points + _LIFT * normals)
+        at = self._place(points + _LIFT * normals)
         pixel = (at[..., :2] / at[..., 2:] * self._focal + _PIXELS / 2).long()
         inside = ((pixel >= 0) & (pixel < _PIXELS)).all(-1)
         pixel = pixel.clamp(0, _PIXELS - 1)
@@ -85,7 +85,7 @@ def mesh_transfer(vertices: Tensor, avatar: Avatar) -> Tensor:
     """`surface_transfer` for vertices [V,3] of the head, meters."""
     faces = avatar.head.faces
     normals = vertex_normals(vertices, faces)
-    taken = _smoothed(Shadows(vertices, faces).taken(vertices, normals), faces)
+    taken = _smooth(Shadows(vertices, faces).taken(vertices, normals), faces)
     transfer = open_transfer(normals) - taken
     mouth, lips = (avatar.head.mask(*names) for names in (MOUTH, ("lips",)))
     if mouth.any() and lips.any():
@@ -153,7 +153,7 @@ def _cloud_normals(means: Tensor, visible: Tensor, rows: Tensor) -> Tensor:
     return torch.nn.functional.normalize(torch.lerp(away, axis, flat), dim=1)
 
 
-def _smoothed(values: Tensor, faces: Tensor) -> Tensor:
+def _smooth(values: Tensor, faces: Tensor) -> Tensor:
     """Values [V,C] averaged twice over the faces at each vertex: depth images have the size of pixels."""
     for _ in range(2):
         around = torch.zeros_like(values)

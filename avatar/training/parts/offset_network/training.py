@@ -148,12 +148,12 @@ def compile_bases(network: OffsetNetwork, avatar: Avatar, states: HeadStates) ->
     components[:, : directions.shape[1]] = (solve @ directions * len(rows) ** 0.5).to(components)
     shapes.components.copy_(components)
     shapes.mix.copy_(torch.eye(bases))
-    basis, reproduced = _fitted(avatar.weights(states.features[rows]), offsets)
+    basis, reproduced = _fit_basis(avatar.weights(states.features[rows]), offsets)
     shapes.basis.copy_(basis.view_as(shapes.basis))
     return reproduced
 
 
-def _fitted(weights: Tensor, offsets: Tensor) -> tuple[Tensor, float]:
+def _fit_basis(weights: Tensor, offsets: Tensor) -> tuple[Tensor, float]:
     """The basis [K,n] for weights [T,K] nearest to `offsets` [T,n], and the part of their square that it reproduces."""
     exact = weights.double()
     ridge = 1e-4 * len(exact) * torch.eye(exact.shape[1], dtype=exact.dtype, device=exact.device)

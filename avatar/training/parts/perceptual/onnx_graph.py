@@ -24,18 +24,18 @@ _Attributes = Mapping[str, Any]
 
 def _conv(attributes: _Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.conv2d(
-        _padded(x, attributes, 0.0), weight, bias, tuple(attributes.get("strides", (1, 1))), 0,
+        _pad(x, attributes, 0.0), weight, bias, tuple(attributes.get("strides", (1, 1))), 0,
         tuple(attributes.get("dilations", (1, 1))), attributes.get("group", 1),
     )  # fmt: skip
 
 
 def _max_pool(attributes: _Attributes, x: Tensor) -> Tensor:
     sizes = tuple(attributes["kernel_shape"]), tuple(attributes.get("strides", (1, 1)))
-    padded = _padded(x, attributes, float("-inf"))
+    padded = _pad(x, attributes, float("-inf"))
     return F.max_pool2d(padded, *sizes, ceil_mode=bool(attributes.get("ceil_mode", 0)))
 
 
-def _padded(x: Tensor, attributes: _Attributes, value: float) -> Tensor:
+def _pad(x: Tensor, attributes: _Attributes, value: float) -> Tensor:
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID", b""):
         raise ValueError("padding that is computed from the size")
     top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))

@@ -25,7 +25,7 @@ from avatar.model.parts.appearance import (
     unique_names,
     with_appearance,
 )
-from avatar.model.parts.registry import registered
+from avatar.model.parts.registry import part_kinds
 from tests.support.parts import required
 
 RECORDINGS = (RecordingEntry("plain", "a" * 16, "agreed"), RecordingEntry("beard", "b" * 16))
@@ -109,7 +109,7 @@ def test_the_file_keeps_appearances_and_old_programs_show_the_first(
     tensors, header = _content(path)
     del header["appearances"]  # an old program knows neither the entry nor the prefix
     _write(path, tensors, header)
-    others = {kind.key: kind for kind in registered() if kind is not Appearances}
+    others = {kind.key: kind for kind in part_kinds() if kind is not Appearances}
     monkeypatch.setattr("avatar.model.parts.registry._KINDS", others)
     assert torch.equal(load_avatar(path).colors, looks.colors)
 

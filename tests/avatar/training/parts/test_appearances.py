@@ -14,7 +14,14 @@ import pytest
 import torch
 
 from avatar.data.capture_folder import METADATA_FILE, TRACK_FILE, Capture
-from avatar.data.recordings import check_recordings, fitted, joined, part_of, recording_entries, with_baked_identity
+from avatar.data.recordings import (
+    check_recordings,
+    fit_to_size,
+    frames_of,
+    join_recordings,
+    recording_entries,
+    with_baked_identity,
+)
 from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.evaluation.protocol import evaluate
@@ -79,11 +86,11 @@ def test_a_resumed_run_gives_the_same_bits(tiny: Capture, red: Capture, tmp_path
 def test_frames_of_another_size_are_brought_to_the_first(tiny: Capture, red: Capture) -> None:
     head = baked(load_head(), torch.from_numpy(np.asarray(tiny.track["identity"], np.float32)))
     first, second = (load_frames(each, each.train_indices, 64, head) for each in (tiny, red))
-    both = joined([first, fitted(second, 48, 32)])
+    both = join_recordings([first, fit_to_size(second, 48, 32)])
     assert both.rgb.shape == (len(first) + len(second), 64, 64, 3)
     assert torch.allclose(both.camera.K[-1], second.camera.K[-1], rtol=1e-5)
     assert (np.diff(both.time) > 0).all()
-    part, span = part_of(both, 1)
+    part, span = frames_of(both, 1)
     assert span == slice(len(first.states), len(both.states)) and part.recording is None
     assert torch.equal(part.step, second.step) and torch.equal(part.rotation, second.rotation)
 

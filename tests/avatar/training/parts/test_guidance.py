@@ -15,7 +15,7 @@ from avatar.data.training_frames import load_frames
 from avatar.head import load_head
 from avatar.model.avatar import baked
 from avatar.training.initialization import build_avatar
-from avatar.training.parts.guidance import ELEVATION, EVERY, YAW, GuidanceTraining, GuidedView, moved_camera
+from avatar.training.parts.guidance import ELEVATION, EVERY, YAW, GuidanceTraining, GuidedView, orbit_camera
 from avatar.training.trainer import Trainer
 from avatar.types import Camera
 from tests.avatar.training.test_relocation import CONFIG
@@ -84,11 +84,11 @@ def test_the_camera_turns_around_the_head() -> None:
     camera = Camera.facing(100.0, 64, 64)
     rotation, translation = torch.eye(3), torch.tensor([0.0, 0.0, -0.5])
     center = torch.tensor([0.0, 0.0, -0.58])
-    left = moved_camera(camera, rotation, translation, 90.0, 0.0)
+    left = orbit_camera(camera, rotation, translation, 90.0, 0.0)
     eye = -left.world_to_cam[0, :3, :3].T @ left.world_to_cam[0, :3, 3]
     before = -camera.world_to_cam[0, :3, :3].T @ camera.world_to_cam[0, :3, 3]
     assert torch.allclose(eye - center, torch.tensor([1.0, 0, 0]) * (before - center).norm(), atol=1e-5)
     assert torch.allclose(left.project(center[None]), camera.project(center[None]), atol=1e-3)
-    above = moved_camera(camera, rotation, translation, 0.0, 60.0)
+    above = orbit_camera(camera, rotation, translation, 0.0, 60.0)
     assert (-above.world_to_cam[0, :3, :3].T @ above.world_to_cam[0, :3, 3])[1] > 0.4
-    assert torch.equal(moved_camera(camera, rotation, translation, 0.0, 0.0).world_to_cam, camera.world_to_cam)
+    assert torch.equal(orbit_camera(camera, rotation, translation, 0.0, 0.0).world_to_cam, camera.world_to_cam)

@@ -208,5 +208,5 @@ def test_relocation_never_takes_a_gaussian_of_the_lips(avatar: Avatar) -> None:
     limits = MouthLimits(avatar.head)
     on(avatar, 0, within(avatar, limits, True))
     on(avatar, 1, limits.reach[avatar.head.faces].isinf().all(1))
-    used = limits.used(avatar, torch.zeros(len(avatar)))
+    used = limits.usable_contribution(avatar, torch.zeros(len(avatar)))
     assert used[0] == torch.inf and used[1] == 0

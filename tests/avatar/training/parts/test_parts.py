@@ -24,9 +24,10 @@ from avatar.training.checkpoints import restore, state_of
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
+from avatar.training.parts import registry
 from avatar.training.parts.guidance import GuidanceTraining
 from avatar.training.parts.part import PartTraining, Step, Training
-from avatar.training.parts.registry import register, registered, unregister
+from avatar.training.parts.registry import part_kinds, register
 from avatar.training.prepared_frames import prepared_frames
 from avatar.training.trainer import Trainer
 from tests.support.tiny import tiny_capture
@@ -105,7 +106,7 @@ def test_hooks_are_called_in_the_order_of_a_step(tiny: Capture, monkeypatch: pyt
     assert recorder.calls[len(expected) + 1 :] == ["bake", "correct", "copy_rows", "copy_rows", "after_relocation"]
 
 
-def test_hooks_of_a_whole_training(tiny: Capture) -> None:
+def test_hooks_of_a_whole_training(tiny: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Recorder] = []
 
     class Registered(Recorder):
@@ -116,12 +117,10 @@ def test_hooks_of_a_whole_training(tiny: Capture) -> None:
             made.append(cls(training))
             return made[-1]  # type: ignore[return-value]
 
+    monkeypatch.setattr(registry, "_PARTS", list(part_kinds()))
     register(Registered)
-    try:
-        config = replace(CONFIG, steps=4, refine_at=0.5)
-        fit(tiny, load_head(), replace(config, refine=replace(config.refine, size=64, iterations=1)))
-    finally:
-        unregister(Registered)
+    config = replace(CONFIG, steps=4, refine_at=0.5)
+    fit(tiny, load_head(), replace(config, refine=replace(config.refine, size=64, iterations=1)))
     calls = made[0].calls
     refined = calls.index("refine")
     assert calls[refined - 1] == "bake" and Counter(calls[:refined])["after_step"] == 2
@@ -129,14 +128,14 @@ def test_hooks_of_a_whole_training(tiny: Capture) -> None:
 
 
 def test_keys_are_unique() -> None:
-    keys = [part.key for part in registered()]
+    keys = [part.key for part in part_kinds()]
     assert len(keys) == len(set(keys))
     with pytest.raises(ValueError, match="part light: there is one with this key"):
         register(type("Another", (PartTraining,), {"key": "light"}))
 
 
 def test_the_trainer_names_no_part() -> None:
-    names = {part.key.rstrip("s") for part in registered()} - {"blendshape", "weight", "local", "mouth"}
+    names = {part.key.rstrip("s") for part in part_kinds()} - {"blendshape", "weight", "local", "mouth"}
     words = re.compile("|".join([*names, "guidance", "hash"]), re.IGNORECASE)
     folder = Path(next(iter(avatar.training.__path__)))
     for name in ("trainer.py", "relocation.py", "anchors.py"):
@@ -189,7 +188,7 @@ def test_appearances_continue_to_the_same_bits(tiny: Capture, second: Capture, m
     monkeypatch.setattr(relocation, "EVERY", 5)
     monkeypatch.setattr(relocation, "MIN_GROUP", 20)
     trainer = same_bits_after_a_stop([tiny, second], replace(CONFIG, layer=False))
-    assert trainer.part(registered()[0]) is not None  # AppearanceTraining
+    assert trainer.part(part_kinds()[0]) is not None  # AppearanceTraining
 
 
 class Sharpness(PartTraining):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from avatar.model.avatar import Avatar
-from avatar.model.parts.light.estimate import _fitted, _light_model, _Observed
+from avatar.model.parts.light.estimate import _fit, _light_model, _Observed
 from avatar.model.parts.light.harmonics import ambient, directional, open_transfer
-from avatar.model.parts.light.head_light import HeadLight, reflected
+from avatar.model.parts.light.head_light import HeadLight, reflect
 from avatar.model.prior import head_prior
 
 
@@ -15,9 +15,9 @@ def test_a_light_on_the_mean_head_is_found() -> None:
     prior = head_prior()
     transfer = open_transfer(torch.from_numpy(prior.normals))
     true = ambient(torch.ones(3)) * 0.6 + directional(torch.tensor([0.9, 0.3, 0.4]), torch.full((3,), 0.7))
-    colors = torch.from_numpy(prior.mean) + reflected(transfer, true.double()).log()
+    colors = torch.from_numpy(prior.mean) + reflect(transfer, true.double()).log()
     front = (torch.from_numpy(prior.normals)[:, 2] > 0.1).double()
-    found = _fitted(prior, _Observed(transfer, colors, front), None)
+    found = _fit(prior, _Observed(transfer, colors, front), None)
     shape, expected = found[1:4, 1] / found[0, 1], true[1:4, 1].double() / true[0, 1]
     assert float(torch.cosine_similarity(shape, expected, dim=0)) > 0.9
     assert float((shape - expected).norm()) < 0.5 * float(expected.norm())

@@ -7,7 +7,7 @@ import math
 import torch
 
 from avatar.geometry.rotations import axis_angle_to_matrix
-from avatar.model.parts.light.harmonics import TERMS, ambient, directional, open_transfer, rotated, sphere
+from avatar.model.parts.light.harmonics import TERMS, ambient, directional, open_transfer, rotate_light, sphere
 from avatar.reference.sh import sh_basis
 
 DIRECTIONS = sphere(20_000)
@@ -32,14 +32,14 @@ def test_the_transfer_of_an_open_surface_is_the_integral_over_its_hemisphere() -
 
 def test_rotated_coefficients_are_those_of_the_rotated_function() -> None:
     light, turn = some_light(), some_rotation()
-    found = sh_basis(DIRECTIONS[:50], TERMS) @ rotated(light, turn)
+    found = sh_basis(DIRECTIONS[:50], TERMS) @ rotate_light(light, turn)
     assert torch.allclose(found, sh_basis(DIRECTIONS[:50] @ turn, TERMS) @ light, atol=1e-10)
 
 
 def test_rotations_compose_and_invert() -> None:
     light, turn = some_light(), some_rotation()
-    assert torch.allclose(rotated(rotated(light, turn), turn.T), light, atol=1e-10)
-    assert torch.allclose(rotated(rotated(light, turn), turn), rotated(light, turn @ turn), atol=1e-10)
+    assert torch.allclose(rotate_light(rotate_light(light, turn), turn.T), light, atol=1e-10)
+    assert torch.allclose(rotate_light(rotate_light(light, turn), turn), rotate_light(light, turn @ turn), atol=1e-10)
 
 
 def test_ambient_light_of_radiance_1_gives_every_open_surface_1() -> None:

@@ -11,7 +11,7 @@ from avatar.export.posed import posed
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.model.avatar import Avatar
 from avatar.model.parts.light.harmonics import ambient, directional
-from avatar.model.parts.light.head_light import GAMMA, HeadLight, factors, reflected
+from avatar.model.parts.light.head_light import GAMMA, HeadLight, factors, reflect
 from avatar.model.parts.light.lights import PRESETS, light_named
 from avatar.model.parts.light.relight import Relighting, baked, relit
 from avatar.reference.sh import sh_basis
@@ -55,7 +55,7 @@ def test_the_colors_of_a_turned_head_follow_the_reflected_light(lit: Avatar) -> 
         directions = torch.nn.functional.normalize(torch.randn(9, 3, generator=torch.Generator().manual_seed(0)), dim=1)
         directions = directions.double()
         values = sh_basis(directions @ rotation.double().T, 9) @ SIDE.double()
-        return reflected(light.transfer.double(), torch.linalg.solve(sh_basis(directions, 9), values))
+        return reflect(light.transfer.double(), torch.linalg.solve(sh_basis(directions, 9), values))
 
     expected = at(turn) / at(lit.rig.torso.mean_rotation)
     assert torch.allclose(found, expected, atol=1e-3)

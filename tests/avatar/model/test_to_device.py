@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from avatar.model.avatar import Avatar
-from avatar.model.moving import moved
 from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.model.parts.person import PoseCorrector, TorsoRegression
+from avatar.model.to_device import to_device
 
 
 def tensors(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
@@ -70,7 +70,7 @@ def test_a_move_to_the_same_device_changes_nothing(whole: Avatar) -> None:
 
 def test_values_of_any_kind_move_and_those_without_tensors_stay_the_same() -> None:
     value = {"a": [torch.zeros(2), "b"], "c": (torch.zeros(1), None), "d": ("e", 1)}
-    there = moved(value, torch.device("meta"))
+    there = to_device(value, torch.device("meta"))
     assert there["a"][0].device.type == there["c"][0].device.type == "meta"
     assert there["a"][1] == "b" and there["c"][1] is None and there["d"] is value["d"]
-    assert moved(value, torch.device("cpu")) is value
+    assert to_device(value, torch.device("cpu")) is value
