@@ -25,9 +25,15 @@ _HEADER = re.compile(
     rb"\{'descr': *'([<>|=]?[a-zA-Z]\d*)', *'fortran_order': *(True|False), *'shape': *\(([\dL, ]*)\) *,? *\}\s*"
 )
 _READ_ERRORS = (
-    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, KeyError, ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    KeyError,
+    ValueError,
     RuntimeError,  # an encrypted member, or an unknown compression method
-)  # fmt: skip
+)
 
 
 class DamagedNpz(Exception):

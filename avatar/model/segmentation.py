@@ -85,10 +85,14 @@ class Places:
 
 
 _REGIONS: dict[str, tuple[Region, ...]] = {
-    "ears": ("left_ear", "right_ear"), "neck": ("neck", "torso", "boundary"), "scalp": ("scalp", "hair_cap"),
-    "lips": ("lips", "lips_inner"), "lids": ("eyelids", "lid_interior"), "inside": (*MOUTH, *EYES),
+    "ears": ("left_ear", "right_ear"),
+    "neck": ("neck", "torso", "boundary"),
+    "scalp": ("scalp", "hair_cap"),
+    "lips": ("lips", "lips_inner"),
+    "lids": ("eyelids", "lid_interior"),
+    "inside": (*MOUTH, *EYES),
     "skin": ("skin", "lid_interior", "lips_inner"),
-}  # fmt: skip
+}
 
 
 @torch.no_grad()

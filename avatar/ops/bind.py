@@ -89,9 +89,15 @@ def bind(
     if not native:
         return reference.bind(vertices, binding, local, bones, stretch)
     inputs = (
-        vertices, binding.triangles, binding.bary, local.offsets, local.quats, binding.skin, bones.quats,
+        vertices,
+        binding.triangles,
+        binding.bary,
+        local.offsets,
+        local.quats,
+        binding.skin,
+        bones.quats,
         bones.translations,
-    )  # fmt: skip
+    )
     if stretch is None:
         means, quats = _Bind.apply(*inputs)
         return means, quats, local.scales

@@ -110,16 +110,24 @@ class CudaFrame:
     def render(self, inputs: Inputs, images: SplatImages) -> None:
         """Project, sort and rasterize `inputs` into `images`."""
         native_for(images.rgb).splat_forward(
-            inputs, *self._camera, self._workspace, self._max_intersections,
-            (images.rgb, images.alpha, images.depth, images.weights), self._layer,
-        )  # fmt: skip
+            inputs,
+            *self._camera,
+            self._workspace,
+            self._max_intersections,
+            (images.rgb, images.alpha, images.depth, images.weights),
+            self._layer,
+        )
 
     def render_colors(self, colors: Tensor, layer_colors: Tensor | None, rgb: Tensor) -> None:
         """Rasterize other colors [B,N,3] over those of the layer [B,h,w,3] into `rgb` [B,H,W,3]."""
         native_for(rgb).splat_colors(
-            colors, self._workspace, self._max_intersections, bool(self._call.flags & 2),
-            with_color(self._layer, layer_colors), rgb,
-        )  # fmt: skip
+            colors,
+            self._workspace,
+            self._max_intersections,
+            bool(self._call.flags & 2),
+            with_color(self._layer, layer_colors),
+            rgb,
+        )
 
     def backward(
         self, inputs: Inputs, images: SplatImages, grads: Grads, out: Inputs, out_layer: Tensor | None
@@ -128,9 +136,17 @@ class CudaFrame:
         native = native_for(images.rgb)
         partials = images.rgb.new_empty(native.splat_partials(max(self._intersections, 1)))
         native.splat_backward(
-            inputs, *self._camera, self._workspace, self._max_intersections, partials,
-            (images.rgb, images.alpha, images.depth), grads, out, self._layer, out_layer,
-        )  # fmt: skip
+            inputs,
+            *self._camera,
+            self._workspace,
+            self._max_intersections,
+            partials,
+            (images.rgb, images.alpha, images.depth),
+            grads,
+            out,
+            self._layer,
+            out_layer,
+        )
 
     def intersections(self) -> int:
         """Tile intersections of the last rendered frame, also if they were too many; synchronizes with the device."""

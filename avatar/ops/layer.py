@@ -136,7 +136,7 @@ def layer(
     options = (width, height, near, blur)
     color = _Layer.apply(
         options, images, vertices_cam, shade, texels, mesh_.faces, mesh_.texel_ids, mesh_.fades, mesh_.skin, K
-    )  # fmt: skip
+    )
     return LayerImages(color, *images)
 
 

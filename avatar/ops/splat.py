@@ -141,17 +141,30 @@ def splat(
         call = call_of(SplatSettings(**settings), camera.K.to(means), camera.world_to_cam.to(means), camera)  # type: ignore[arg-type]
         return _native_splat(call, with_depth, with_weights, layer, means, quats, scales, opacities, colors)
     return reference.splat(
-        means, quats, scales, opacities, colors, camera,
-        with_weights=with_weights, with_depth=with_depth, layer=layer, **settings,
-    )  # fmt: skip
+        means,
+        quats,
+        scales,
+        opacities,
+        colors,
+        camera,
+        with_weights=with_weights,
+        with_depth=with_depth,
+        layer=layer,
+        **settings,
+    )
 
 
 def call_of(settings: SplatSettings, intrinsics: Tensor, world_to_cam: Tensor, camera: Camera) -> SplatCall:
     """The arguments of a splat without gradients, for intrinsics and poses on the device of the Gaussians."""
     return SplatCall(
-        intrinsics.contiguous(), world_to_cam.contiguous(), camera.width, camera.height, settings.near,
-        settings.dilation, int(settings.antialias) + 2 * int(settings.cutoff),
-    )  # fmt: skip
+        intrinsics.contiguous(),
+        world_to_cam.contiguous(),
+        camera.width,
+        camera.height,
+        settings.near,
+        settings.dilation,
+        int(settings.antialias) + 2 * int(settings.cutoff),
+    )
 
 
 def check_splat(
@@ -204,9 +217,10 @@ def check_layer(means: Tensor, layer: SplatLayer | None) -> None:
             f"{images.origin.device}"
         )
     check_floats(
-        means, **{"layer.fades": layer.fades},
+        means,
+        **{"layer.fades": layer.fades},
         **{f"layer.images.{name}": getattr(images, name) for name in ("color", "coverage", "depth", "stencil")},
-    )  # fmt: skip
+    )
 
 
 def splat_features(prepared: object, colors: Tensor, layer_colors: Tensor | None = None) -> Tensor:

@@ -12,11 +12,28 @@ from avatar.types import LEFT_EYE, RIGHT_EYE, HeadParams
 
 #: Expressions of lips, jaw, lids and brows by their ARKit names.
 NAMES = (
-    "jawOpen", "mouthFunnel", "mouthPucker", "mouthClose", "mouthLowerDownLeft", "mouthLowerDownRight",
-    "mouthUpperUpLeft", "mouthUpperUpRight", "mouthSmileLeft", "mouthSmileRight", "mouthPressLeft", "mouthPressRight",
-    "eyeBlinkLeft", "eyeBlinkRight", "eyeWideLeft", "eyeWideRight", "eyeSquintLeft", "eyeSquintRight", "browInnerUp",
-    "browDownLeft", "browDownRight",
-)  # fmt: skip
+    "jawOpen",
+    "mouthFunnel",
+    "mouthPucker",
+    "mouthClose",
+    "mouthLowerDownLeft",
+    "mouthLowerDownRight",
+    "mouthUpperUpLeft",
+    "mouthUpperUpRight",
+    "mouthSmileLeft",
+    "mouthSmileRight",
+    "mouthPressLeft",
+    "mouthPressRight",
+    "eyeBlinkLeft",
+    "eyeBlinkRight",
+    "eyeWideLeft",
+    "eyeWideRight",
+    "eyeSquintLeft",
+    "eyeSquintRight",
+    "browInnerUp",
+    "browDownLeft",
+    "browDownRight",
+)
 #: Number of controls of heads with other names: their expressions of largest motion.
 STRONGEST = 20
 #: Both eyes rotate together, about x (pitch) and y (yaw).

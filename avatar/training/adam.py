@@ -18,8 +18,12 @@ EPS = 1e-15
 #: Epsilon of the parameters of the Gaussians for one image a step. It is well below the gradients of Gaussians that a
 #: frame shows; with EPS those of which it shows hardly anything would move by full steps in the direction of noise.
 EPS_OF_GAUSSIANS = {
-    "offsets": 2e-5, "log_scales": 3e-8, "quats": 3e-8, "logit_opacities": 3e-8, "colors": 1e-7,
-}  # fmt: skip
+    "offsets": 2e-5,
+    "log_scales": 3e-8,
+    "quats": 3e-8,
+    "logit_opacities": 3e-8,
+    "colors": 1e-7,
+}
 
 
 @dataclass

@@ -31,9 +31,20 @@ from avatar.types import Binding, LocalGaussians
 
 #: Gaussians of these regions have blendshape offsets.
 EXPRESSIVE: tuple[Region, ...] = (
-    "face", "nose", "forehead", "lips", "eyelids", "left_eye_region", "right_eye_region", "left_eyeball",
-    "right_eyeball", "teeth_upper", "teeth_lower", "tongue", "mouth_interior",
-)  # fmt: skip
+    "face",
+    "nose",
+    "forehead",
+    "lips",
+    "eyelids",
+    "left_eye_region",
+    "right_eye_region",
+    "left_eyeball",
+    "right_eyeball",
+    "teeth_upper",
+    "teeth_lower",
+    "tongue",
+    "mouth_interior",
+)
 LAYER_PARTS = MOUTH + EYES  # have no Gaussians in an avatar with a mesh layer
 #: Brows, lashes and lips have all their Gaussians over a layer with skin, too; elsewhere on it there are fewer.
 DETAILED: tuple[Region, ...] = ("left_eye_region", "right_eye_region", "lips")

@@ -27,13 +27,18 @@ _SOCK_CAP_WEIGHT = 0.3
 
 #: rotation of the jaw at weight 1, axis-angle in degrees
 ROTATIONS: dict[str, tuple[float, float, float]] = {
-    "jawOpen": (20.9, 0, 0), "jawLeft": (0, 3.5, 0), "jawRight": (0, -3.5, 0), "jawForward": (0, 0, 0),
-}  # fmt: skip
+    "jawOpen": (20.9, 0, 0),
+    "jawLeft": (0, 3.5, 0),
+    "jawRight": (0, -3.5, 0),
+    "jawForward": (0, 0, 0),
+}
 #: translation of the jaw at weight 1, cm
 _SHIFTS = {
-    "jawOpen": (0, -0.165, 0.385), "jawLeft": (0.45, -0.05, 0), "jawRight": (-0.45, -0.05, 0),
+    "jawOpen": (0, -0.165, 0.385),
+    "jawLeft": (0.45, -0.05, 0),
+    "jawRight": (-0.45, -0.05, 0),
     "jawForward": (0, -0.05, 0.65),
-}  # fmt: skip
+}
 
 
 def _behind_the_chin(points: Floats) -> Floats:

@@ -14,15 +14,31 @@ Mask = NDArray[np.bool_]
 FULL_COUNT = 26719
 #: part -> first vertex in the release's vertex order (README of ICT-FaceKit, "Face Model Topology")
 _STARTS = {
-    "face": 0, "head_and_neck": 9409, "mouth_socket": 11248, "eye_socket_left": 13294, "eye_socket_right": 13678,
-    "gums_and_tongue": 14062, "teeth": 17039, "eyeball_left": 21451, "eyeball_right": 23021, "overlays": 24591,
-}  # fmt: skip
+    "face": 0,
+    "head_and_neck": 9409,
+    "mouth_socket": 11248,
+    "eye_socket_left": 13294,
+    "eye_socket_right": 13678,
+    "gums_and_tongue": 14062,
+    "teeth": 17039,
+    "eyeball_left": 21451,
+    "eyeball_right": 23021,
+    "overlays": 24591,
+}
 _MATERIALS = {
-    "M_Face": "face", "M_BackHead": "head_and_neck", "M_GumsTongue": "gums_and_tongue", "M_Teeth": "teeth",
-    "M_ScleraLeft": "eyeball_left", "M_IrisLeft": "eyeball_left", "M_ScleraRight": "eyeball_right",
-    "M_IrisRight": "eyeball_right", "M_LacrimalFluid": "overlays", "M_EyeBlend": "overlays",
-    "M_EyeOcclusion": "overlays", "M_EyeLashes": "overlays",
-}  # fmt: skip
+    "M_Face": "face",
+    "M_BackHead": "head_and_neck",
+    "M_GumsTongue": "gums_and_tongue",
+    "M_Teeth": "teeth",
+    "M_ScleraLeft": "eyeball_left",
+    "M_IrisLeft": "eyeball_left",
+    "M_ScleraRight": "eyeball_right",
+    "M_IrisRight": "eyeball_right",
+    "M_LacrimalFluid": "overlays",
+    "M_EyeBlend": "overlays",
+    "M_EyeOcclusion": "overlays",
+    "M_EyeLashes": "overlays",
+}
 _NEEDED = ("face", "eyeball_left", "eyeball_right")
 
 

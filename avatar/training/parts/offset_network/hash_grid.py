@@ -42,9 +42,12 @@ class HashGrid(OffsetNetwork):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.decode = nn.Sequential(
-                no_bias(len(LEVELS) * FEATURES, WIDTH), nn.LeakyReLU(SLOPE), no_bias(WIDTH, WIDTH),
-                nn.LeakyReLU(SLOPE), last_layer(no_bias(WIDTH, CHANNELS)),
-            )  # fmt: skip
+                no_bias(len(LEVELS) * FEATURES, WIDTH),
+                nn.LeakyReLU(SLOPE),
+                no_bias(WIDTH, WIDTH),
+                nn.LeakyReLU(SLOPE),
+                last_layer(no_bias(WIDTH, CHANNELS)),
+            )
         self.register_buffer("rows", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("share", torch.zeros(0), persistent=False)
         self.bind(avatar)

@@ -24,9 +24,14 @@ _Attributes = Mapping[str, Any]
 
 def _conv(attributes: _Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return F.conv2d(
-        _pad(x, attributes, 0.0), weight, bias, tuple(attributes.get("strides", (1, 1))), 0,
-        tuple(attributes.get("dilations", (1, 1))), attributes.get("group", 1),
-    )  # fmt: skip
+        _pad(x, attributes, 0.0),
+        weight,
+        bias,
+        tuple(attributes.get("strides", (1, 1))),
+        0,
+        tuple(attributes.get("dilations", (1, 1))),
+        attributes.get("group", 1),
+    )
 
 
 def _max_pool(attributes: _Attributes, x: Tensor) -> Tensor:
@@ -92,11 +97,13 @@ class OnnxGraph:
             constants = {entry.name: np.array(numpy_helper.to_array(entry)) for entry in graph.initializer}
             nodes = [
                 (
-                    node.op_type, tuple(node.input), node.output[0],
+                    node.op_type,
+                    tuple(node.input),
+                    node.output[0],
                     {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute},
                 )
                 for node in graph.node
-            ]  # fmt: skip
+            ]
         except Exception as error:
             raise HeadsplatError(f"{path}: not a readable ONNX network; give an LPIPS network") from error
         unknown = sorted({kind for kind, *_ in nodes} - set(_OPERATORS))
