@@ -96,7 +96,17 @@ def preset_paths() -> dict[str, Path]:
 
 
 def apply_values(base: Config, values: Mapping[str, Any], where: str, prefix: str = "") -> Config:
-    """`base` (a dataclass instance) updated with `values`; `where` and the dotted `prefix` appear in error messages."""
+    """`base` updated with `values`, group by group.
+
+    Args:
+        base: a dataclass instance; it is not changed.
+        values: of a TOML file; a group of settings is a mapping in it.
+        where: the file or option, in error messages.
+        prefix: the groups that `base` is in, dotted, in error messages.
+
+    Raises:
+        HeadsplatError: an unknown key, or a value of another type.
+    """
     known = [field.name for field in dataclasses.fields(base)]  # type: ignore[arg-type]
     hints = typing.get_type_hints(type(base))
     changes: dict[str, Any] = {}

@@ -214,8 +214,14 @@ def fit_albedo(albedo: NDArray[np.floating], rank: int) -> tuple[Floats, Floats,
 
 
 def write_prior(path: Path, mean: Floats, basis: Floats, noise: Floats) -> None:
-    """Store a prior: the mean as int16 in thousandths, each basis vector as int8 of its largest value, deviations as
-    uint8 in hundredths."""
+    """Store a prior: mean in int16, basis in int8, deviations in uint8.
+
+    Args:
+        path: the .npz file to write.
+        mean: [K,3] logarithm of the albedo; stored in thousandths.
+        basis: [K,3,R]; each vector is stored relative to its largest value.
+        noise: [K,3] variance; its root is stored in hundredths.
+    """
     unit = np.abs(basis).max((0, 1)) / 127
     np.savez_compressed(
         path,

@@ -47,7 +47,17 @@ class SplatImages:
     def empty(
         batch: int, count: int, width: int, height: int, *, depth: bool, weights: bool, like: Tensor
     ) -> SplatImages:
-        """Uninitialized images for `batch` images of `count` Gaussians, in the dtype and on the device of `like`."""
+        """Uninitialized images.
+
+        Args:
+            batch: number of images B.
+            count: number of Gaussians N.
+            width: W, pixels.
+            height: H, pixels.
+            depth: whether there is a depth image.
+            weights: whether there are sums of blend weights.
+            like: gives dtype and device.
+        """
         alpha = like.new_empty(batch, height, width)
         return SplatImages(
             like.new_empty(batch, height, width, 3),
@@ -89,7 +99,15 @@ class CpuFrame:
     def backward(
         self, inputs: Inputs, images: SplatImages, grads: Grads, out: Inputs, out_layer: Tensor | None
     ) -> None:
-        """Gradients of `inputs` and of the layer's color into `out` and `out_layer`, from those of the images."""
+        """Gradients of `inputs` and of the layer's color, from those of the images.
+
+        Args:
+            inputs: those that were rendered.
+            images: the rendered images.
+            grads: of rgb, alpha and depth; None where there is none.
+            out: receives the gradients of `inputs`.
+            out_layer: [B,h,w,3], receives that of the layer's color; None: it has none.
+        """
         native_for(images.rgb).splat_backward(
             self._handle, inputs, (images.rgb, images.alpha, images.depth), *grads, out, self._layer, out_layer
         )
@@ -132,7 +150,15 @@ class CudaFrame:
     def backward(
         self, inputs: Inputs, images: SplatImages, grads: Grads, out: Inputs, out_layer: Tensor | None
     ) -> None:
-        """Gradients of `inputs` and of the layer's color into `out` and `out_layer`, from those of the images."""
+        """Gradients of `inputs` and of the layer's color, from those of the images.
+
+        Args:
+            inputs: those that were rendered.
+            images: the rendered images.
+            grads: of rgb, alpha and depth; None where there is none.
+            out: receives the gradients of `inputs`.
+            out_layer: [B,h,w,3], receives that of the layer's color; None: it has none.
+        """
         native = native_for(images.rgb)
         partials = images.rgb.new_empty(native.splat_partials(max(self._intersections, 1)))
         native.splat_backward(
@@ -201,6 +227,12 @@ def render(call: SplatCall, inputs: Inputs, images: SplatImages, layer: LayerArr
 
     On a CUDA device this synchronizes to read the number of tile intersections, except during the capture of a CUDA
     graph.
+
+    Args:
+        call: size of the images, cameras and settings.
+        inputs: means [B,N,3], quats [B,N,4], scales [B,N,3], opacities [B,N], and colors as of `splat`.
+        images: receive the result.
+        layer: behind which Gaussians are hidden; None: there is none.
 
     Raises:
         ValueError: too many tile intersections.

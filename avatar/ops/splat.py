@@ -155,7 +155,14 @@ def splat(
 
 
 def call_of(settings: SplatSettings, intrinsics: Tensor, world_to_cam: Tensor, camera: Camera) -> SplatCall:
-    """The arguments of a splat without gradients, for intrinsics and poses on the device of the Gaussians."""
+    """The arguments of a splat without gradients.
+
+    Args:
+        settings: of the rasterizer.
+        intrinsics: [B,3,3] pixels, on the device of the Gaussians.
+        world_to_cam: [B,4,4], on the device of the Gaussians.
+        camera: gives the size of the images.
+    """
     return SplatCall(
         intrinsics.contiguous(),
         world_to_cam.contiguous(),

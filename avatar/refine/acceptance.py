@@ -153,7 +153,14 @@ class RegionJudge:
 
 
 def region_masks(head: HeadModel, frames: TrainingFrames, states: HeadStates, images: Tensor) -> list[list[np.ndarray]]:
-    """Masks [H,W] of REGIONS in the images `images` [m] int, from vertices projected at `states` [S]."""
+    """Masks [H,W] of REGIONS, a list for each image, from projected vertices.
+
+    Args:
+        head: the baked head.
+        frames: cameras of the images.
+        states: [S] poses of the head.
+        images: [m] int.
+    """
     # On the host, as the pixels.
     lips = head.mask("lips").cpu()
     lids = head.mask("eyelids").cpu()

@@ -90,7 +90,16 @@ def with_corrected_pose(avatar: Avatar, capture: Capture, indices: np.ndarray, s
 
 @torch.no_grad()
 def corrected_params(avatar: Avatar, capture: Capture, indices: np.ndarray, params: HeadParams) -> HeadParams:
-    """The same for head parameters [S] of the time steps of `indices`; the pose is then that of the root alone."""
+    """Head parameters [S] of tracked frames with the skull's pose corrected; the pose is then that of the root alone.
+
+    They are unchanged if the avatar has no corrector or was trained on another capture.
+
+    Args:
+        avatar: the avatar.
+        capture: the capture of the frames.
+        indices: [n] int, images.
+        params: [S] of their time steps, from the tracker.
+    """
     if not _is_of(avatar.part(PoseCorrector), capture):
         return params
     params = avatar.with_identity(params)

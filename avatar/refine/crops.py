@@ -92,7 +92,14 @@ def common_box(boxes: Tensor, margin: float, camera: Camera) -> tuple[Tensor, in
 
 
 def cropped_camera(camera: Camera, corner: Tensor, width: int, height: int) -> Camera:
-    """Cameras [n] of crops at `corner` [n,2] pixels."""
+    """Cameras [n] of crops.
+
+    Args:
+        camera: [n] of the whole images.
+        corner: [n,2] pixels, upper left corner of each crop.
+        width: of the crops, pixels.
+        height: of the crops, pixels.
+    """
     K = camera.K.clone()
     K[:, :2, 2] -= corner
     return Camera(K, camera.world_to_cam, width, height)

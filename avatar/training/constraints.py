@@ -73,7 +73,14 @@ def moved_by(avatar: Avatar, weights: Tensor, rows: Tensor) -> Tensor:
 
 
 def blend_rows(avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice) -> Tensor:
-    """Offsets [T,M,C] that blendshape weights [T,K] add to some channels of the Gaussians `rows` [M], in `units`."""
+    """Offsets [T,M,C] that blendshapes add to some channels of Gaussians, in `units`.
+
+    Args:
+        avatar: the avatar.
+        weights: [T,K] of its blendshapes.
+        rows: [M] int, Gaussians.
+        channels: of the offsets.
+    """
     shapes = avatar.blendshapes
     basis = shapes.basis[:, rows, channels]
     if shapes.mode == "expression":

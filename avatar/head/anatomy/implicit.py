@@ -26,7 +26,14 @@ def smooth_max(a: Floats, b: Floats, width: float) -> Floats:
 
 
 def ellipsoid(points: Floats, center: Sequence[float], radii: Sequence[float], power: float = 2.0) -> Floats:
-    """Distance [...] to an ellipsoid (a superellipsoid for powers above 2): level-set value over gradient norm."""
+    """Distance [...] to an ellipsoid (a superellipsoid for powers above 2): level-set value over gradient norm.
+
+    Args:
+        points: [...,3] cm.
+        center: [3] cm.
+        radii: [3] cm.
+        power: exponent of the coordinates; larger ones give flatter sides.
+    """
     scaled = np.abs(points - np.array(center)) / np.array(radii)
     size = np.maximum((scaled**power).sum(-1), 1e-12) ** (1 / power)
     gradient = (scaled / size[..., None]) ** (power - 1) / np.array(radii)

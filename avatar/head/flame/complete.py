@@ -116,7 +116,14 @@ def load_flame(
 def complete_head(
     arrays: FlameArrays, detector: Detector | None, uv_template: Path | None, on_message: Callable[[str], None]
 ) -> HeadModel:
-    """The complete head of FLAME arrays; see `load_flame` for the arguments."""
+    """The complete head of FLAME arrays.
+
+    Args:
+        arrays: of a FLAME or SMPL-X file.
+        detector: as of `load_flame`.
+        uv_template: as of `load_flame`.
+        on_message: receives how the landmarks were found, one sentence.
+    """
     head = file_head(arrays)
     body = find_anatomy(head)
     openings = (find_opening(body, body.left), find_opening(body, body.right))
