@@ -236,7 +236,7 @@ class Parts(nn.ModuleDict):
         def items(self) -> ItemsView[str, AvatarPart]: ...
 
 
-def baked(head: HeadModel, identity: Tensor) -> HeadModel:
+def bake_identity(head: HeadModel, identity: Tensor) -> HeadModel:
     """The head of one person: the template is the shape of `identity` [S], and the identity basis is dropped.
 
     The expression basis is rounded to half precision, as in the .avatar file, so that training and rendering agree.
@@ -249,7 +249,7 @@ def baked(head: HeadModel, identity: Tensor) -> HeadModel:
 class Avatar(nn.Module):
     """N Gaussians on one person's head, driven by expression, jaw, gaze and pose.
 
-    The head is baked (`baked`): the avatar needs neither the capture nor the file of the head model.
+    The head is baked (`bake_identity`): the avatar needs neither the capture nor the file of the head model.
     """
 
     def __init__(

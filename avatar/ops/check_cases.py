@@ -135,31 +135,16 @@ def _rig_cases(made: Made) -> list[Case]:
     tensors = (made(BATCH, len(single.vertices), 6) - 0.5) / 4
 
     def bound(
-        vertices: Tensor,
-        offsets: Tensor,
-        quats: Tensor,
-        turns: Tensor,
-        shifts: Tensor,
-        triangles: Tensor,
-        bary: Tensor,
-        skin: Tensor,
-    ) -> Tensors:
+        vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, triangles: Tensor,
+        bary: Tensor, skin: Tensor,
+    ) -> Tensors:  # fmt: skip
         local = _bind_inputs(offsets, quats, torch.ones_like(offsets))
         return bind(vertices, Binding(triangles, bary, skin), local, Bones(turns, shifts))[:2]
 
     def stretched(
-        vertices: Tensor,
-        offsets: Tensor,
-        quats: Tensor,
-        turns: Tensor,
-        shifts: Tensor,
-        scales: Tensor,
-        tensors: Tensor,
-        triangles: Tensor,
-        bary: Tensor,
-        skin: Tensor,
-        rows: Tensor,
-    ) -> Tensors:
+        vertices: Tensor, offsets: Tensor, quats: Tensor, turns: Tensor, shifts: Tensor, scales: Tensor,
+        tensors: Tensor, triangles: Tensor, bary: Tensor, skin: Tensor, rows: Tensor,
+    ) -> Tensors:  # fmt: skip
         local = _bind_inputs(offsets, quats, scales)
         stretch = VertexStretch(tensors, rows)
         return bind(vertices, Binding(triangles, bary, skin), local, Bones(turns, shifts), stretch)

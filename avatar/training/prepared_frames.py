@@ -16,7 +16,7 @@ from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.refine.measured_torso import measured_motion
 from avatar.training.config import TrainConfig
 from avatar.training.eye_directions import with_eye_directions
@@ -54,7 +54,7 @@ def prepared_frames(
                 "longer video, or train without blendshapes: --preset photos"
             )
         check_head(each, head)
-    person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
+    person = bake_identity(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     if config.has_layer:
         person = with_eye_directions(capture, capture.train_indices, person)
     frames = _frames(capture, config, person, report)

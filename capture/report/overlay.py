@@ -15,7 +15,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.refine.track import RefinedTrack
 from avatar.types import LEFT_EYE, RIGHT_EYE, Camera, HeadParams
 from avatar.video import Encoding, open_output
@@ -180,7 +180,7 @@ def _batches(items: Iterator[tuple[int, PosedHead]]) -> Iterator[list[tuple[int,
 
 def _posed(capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadParams) -> Iterator[tuple[int, PosedHead]]:
     """The posed head of each image in `rows`, computed in batches."""
-    person = baked(head, params.identity)
+    person = bake_identity(head, params.identity)
     for start in range(0, len(rows), _CHUNK):
         chosen = torch.from_numpy(rows[start : start + _CHUNK])
         batch = HeadParams(

@@ -30,7 +30,7 @@ from avatar.data.capture_folder import TRACK_FILE, Capture
 from avatar.data.training_frames import TrainingFrames, load_frames, over_white
 from avatar.evaluation.frame_rendering import render_avatar_frame
 from avatar.head import load_head
-from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar import Avatar, bake_identity
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from capture.synthetic.exact_capture import write_exact_capture
@@ -95,7 +95,7 @@ def frames_of(capture: Capture, size: int, avatar: Avatar | None = None) -> Trai
     """All frames of the capture, posed for the head of an avatar or for that of the person."""
     rows = np.arange(len(capture.track["is_test"]))
     identity = torch.from_numpy(np.asarray(capture.track["identity"], np.float32))
-    return load_frames(capture, rows, size, baked(load_head(), identity) if avatar is None else avatar.head)
+    return load_frames(capture, rows, size, bake_identity(load_head(), identity) if avatar is None else avatar.head)
 
 
 def true_images(capture: Capture, size: int) -> list[Rendered]:

@@ -18,7 +18,7 @@ from avatar.common.toml_config import load_preset
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.head import load_head
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.ops.devices import chosen_device
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
@@ -31,7 +31,7 @@ FRACTION = 0.8
 
 def profiled(capture: Capture, config: TrainConfig, device: torch.device, steps: int) -> profile:
     """The profile of `steps` training steps after a few others."""
-    person = baked(load_head(), capture.params(capture.train_indices[:1]).identity)
+    person = bake_identity(load_head(), capture.params(capture.train_indices[:1]).identity)
     frames = load_frames(capture, capture.train_indices, config.size, person)
     trainer = Trainer(build_avatar(person, frames, config), frames, config, device=device)
     trainer.initialize()

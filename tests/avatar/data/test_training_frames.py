@@ -12,7 +12,7 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import TrainingFrames, load_frames, normalize_exposure
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from tests.support.tiny import side_camera, tiny_capture
 
 SIZE = 32
@@ -27,7 +27,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 
 @pytest.fixture(scope="module")
 def head(capture: Capture) -> HeadModel:
-    return baked(load_head(), torch.from_numpy(capture.track["identity"]))
+    return bake_identity(load_head(), torch.from_numpy(capture.track["identity"]))
 
 
 @pytest.fixture(scope="module")

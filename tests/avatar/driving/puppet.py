@@ -6,7 +6,7 @@ import torch
 
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.model import HeadModel
-from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar import Avatar, bake_identity
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.rig import Rig
 from avatar.model.torso import TorsoMap
@@ -20,7 +20,7 @@ def puppet(
 
     All of its Gaussians but those beyond the first 20 have blendshapes."""
     count = len(head.expression_names)
-    person = baked(head, head.v_template.new_zeros(head.shapedirs.shape[2]))
+    person = bake_identity(head, head.v_template.new_zeros(head.shapedirs.shape[2]))
     low = torch.where(person.expression_limits[0] < 0, -trained, 0.0)
     span = torch.stack([torch.cat([low, torch.zeros(9)]), torch.cat([torch.full((count,), trained), torch.zeros(9)])])
     pivot = head.joint_locations(head.v_template.new_zeros(head.shapedirs.shape[2]))[NECK]

@@ -17,7 +17,7 @@ from avatar.export.glb import ArkitFace
 from avatar.export.mesh import vertex_colors
 from avatar.export.placement import Placement
 from avatar.head import load_head
-from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar import Avatar, bake_identity
 from avatar.types import JAW, JOINT_NAMES, HeadParams
 from tests.avatar.export.readers import Glb, rotations
 from tests.avatar.motion.made_up import flame_head
@@ -207,7 +207,7 @@ def flame_avatar(tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.Monkey
     head = flame_head()
     avatar = object.__new__(Avatar)
     torch.nn.Module.__init__(avatar)
-    avatar.head = baked(head, head.neutral_params().identity)
+    avatar.head = bake_identity(head, head.neutral_params().identity)
     avatar.neutral = torch.zeros(len(head.expression_names))
     avatar.neutral[0] = 0.3
     avatar.rig = tiny_avatar.rig  # for its torso

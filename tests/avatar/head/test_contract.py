@@ -12,7 +12,7 @@ import torch
 
 from avatar.head import HeadModel, load_head
 from avatar.head.anatomy.indices import LID_LOWER, LID_UPPER
-from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar import Avatar, bake_identity
 from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.rig import Rig
@@ -203,7 +203,7 @@ def test_license_and_name_are_set(head: HeadModel) -> None:
 
 
 def test_an_avatar_of_it_passes_the_checks_of_its_file(head: HeadModel, tmp_path: Path) -> None:
-    own = baked(head, head.neutral_params().identity)
+    own = bake_identity(head, head.neutral_params().identity)
     torso = TorsoMap(torch.eye(3), torch.zeros(3), own.joint_locations(torch.zeros(0))[NECK])
     rig = Rig(Binding(own.faces[:6], torch.full((6, 3), 1 / 3), torch.zeros(6)), torso)
     shapes = Blendshapes("reduced", torch.rand(4, len(own.expression_names) + 9), 2, 3)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
-from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar import Avatar, bake_identity
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
 from avatar.model.stretch import RIGID, stretching_vertices
 from avatar.rendering.animator import Animator
@@ -37,7 +37,7 @@ def without(avatar: Avatar) -> Avatar:
 
 def test_lips_and_lids_stretch_and_skull_teeth_and_eyeballs_do_not() -> None:
     head = load_head("embedded")
-    person = baked(head, head.shapedirs.new_zeros(head.shapedirs.shape[2]))
+    person = bake_identity(head, head.shapedirs.new_zeros(head.shapedirs.shape[2]))
     mask = stretching_vertices(person)
     assert mask[head.mask("lips")].all()
     assert mask[head.mask("eyelids")].float().mean() > 0.85

@@ -11,7 +11,7 @@ from torch import Tensor
 from avatar import ops, reference
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.ops import EyeSurface, MouthSurface
 from avatar.types import HeadParams
@@ -21,7 +21,7 @@ from tests.avatar.ops.splat_scenes import largest
 @pytest.fixture(scope="module")
 def head() -> HeadModel:
     full = load_head()
-    return baked(full, torch.zeros(full.shapedirs.shape[2]))
+    return bake_identity(full, torch.zeros(full.shapedirs.shape[2]))
 
 
 def surfaces(head: HeadModel) -> tuple[MouthSurface, EyeSurface]:

@@ -15,7 +15,7 @@ from avatar.data.training_frames import HeadStates, load_frames
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.refine.track import FILE, RefinedTrack
 from avatar.types import NECK, TorsoPose
 from tests.avatar.refine.made_up import wrong
@@ -31,7 +31,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 
 @pytest.fixture(scope="module")
 def head(capture: Capture) -> HeadModel:
-    return baked(load_head(), torch.from_numpy(capture.track["identity"]))
+    return bake_identity(load_head(), torch.from_numpy(capture.track["identity"]))
 
 
 @pytest.fixture(scope="module")

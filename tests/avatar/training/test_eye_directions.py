@@ -13,7 +13,7 @@ from avatar.data.capture_folder import Capture
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.training.eye_directions import LIMIT, eye_angle, with_eye_directions
 from avatar.types import LEFT_EYE, RIGHT_EYE
@@ -26,7 +26,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 
 
 def person(capture: Capture) -> HeadModel:
-    return baked(load_head(), torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
+    return bake_identity(load_head(), torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
 
 
 def seen_with(capture: Capture, degrees: float) -> Capture:

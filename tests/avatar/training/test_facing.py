@@ -10,7 +10,7 @@ from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.head.shading import vertex_normals
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.training.facing import EDGE, FULL, MAX_TORSO, ON_MESH, OPENING, facing, facing_part
 from avatar.training.hair_height import hair_vertices
 from avatar.training.trainer import Trainer
@@ -26,7 +26,7 @@ def trainer(tiny: Capture) -> Trainer:
 @pytest.fixture(scope="module")
 def head() -> HeadModel:
     model = load_head()
-    return baked(model, torch.zeros(model.shapedirs.shape[2]))
+    return bake_identity(model, torch.zeros(model.shapedirs.shape[2]))
 
 
 def test_skin_that_turns_to_the_camera_in_one_frame_is_shown(trainer: Trainer, head: HeadModel) -> None:

@@ -14,7 +14,7 @@ from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.head.shading import vertex_normals
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.training.hair_height import HIGHEST, hair_heights, hair_vertices, spread_frames
 from avatar.training.initialization import LIFTED, lift_hair
 from avatar.training.matte_sampling import sample_matte, uncovered_pixels
@@ -28,7 +28,7 @@ HEIGHT = 0.02  # meters
 @pytest.fixture(scope="module")
 def head() -> HeadModel:
     model = load_head()
-    return baked(model, torch.zeros(model.shapedirs.shape[2]))
+    return bake_identity(model, torch.zeros(model.shapedirs.shape[2]))
 
 
 def haired(head: HeadModel, height: float) -> HeadModel:

@@ -10,7 +10,7 @@ import torch
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.head import load_head
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.training.prepared_frames import with_initial_torso
 
 
@@ -22,7 +22,7 @@ def moved(capture: Capture, motion: np.ndarray, confidence: float = 1.0) -> tupl
         "torso_confidence": np.full(len(capture), confidence),
     }
     changed = replace(capture, track=track)
-    person = baked(load_head(), torch.from_numpy(capture.track["identity"]).float())
+    person = bake_identity(load_head(), torch.from_numpy(capture.track["identity"]).float())
     frames = load_frames(changed, capture.train_indices, 64, person)
     return changed, with_initial_torso(changed, capture.train_indices, frames)
 

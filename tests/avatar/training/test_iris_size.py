@@ -12,7 +12,7 @@ from torch import Tensor
 from avatar.data.training_frames import HeadStates
 from avatar.head.load import load_head
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.model.parts.eye_light import EYES
 from avatar.training.iris_size import MIN_FRAMES, SIZES, size_errors, with_fitted_irises, with_iris_size
 from avatar.types import LEFT_EYE, RIGHT_EYE, HeadParams
@@ -22,7 +22,7 @@ from tests.support.layer_film import FRAMES, filmed
 @pytest.fixture(scope="module")
 def head() -> HeadModel:
     built_in = load_head()
-    return baked(built_in, torch.zeros(built_in.shapedirs.shape[2]))
+    return bake_identity(built_in, torch.zeros(built_in.shapedirs.shape[2]))
 
 
 def glances(head: HeadModel, blink: float = 0.0) -> HeadParams:

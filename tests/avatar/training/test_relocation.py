@@ -15,7 +15,7 @@ from torch import Tensor
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.head import load_head
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.training import relocation, visibility
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
@@ -31,7 +31,7 @@ CONFIG = TrainConfig(size=64, steps=30, gaussians=900, refine_at=1.0, layer=Fals
 
 def trainer_of(capture: Capture, config: TrainConfig = CONFIG) -> Trainer:
     """A trainer after ten steps."""
-    person = baked(load_head(), torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
+    person = bake_identity(load_head(), torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     frames = load_frames(capture, capture.train_indices, config.size, person)
     trainer = Trainer(build_avatar(person, frames, config), frames, config)
     trainer.initialize()

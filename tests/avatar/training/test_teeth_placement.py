@@ -11,7 +11,7 @@ from torch import Tensor
 from avatar.data.training_frames import HeadStates
 from avatar.head.load import load_head
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.training.teeth_placement import HEIGHTS, MIN_FRAMES, height_errors, with_placed_teeth
 from avatar.types import HeadParams
 from tests.support.layer_film import FRAMES, filmed
@@ -20,7 +20,7 @@ from tests.support.layer_film import FRAMES, filmed
 @pytest.fixture(scope="module")
 def head() -> HeadModel:
     built_in = load_head()
-    return baked(built_in, torch.zeros(built_in.shapedirs.shape[2]))
+    return bake_identity(built_in, torch.zeros(built_in.shapedirs.shape[2]))
 
 
 def upper_teeth(head: HeadModel) -> Tensor:

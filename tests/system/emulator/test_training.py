@@ -16,7 +16,7 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
-from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar import Avatar, bake_identity
 from avatar.training.checkpoints import state_of
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
@@ -116,7 +116,7 @@ def test_a_resumed_training_on_a_device_gives_the_same_bits(gpu: Device, small: 
 
 def trainer_of(capture: Capture, config: TrainConfig = TINY) -> Trainer:
     head = load_head()
-    person = baked(head, torch.from_numpy(capture.track["identity"]).float())
+    person = bake_identity(head, torch.from_numpy(capture.track["identity"]).float())
     frames = load_frames(capture, capture.train_indices, config.size, person)
     return Trainer(build_avatar(person, frames, config), frames, config, device=GPU)
 

@@ -25,7 +25,7 @@ from avatar.data.training_frames import HeadStates
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.jobs.capturing import summary
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.motion.from_capture import motion_of
 from avatar.refine.track import FILE as REFINED_FILE
 from avatar.refine.track import RefinedTrack
@@ -212,7 +212,7 @@ def may_be_unknown(name: str, kind: str) -> bool:
 
 def write_refined(capture: Capture, root: Path) -> None:
     head = load_head()
-    person = baked(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
+    person = bake_identity(head, torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     states = HeadStates.of(capture.params(capture.train_indices), person)
     states = replace(states, torso=TorsoPose(states.rotation, states.translation))
     flagged = torch.zeros(len(states), dtype=torch.bool)

@@ -10,7 +10,7 @@ import torch
 from avatar import ops
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.model.parts.eye_light import SIDE, EyeLight
 from avatar.ops import LayerImages
 from avatar.rendering.reflections import with_reflections
@@ -20,7 +20,7 @@ from avatar.types import HeadParams, PosedReflections
 @pytest.fixture(scope="module")
 def head() -> HeadModel:
     full = load_head()
-    return baked(full, torch.zeros(full.shapedirs.shape[2]))
+    return bake_identity(full, torch.zeros(full.shapedirs.shape[2]))
 
 
 def vertices(head: HeadModel, **weights: float) -> torch.Tensor:

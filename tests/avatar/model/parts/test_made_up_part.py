@@ -17,7 +17,7 @@ from avatar.data.training_frames import load_frames
 from avatar.editing.blend import blend_avatars
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
-from avatar.model.avatar import Avatar, AvatarPart, baked
+from avatar.model.avatar import Avatar, AvatarPart, bake_identity
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
 from avatar.model.gaussian_set import GaussianSet, with_gaussians
 from avatar.model.parts import registry
@@ -116,7 +116,7 @@ def test_its_entry_is_an_object(tiny_avatar: Avatar, tmp_path: Path, entry: obje
 
 
 def test_relocation_takes_it_along(tiny: Capture) -> None:
-    person = baked(load_head(), torch.from_numpy(np.asarray(tiny.track["identity"], np.float32)))
+    person = bake_identity(load_head(), torch.from_numpy(np.asarray(tiny.track["identity"], np.float32)))
     frames = load_frames(tiny, tiny.train_indices, 64, person)
     trainer = Trainer(glowing(build_avatar(person, frames, CONFIG)), frames, CONFIG)
     trainer.initialize()

@@ -17,7 +17,7 @@ from avatar.evaluation.double_size import count_needles
 from avatar.export.layer_gaussians import with_layer
 from avatar.head import load_head
 from avatar.head.shading import vertex_normals
-from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar import Avatar, bake_identity
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
 from avatar.model.parts.mesh_layer import (
     EYES,
@@ -48,7 +48,7 @@ from tests.support.parts import required
 @pytest.fixture(scope="module")
 def layer() -> MeshLayer:
     head = load_head()
-    return MeshLayer(baked(head, torch.zeros(head.shapedirs.shape[2])))
+    return MeshLayer(bake_identity(head, torch.zeros(head.shapedirs.shape[2])))
 
 
 @pytest.fixture(scope="module")
@@ -266,15 +266,15 @@ def test_an_exported_ply_shows_the_layer_as_gaussians(trained: Avatar, tiny: Cap
 
 def test_an_avatar_that_gsplat_trains_has_no_layer(tiny: Capture) -> None:
     head = load_head()
-    frames = load_frames(tiny, tiny.train_indices, 32, baked(head, tiny.params([0]).identity))
+    frames = load_frames(tiny, tiny.train_indices, 32, bake_identity(head, tiny.params([0]).identity))
     for rasterizer in ("native", "gsplat"):
         config = TrainConfig(size=32, gaussians=500, bases=2, rasterizer=rasterizer)
-        avatar = build_avatar(baked(head, tiny.params([0]).identity), frames, config)
+        avatar = build_avatar(bake_identity(head, tiny.params([0]).identity), frames, config)
         assert (avatar.part(MeshLayer) is not None) == (rasterizer == "native")
 
 
 def test_skin_of_the_layer_has_fewer_gaussians_but_not_its_brows_and_lips(tiny: Capture) -> None:
-    head = baked(load_head(), tiny.params([0]).identity)
+    head = bake_identity(load_head(), tiny.params([0]).identity)
     frames, counts = load_frames(tiny, tiny.train_indices, 32, head), []
     detailed = head.mask(*DETAILED)
     plain = skin_vertices(head) & head.mask(*SKIN_FLAT) & ~detailed

@@ -19,7 +19,7 @@ from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
-from avatar.model.avatar import Avatar, baked
+from avatar.model.avatar import Avatar, bake_identity
 from avatar.model.avatar_file import load_avatar, save_avatar
 from avatar.model.parts.wrinkles import MARGIN, Wrinkles
 from avatar.rendering.animator import Animator
@@ -117,7 +117,7 @@ def test_the_animator_shows_what_the_avatar_does(wrinkled: Avatar) -> None:
 
 
 def test_training_learns_wrinkles_and_relocation_takes_them_along(tiny: Capture) -> None:
-    person = baked(load_head(), torch.from_numpy(np.asarray(tiny.track["identity"], np.float32)))
+    person = bake_identity(load_head(), torch.from_numpy(np.asarray(tiny.track["identity"], np.float32)))
     frames = load_frames(tiny, tiny.train_indices, 64, person)
     trainer = Trainer(build_avatar(person, frames, CONFIG), frames, CONFIG)
     trainer.initialize()

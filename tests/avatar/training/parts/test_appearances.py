@@ -29,7 +29,7 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.jobs.appearance import appearance_of
 from avatar.jobs.training import TrainJob
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.model.avatar_file import read_avatar, save_avatar
 from avatar.model.parts.appearance import Appearances, with_appearance
 from avatar.training.config import TrainConfig
@@ -84,7 +84,7 @@ def test_a_resumed_run_gives_the_same_bits(tiny: Capture, red: Capture, tmp_path
 
 
 def test_frames_of_another_size_are_brought_to_the_first(tiny: Capture, red: Capture) -> None:
-    head = baked(load_head(), torch.from_numpy(np.asarray(tiny.track["identity"], np.float32)))
+    head = bake_identity(load_head(), torch.from_numpy(np.asarray(tiny.track["identity"], np.float32)))
     first, second = (load_frames(each, each.train_indices, 64, head) for each in (tiny, red))
     both = join_recordings([first, fit_to_size(second, 48, 32)])
     assert both.rgb.shape == (len(first) + len(second), 64, 64, 3)
@@ -98,7 +98,7 @@ def test_frames_of_another_size_are_brought_to_the_first(tiny: Capture, red: Cap
 def test_poses_of_a_larger_head_keep_the_face_in_place(tiny: Capture) -> None:
     head, rows = load_head(), np.arange(len(tiny))
     params, camera = tiny.params(rows), tiny.camera(64, rows)
-    own = baked(head, params.identity)
+    own = bake_identity(head, params.identity)
     larger = replace(own, v_template=1.1 * own.v_template + torch.tensor([0.0, 0.01, 0.0]))
     moved = with_baked_identity(tiny, larger, head).params(rows)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.head import load_head
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.training.initialization import build_avatar
 from avatar.training.parts.guidance import ELEVATION, EVERY, YAW, GuidanceTraining, GuidedView, orbit_camera
 from avatar.training.trainer import Trainer
@@ -22,7 +22,7 @@ from tests.avatar.training.test_relocation import CONFIG
 
 
 def trained(capture: Capture, guidance: Any, steps: int = 24) -> Trainer:
-    person = baked(load_head(), torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
+    person = bake_identity(load_head(), torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
     frames = load_frames(capture, capture.train_indices, CONFIG.size, person)
     further = [] if guidance is None else [partial(GuidanceTraining, guidance=guidance)]
     trainer = Trainer(build_avatar(person, frames, CONFIG), frames, CONFIG, further=further)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from avatar.head import load_head
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.model.parts.mesh_layer import MeshLayer, Part
 from avatar.training.parts.mesh_layer import (
     EYE_GAIN_LIMITS,
@@ -21,7 +21,7 @@ from avatar.training.parts.mesh_layer import (
 @pytest.fixture
 def layer() -> MeshLayer:
     head = load_head()
-    return MeshLayer(baked(head, torch.zeros(head.shapedirs.shape[2])))
+    return MeshLayer(bake_identity(head, torch.zeros(head.shapedirs.shape[2])))
 
 
 def test_irises_may_have_any_color_and_teeth_may_not(layer: MeshLayer) -> None:

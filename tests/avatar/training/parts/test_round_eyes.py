@@ -8,7 +8,7 @@ from torch import Tensor
 
 from avatar.head import load_head
 from avatar.head.model import HeadModel
-from avatar.model.avatar import baked
+from avatar.model.avatar import bake_identity
 from avatar.model.parts.mesh_layer import MeshLayer, Part
 from avatar.training.parts.mesh_layer import RINGS, ROUNDING, SPACING, RoundEyes
 
@@ -25,7 +25,7 @@ def eyes(layer: MeshLayer) -> RoundEyes:
 
 def _head() -> HeadModel:
     head = load_head()
-    return baked(head, torch.zeros(head.shapedirs.shape[2]))
+    return bake_identity(head, torch.zeros(head.shapedirs.shape[2]))
 
 
 def distances(eyes: RoundEyes) -> Tensor:

@@ -205,7 +205,7 @@ def check_refined(scene: Scene, folder: Path, data: bytes) -> Outcome:
     """Report on the capture with its refined track, and read the track as `eval` does."""
     from avatar.data.capture_folder import Capture
     from avatar.head import load_head
-    from avatar.model.avatar import baked
+    from avatar.model.avatar import bake_identity
     from avatar.refine.track import RefinedTrack
 
     capture = copied_capture(scene, folder)
@@ -217,7 +217,7 @@ def check_refined(scene: Scene, folder: Path, data: bytes) -> Outcome:
         params = read.params([0])
         if track is None:
             return None
-        states = track.states(read, np.arange(len(read)), baked(load_head(), params.identity))
+        states = track.states(read, np.arange(len(read)), bake_identity(load_head(), params.identity))
         return None if bool(states.vertices.isfinite().all()) else "vertices that are not finite"
 
     commands: tuple[tuple[object, ...], ...] = (("info", capture, "--report"), ("info", capture))
