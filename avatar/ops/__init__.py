@@ -18,11 +18,10 @@ from avatar.reference import (
 
 from .backend import keep_memory, kernel_threads, one_thread, one_thread_each
 from .bind import bind
-from .blend import batch_invariant_matmul, blend
+from .blend import DEFORM_CHANNELS, batch_invariant_matmul, blend, deform
 from .buffers import SplatBuffers, splat_buffers, splat_into
-from .deform import DEFORM_CHANNELS, deform
 from .images import photometric, ssim, to_bytes
-from .layer import layer
+from .layer import layer, texel_colors
 from .light import add_reflections, layer_shade
 from .mesh import mesh
 from .motion import rigid_normal
@@ -31,7 +30,6 @@ from .sh import rotate_sh
 from .splat import splat, splat_features
 from .strain import principal_strains
 from .stretch import vertex_stretch
-from .texels import texel_colors
 
 __all__ = [
     "DEFORM_CHANNELS",

@@ -16,8 +16,7 @@ from avatar.reference import LayerImages, SplatLayer, StretchMesh, stretch_mesh
 from avatar.types import Binding, Bones, Camera, DeformedGaussians, LayerMesh, LocalGaussians, VertexStretch
 
 from .bind import bind
-from .blend import blend
-from .deform import DEFORM_CHANNELS, deform
+from .blend import DEFORM_CHANNELS, blend, deform
 from .images import photometric, ssim
 from .layer import layer
 from .mesh import mesh
