@@ -154,5 +154,5 @@ lock: $(VENV)/.created
 
 clean:
 	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find avatar capture viewer cuda_ext tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find avatar capture viewer cuda_ext tools tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	find cuda_ext \( -name '*.so' -o -name '*.pyd' \) -delete

@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     {*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")}
 )
-FOLDERS = "avatar|capture|viewer|cuda_ext|configs|tests|examples|docs|cpu|cuda"
+FOLDERS = "avatar|capture|viewer|cuda_ext|configs|tools|tests|examples|docs|cpu|cuda"
 PATH = re.compile(rf"(?<![\w./<-])(?:{FOLDERS})/[\w./-]*[\w/](?![\w*<{{])")
-DOTTED = re.compile(r"(?<![\w./-])(?:avatar|capture|viewer|cuda_ext)(?:\.[A-Za-z_]\w*)+(?![\w*{/])")
+DOTTED = re.compile(r"(?<![\w./-])(?:avatar|capture|viewer|cuda_ext|tools)(?:\.[A-Za-z_]\w*)+(?![\w*{/])")
 #: What looks like a dotted name but is a file: capture.json.
 FILE = re.compile(r"\.(?:json|toml|py|md|npz|png|mp4|csv|html)$")
 #: Pages that mention what is gone: the changes of past versions.

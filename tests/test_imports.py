@@ -43,6 +43,10 @@ def violation(module: str, imported: str, lazy: bool) -> str | None:
     layer, target = module.split(".")[0], imported.split(".")[0]
     if target not in PACKAGES or target == layer:
         return None
+    if target == "tools":
+        return "the wheel leaves tools out"
+    if layer == "tools":
+        return None if target in ("avatar", "capture") else "tools imports avatar and capture only"
     if layer == "cuda_ext":
         return "cuda_ext imports nothing of ours"
     if layer == "avatar":
@@ -113,6 +117,9 @@ def test_only_modules_that_draw_the_window_import_its_packages() -> None:
         ("avatar/jobs/rendering.py", "import cuda_ext", True),
         ("avatar/jobs_of_others.py", "import capture", True),
         ("viewer/gui/window.py", "if TYPE_CHECKING:\n    import capture.live", True),
+        ("tools/weights/prior.py", "from capture.synthetic.person import Person", False),
+        ("tools/weights/prior.py", "import viewer.gui.window", True),
+        ("avatar/cli/live.py", "def run():\n    import tools.weights.prior", True),
     ],
 )
 def test_rules_catch_the_imports_they_name(tmp_path: Path, file: str, code: str, broken: bool) -> None:

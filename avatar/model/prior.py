@@ -1,7 +1,7 @@
 """A prior of heads: what color the skin and scalp of a person have where no frame showed them.
 
 A Gaussian model of low rank of the albedo of every vertex of the embedded head, fitted to synthetic people
-(`python -m capture.synthetic.prior`). Colors are logarithms of linear light, so the light and the exposure of a video
+(`python -m tools.weights.prior`). Colors are logarithms of linear light, so the light and the exposure of a video
 are sums: a gain of each channel and a gradient of light across the head, with priors of their own. The posterior of the
 coefficients given some colors is closed form (probabilistic principal components: Tipping and Bishop 1999; Bishop,
 Pattern Recognition and Machine Learning, section 2.3.3).

@@ -26,7 +26,7 @@ from avatar.performance.facs.emotions import EmotionReader
 from avatar.performance.facs.table import FacsTable
 from avatar.performance.readout.take import ReadOptions, Take, read_take
 from capture.synthetic.scripts import Script
-from tests.support.acted_units import UNITS, expressions_of, filmed, intensities
+from tools.weights.acted_units import UNITS, expressions_of, filmed, intensities
 
 TABLE = FacsTable.load()
 INTENSITY = 0.85

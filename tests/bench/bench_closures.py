@@ -1,7 +1,7 @@
 """How many closures of m, b and p are found in synthetic speech: `python -m tests.bench.bench_closures [--quick]`.
 
 Voices and sentences that the acoustic model has not been trained with, at several speeds, with the text and without.
-The true times are those of tests/support/espeak.py and flite.py; what counts as found is in
+The true times are those of tools/weights/espeak.py and flite.py; what counts as found is in
 tests/support/closure_score.py.
 """
 
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from avatar.performance.speech.listen import listen
 from avatar.performance.speech.live import LiveListener
 from avatar.performance.speech.phones import Phone
-from tests.support import espeak, flite
 from tests.support.closure_score import ClosureScore
 from tests.support.sounds import write_wav
+from tools.weights import espeak, flite
 
 SENTENCES = (
     "My mama bought a big map of Bombay.",

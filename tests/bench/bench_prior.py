@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from avatar.model.prior import FLOOR, HeadPrior, from_log, head_prior
 from capture.synthetic.population import random_appearance, skin_tone
-from capture.synthetic.prior import HELD_OUT, albedo_of
+from tools.weights.prior import HELD_OUT, albedo_of
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("avatar", "capture", "viewer", "cuda_ext")
+PACKAGES = ("avatar", "capture", "viewer", "cuda_ext", "tools")
 
 
 @cache

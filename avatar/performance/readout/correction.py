@@ -2,7 +2,7 @@
 
 The tracker shrinks expressions, and finds parts of one in others. `correction.csv` is a linear map from the weights
 that it finds above the resting face to those that were shown: least squares with a ridge over random synthetic people
-who show single action units, mixtures and speech (`python -m tests.support.train_correction`). Each result is scaled
+who show single action units, mixtures and speech (`python -m tools.weights.correction`). Each result is scaled
 up toward its true size as far as it stays small in frames without that expression. The map is one of the means of both
 sides; each result is then divided between the sides as the tracker found them, so that a half smile stays one.
 """

@@ -1,6 +1,6 @@
 """The acoustic model: how likely each phone is in every hundredth of a second of a sound.
 
-A small network of convolutions over time, trained on synthetic voices (tests/support/train_speech.py), evaluated with
+A small network of convolutions over time, trained on synthetic voices (tools/weights/acoustic.py), evaluated with
 NumPy alone. It hears LOOKAHEAD frames ahead and half a second back, so it serves a live microphone as well as files.
 """
 

@@ -11,7 +11,7 @@ from avatar.head.arkit import ARKIT_52
 from avatar.performance.readout import correction
 from avatar.performance.readout.correction import KEPT, corrected
 from avatar.performance.readout.signals import MIRROR
-from tests.support.train_correction import fit, write
+from tools.weights.correction import fit, write
 
 
 def weights(**values: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.performance.speech.phones import PHONES, SILENCE, Phone
-from tests.support.closures import phones_of
+from tools.weights.closures import phones_of
 
 #: Voices of Debian's package: three of units or statistics of men, and `slt` of a woman.
 VOICES = ("awb", "kal16", "rms", "slt")
@@ -37,7 +37,8 @@ def spoken(
         printed = subprocess.run([*command, "-o", str(path)], capture_output=True, text=True, check=True).stdout
         with wave.open(str(path)) as sound:
             rate = sound.getframerate()
-            samples = np.frombuffer(sound.readframes(sound.getnframes()), np.int16).astype(np.float32) / 32768
+            steps = np.frombuffer(sound.readframes(sound.getnframes()), np.int16)
+    samples = steps.astype(np.float32) / np.float32(32768)
     starts, time = [], 0.0
     for name, end in re.findall(r"(\S+):([0-9.]+)", printed):
         phone = _NAMES.get(name.upper(), name.upper())

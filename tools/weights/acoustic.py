@@ -1,6 +1,6 @@
 """Train the acoustic model of avatar/performance/speech.
 
-    python -m tests.support.train_speech -o avatar/performance/speech/acoustic.npz
+    python -m tools.weights.acoustic -o avatar/performance/speech/acoustic.npz
 
 Needs the extra `dev` and the program `flite` (Debian: apt-get install flite). With the defaults about 20 minutes on one
 core: 8 hours of speech are made, then learned. The same seed on the same machine gives the same weights.
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +21,8 @@ from torch import Tensor, nn
 from avatar.performance.speech.acoustic import LAYERS, LOOKAHEAD, MAGIC, VERSION, normalized
 from avatar.performance.speech.features import BANDS
 from avatar.performance.speech.phones import PHONES, SILENCE
-from tests.support import flite
-from tests.support.speech_corpus import training_speech
+from tools.weights import flite
+from tools.weights.speech_corpus import training_speech
 
 CHANNELS = 112
 _CROP, _BATCH = 400, 32  # frames
@@ -53,11 +55,14 @@ class Network(nn.Module):
         """Weights for the file: of each layer [3 * inputs, CHANNELS] (earliest input first) and biases."""
         arrays: dict[str, np.ndarray] = {}
         for k, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            assert isinstance(convolution, nn.Conv1d) and isinstance(norm, nn.BatchNorm1d)
+            assert norm.running_mean is not None and norm.running_var is not None
             gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
             weights = (convolution.weight * gain[:, None, None]).permute(2, 1, 0).flatten(0, 1)
             arrays[f"weights_{k}"] = weights.detach().numpy().astype(np.float16)
             arrays[f"bias_{k}"] = (norm.bias - norm.running_mean * gain).detach().numpy().astype(np.float32)
         arrays["weights_out"] = self.head.weight[:, :, 0].T.detach().numpy().astype(np.float16)
+        assert self.head.bias is not None
         arrays["bias_out"] = self.head.bias.detach().numpy().astype(np.float32)
         return arrays
 
@@ -103,7 +108,7 @@ def transitions(labels: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Make the speech, train, write the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -111,7 +116,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="steps of training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without", default="", choices=("", *flite.VOICES), help="voice of Flite that is held out")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
     began = time.monotonic()
     voices = tuple(voice for voice in flite.VOICES if voice != options.without)
@@ -135,8 +140,9 @@ def main() -> None:
         if step % 50 == 0 or step == options.steps - 1:
             right = (scores[:, :, kept].argmax(1) == labels[at][:, kept]).float().mean()
             print(f"{step} loss {loss:.3f} frames right {right:.3f} after {time.monotonic() - began:.0f} s", flush=True)
-    header = {"magic": np.array(MAGIC), "version": np.array(VERSION), "phones": np.array(PHONES)}
-    np.savez_compressed(options.output, **header, **network.folded(), **transitions(labels.numpy()))
+    arrays: dict[str, Any] = {"magic": np.array(MAGIC), "version": np.array(VERSION), "phones": np.array(PHONES)}
+    arrays |= network.folded() | transitions(labels.numpy())
+    np.savez_compressed(options.output, **arrays)
     print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} kB; silence is {PHONES.index(SILENCE)}")
 
 

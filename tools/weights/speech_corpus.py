@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-import pocketsphinx
 from numpy.typing import NDArray
 from scipy import signal
 
 from avatar.performance.speech.features import RATE, log_mel, windows_of
 from avatar.performance.speech.phones import PHONES, SILENCE, Phone
-from tests.support import espeak, flite
+from tools.weights import espeak, flite
 
 ENGLISH = (
     "en-us", "gmw/en", "gmw/en-GB-x-rp", "gmw/en-GB-scotland", "gmw/en-GB-x-gbclan", "gmw/en-GB-x-gbcwmd", "gmw/en-029",
@@ -65,6 +64,8 @@ class Utterance:
 
 def vocabulary() -> list[str]:
     """Every word of letters of the dictionary that comes with pocketsphinx."""
+    import pocketsphinx  # comes with the extra dev
+
     with open(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"), encoding="utf-8") as file:
         words = (line.split(" ", 1)[0] for line in file)
         return [word for word in words if word.isalpha() and word.isascii() and len(word) > 1]

@@ -1,4 +1,4 @@
-"""`python -m capture.synthetic.prior`: fit the prior of heads (`avatar.model.prior`) to random people, and store it."""
+"""`python -m tools.weights.prior`: fit the prior of heads (`avatar.model.prior`) to random people, and store it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def albedo_of(seed: int) -> NDArray[np.float32]:
 
 def main(arguments: list[str]) -> int:
     """Run the generator; returns 0, or 1 with a message on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m capture.synthetic.prior", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.weights.prior", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=FILE, help="output file of the prior")
     parser.add_argument("--people", type=int, default=PEOPLE, help="number of people, the seeds from 0 on")
     parser.add_argument("--rank", type=int, default=RANK, help="number of basis vectors")

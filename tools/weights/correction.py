@@ -1,6 +1,6 @@
 """Learn the correction of the landmark tracker.
 
-    python -m tests.support.train_correction -o avatar/performance/readout/correction.csv
+    python -m tools.weights.correction -o avatar/performance/readout/correction.csv
 
 Random synthetic people show action units, mixtures of them, emotions, and speech with a turning head; `headsplat
 capture` tracks them, and what it finds is compared with what was shown. Takes two to four minutes per person on one
@@ -27,7 +27,7 @@ from avatar.performance.readout.correction import KEPT
 from avatar.performance.readout.signals import MIRROR, resting_face, without_resting
 from capture.synthetic.scripts import Script
 from capture.synthetic.truth import SyntheticTruth
-from tests.support.acted_units import UNITS, expressions_of, filmed, intensities
+from tools.weights.acted_units import UNITS, expressions_of, filmed, intensities
 
 Floats = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from avatar.model.prior import FLOOR, from_log, head_prior, read_prior, to_log
 from capture.synthetic import APPEARANCES
 from capture.synthetic.person import Person
 from capture.synthetic.population import random_appearance, skin_color, skin_tone
-from capture.synthetic.prior import HELD_OUT, albedo_of, main
 from capture.synthetic.skin import SkinPainter
 from capture.synthetic.texels import VertexGrid
+from tools.weights.prior import HELD_OUT, albedo_of, main
 
 Floats = NDArray[np.float64]
 UNSEEN = ("left_ear", "right_ear", "eyelids", "scalp", "hair_cap", "neck")
