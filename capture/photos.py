@@ -60,7 +60,7 @@ class PhotoSource:
     def _upright(self) -> tuple[int, int]:
         return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
 
-    def turned(self, degrees: int) -> PhotoSource:
+    def with_turn(self, degrees: int) -> PhotoSource:
         """The same photos, turned counter-clockwise by `degrees` more: 90, 180 or 270."""
         width, height = (self.height, self.width) if degrees % 180 else (self.width, self.height)
         return replace(self, width=width, height=height, rotation=(self.rotation + degrees) % 360)
@@ -113,7 +113,7 @@ def capture_photos(
     check_options(options)
     source = open_photos(paths)
     names = [path_text(path.name) for path in paths]
-    metadata = {"name": _joined(names), "sha256": source_digest(paths), "photos": names}
+    metadata = {"name": _name_of(names), "sha256": source_digest(paths), "photos": names}
     traits = SourceTraits(least_frames=1, focal=source.prior)
     return capture_frames(source, len(source), metadata, out, options, progress, models, traits)
 
@@ -133,7 +133,7 @@ def check_options(options: CaptureOptions) -> None:
         raise HeadsplatError(f"{wrong[0]}: not for photos, {reason}; leave it out")
 
 
-def _joined(names: list[str]) -> str:
+def _name_of(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 

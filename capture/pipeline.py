@@ -165,22 +165,22 @@ class _Run(CaptureRun):
         """Landmarks, images, track, files."""
         head = load_head(self.options.head, HeadDetector(), self._add_head_note)
         follower = FaceFollower(self.models, self.options.passes)
-        self._timed("orientation", lambda: self._turn_upright(follower))
+        self._time("orientation", lambda: self._turn_upright(follower))
         if (degrees := self.options.test_yaw) is not None:
-            self.plan = self._timed("yaw", lambda: self._split_by_yaw(follower, degrees))
+            self.plan = self._time("yaw", lambda: self._split_by_yaw(follower, degrees))
         if np.count_nonzero(~self.plan.is_test) > self.options.max_frames:
-            self.plan = self._timed("overview", lambda: self._chosen(follower))
-        training = self._timed("landmarks", lambda: self._landmarks(follower))
+            self.plan = self._time("overview", lambda: self._choose_frames(follower))
+        training = self._time("landmarks", lambda: self._landmarks(follower))
         window = self._window(training)
-        training, held_out = self._timed("mattes", lambda: self._images(training, window, follower))
-        person, tracks = self._timed("track", lambda: self._track(head, training, held_out, window.scale))
+        training, held_out = self._time("mattes", lambda: self._images(training, window, follower))
+        person, tracks = self._time("track", lambda: self._track(head, training, held_out, window.scale))
         self._finish(head, window, person, tracks)
 
     def _turn_upright(self, follower: FaceFollower) -> None:
         """Turn the frames where the face is not upright in them."""
         self.turn = find_turn(self.video, self.plan.numbers[~self.plan.is_test], follower, self.workspace)
         if self.turn:
-            self.video = self.video.turned(self.turn)
+            self.video = self.video.with_turn(self.turn)
             self.warnings.append(f"{self.name}: {turn_sentence(self.turn)}")
 
     def _split_by_yaw(self, follower: FaceFollower, degrees: float) -> FramePlan:
@@ -190,7 +190,7 @@ class _Run(CaptureRun):
         yaw = find_yaw(self.video, numbers, follower, self.workspace, self.progress, name)
         return frame_plan(*split_by_yaw(numbers, yaw, degrees, name))
 
-    def _chosen(self, follower: FaceFollower) -> FramePlan:
+    def _choose_frames(self, follower: FaceFollower) -> FramePlan:
         candidates, held_out = (self.plan.numbers[mask] for mask in (~self.plan.is_test, self.plan.is_test))
         most = self.options.max_frames
         chosen = choose_frames(self.video, candidates, most, follower, self.workspace, self.progress)
@@ -199,9 +199,9 @@ class _Run(CaptureRun):
     def _landmarks(self, follower: FaceFollower) -> LandmarkTable:
         wanted = self.plan.numbers[~self.plan.is_test]
         table = find_training_landmarks(self.video, wanted, follower, self.workspace, self.progress)
-        kept, warnings = choose_person(table, self.name, len(wanted), self.least_frames)
+        chosen, warnings = choose_person(table, self.name, len(wanted), self.least_frames)
         self.warnings += warnings
-        return kept
+        return chosen
 
     def _window(self, training: LandmarkTable) -> MovingWindow:
         """What is stored of the frames, chosen from those of the training."""
@@ -242,7 +242,7 @@ class _Run(CaptureRun):
     ) -> tuple[Person, list[tuple[LandmarkTable, Observations, ClipTrack, bool]]]:
         video = self.video
         model = LandmarkModel.from_head(head)
-        prior = self.focal.scaled(scale)
+        prior = self.focal.at_scale(scale)
         seen = _observations(training, scale)
         unseen = _observations(held_out, scale) if len(held_out) else None
         self.assessments = assess_frames(self.statistics, seen, training.number, unseen, held_out.number)
@@ -265,7 +265,7 @@ class _Run(CaptureRun):
         person: Person,
         tracks: list[tuple[LandmarkTable, Observations, ClipTrack, bool]],
     ) -> None:
-        parts = [
+        arrays_by_split = [
             {
                 **track_arrays(head, person, np.array(table.number), seen, track, is_test),
                 **self._stored_arrays(table.number, seen),
@@ -274,17 +274,17 @@ class _Run(CaptureRun):
             }
             for (table, seen, track, is_test), judgment in zip(tracks, self.assessments, strict=True)
         ]
-        numbers = np.concatenate([part["frame_number"] for part in parts])
+        numbers = np.concatenate([each["frame_number"] for each in arrays_by_split])
         order = np.argsort(numbers, kind="stable")
         arrays = {
-            name: parts[0][name] if name == "identity" else np.concatenate([part[name] for part in parts])[order]
-            for name in parts[0]
+            name: shared if name == "identity" else np.concatenate([each[name] for each in arrays_by_split])[order]
+            for name, shared in arrays_by_split[0].items()
         }
         arrays = {**track_defaults(len(order)), **arrays}
-        arrays |= self._timed("torso", lambda: track_torso(self.small, arrays))
-        arrays |= self._timed("outline", lambda: track_outline(self.small, arrays))
+        arrays |= self._time("torso", lambda: track_torso(self.small, arrays))
+        arrays |= self._time("outline", lambda: track_outline(self.small, arrays))
         flagged = sorted(
-            (entry for part in self.assessments for entry in part.flagged), key=lambda entry: entry["frame"]
+            (entry for judgment in self.assessments for entry in judgment.flagged), key=lambda entry: entry["frame"]
         )
         if flagged:
             self.warnings.append(flagged_sentence(flagged))

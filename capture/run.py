@@ -62,7 +62,7 @@ class CaptureRun:
         log.info("%s", sentence)
         self.head_notes.append(sentence)
 
-    def _timed(self, stage: str, work: Callable[[], _Result]) -> _Result:
+    def _time(self, stage: str, work: Callable[[], _Result]) -> _Result:
         start = time.perf_counter()
         result = work()
         self.seconds[stage] = round(time.perf_counter() - start, 3)

@@ -50,7 +50,7 @@ class Workspace:
             overwrite: start afresh whatever capture is there, but continue an unfinished one of the same key.
         """
         key = json.loads(json.dumps(key))
-        with explained(self.final):
+        with explain_errors(self.final):
             if self.final.exists() and not self.final.is_dir():
                 raise HeadsplatError(f"{self.final}: a file is in the way; give -o a folder")
             settle(self.final)
@@ -101,7 +101,7 @@ class Workspace:
     def _has_other_files(self) -> bool:
         """Whether anything but what `open` itself makes before the key is in the folder."""
         made = {self.root / _PARTIAL_DIR, self.root / FRAMES_DIR, self.root / MATTES_DIR}
-        made.add(_torn(self._partial / _KEY_FILE))
+        made.add(_temporary(self._partial / _KEY_FILE))
         return self.root.is_dir() and any(path not in made for path in self.root.rglob("*"))
 
     def _check_ours(self) -> None:
@@ -121,7 +121,7 @@ class Workspace:
             shutil.rmtree(self.root / folder, ignore_errors=True)
         for name in CAPTURE_ENTRIES - {FRAMES_DIR, MATTES_DIR, _PARTIAL_DIR}:
             (self.root / name).unlink(missing_ok=True)
-            _torn(self.root / name).unlink(missing_ok=True)
+            _temporary(self.root / name).unlink(missing_ok=True)
         for path in self._partial.iterdir():
             if path.name != _KEY_FILE:
                 path.unlink()
@@ -144,7 +144,7 @@ class Workspace:
 
     def save_partial(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Keep arrays for a later run."""
-        with explained(self.root):
+        with explain_errors(self.root):
             save_arrays(self._partial / name, arrays)
 
     def write_image(self, folder: str, name: str, image: np.ndarray) -> None:
@@ -152,12 +152,12 @@ class Workspace:
         from avatar.common.image_io import encode_png
 
         encoded = encode_png(image[..., ::-1] if image.ndim == 3 else image, _PNG_LEVEL)
-        with explained(self.root):
+        with explain_errors(self.root):
             write_atomically(self.root / folder / name, encoded)
 
     def finish(self, track: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
         """Write the track, delete images of frames outside it, then write the metadata and move all into place."""
-        with explained(self.final):
+        with explain_errors(self.final):
             save_arrays(self.root / TRACK_FILE, track)
             known = {f"{number:05d}.png" for number in track["frame_number"]}
             for folder in (FRAMES_DIR, MATTES_DIR):
@@ -221,23 +221,23 @@ def _is_finished(folder: Path) -> bool:
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Write the arrays to an .npz file, completely or not at all."""
-    with replacement(path, _torn(path)) as temporary, temporary.open("wb") as stream:
+    with replacement(path, _temporary(path)) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    with replacement(path, _torn(path)) as temporary:
+    with replacement(path, _temporary(path)) as temporary:
         temporary.write_bytes(content)
 
 
-def _torn(path: Path) -> Path:
+def _temporary(path: Path) -> Path:
     """Where `path` is written first; what a killed run leaves there is removed by the next."""
     return path.with_name(path.name + _TORN)
 
 
 @contextlib.contextmanager
-def explained(folder: Path) -> Iterator[None]:
+def explain_errors(folder: Path) -> Iterator[None]:
     """Turn failures of the file system under `folder` into HeadsplatError."""
     try:
         yield

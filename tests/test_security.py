@@ -102,7 +102,7 @@ def test_one_module_opens_sockets_one_starts_pip_and_one_starts_headsplat() -> N
     source = (ROOT / pip).read_text(encoding="utf-8")
     assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "pip", "download"' in source
     source = (ROOT / fleet).read_text(encoding="utf-8")
-    assert source.count("subprocess.Popen(") == 1 and '[sys.executable, "-m", "avatar.fleet.attended"' in source
+    assert source.count("subprocess.Popen(") == 1 and '[sys.executable, "-m", "avatar.fleet.child_process"' in source
     assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {
         "capture/networks/vision_library.py",
         "viewer/web/bridge.py",

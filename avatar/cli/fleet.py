@@ -61,7 +61,7 @@ class FleetRender:
 
     def run(self) -> int:
         """Render all rows; returns the exit code."""
-        from avatar.fleet.pieces import MULTIPLE
+        from avatar.fleet.film_pieces import MULTIPLE
 
         if self.piece % MULTIPLE:
             near = max(MULTIPLE, round(self.piece / MULTIPLE) * MULTIPLE)

@@ -61,9 +61,9 @@ class ClusterOptions:
     def needs(self, command: str) -> Needs:
         """What a job of a command occupies."""
         from avatar.fleet.jobs import Needs
-        from avatar.fleet.needs import measured
+        from avatar.fleet.memory import expected_memory
 
-        memory = measured(command) if self.memory is None else int(self.memory * 1e9)
+        memory = expected_memory(command) if self.memory is None else int(self.memory * 1e9)
         return Needs(self.row_cores, self.gpus, memory)
 
 

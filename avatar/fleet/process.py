@@ -66,7 +66,7 @@ def run_command(arguments: Sequence[str], needs: Needs, log: Path, folder: Path,
         folder: working directory.
         time_limit: seconds after which it is ended.
     """
-    command = [sys.executable, "-m", "avatar.fleet.attended", str(needs.cores), *arguments]
+    command = [sys.executable, "-m", "avatar.fleet.child_process", str(needs.cores), *arguments]
     start = time.monotonic()
     timed_out = False
     with log.open("wb") as output:

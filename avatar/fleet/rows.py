@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from avatar.errors import HeadsplatError
+from avatar.fleet.film_pieces import ranges
 from avatar.fleet.jobs import Argument, Input, Job, Needs, Outcome, Output
 from avatar.fleet.manifest import ManifestRow
-from avatar.fleet.pieces import ranges
 from avatar.fleet.store import Store, is_url, local_path
 
 #: Yields jobs that may run at the same time, receives their outcomes (all successful), and so on until the row is done.
@@ -129,7 +129,7 @@ def render_row(
         setup: of the command.
         options: of `headsplat render`.
         suffix: of the film, one of FORMATS.
-        length: frames of a piece, a multiple of `pieces.MULTIPLE`; None: never in pieces.
+        length: frames of a piece, a multiple of `film_pieces.MULTIPLE`; None: never in pieces.
     """
 
     def plan() -> tuple[Job, Callable[[], Steps]]:

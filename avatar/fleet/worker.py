@@ -16,9 +16,9 @@ from avatar.common.files import error_words, os_error_sentence
 from avatar.common.temporaries import remove_orphans, temporary_path
 from avatar.errors import HeadsplatError
 from avatar.fleet.cores import shared_folder
+from avatar.fleet.film_pieces import frames_of, join_pieces
 from avatar.fleet.inputs import fetch, state_of
 from avatar.fleet.jobs import Input, Job, Outcome, Output
-from avatar.fleet.pieces import frames_of, join_pieces
 from avatar.fleet.process import Ended, run_command
 from avatar.fleet.store import Store, sha256_of
 

@@ -75,17 +75,17 @@ class FaceDetector:
         """
         height, width = rgb.shape[:2]
         for network in self._networks:
-            if found := network(rgb):
-                return _largest_first(found)
+            if faces := network(rgb):
+                return _largest_first(faces)
         if not (self._tiles and thorough):
             return []
         for fraction in _TILE_FRACTIONS:
             side = round(fraction * max(height, width))
             if side < _SMALLEST_TILE:
                 break
-            found = [face for x, y in _tile_corners(width, height, side) for face in self._in_tile(rgb, x, y, side)]
-            if found:
-                return _largest_first(_merge(found))
+            faces = [face for x, y in _tile_corners(width, height, side) for face in self._in_tile(rgb, x, y, side)]
+            if faces:
+                return _largest_first(_merge(faces))
         return []
 
     def _in_tile(self, rgb: np.ndarray, x: int, y: int, side: int) -> list[Detection]:

@@ -124,11 +124,11 @@ class LandmarkTracker:
         """
         patch, corner, scale = _patch(rgb, roi)
         pattern = _jitter_pattern(passes, rng or np.random.default_rng(0))
-        found = [self._locate(patch, corner, scale, _jittered(roi, jitter)) for jitter in pattern]
-        points = np.stack([each.points for each in found])
+        estimates = [self._locate(patch, corner, scale, _jitter(roi, jitter)) for jitter in pattern]
+        points = np.stack([each.points for each in estimates])
         mean = _robust_mean(points)
         spread = points[..., :2].std(axis=0, ddof=1 if passes > 1 else 0).mean(axis=-1)
-        return mean, spread.astype(np.float32), float(np.mean([each.presence for each in found]))
+        return mean, spread.astype(np.float32), float(np.mean([each.presence for each in estimates]))
 
     def _locate(self, patch: np.ndarray, corner: np.ndarray, scale: float, roi: Roi) -> Landmarks:
         """Landmarks in image pixels from a patch whose pixel p lies at corner + p / scale in the image."""
@@ -177,7 +177,7 @@ def _jitter_pattern(passes: int, rng: np.random.Generator) -> np.ndarray:
     return pattern * np.array([*_JITTER, _JITTER[2]])
 
 
-def _jittered(roi: Roi, jitter: np.ndarray) -> Roi:
+def _jitter(roi: Roi, jitter: np.ndarray) -> Roi:
     turn, stretch, right, down = (float(value) for value in jitter)
     center = (roi.center[0] + right * roi.size, roi.center[1] + down * roi.size)
     return replace(roi, center=center, size=roi.size * math.exp(stretch), angle=roi.angle + turn)
@@ -285,11 +285,11 @@ def _sample(features: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     inside = (xy >= 0).all(axis=1) & (xy[:, 0] <= width - 1) & (xy[:, 1] <= height - 1)
     xy = np.where(inside[:, None], xy, 0)
     low = np.minimum(xy.astype(np.int32), (width - 2, height - 2))
-    part = (xy - low).astype(np.float32)
+    fraction = (xy - low).astype(np.float32)
     flat = features.reshape(-1, channels)
     start = low[:, 1] * width + low[:, 0]
-    x = part[:, :1]
-    y = part[:, 1:]
+    x = fraction[:, :1]
+    y = fraction[:, 1:]
     upper = flat[start] * (1 - x) + flat[start + 1] * x
     lower = flat[start + width] * (1 - x) + flat[start + width + 1] * x
     sampled = (upper * (1 - y) + lower * y) * inside[:, None]

@@ -99,8 +99,9 @@ class People:
         """
         if not self._known:
             return 0
-        if followed and self._last is not None and self._stayed(roi) and self.unlike(self._last, appearance) < _OTHER:
-            return self._last
+        last = self._last
+        if followed and last is not None and self._has_stayed(roi) and self.unlike(last, appearance) < _OTHER:
+            return last
         apart = [self.unlike(person, appearance) for person in range(len(self._known))]
         best = int(np.argmin(apart))
         return best if apart[best] < _SAME else len(self._known)
@@ -109,7 +110,7 @@ class People:
         """Whether a signature can be that person's."""
         return self.unlike(person, appearance) < _SAME
 
-    def _stayed(self, roi: np.ndarray) -> bool:
+    def _has_stayed(self, roi: np.ndarray) -> bool:
         assert self._last is not None
         before = self._known[self._last].roi
         moved = np.linalg.norm(roi[:2] - before[:2]) / max(roi[2], before[2])

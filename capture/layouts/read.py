@@ -90,11 +90,11 @@ def _masks(folder: Path, entries: Sequence[Entry]) -> list[Path | None]:
     for entry in entries:
         stated = next((_path(entry, key) for key in ("fg_mask_path", "mask_path") if entry.raw.get(key)), None)
         name = entry.image.with_suffix(".png").name
-        found = [path for path in (folder / "fg_masks" / name, folder / "matted" / name) if path.is_file()]
+        mattes = [path for path in (folder / "fg_masks" / name, folder / "matted" / name) if path.is_file()]
         if stated is not None:
             result.append(_stated_mask(folder, entry, stated, has_alpha))
-        elif found and (found[0].parent.name != "matted" or _has_alpha(found[0], has_alpha)):
-            result.append(no_link(folder, found[0]))
+        elif mattes and (mattes[0].parent.name != "matted" or _has_alpha(mattes[0], has_alpha)):
+            result.append(no_link(folder, mattes[0]))
         else:
             result.append(entry.image if _has_alpha(entry.image, has_alpha) else None)
     return result
@@ -137,5 +137,5 @@ def _flame(folder: Path, entry: Entry, view: View) -> Path | None:
     keys = [key for key in ("flame_param_path", "exp_path") if entry.raw.get(key) is not None]
     candidates = [path_within(folder, _path(entry, key), f"{entry.where}: {key}") for key in keys]
     candidates += [folder / "flame_param" / f"{view.time_step:05d}.npz", folder / "flame_param.npz"]
-    found = next((path for path in candidates if os.path.isfile(path)), None)
-    return None if found is None else no_link(folder, found)
+    path = next((path for path in candidates if os.path.isfile(path)), None)
+    return None if path is None else no_link(folder, path)

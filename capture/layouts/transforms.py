@@ -58,7 +58,7 @@ class Entry:
 
 def transforms_files(root: Path) -> list[Path]:
     """The transforms files of a folder: the one for all frames, then those of the splits."""
-    names = [ALL_FILE, *(f"transforms_{part}.json" for part in SPLITS)]
+    names = [ALL_FILE, *(f"transforms_{split}.json" for split in SPLITS)]
     return [root / name for name in names if (root / name).is_file()]
 
 
@@ -70,28 +70,28 @@ def read_entries(root: Path) -> list[Entry]:
     Raises:
         HeadsplatError: a file is malformed, or there are no frames.
     """
-    found: dict[Path, Entry] = {}
-    parts: dict[Path, set[str]] = {}
+    entries: dict[Path, Entry] = {}
+    splits: dict[Path, set[str]] = {}
     sizes: dict[Path, tuple[int, int]] = {}
     for path in transforms_files(root):
         content = read_json(path)
         frames = content.get("frames")
         if not isinstance(frames, list):
             raise HeadsplatError(f"{path}: no list of `frames` in it; export the folder again")
-        part = path.stem.removeprefix("transforms").strip("_")
+        split = path.stem.removeprefix("transforms").strip("_")
         for index, frame in enumerate(frames):
             where = f"{path}: frame {index}"
             if not isinstance(frame, dict):
                 raise HeadsplatError(f"{where}: expected an object, got {short(frame)}; export the folder again")
             image = _image(root, frame, where)
             key = image.resolve()  # one image may have several spellings
-            if key not in found:
-                found[key] = _entry(content, frame, image, where, sizes)
-            parts.setdefault(key, set()).add(part)
-    if not found:
+            if key not in entries:
+                entries[key] = _entry(content, frame, image, where, sizes)
+            splits.setdefault(key, set()).add(split)
+    if not entries:
         raise HeadsplatError(f"{root}: no frames in its transforms files; export the folder again")
-    known = set().union(*parts.values())
-    marked = [_with_split(entry, parts[image], known) for image, entry in found.items()]
+    known = set().union(*splits.values())
+    marked = [_with_split(entry, splits[image], known) for image, entry in entries.items()]
     return sorted(marked, key=lambda entry: natural_key(entry.image))
 
 
@@ -100,11 +100,11 @@ def natural_key(path: Path) -> tuple[Any, ...]:
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(str(path)))
 
 
-def _with_split(entry: Entry, parts: set[str], known: set[str]) -> Entry:
-    """The entry, listed in the splits `parts`, with `is_test`; `known` are all splits of the folder."""
+def _with_split(entry: Entry, splits: set[str], known: set[str]) -> Entry:
+    """The entry, listed in `splits`, with `is_test`; `known` are all splits of the folder."""
     if "train" in known:
-        return replace(entry, is_test="train" not in parts)
-    return replace(entry, is_test=bool(parts & set(SPLITS))) if known & set(SPLITS) else entry
+        return replace(entry, is_test="train" not in splits)
+    return replace(entry, is_test=bool(splits & set(SPLITS))) if known & set(SPLITS) else entry
 
 
 def _image(root: Path, frame: dict[str, Any], where: str) -> Path:
@@ -114,10 +114,10 @@ def _image(root: Path, frame: dict[str, Any], where: str) -> Path:
     path = path_within(root, name, f"{where}: file_path")
     for candidate in (path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)):
         try:
-            found = candidate.is_file()
+            exists = candidate.is_file()
         except OSError:  # a name too long for the file system
             break
-        if found:
+        if exists:
             return no_link(root, candidate)
     raise HeadsplatError(f"{where}: the image {name} is missing; copy it into {root} or export the folder again")
 

@@ -110,23 +110,23 @@ def read_mask(view: View) -> np.ndarray:
 
 def check_size(view: View, image: np.ndarray) -> None:
     """Raise HeadsplatError unless the image [H,W,...] has the size of the view."""
-    found = (image.shape[1], image.shape[0])
-    if found != view.size:
+    size = (image.shape[1], image.shape[0])
+    if size != view.size:
         raise HeadsplatError(
-            f"{view.image}: {found[0]}x{found[1]} pixels, the camera is stated for {view.size[0]}x{view.size[1]}; "
+            f"{view.image}: {size[0]}x{size[1]} pixels, the camera is stated for {view.size[0]}x{view.size[1]}; "
             "export images of the size of the cameras"
         )
 
 
 def _video_frames(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
     by_frame = {view.frame: view for view in views}
-    found = 0
+    count = 0
     for frame in open_video(views[0].image).frames(sorted(number for number in by_frame if number is not None)):
         view = by_frame.get(frame.number)
         if view is not None:
-            found += 1
+            count += 1
             yield view, SourceFrame(view.time_step, view.time, frame.rgb)
-    if found < len(by_frame):
+    if count < len(by_frame):
         raise HeadsplatError(
-            f"{views[0].image}: the video ends after {found} of {len(by_frame)} frames; record or copy it again"
+            f"{views[0].image}: the video ends after {count} of {len(by_frame)} frames; record or copy it again"
         )

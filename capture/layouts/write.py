@@ -73,9 +73,9 @@ def _write_descriptions(capture: Capture, frames: list[dict[str, Any]], folder: 
     parts: dict[str, list[dict[str, Any]]] = {"": frames, "_train": [], "_val": [], "_test": []}
     for frame, is_test, step in zip(frames, track["is_test"], track["time_step"].tolist(), strict=True):
         parts["_train" if not is_test else "_val" if step in training else "_test"].append(frame)
-    for part, chosen in parts.items():
-        content = json.dumps({**shared, "frames": chosen}, indent=1)
-        (folder / f"transforms{part}.json").write_text(content, encoding="utf-8")
+    for split, entries in parts.items():
+        content = json.dumps({**shared, "frames": entries}, indent=1)
+        (folder / f"transforms{split}.json").write_text(content, encoding="utf-8")
 
 
 def _frame(capture: Capture, row: int, layout: str, folder: Path) -> dict[str, Any]:

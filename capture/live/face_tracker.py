@@ -67,22 +67,22 @@ class LiveFollower:
 
     def __call__(self, rgb: np.ndarray, time: float) -> Landmarks | None:
         """Landmarks in a frame [H,W,3] taken at `time` seconds; None without a face."""
-        found: Landmarks | None = self._follower.follow(rgb, self._region, self._last)
-        if found is None:
+        landmarks: Landmarks | None = self._follower.follow(rgb, self._region, self._last)
+        if landmarks is None:
             self.reset()
             return None
-        roi = Roi.from_landmarks(found.points)
-        if self._region is None or self._jumped(roi):
+        roi = Roi.from_landmarks(landmarks.points)
+        if self._region is None or self._has_jumped(roi):
             self._filter.reset(roi)
         roi = self._filter(roi, time)
         self._region = self._last = np.array([*roi.center, roi.size, roi.angle])
-        return found
+        return landmarks
 
     def reset(self) -> None:
         """Detect the face again in the next frame, first near the last region."""
         self._region = None
 
-    def _jumped(self, roi: Roi) -> bool:
+    def _has_jumped(self, roi: Roi) -> bool:
         """Whether the face moved so far (a sixth of its size) that a filtered region would miss it."""
         assert self._region is not None
         distance = math.hypot(roi.center[0] - self._region[0], roi.center[1] - self._region[1])
@@ -140,27 +140,27 @@ class FaceTracker:
         """The sample of a frame, confidence 0 without a face; None before the identity is known."""
         stamps = {"camera": frame.time, "taken": time.monotonic()}
         clock = frame.time if frame.source_time is None else frame.source_time
-        found = self._follower(frame.rgb, clock)
+        landmarks = self._follower(frame.rgb, clock)
         stamps["landmarks"] = time.monotonic()
-        self.points = None if found is None else found.points
+        self.points = None if landmarks is None else landmarks.points
         if self._fitter is None:
-            self._learn(found, frame)
+            self._learn(landmarks, frame)
             return None
-        found, self._fit = self._track(self._fitter, found, frame, clock)
+        landmarks, self._fit = self._track(self._fitter, landmarks, frame, clock)
         self.phase = "looking" if self._fit is None else "tracking"
         stamps["fit"] = time.monotonic()
-        if found is None or self._fit is None:
+        if landmarks is None or self._fit is None:
             return self._empty_sample(frame, stamps)
-        return self._sample(self._fitter, self._seen(found, frame), self._fit, stamps)
+        return self._sample(self._fitter, self._landmark_frame(landmarks, frame), self._fit, stamps)
 
-    def _seen(self, found: Landmarks, frame: LiveFrame) -> LandmarkFrame:
+    def _landmark_frame(self, landmarks: Landmarks, frame: LiveFrame) -> LandmarkFrame:
         """What one frame shows."""
-        torso = None if self._torso is None else self._torso(frame.rgb, found.points)
-        return LandmarkFrame(found.points, found.presence, frame.time, frame.source_time, torso)
+        torso = None if self._torso is None else self._torso(frame.rgb, landmarks.points)
+        return LandmarkFrame(landmarks.points, landmarks.presence, frame.time, frame.source_time, torso)
 
-    def _learn(self, found: Landmarks | None, frame: LiveFrame) -> None:
-        self.phase = "looking" if found is None else "learning"
-        learned = None if found is None else self._learner.add(self._seen(found, frame))
+    def _learn(self, landmarks: Landmarks | None, frame: LiveFrame) -> None:
+        self.phase = "looking" if landmarks is None else "learning"
+        learned = None if landmarks is None else self._learner.add(self._landmark_frame(landmarks, frame))
         if learned is not None:
             self._fitter = learned.fitter
             self.earlier = tuple(
@@ -170,24 +170,24 @@ class FaceTracker:
             )
 
     def _track(
-        self, fitter: Fitter, found: Landmarks | None, frame: LiveFrame, clock: float
+        self, fitter: Fitter, landmarks: Landmarks | None, frame: LiveFrame, clock: float
     ) -> tuple[Landmarks | None, Fit | None]:
         """The landmarks that were used and the fit to them; None where it failed."""
-        if found is None:
+        if landmarks is None:
             return None, None
-        fit = fitter(found.points, self._fit)
+        fit = fitter(landmarks.points, self._fit)
         if fit.error > MAX_ERROR:  # the region or the fit may have drifted: detect again, once
             self._follower.reset()
             again = self._follower(frame.rgb, clock)
             if again is not None:
-                found = again
+                landmarks = again
                 self.points = again.points
-                fit = fitter(found.points, None)
+                fit = fitter(landmarks.points, None)
         self.reprojection = fit.error
         if fit.error > MAX_ERROR:
             self._follower.reset()
             return None, None
-        return found, fit
+        return landmarks, fit
 
     def _sample(self, fitter: Fitter, landmarks: LandmarkFrame, fit: Fit, stamps: dict[str, float]) -> Sample:
         names = self._head.expression_names

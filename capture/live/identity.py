@@ -82,14 +82,14 @@ class Learner:
         seconds = self._frames[-1].clock - self._frames[0].clock
         return min(seconds / self._options.seconds, len(self._frames) / self._options.min_frames, 1.0)
 
-    def add(self, found: LandmarkFrame) -> Learned | None:
+    def add(self, landmarks: LandmarkFrame) -> Learned | None:
         """Add the landmarks of a frame; returns the person once the fit is done."""
         if self._result is None:
-            self._frames.append(found)
+            self._frames.append(landmarks)
             if self.progress < 1:
                 return None
             pool = ThreadPoolExecutor(1, thread_name_prefix="learn")
-            self._result = pool.submit(self._learned, self._frames)
+            self._result = pool.submit(self._learn, self._frames)
             self._frames = []
             pool.shutdown(wait=self._wait)
         if not self._result.done():
@@ -99,7 +99,7 @@ class Learner:
             return None
         return self._result.result()
 
-    def _learned(self, frames: list[LandmarkFrame]) -> Learned:
+    def _learn(self, frames: list[LandmarkFrame]) -> Learned:
         fitter = Fitter.of(self._person(frames), self._head)
         earlier = []
         fit = None

@@ -60,7 +60,7 @@ class MicrophoneFeed:
         """
         sounddevice = _sounddevice()
 
-        def arrived(block: NDArray[np.float32], frames: int, times: object, status: object) -> None:
+        def on_block(block: NDArray[np.float32], frames: int, times: object, status: object) -> None:
             if status:
                 log.debug("%s: %s", self.name, status)
             receive(block[:, 0].copy(), time.monotonic())
@@ -69,7 +69,7 @@ class MicrophoneFeed:
             self.rate = float(sounddevice.query_devices(self._device, "input")["default_samplerate"])
             self._stream = sounddevice.InputStream(
                 device=self._device, channels=1, dtype="float32", samplerate=self.rate,
-                blocksize=round(BLOCK * self.rate), latency="low", callback=arrived,
+                blocksize=round(BLOCK * self.rate), latency="low", callback=on_block,
                 finished_callback=lambda: end("the microphone was closed"),
             )  # fmt: skip
             self._stream.start()

@@ -91,7 +91,7 @@ class _Reference:
             return None
         box = points[:468, :2]
         matte = cv2.resize(matting().raw(rgb, np.concatenate([box.min(0), box.max(0)])), rgb.shape[1::-1])
-        small = view.resized(np.round(matte * 255).astype(np.uint8)[:, :, None])
+        small = view.shrink(np.round(matte * 255).astype(np.uint8)[:, :, None])
         (chin_x, chin_y) = view.pixel(x, y)
         mask = torso_region(small, chin_y, _FACE, margin=3)
         if mask is None:
@@ -141,13 +141,13 @@ class _View:
         """Index in the small image of a point of the frame in pixels."""
         return (x - self.left) * self.scale - 0.5, (y - self.top) * self.scale - 0.5
 
-    def resized(self, image: np.ndarray) -> np.ndarray:
+    def shrink(self, image: np.ndarray) -> np.ndarray:
         """The view of the second to last channel of a frame [H,W,C] uint8; of RGB that is green, nearly the luma."""
         channel = max(image.shape[2] - 2, 0)
         every = max(1, int(0.5 / self.scale))  # a mean of a few pixels in each direction is enough
-        part = image[self.top : self.bottom : every, self.left : self.right : every, channel]
-        return cv2.resize(np.ascontiguousarray(part), self.size, interpolation=cv2.INTER_AREA)
+        crop = image[self.top : self.bottom : every, self.left : self.right : every, channel]
+        return cv2.resize(np.ascontiguousarray(crop), self.size, interpolation=cv2.INTER_AREA)
 
     def pyramid(self, rgb: np.ndarray) -> list[np.ndarray]:
         """The view of a frame for the registration."""
-        return image_pyramid(cv2.GaussianBlur(self.resized(rgb).astype(np.float32), (0, 0), 0.7), _FAST)
+        return image_pyramid(cv2.GaussianBlur(self.shrink(rgb).astype(np.float32), (0, 0), 0.7), _FAST)

@@ -223,7 +223,7 @@ def _serve(pipe: Connection, feed: Feed, options: _Options, person: int) -> None
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    face = _started(pipe, feed, options)
+    face = _start_source(pipe, feed, options)
     if face is None:
         return
     try:
@@ -234,7 +234,7 @@ def _serve(pipe: Connection, feed: Feed, options: _Options, person: int) -> None
         face.stop()
 
 
-def _started(pipe: Connection, feed: Feed, options: _Options) -> FaceSource | None:
+def _start_source(pipe: Connection, feed: Feed, options: _Options) -> FaceSource | None:
     """A started face source; None on failure, after the reason was sent."""
     try:
         models, learn, torso = options
@@ -290,10 +290,10 @@ class _Sender:
             self._pipe.send(("stats", _stats(self._face)))
         if now - self._preview_at > _PREVIEW_PERIOD and (preview := self._face.preview()) is not None:
             self._preview_at = now
-            self._pipe.send(("preview", _downscaled(preview)))
+            self._pipe.send(("preview", _shrink(preview)))
 
 
-def _downscaled(preview: CameraPreview) -> CameraPreview:
+def _shrink(preview: CameraPreview) -> CameraPreview:
     """A copy of at most the preview's width."""
     height, width = preview.image.shape[:2]
     scale = min(_PREVIEW_WIDTH / width, 1.0)

@@ -70,8 +70,8 @@ class MattingNetwork:
             crop = cv2.copyMakeBorder(crop, *pads, cv2.BORDER_REPLICATE)
         shrink = cv2.INTER_AREA if window.side > _NETWORK_SIDE else cv2.INTER_LINEAR
         small = cv2.resize(crop, (_NETWORK_SIDE, _NETWORK_SIDE), interpolation=shrink)
-        found = self._network(np.multiply(small, np.float32(1 / 255), dtype=np.float32)[None])[0][0, ..., 0]
-        return _paste(found, window, width, height)
+        matte = self._network(np.multiply(small, np.float32(1 / 255), dtype=np.float32)[None])[0][0, ..., 0]
+        return _paste(matte, window, width, height)
 
 
 def work_size(width: int, height: int) -> tuple[int, int]:
@@ -79,14 +79,14 @@ def work_size(width: int, height: int) -> tuple[int, int]:
     return _fit(width, height, min(max(width, height) // 2, _LONGEST_WORK_SIDE))
 
 
-def _paste(found: np.ndarray, window: Window, width: int, height: int) -> np.ndarray:
-    """What the network `found` [256,256] in the `window` of an image, on its work raster; zero outside."""
+def _paste(matte: np.ndarray, window: Window, width: int, height: int) -> np.ndarray:
+    """The network's `matte` [256,256] of the `window` of an image, on its work raster; zero outside."""
     size = work_size(width, height)
-    cells = len(found) / window.side  # of the network, for a pixel of the image
+    cells = len(matte) / window.side  # of the network, for a pixel of the image
     step = np.array([width / size[0], height / size[1]]) * cells
     start = 0.5 * step - 0.5 - np.array([window.x, window.y]) * cells  # OpenCV puts pixel centers at integers
     matrix = np.array([[step[0], 0, start[0]], [0, step[1], start[1]]])
-    edged = cv2.copyMakeBorder(found, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    edged = cv2.copyMakeBorder(matte, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     matrix[:, 2] += 1
     return cv2.warpAffine(edged, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
@@ -125,7 +125,7 @@ def refine(rgb: np.ndarray, probability: np.ndarray, face: np.ndarray | None = N
     decided = _decide_by_color(image, rough)
     if outline is not None:
         cv2.fillConvexPoly(decided, _inner_hull(outline), 1.0, lineType=cv2.LINE_AA)
-    return _guided(rgb, image, decided)
+    return _align_edges(rgb, image, decided)
 
 
 def _fit(width: int, height: int, side: int) -> tuple[int, int]:
@@ -228,7 +228,7 @@ _GUIDE_EDGE = 3e-4
 _CONTRAST = 1.5
 
 
-def _guided(rgb: np.ndarray, image: np.ndarray, decided: np.ndarray) -> np.ndarray:
+def _align_edges(rgb: np.ndarray, image: np.ndarray, decided: np.ndarray) -> np.ndarray:
     """Matte [H,W] uint8: `decided` [h,w] with its edges taken from the image.
 
     Filtered twice at the working size: the first pass moves a misplaced edge, the second sharpens it. The models of
@@ -281,8 +281,8 @@ class ColorGuide:
     def filter(self, values: np.ndarray, contrast: float) -> np.ndarray:
         """`values` [h,w] of 0..1, filtered, then stretched about one half by `contrast` and clipped to 0..1."""
         slope, offset = self.fit(values)
-        found = cv2.add(_sum(cv2.multiply(slope, self._image)), offset)
-        return np.clip(contrast * found + (1 - contrast) / 2, 0, 1, dtype=np.float32)
+        filtered = cv2.add(_sum(cv2.multiply(slope, self._image)), offset)
+        return np.clip(contrast * filtered + (1 - contrast) / 2, 0, 1, dtype=np.float32)
 
 
 def apply_model(rgb: np.ndarray, slope: np.ndarray, offset: np.ndarray, contrast: float) -> np.ndarray:

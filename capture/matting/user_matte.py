@@ -45,7 +45,7 @@ class MatteFolder:
             image = (image // 257).astype(np.uint8)
         if image.ndim == 3:
             image = image[..., 3] if image.shape[2] == 4 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        return _fitted(image, file, size)
+        return _fit(image, file, size)
 
 
 class MatteVideo:
@@ -68,7 +68,7 @@ class MatteVideo:
             self._current = following
         if self._current.number > number:
             raise ValueError(f"number: expected at least {self._current.number} (mattes come in order), got {number}")
-        return _fitted(cv2.cvtColor(self._current.rgb, cv2.COLOR_RGB2GRAY), self.path, size)
+        return _fit(cv2.cvtColor(self._current.rgb, cv2.COLOR_RGB2GRAY), self.path, size)
 
 
 def open_mattes(path: str | Path) -> MatteFolder | MatteVideo:
@@ -86,16 +86,16 @@ def _number(file: Path) -> int | None:
     return int(match.group(1)) if match and file.suffix.lower() in _IMAGES else None
 
 
-def _fitted(matte: np.ndarray, source: Path, size: tuple[int, int]) -> np.ndarray:
+def _fit(matte: np.ndarray, source: Path, size: tuple[int, int]) -> np.ndarray:
     """The matte at the size of the frame; another shape (aspect) is an error."""
     width, height = size
-    found_height, found_width = matte.shape
-    if (found_width, found_height) == (width, height):
+    matte_height, matte_width = matte.shape
+    if (matte_width, matte_height) == (width, height):
         return matte
-    if abs(found_width * height - found_height * width) > 0.02 * found_width * height:
+    if abs(matte_width * height - matte_height * width) > 0.02 * matte_width * height:
         raise HeadsplatError(
-            f"{source}: the matte is {found_width}x{found_height}, the video {width}x{height}; "
+            f"{source}: the matte is {matte_width}x{matte_height}, the video {width}x{height}; "
             "export mattes of the same shape as the video"
         )
-    shrinks = found_width > width
+    shrinks = matte_width > width
     return cv2.resize(matte, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

@@ -96,7 +96,7 @@ def _adjust(
         The cameras, and the median distance of the landmarks as a fraction of the inter-ocular distance.
     """
     adjustment = _Adjustment.create(model, cameras, priors, steps, states, landmarks, base)
-    found = least_squares(
+    solution = least_squares(
         adjustment.residuals,
         np.zeros(adjustment.size),
         jac_sparsity=adjustment.sparsity(),
@@ -106,8 +106,8 @@ def _adjust(
         xtol=1e-8,
         ftol=1e-8,
     )
-    distances = np.linalg.norm(adjustment.residuals(found.x)[: adjustment.landmark_residuals].reshape(-1, 2), axis=1)
-    return adjustment.cameras_at(found.x), float(np.median(distances)) / 100
+    distances = np.linalg.norm(adjustment.residuals(solution.x)[: adjustment.landmark_residuals].reshape(-1, 2), axis=1)
+    return adjustment.cameras_at(solution.x), float(np.median(distances)) / 100
 
 
 def _initial_poses(model: LandmarkModel, pinholes: Sequence[Pinhole], steps: TimeSteps) -> dict[tuple[int, int], State]:

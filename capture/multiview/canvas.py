@@ -37,14 +37,14 @@ class Canvas:
         top = max(self.y, 0)
         right = min(self.x + self.width, width)
         bottom = min(self.y + self.height, height)
-        part = image[top:bottom, left:right]
+        crop = image[top:bottom, left:right]
         pads = (top - self.y, self.y + self.height - bottom, left - self.x, self.x + self.width - right)
         if any(pads):
-            part = cv2.copyMakeBorder(part, *pads, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+            crop = cv2.copyMakeBorder(crop, *pads, cv2.BORDER_CONSTANT, value=(0, 0, 0))
         if self.size == (self.width, self.height):
-            return np.ascontiguousarray(part)
+            return np.ascontiguousarray(crop)
         shrinks = self.size[0] < self.width
-        return cv2.resize(part, self.size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        return cv2.resize(crop, self.size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
     def points(self, points: np.ndarray) -> np.ndarray:
         """Landmarks [...,2 or 3] of source images in stored pixels."""
@@ -114,7 +114,7 @@ def choose_canvases(
     return [CanvasPath(window, known, size) for window, known in zip(windows, rows, strict=True)]
 
 
-def enlarged(paths: Sequence[CanvasPath], names: Sequence[str]) -> list[str]:
+def enlargement_warnings(paths: Sequence[CanvasPath], names: Sequence[str]) -> list[str]:
     """A sentence for each camera whose images are enlarged to the size of the others."""
     factors = [path.size[1] / path.window.size[1] for path in paths]
     return [

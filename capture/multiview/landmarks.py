@@ -34,7 +34,7 @@ def find_landmarks(
         workspace: stores the landmarks of each camera, so that an interrupted run can be resumed.
         progress: called as `progress("landmarks", done, total)` after every view.
     """
-    found: dict[tuple[int, int], LandmarkTable] = {}
+    tables: dict[tuple[int, int], LandmarkTable] = {}
     done = 0
     for is_test in (False, True):
         for camera in range(len(plan.cameras)):
@@ -43,15 +43,15 @@ def find_landmarks(
             stored = workspace.load_partial(name)
             table = LandmarkTable.from_arrays(stored) if stored else None
             if table is None or table.seen < len(views):
-                known = [found[key] for key in sorted(found) if key[1] == camera] if is_test else []
+                known = [tables[key] for key in sorted(tables) if key[1] == camera] if is_test else []
                 table = _follow(views, known, follower, progress, done, len(plan.views))
                 workspace.save_partial(name, table.arrays())
             for row, step in enumerate(table.number):
-                found[int(step), camera] = table.keep(np.array([row]))
+                tables[int(step), camera] = table.keep(np.array([row]))
             done += len(views)
     if progress:
         progress("landmarks", done, len(plan.views))
-    return found
+    return tables
 
 
 def _follow(
@@ -69,10 +69,10 @@ def _follow(
     with Pool() as pool:
         for index, (_, frame) in enumerate(ahead(read_images(views))):
             start, last = _search_regions(table, known, frame.time)
-            found = follower.follow(frame.rgb, start, last)
-            if found is not None:
-                table.add(frame, FaceObservation.of(frame.rgb, found, people, start is not None))
-                averages.append(pool.submit(follower.average, frame.rgb, found.points))
+            landmarks = follower.follow(frame.rgb, start, last)
+            if landmarks is not None:
+                table.add(frame, FaceObservation.of(frame.rgb, landmarks, people, start is not None))
+                averages.append(pool.submit(follower.average, frame.rgb, landmarks.points))
             table.seen = index + 1
             if progress:
                 progress("landmarks", done + index + 1, total)

@@ -119,10 +119,10 @@ class _Run(CaptureRun):
         self.warnings += [*self.views.notes, *self.plan.warnings]
         head = load_head(self.options.head, HeadDetector(), self._add_head_note)
         follower = FaceFollower(self.models, self.options.passes)
-        tables = self._timed("landmarks", lambda: find_landmarks(self.plan, follower, self.workspace, self.progress))
+        tables = self._time("landmarks", lambda: find_landmarks(self.plan, follower, self.workspace, self.progress))
         stage = TrackStage(self.plan, self.views, self.options, LandmarkModel.from_head(head), self.name)
-        self._timed("track", lambda: stage.run(tables, self.progress))
-        rows, canvases = self._timed("mattes", lambda: self._write_images(stage))
+        self._time("track", lambda: stage.run(tables, self.progress))
+        rows, canvases = self._time("mattes", lambda: self._write_images(stage))
         self.warnings += stage.warnings
         self._finish(head, stage, rows, canvases)
 

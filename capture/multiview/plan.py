@@ -94,8 +94,8 @@ def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
     else:
         chosen = [replace(view, is_test=bool(view.is_test)) for view in views.views]
         mode, value = ("file", None) if views.has_split else ("none", None)
-    kept = [view for view in chosen if view.time_step in set(steps.tolist())]
-    selected = tuple(_select(kept, len(views.cameras), options.max_frames))
+    eligible = [view for view in chosen if view.time_step in set(steps.tolist())]
+    selected = tuple(_select(eligible, len(views.cameras), options.max_frames))
     plan = _without_empty_cameras(ViewPlan(selected, views.cameras, mode, value), views)
     training = sum(not view.is_test for view in plan.views)
     if training < MIN_IMAGES:
@@ -118,8 +118,9 @@ def _without_empty_cameras(plan: ViewPlan, views: ViewSet) -> ViewPlan:
             "held out; hold out another camera or give a larger --max-frames"
         )
     warning = f"{views.root.name}: no image of the camera {', '.join(empty)} at the selected time steps; left out"
-    kept = tuple(replace(view, camera=remaining.index(view.camera)) for view in plan.views)
-    return replace(plan, views=kept, cameras=tuple(plan.cameras[camera] for camera in remaining), warnings=(warning,))
+    renumbered = tuple(replace(view, camera=remaining.index(view.camera)) for view in plan.views)
+    cameras = tuple(plan.cameras[camera] for camera in remaining)
+    return replace(plan, views=renumbered, cameras=cameras, warnings=(warning,))
 
 
 def _reduce_rate(views: ViewSet) -> np.ndarray:
@@ -135,8 +136,8 @@ def _select(views: Sequence[View], cameras: int, max_images: int) -> list[View]:
     """Views at evenly spaced training and held-out time steps; about `max_images` training images."""
     training = {view.time_step for view in views if not view.is_test}
     held_out = {view.time_step for view in views} - training
-    kept: set[int] = set()
+    chosen: set[int] = set()
     for steps, limit in ((sorted(training), max_images), (sorted(held_out), MAX_TEST)):
         count = min(len(steps), max(1, limit // cameras))
-        kept |= {steps[k] for k in np.linspace(0, len(steps) - 1, count).round().astype(int)} if steps else set()
-    return sorted((view for view in views if view.time_step in kept), key=lambda view: (view.time_step, view.camera))
+        chosen |= {steps[k] for k in np.linspace(0, len(steps) - 1, count).round().astype(int)} if steps else set()
+    return sorted((view for view in views if view.time_step in chosen), key=lambda view: (view.time_step, view.camera))

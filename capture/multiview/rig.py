@@ -181,8 +181,8 @@ class RigProblem:
         matrix = np.zeros((size, size))
         gradient = np.zeros(size)
         for observation, each in zip(target, weights, strict=True):
-            part, slope = self.linearize(state, observation, each).normal()
-            matrix += part
+            block, slope = self.linearize(state, observation, each).normal()
+            matrix += block
             gradient += slope
         return matrix, gradient
 

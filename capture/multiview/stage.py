@@ -12,7 +12,7 @@ from avatar.errors import HeadsplatError
 from capture.layouts import View, ViewSet
 from capture.layouts.grouping import FACING
 from capture.multiview.bundle import solve_cameras
-from capture.multiview.canvas import Canvas, choose_canvases, enlarged
+from capture.multiview.canvas import Canvas, choose_canvases, enlargement_warnings
 from capture.multiview.fit import HeadFit, fit_head
 from capture.multiview.landmarks import to_observation
 from capture.multiview.output import Row, project_head
@@ -44,15 +44,15 @@ class TrackStage:
         self._options = options
         self._model = model
         self._name = name
-        self._found: dict[tuple[int, int], LandmarkTable] = {}
+        self._tables: dict[tuple[int, int], LandmarkTable] = {}
         self._steps: dict[bool, list[int]] = {}
         self._chosen = list(plan.views)  # with intrinsics, known or estimated
         self._cameras: list[RigCamera] = []
         self.warnings: list[str] = []
 
-    def run(self, found: dict[tuple[int, int], LandmarkTable], progress: Progress | None) -> None:
+    def run(self, tables: dict[tuple[int, int], LandmarkTable], progress: Progress | None) -> None:
         """Estimate cameras where they are not known, then fit the person, then every time step."""
-        self._found = found
+        self._tables = tables
         priors = self._assume_intrinsics()
         self._collect()
         self._resolve_cameras(priors)
@@ -88,13 +88,13 @@ class TrackStage:
         """Collect the observations at training and at held-out time steps."""
         by_step: dict[int, list[View]] = {}
         for view in self._chosen:
-            if self._plan.tracks(view) and (view.time_step, view.camera) in self._found:
+            if self._plan.tracks(view) and (view.time_step, view.camera) in self._tables:
                 by_step.setdefault(view.time_step, []).append(view)
         collected = []
         for is_test, steps in ((False, self._plan.training_steps), (True, self._plan.held_out_steps)):
             self._steps[is_test] = [step for step in steps if step in by_step]
             observations = [
-                tuple(self._observation(self._found[step, view.camera], view) for view in by_step[step])
+                tuple(self._observation(self._tables[step, view.camera], view) for view in by_step[step])
                 for step in self._steps[is_test]
             ]
             time = np.array([by_step[step][0].time for step in self._steps[is_test]], dtype=np.float64)
@@ -109,7 +109,7 @@ class TrackStage:
         self._restrict_to_one_camera()
 
     def _observation(self, table: LandmarkTable, view: View) -> CameraObservation:
-        return to_observation(table, view, _checked(self._first(view.camera).K)[:2, 2])
+        return to_observation(table, view, _known_intrinsics(self._first(view.camera).K)[:2, 2])
 
     def _first(self, camera: int) -> View:
         """The first view of a camera; its principal point is the camera's."""
@@ -121,13 +121,13 @@ class TrackStage:
         if len(seen) > 1:
             return
         camera = next(iter(seen))
-        kept = [
+        fitted = [
             k
             for k, observations in enumerate(self.held_out.observations)
             if any(s.camera == camera for s in observations)
         ]
-        self.held_out = self.held_out.pick(kept)
-        self._steps[True] = [self._steps[True][k] for k in kept]
+        self.held_out = self.held_out.pick(fitted)
+        self._steps[True] = [self._steps[True][k] for k in fitted]
 
     def _resolve_cameras(self, priors: Sequence[FocalPrior]) -> None:
         """Set the cameras in meters, y up."""
@@ -156,13 +156,15 @@ class TrackStage:
     def _solve(self, priors: Sequence[FocalPrior]) -> None:
         """Estimate the cameras from the face, with focal lengths that are not given."""
         firsts = [self._first(camera) for camera in range(len(self._plan.cameras))]
-        initial = [RigCamera.create(_checked(view.K), FACING) for view in firsts]
+        initial = [RigCamera.create(_known_intrinsics(view.K), FACING) for view in firsts]
         centers = np.array([[camera.pinhole.cx, camera.pinhole.cy] for camera in initial])
         solved = solve_cameras(self._model, priors, centers, self.training, self._plan.cameras)
         self._cameras = list(solved.cameras)
         self.similarity = Similarity(1.0, np.eye(3), np.zeros(3), "found from the face", None)
         focals = [camera.pinhole.focal for camera in solved.cameras]
-        self._chosen = [replace(each, K=_with_focal(_checked(each.K), focals[each.camera])) for each in self._chosen]
+        self._chosen = [
+            replace(each, K=_with_focal(_known_intrinsics(each.K), focals[each.camera])) for each in self._chosen
+        ]
         self.warnings.append(
             f"{self._name}: the cameras were estimated from the face (landmarks within {solved.residual:.1%} of the "
             "inter-ocular distance); the mean head gives the scale"
@@ -178,7 +180,7 @@ class TrackStage:
         indices = {step: index for index, step in enumerate(sorted(states))}
         rows = []
         for view in self._chosen:
-            table = self._found.get((view.time_step, view.camera))
+            table = self._tables.get((view.time_step, view.camera))
             if view.time_step in states and (table is not None or view.mask is not None):
                 observation = None if table is None else self._observation(table, view)
                 rows.append(
@@ -200,7 +202,7 @@ class TrackStage:
         sizes = [view.size for view in firsts]
         paths = choose_canvases(heads, steps, self.training.time, sizes, options.framing, options.max_size)
         few = few_pixels(max(path.window.face for path in paths), paths[0].size)
-        self.warnings += [f"{self._name}: {text}" for text in [*enlarged(paths, names), few] if text]
+        self.warnings += [f"{self._name}: {text}" for text in [*enlargement_warnings(paths, names), few] if text]
         return [
             paths[row.view.camera].at(row.view.time_step, row.view.time, project_head(self.fit, row.state, row.view))
             for row in rows
@@ -214,8 +216,8 @@ class TrackStage:
         for index, name in enumerate(self._plan.cameras):
             own = [number for number, row in enumerate(rows) if row.view.camera == index]
             known = [number for number in own if not is_test[number]] or own
-            every = [canvases[number].intrinsics(_checked(rows[number].view.K)) for number in known]
-            K = np.median(every, axis=0) if every else _checked(self._first(index).K)
+            every = [canvases[number].intrinsics(_known_intrinsics(rows[number].view.K)) for number in known]
+            K = np.median(every, axis=0) if every else _known_intrinsics(self._first(index).K)
             size = (canvases[known[0]].width, canvases[known[0]].height) if known else self._first(index).size
             entries.append(
                 {
@@ -235,7 +237,7 @@ def _with_focal(K: np.ndarray, focal: float) -> np.ndarray:
     return np.array([[K[0, 0] * focal / K[1, 1], 0, K[0, 2]], [0, focal, K[1, 2]], [0, 0, 1.0]])
 
 
-def _checked(K: np.ndarray | None) -> np.ndarray:
+def _known_intrinsics(K: np.ndarray | None) -> np.ndarray:
     """Intrinsics, which every view has after `_assume_intrinsics`."""
     assert K is not None
     return K

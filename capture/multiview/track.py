@@ -185,7 +185,7 @@ def _fit_identity(
         step = -np.linalg.solve(matrix, gradient)
         identity = identity + step
         states = [
-            state.updated(block.local - block.coupling @ step, model.limits)
+            state.after_step(block.local - block.coupling @ step, model.limits)
             for state, block in zip(states, blocks, strict=True)
         ]
         problem = RigProblem.create(model, identity, problem.cameras, distances, options.fit)
@@ -214,10 +214,10 @@ def _eliminate(problem: RigProblem, state: State, observations: Sequence[CameraO
     slope = np.zeros(shared_size)
     for observation, weights in zip(observations, problem.weights(observations), strict=True):
         lin = problem.linearize(state, observation, weights)
-        part, part_gradient = lin.normal()
+        block, block_gradient = lin.normal()
         shared = np.ascontiguousarray(shared_jacobian(problem.problems[observation.camera], lin)[:, :-1])
-        matrix += part
-        gradient += part_gradient
+        matrix += block
+        gradient += block_gradient
         cross += gram(lin.jacobian, shared)
         reduced += gram(shared, shared)
         slope += apply_transpose(shared, lin.residual)
@@ -232,14 +232,14 @@ def _eliminate(problem: RigProblem, state: State, observations: Sequence[CameraO
     return _Block(reduced, slope + cross.T @ local, local, coupling)
 
 
-def _facing(problem: RigProblem, state: State, observation: CameraObservation) -> float:
+def _facing_cosine(problem: RigProblem, state: State, observation: CameraObservation) -> float:
     """Cosine of the angle between the face and the direction to the camera."""
     toward = problem.cameras[observation.camera].position - state.translation
     return float(state.rotation[:, 2] @ toward / max(float(np.linalg.norm(toward)), 1e-9))
 
 
 def _most_frontal(problem: RigProblem, state: State, observations: Sequence[CameraObservation]) -> CameraObservation:
-    return max(observations, key=lambda observation: _facing(problem, state, observation))
+    return max(observations, key=lambda observation: _facing_cosine(problem, state, observation))
 
 
 def _gaze(person: RigPerson, states: Sequence[State], steps: TimeSteps) -> np.ndarray:
@@ -247,7 +247,7 @@ def _gaze(person: RigPerson, states: Sequence[State], steps: TimeSteps) -> np.nd
     problem = person.problem
     angles = np.zeros((len(states), 2))
     for row, (state, observations) in enumerate(zip(states, steps.observations, strict=True)):
-        facing = np.array([_facing(problem, state, observation) for observation in observations])
+        facing = np.array([_facing_cosine(problem, state, observation) for observation in observations])
         weights = np.where(facing > _MIN_FRONTAL, facing, 0.0)
         if not weights.any():
             weights[facing.argmax()] = 1.0

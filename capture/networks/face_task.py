@@ -59,4 +59,4 @@ def single_output(path: Path) -> bytes:
     for name, where, corner in irises:
         order[where, :2] = starts[name] + np.arange(10).reshape(-1, 2)
         order[where, 2] = 3 * corner + 2  # the network gives an iris no depth, and gaze needs none
-    return graph.joined(list(sources), order.ravel(), [_FLAG])
+    return graph.join(list(sources), order.ravel(), [_FLAG])

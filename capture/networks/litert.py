@@ -90,12 +90,12 @@ class Graph:
 
     def custom_options(self, code: str) -> list[dict[str, Any]]:
         """Options of the custom operators called `code`, in graph order."""
-        found = []
+        options = []
         for operator in self._model.subgraphs[0].operators:
             custom = self._model.operatorCodes[operator.opcodeIndex].customCode
             if custom is not None and custom.decode() == code:
-                found.append(flexbuffers.Loads(bytes(bytearray(operator.customOptions))))
-        return found
+                options.append(flexbuffers.Loads(bytes(bytearray(operator.customOptions))))
+        return options
 
     def piece(self, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
         """A model of only the operators that lead from the tensors `inputs` to the tensors `outputs`."""
@@ -122,7 +122,7 @@ class Graph:
         builder.Finish(model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
-    def joined(self, sources: Sequence[str], order: np.ndarray, others: Sequence[str]) -> bytes:
+    def join(self, sources: Sequence[str], order: np.ndarray, others: Sequence[str]) -> bytes:
         """The whole model with one output in place of several.
 
         Args:

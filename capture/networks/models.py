@@ -102,8 +102,8 @@ def model_path(name: str, download: Downloader | None = None) -> Path:
     folders = model_folders()
     with _ONE_AT_A_TIME:
         for folder in folders:
-            if (found := _find(folder, name, cache)) is not None:
-                return found
+            if (path := _find(folder, name, cache)) is not None:
+                return path
         if name not in WHEEL_MEMBERS:
             raise HeadsplatError(f"{name}: not found; put MediaPipe's {TASK} into {cache}")
         _fetch_wheel(cache, download or _pip_download)

@@ -64,14 +64,16 @@ def vision_library(download: Downloader | None = None) -> VisionLibrary:
         HeadsplatError: the archive is nowhere and cannot be fetched, or is not the expected one.
     """
     cached = cache_dir() / ARCHIVE
-    found = next((folder / ARCHIVE for folder in model_folders() if (folder / ARCHIVE).is_file()), None)
-    if found is None or (found == cached and _digest(found.read_bytes()) != ARCHIVE_SHA256):
+    archive = next((folder / ARCHIVE for folder in model_folders() if (folder / ARCHIVE).is_file()), None)
+    if archive is None or (archive == cached and _digest(archive.read_bytes()) != ARCHIVE_SHA256):
         _fetch(cached, download or _download)
-        found = cached
-    content = found.read_bytes()
+        archive = cached
+    content = archive.read_bytes()
     if _digest(content) != ARCHIVE_SHA256:
-        raise HeadsplatError(f"{found}: not {ARCHIVE} (its SHA-256 differs); delete it and download it from {ADDRESS}")
-    return _unpacked(found)
+        raise HeadsplatError(
+            f"{archive}: not {ARCHIVE} (its SHA-256 differs); delete it and download it from {ADDRESS}"
+        )
+    return _unpack(archive)
 
 
 def _fetch(target: Path, download: Downloader) -> None:
@@ -102,11 +104,11 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _unpacked(archive: Path) -> VisionLibrary:
+def _unpack(archive: Path) -> VisionLibrary:
     parts = {}
     with tarfile.open(archive) as opened:
-        for part, member in _MEMBERS.items():
+        for name, member in _MEMBERS.items():
             file = opened.extractfile(member)
             assert file is not None, member  # the checksum is that of an archive which has it
-            parts[part] = file.read()
+            parts[name] = file.read()
     return VisionLibrary(**parts)

@@ -49,17 +49,17 @@ def assess_frames(
     light = light_reference(seen, training.points)
     usual = trust_reference(seen, training.points, training.spread)
     assessments = []
-    for part, numbers in ((training, training_numbers), (held_out, held_out_numbers)):
-        if part is None:
+    for observed, numbers in ((training, training_numbers), (held_out, held_out_numbers)):
+        if observed is None:
             continue
         own = ClipStatistics.of([statistics[number] for number in numbers])
-        trust = usual.assess(own, part.points, part.spread, part.presence)
+        trust = usual.assess(own, observed.points, observed.spread, observed.presence)
         assessments.append(
             Assessment(
-                light.gains(own, part.points, part.time),
+                light.gains(own, observed.points, observed.time),
                 trust.weight,
-                tuple(trust.flagged(list(numbers))),
-                replace(part, spread=doubtful_spread(part.spread, part.points, trust.doubt)),
+                tuple(trust.flags(list(numbers))),
+                replace(observed, spread=doubtful_spread(observed.spread, observed.points, trust.doubt)),
             )
         )
     return assessments

@@ -59,7 +59,7 @@ def measure_frame(rgb: np.ndarray, points: np.ndarray, matte: np.ndarray) -> Fra
 
 def face_light(rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
     """Linear light [n,3] float32 around landmarks `mesh` [n,2] pixels of a frame [H,W,3] uint8 sRGB."""
-    crop, corner, scale = _cut(rgb, mesh, _COLOR_HEIGHT, 1.2)
+    crop, corner, scale = _face_crop(rgb, mesh, _COLOR_HEIGHT, 1.2)
     light = cv2.blur(_LINEAR[crop], (3, 3))
     where = ((mesh - corner) * scale - 0.5).astype(np.float32)[None]
     maps = (np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1]))
@@ -78,7 +78,7 @@ def flat_share(face: np.ndarray) -> float:
 
 def sharpness(rgb: np.ndarray, points: np.ndarray) -> float:
     """Log ratio of fine to coarse detail of the face with landmarks [478,3] in a frame; contrast and light cancel."""
-    crop, _, _ = _cut(rgb, points[:FACE_COUNT, :2].astype(np.float32), _SHARP_HEIGHT, 1.0)
+    crop, _, _ = _face_crop(rgb, points[:FACE_COUNT, :2].astype(np.float32), _SHARP_HEIGHT, 1.0)
     gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     layers = [cv2.GaussianBlur(gray, (0, 0), sigma) for sigma in (0.8, 1.6, 3.2, 6.4)]
     fine = layers[0] - layers[1]
@@ -107,7 +107,7 @@ def _inside(matte: np.ndarray, mesh: np.ndarray, shape: tuple[int, ...]) -> floa
     return float(cv2.mean(matte, mask)[0])
 
 
-def _cut(rgb: np.ndarray, mesh: np.ndarray, height: int, margin: float) -> tuple[np.ndarray, np.ndarray, float]:
+def _face_crop(rgb: np.ndarray, mesh: np.ndarray, height: int, margin: float) -> tuple[np.ndarray, np.ndarray, float]:
     """The face box times `margin`, shrunk to `height` if larger: image, its corner [2], its pixels per pixel."""
     low = mesh.min(0)
     high = mesh.max(0)

@@ -78,8 +78,8 @@ def light_reference(statistics: ClipStatistics, points: np.ndarray) -> LightRefe
         drift = np.zeros((len(statistics), 3))
         for _ in range(_ROUNDS):
             coefficients = _fit(colors - drift[:, None], basis)
-            found = _middle(colors - np.einsum("tp,pnc->tnc", basis, coefficients))
-            drift = np.nan_to_num(found - np.nanmedian(found, 0))
+            residual = _middle(colors - np.einsum("tp,pnc->tnc", basis, coefficients))
+            drift = np.nan_to_num(residual - np.nanmedian(residual, 0))
         deviation = np.abs(colors - np.einsum("tp,pnc->tnc", basis, coefficients) - drift[:, None])
         if source == "skin" or np.nanmedian(deviation) < _AGREE:
             return LightReference(source, places, coefficients, limits)

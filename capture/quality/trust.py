@@ -51,7 +51,7 @@ class Trust:
     reason: tuple[str, ...]  # [T] "blurred", "occluded" or "lost", whatever weighs most; "" where all is well
     doubt: np.ndarray  # [T,468] 0..1, how surely a landmark is hidden
 
-    def flagged(self, numbers: list[int]) -> list[dict[str, int | str | float]]:
+    def flags(self, numbers: list[int]) -> list[dict[str, int | str | float]]:
         """The frames `numbers` [T] that count less, as capture.json lists them."""
         return [
             {"frame": int(number), "reason": reason, "weight": round(float(weight), 3)}
@@ -73,7 +73,7 @@ class TrustReference:
 
     def assess(self, statistics: ClipStatistics, points: np.ndarray, spread: np.ndarray, presence: np.ndarray) -> Trust:
         """Assess frames by their statistics, landmarks [T,478,3], spread [T,478] and presence [T]."""
-        regions = np.clip(self._hidden(statistics, points, spread), 0, 1)
+        regions = np.clip(self._occlusion(statistics, points, spread), 0, 1)
         worst = np.sort(regions, axis=1)[:, -2:].mean(1)
         blur = (_SHARP - (statistics.sharpness - self.sharpness)) / (_SHARP - _BLURRED)
         losses = {
@@ -87,7 +87,7 @@ class TrustReference:
         reason = tuple(str(name) if value < _LISTED else "" for name, value in zip(names, weight, strict=True))
         return Trust(weight, reason, regions[:, self.region])
 
-    def _hidden(self, statistics: ClipStatistics, points: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    def _occlusion(self, statistics: ClipStatistics, points: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """Evidence [T,R] that something is before a region; 1 is enough."""
         deviation = np.abs((_relative_colors(statistics) - self.color) / self.deviation).mean(-1)
         color = _by_region(deviation, self.region)

@@ -153,8 +153,8 @@ def _expressions(names: tuple[str, ...], weights: np.ndarray) -> dict[str, tuple
     }
 
 
-def _distance(face: np.ndarray, one: int, other: int) -> np.ndarray:
-    return np.linalg.norm(face[:, one] - face[:, other], axis=-1)
+def _distance(face: np.ndarray, first: int, second: int) -> np.ndarray:
+    return np.linalg.norm(face[:, first] - face[:, second], axis=-1)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:

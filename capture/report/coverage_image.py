@@ -55,7 +55,7 @@ def coverage_image(capture: Capture, geometry: TrackedGeometry, report: CaptureR
     _draw_views(canvas, capture, geometry, coverage)
     _draw_checks(canvas, report)
     _draw_expressions(canvas, coverage)
-    return canvas.finished()
+    return canvas.rgb()
 
 
 def _draw_views(canvas: Canvas, capture: Capture, geometry: TrackedGeometry, coverage: Coverage) -> None:
@@ -105,12 +105,12 @@ def _thumbnails(capture: Capture, geometry: TrackedGeometry) -> dict[tuple[int, 
     yaws = (YAW_EDGES[:-1] + YAW_EDGES[1:]) / 2
     pitches = ((PITCH_EDGES[:-1] + PITCH_EDGES[1:]) / 2)[::-1]
     distance = np.hypot(yaw - yaws[columns], pitch - pitches[lines])
-    found = {}
+    faces = {}
     for cell in set(zip(lines.tolist(), columns.tolist(), strict=True)):
         inside = np.flatnonzero((lines == cell[0]) & (columns == cell[1]))
         row = int(rows[inside[np.argmin(distance[inside])]])
-        found[cell] = _face(read_frame(capture, row)[..., ::-1], geometry.projected[row, :FACE_COUNT])
-    return found
+        faces[cell] = _face(read_frame(capture, row)[..., ::-1], geometry.projected[row, :FACE_COUNT])
+    return faces
 
 
 def _face(image: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -143,7 +143,7 @@ def _draw_checks(canvas: Canvas, report: CaptureReport) -> None:
 def _bullet(canvas: Canvas, x: float, y: float, width: float, color: Color, text: str, size: int) -> float:
     """Wrapped text with a colored box; returns the baseline of the next line."""
     canvas.box(x, y - 8, 8, 8, color)
-    return canvas.wrapped(x + 16, y, width, text, INK, size) + 2
+    return canvas.wrap(x + 16, y, width, text, INK, size) + 2
 
 
 def _draw_expressions(canvas: Canvas, coverage: Coverage) -> None:
@@ -151,7 +151,7 @@ def _draw_expressions(canvas: Canvas, coverage: Coverage) -> None:
     canvas.text(_BARS_X - 188, _BARS_Y - 26, "expressions: minimum to maximum weight", FAINT)
     rows = pairs_of(coverage.expressions)
     if not rows:
-        canvas.wrapped(_BARS_X - 188, _BARS_Y, 370, "this head's expressions are numbered and have no names", FAINT)
+        canvas.wrap(_BARS_X - 188, _BARS_Y, 370, "this head's expressions are numbered and have no names", FAINT)
         return
     pitch = min(22.0, (HEIGHT - _BARS_Y - 40) / len(rows))
     for line, (name, bars) in enumerate(rows):
@@ -207,7 +207,7 @@ class Canvas:
         (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, _font(size), 2)
         return float(width) / _SCALE
 
-    def wrapped(self, x: float, y: float, width: float, text: str, color: Color = INK, size: int = 13) -> float:
+    def wrap(self, x: float, y: float, width: float, text: str, color: Color = INK, size: int = 13) -> float:
         """Text broken into lines of at most `width` pixels; returns the baseline of the next line."""
         line = ""
         for word in text.split():
@@ -226,7 +226,7 @@ class Canvas:
         height, width = image.shape[:2]
         self._pixels[_up(y) : _up(y) + height, _up(x) : _up(x) + width] = image
 
-    def finished(self) -> np.ndarray:
+    def rgb(self) -> np.ndarray:
         """The image [H,W,3] uint8 RGB."""
         height, width = self._pixels.shape[:2]
         return cv2.resize(self._pixels, (width // _SCALE, height // _SCALE), interpolation=cv2.INTER_AREA)

@@ -31,10 +31,8 @@ class PixelStatistics:
     def of(capture: Capture, rows: np.ndarray, projected: np.ndarray) -> PixelStatistics:
         """Measure up to 120 of the images `rows`, spread evenly, with faces at `projected` [T,478,2] pixels."""
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).round().astype(int))]
-        found = np.array([_face(read_frame(capture, int(row)), projected[row, :FACE_COUNT]) for row in chosen]).reshape(
-            -1, 4
-        )
-        return PixelStatistics(chosen, *found.T)
+        faces = [_face(read_frame(capture, int(row)), projected[row, :FACE_COUNT]) for row in chosen]
+        return PixelStatistics(chosen, *np.array(faces).reshape(-1, 4).T)
 
 
 def read_frame(capture: Capture, row: int) -> np.ndarray:

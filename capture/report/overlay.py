@@ -109,7 +109,7 @@ def write_overlay(
         open_output(path, fps, encoding=encoding, complete_only=True) as writer,
         ThreadPoolExecutor(max_workers=2) as pool,
     ):
-        items = _posed(capture, head, rows, params)
+        items = _pose(capture, head, rows, params)
         for batch in _batches(items):
             for image in pool.map(renderer, batch):
                 writer.add(image)
@@ -178,7 +178,7 @@ def _batches(items: Iterator[tuple[int, PosedHead]]) -> Iterator[list[tuple[int,
         yield batch
 
 
-def _posed(capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadParams) -> Iterator[tuple[int, PosedHead]]:
+def _pose(capture: Capture, head: HeadModel, rows: np.ndarray, params: HeadParams) -> Iterator[tuple[int, PosedHead]]:
     """The posed head of each image in `rows`, computed in batches."""
     person = bake_identity(head, params.identity)
     for start in range(0, len(rows), _CHUNK):

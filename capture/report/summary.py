@@ -78,7 +78,7 @@ class CaptureReport:
 
     def to_text(self) -> str:
         """A readable summary of about a dozen lines."""
-        lines = [self._frames(), *self._turned(), *self._flags(), *self._refined()]
+        lines = [self._frames(), *self._turn_lines(), *self._flags(), *self._refined_lines()]
         lines += [*self._fit(), *self._jitter(), *self._focal()]
         lines += ["seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in self.seconds.items())]
         lines += [f"  {'ok ' if check.good else 'LOW'} {check.topic}: {check.found}" for check in self.checks]
@@ -92,7 +92,7 @@ class CaptureReport:
         lost = f", {self.frames['lost']} lost" if self.frames["lost"] else ""
         return f"{self.source}: {self.frames['training']} training frames, {self.frames['held_out']} held out{lost}"
 
-    def _turned(self) -> list[str]:
+    def _turn_lines(self) -> list[str]:
         return [turn_sentence(self.turned)] if self.turned else []
 
     def _flags(self) -> list[str]:
@@ -101,7 +101,7 @@ class CaptureReport:
         reasons = Counter(str(flag["reason"]) for flag in self.flagged)
         return ["flagged, with a reduced weight: " + ", ".join(f"{n} {reason}" for reason, n in reasons.items())]
 
-    def _refined(self) -> list[str]:
+    def _refined_lines(self) -> list[str]:
         if self.refined is None:
             return []
         diverged = len(self.refined.flagged)
@@ -171,7 +171,7 @@ def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack
         flagged=tuple(metadata.get("flagged", ())),
         reprojection_percent_iod={name: fit for name, fit in fits.items() if fit},
         jitter={"before": quality["jitter_per_frame"], "after": quality["jitter"]} if known else {},
-        refined=_refined(capture, refined) if refined else None,
+        refined=_refined_summary(capture, refined) if refined else None,
         cameras=tuple(_camera(camera, metadata.get("options", {}).get("focal")) for camera in metadata["cameras"]),
         seconds=dict(metadata.get("seconds", {})),
         coverage=coverage,
@@ -179,7 +179,7 @@ def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack
     )
 
 
-def _refined(capture: Capture, track: RefinedTrack) -> RefinedSummary:
+def _refined_summary(capture: Capture, track: RefinedTrack) -> RefinedSummary:
     numbers = capture.track["frame_number"]
     flagged = tuple(int(number) for number in numbers[track.flagged])
     return RefinedSummary(track.fingerprint, int(track.refined.sum()), flagged)

@@ -190,9 +190,9 @@ class ImageStage:
         if seen is None:
             return None
         self.held_out.add(frame, seen)
-        job = pool.submit(self._follower.average, frame.rgb, seen.found.points)
+        job = pool.submit(self._follower.average, frame.rgb, seen.landmarks.points)
         self._waiting.append((len(self.held_out) - 1, job))
-        return seen.found.points
+        return seen.landmarks.points
 
     def _write_ready(self, pool: Pool, now: float) -> None:
         """Refine mattes whose following neighbors are known at time `now`; release frames that are no longer needed."""
@@ -202,7 +202,7 @@ class ImageStage:
                 continue
             before = self._neighbor(self._pending[:position][::-1], row)
             if row.number >= self._first_new:
-                window = [_raw_in(other or row, row.crop) for other in (before, row, after)]
+                window = [_raw_in(neighbor or row, row.crop) for neighbor in (before, row, after)]
                 pool.submit(self._refine, row, window)
             row.written = True
         self._pending = [row for row in self._pending if not row.written or now - row.time <= _NEIGHBOR_SECONDS]
@@ -210,11 +210,11 @@ class ImageStage:
     @staticmethod
     def _neighbor(rows: list[_Row], row: _Row) -> _Row | None:
         """The next of `rows` near in time that may influence `row`: training frames depend on training frames only."""
-        for other in rows:
-            if abs(other.time - row.time) > _NEIGHBOR_SECONDS:
+        for candidate in rows:
+            if abs(candidate.time - row.time) > _NEIGHBOR_SECONDS:
                 return None
-            if row.is_test or not other.is_test:
-                return other
+            if row.is_test or not candidate.is_test:
+                return candidate
         return None
 
     def _refine(self, row: _Row, window: list[np.ndarray]) -> None:

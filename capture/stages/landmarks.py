@@ -65,9 +65,9 @@ class LandmarkTable:
         """Append what was seen in `frame`."""
         self.number.append(frame.number)
         self.time.append(frame.time)
-        self.points.append(seen.found.points)
-        self.spread.append(np.zeros(len(seen.found.points), np.float32))
-        self.presence.append(seen.found.presence)
+        self.points.append(seen.landmarks.points)
+        self.spread.append(np.zeros(len(seen.landmarks.points), np.float32))
+        self.presence.append(seen.landmarks.presence)
         self.person.append(seen.person)
         self.signature.append(seen.appearance)
         self.roi.append(seen.roi)
@@ -91,18 +91,18 @@ class LandmarkTable:
 class Sighting:
     """A face in a frame."""
 
-    found: Any  # Landmarks
+    landmarks: Any  # Landmarks
     roi: np.ndarray  # [4] center, size, angle
     appearance: np.ndarray  # signature
     person: int
 
     @staticmethod
-    def of(rgb: np.ndarray, found: Any, people: People, followed: bool) -> Sighting:
-        """Landmarks `found` in a frame, and whose they are; `followed` from the frame before or not."""
-        region = Roi.from_landmarks(found.points)
+    def of(rgb: np.ndarray, landmarks: Any, people: People, followed: bool) -> Sighting:
+        """The `landmarks` of a frame, and whose they are; `followed` from the frame before or not."""
+        region = Roi.from_landmarks(landmarks.points)
         roi = np.array([*region.center, region.size, region.angle])
-        appearance = signature(rgb, found.points)
-        return Sighting(found, roi, appearance, people.recognize(roi, appearance, followed))
+        appearance = signature(rgb, landmarks.points)
+        return Sighting(landmarks, roi, appearance, people.recognize(roi, appearance, followed))
 
 
 class FaceFollower:
@@ -129,13 +129,13 @@ class FaceFollower:
             last_box: region [4] where the face was last seen, to choose among several.
         """
         if previous is not None:
-            found = self._tracker.get().locate(rgb, _roi(previous))
-            if found.presence >= PRESENT:
-                return found
-        for detection in self._ordered(rgb, last_box):
-            found = self._at(rgb, detection)
-            if found is not None:
-                return found
+            landmarks = self._tracker.get().locate(rgb, _roi(previous))
+            if landmarks.presence >= PRESENT:
+                return landmarks
+        for detection in self._detect_nearest_first(rgb, last_box):
+            landmarks = self._at(rgb, detection)
+            if landmarks is not None:
+                return landmarks
         return None
 
     def find(self, rgb: np.ndarray, people: People, lost: bool) -> Sighting | None:
@@ -148,11 +148,11 @@ class FaceFollower:
         """
         main = people.main
         if main is None:
-            found = self.follow(rgb, None, None)
-            return None if found is None else Sighting.of(rgb, found, people, False)
+            landmarks = self.follow(rgb, None, None)
+            return None if landmarks is None else Sighting.of(rgb, landmarks, people, False)
         start = people.where(people.last)
-        found = self.follow(rgb, None if lost else start, people.where(main))
-        seen = None if found is None else Sighting.of(rgb, found, people, not lost)
+        landmarks = self.follow(rgb, None if lost else start, people.where(main))
+        seen = None if landmarks is None else Sighting.of(rgb, landmarks, people, not lost)
         if seen is None or seen.person == main:
             return seen
         return self._main_person(rgb, people, main) or seen
@@ -160,26 +160,26 @@ class FaceFollower:
     def find_again(self, rgb: np.ndarray, people: People) -> Sighting | None:
         """The only known person in another frame; None if other people, or none, are visible."""
         start = people.where(0)
-        found = self.follow(rgb, start, start)
-        if found is None:
+        landmarks = self.follow(rgb, start, start)
+        if landmarks is None:
             return None
-        seen = Sighting.of(rgb, found, people, True)
+        seen = Sighting.of(rgb, landmarks, people, True)
         return seen if seen.person == 0 else self._main_person(rgb, people, 0)
 
     def _main_person(self, rgb: np.ndarray, people: People, main: int) -> Sighting | None:
         """The face whose appearance matches person `main`, nearest to their last position."""
-        for detection in self._ordered(rgb, people.where(main)):
-            found = self._at(rgb, detection)
-            if found is not None:
-                seen = Sighting.of(rgb, found, people, False)
+        for detection in self._detect_nearest_first(rgb, people.where(main)):
+            landmarks = self._at(rgb, detection)
+            if landmarks is not None:
+                seen = Sighting.of(rgb, landmarks, people, False)
                 if people.resembles(main, seen.appearance):
                     return replace(seen, person=main)
         return None
 
     def _at(self, rgb: np.ndarray, detection: Any) -> Any | None:
-        found = self._tracker.get().locate(rgb, Roi.from_detection(detection))
-        found = self._tracker.get().locate(rgb, Roi.from_landmarks(found.points))
-        return found if found.presence >= PRESENT else None
+        landmarks = self._tracker.get().locate(rgb, Roi.from_detection(detection))
+        landmarks = self._tracker.get().locate(rgb, Roi.from_landmarks(landmarks.points))
+        return landmarks if landmarks.presence >= PRESENT else None
 
     def upright_score(self, rgb: np.ndarray, thorough: bool) -> float:
         """Score 0..1 of the detector for the largest upright face with landmarks in an image; 0 where there is none.
@@ -189,8 +189,8 @@ class FaceFollower:
             thorough: search tile by tile where the whole image shows no face.
         """
         for detection in self._detector.detect(rgb, thorough=thorough):
-            found = self._at(rgb, detection)
-            if found is not None and eyes_above_mouth(found.points[None])[0]:
+            landmarks = self._at(rgb, detection)
+            if landmarks is not None and eyes_above_mouth(landmarks.points[None])[0]:
                 return float(detection.score)
         return 0.0
 
@@ -202,20 +202,20 @@ class FaceFollower:
     def other_heights(self, rgb: np.ndarray, points: np.ndarray) -> tuple[float, float]:
         """Heights of the followed face's detection (0 if not detected) and of the largest other one (0 if none)."""
         center = points[:468, :2].mean(0)
-        main = other = 0.0
+        followed = largest_other = 0.0
         for detection in self._detector.detect(rgb, thorough=False):
             x0, y0, x1, y1 = detection.box
             if x0 <= center[0] <= x1 and y0 <= center[1] <= y1:
-                main = max(main, detection.height)
+                followed = max(followed, detection.height)
             else:
-                other = max(other, detection.height)
-        return main, other
+                largest_other = max(largest_other, detection.height)
+        return followed, largest_other
 
-    def _ordered(self, rgb: np.ndarray, last_box: np.ndarray | None) -> list[Any]:
-        found = self._detector.detect(rgb, thorough=self._thorough)
+    def _detect_nearest_first(self, rgb: np.ndarray, last_box: np.ndarray | None) -> list[Any]:
+        detections = self._detector.detect(rgb, thorough=self._thorough)
         if last_box is None:
-            return found
-        return sorted(found, key=lambda face: float(np.linalg.norm(_center(face) - last_box[:2])))
+            return detections
+        return sorted(detections, key=lambda face: float(np.linalg.norm(_center(face) - last_box[:2])))
 
 
 def find_training_landmarks(
@@ -256,9 +256,10 @@ def find_training_landmarks(
             if seen is not None:
                 people.see(seen.person, seen.roi, seen.appearance)
                 table.add(frame, seen)
-                waiting.append((len(table) - 1, pool.submit(follower.average, frame.rgb, seen.found.points)))
+                waiting.append((len(table) - 1, pool.submit(follower.average, frame.rgb, seen.landmarks.points)))
                 if order[frame.number] % _SURVEY_STEP == 0:
-                    table.survey.append(np.array([frame.number, *follower.other_heights(frame.rgb, seen.found.points)]))
+                    heights = follower.other_heights(frame.rgb, seen.landmarks.points)
+                    table.survey.append(np.array([frame.number, *heights]))
             table.seen = order[frame.number] + 1
             if progress:
                 progress("landmarks", table.seen, len(wanted))
@@ -299,23 +300,23 @@ def choose_person(
     upright = eyes_above_mouth(np.stack([table.points[row] for row in rows]))
     if not upright.all():
         warnings.append(f"{name}: the eyes are not above the mouth in {np.count_nonzero(~upright)} frames; left out")
-    kept = table.keep(rows[upright])
-    if not len(kept):
+    chosen = table.keep(rows[upright])
+    if not len(chosen):
         raise HeadsplatError(f"{name}: the face is not upright in any frame; film with the phone upright")
-    kept.person = [0] * len(kept)
+    chosen.person = [0] * len(chosen)
     if asked - len(table) > 0.02 * asked:
         warnings.append(f"{name}: the face is missing in {asked - len(table)} of {asked} training frames; left out")
-    distance = float(np.median(inter_ocular(np.stack(kept.points))))
+    distance = float(np.median(inter_ocular(np.stack(chosen.points))))
     if distance < 24:
         raise HeadsplatError(
             f"{name}: the face is too small ({distance:.0f} pixels between the eyes' outer corners, at least 24 are "
             "needed); film closer or at a higher resolution"
         )
-    if len(kept) < least:
+    if len(chosen) < least:
         raise HeadsplatError(
-            f"{name}: only {len(kept)} training frames show the face, at least {least} are needed; give a longer clip"
+            f"{name}: only {len(chosen)} training frames show the face, at least {least} are needed; give a longer clip"
         )
-    return kept, warnings
+    return chosen, warnings
 
 
 def _check_others(table: LandmarkTable, name: str) -> list[str]:

@@ -105,20 +105,20 @@ def find_yaw(
     order = {int(number): row for row, number in enumerate(looked)}
     people = People([])
     lost = False
-    found: list[tuple[int, float, int, float]] = []  # frame number, yaw, person, size
+    sightings: list[tuple[int, float, int, float]] = []  # frame number, yaw, person, size
     for frame in ahead(wanted_frames(video, looked)):
         image = smaller(frame.rgb)
         seen = follower.find(image, people, lost)
         lost = seen is None
         if seen is not None:
             people.see(seen.person, seen.roi, seen.appearance)
-            angle = float(face_angles(seen.found.points[None])[0, 0])
-            found.append((frame.number, angle, seen.person, float(seen.roi[2])))
+            angle = float(face_angles(seen.landmarks.points[None])[0, 0])
+            sightings.append((frame.number, angle, seen.person, float(seen.roi[2])))
         if progress:
             progress("yaw", order[frame.number] + 1, len(looked))
-    if not found:
+    if not sightings:
         raise HeadsplatError(f"{name}: no face found in any frame; film one face from the front, well lit and upright")
-    number, yaw, person, size = (np.array(column) for column in zip(*found, strict=True))
+    number, yaw, person, size = (np.array(column) for column in zip(*sightings, strict=True))
     main = person == np.argmax(np.bincount(person.astype(int), weights=size))
     every = np.interp(numbers, number[main], yaw[main])
     workspace.save_partial(_YAW_FILE, {"number": numbers, "yaw": every})

@@ -141,11 +141,11 @@ class _Registration:
             luma, matte = self._frames.images(int(row))
             begin = warp.copy()
             begin[:, 2] += self._frames.scale * (self._frames.principal[row] - self._frames.principal[last])
-            found, confidence = self._template.register(matted_pyramid(luma, matte), begin)
-            self._warp[row] = found
+            fitted, confidence = self._template.register(matted_pyramid(luma, matte), begin)
+            self._warp[row] = fitted
             self._confidence[row] = confidence
             if confidence >= _LOST:
-                warp = found
+                warp = fitted
                 last = int(row)
 
     def _motion(self) -> Array:

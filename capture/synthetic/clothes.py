@@ -50,9 +50,9 @@ class Garment:
         self._angle = angle.ravel().astype(np.float32)
         smooth = self._surface()
         self.faces = _grid_faces(len(_ROWS), _AROUND)
-        self.rest = self._folded(smooth)  # [V,3] cm
+        self.rest = self._fold(smooth)  # [V,3] cm
 
-    def posed(self, rotation: Array, offset: Array) -> Array:
+    def pose(self, rotation: Array, offset: Array) -> Array:
         """Vertices [V,3] meters, world, for the torso transform `x -> rotation x + offset` (meters)."""
         return (self.rest * np.float32(0.01)) @ rotation.T + offset
 
@@ -101,7 +101,7 @@ class Garment:
         z = center_z + depth * np.sign(sine) * np.abs(sine) ** box
         return np.stack([x, height, z], 1).astype(np.float32)
 
-    def _folded(self, smooth: Array) -> Array:
+    def _fold(self, smooth: Array) -> Array:
         """The surface [V,3] cm with wide folds over the chest and small ones under the collar."""
         body = smoothstep(_COLLAR_END, 3.2, self._loft)
         drape = self._noise.octaves(smooth * np.array([1.0, 0.45, 1.0], np.float32), 4.5, 2)

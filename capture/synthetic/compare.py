@@ -48,7 +48,7 @@ class Comparison:
             [np.asarray(each) for each in posed],
         )
 
-    def found_motion(self, params: HeadParams) -> HeadMotion:
+    def track_motion(self, params: HeadParams) -> HeadMotion:
         """Motion of a track of the tracker's head."""
         head = self._head
         rotations, translations = head.joint_transforms(params)
@@ -131,10 +131,10 @@ def score_tracks(
     scored = {"all": np.ones(len(train), bool), "train": train, "test": ~train}[rows]
     comparison = Comparison(truth, load_head(), load_head(capture.metadata["head"]["source"], detector))
     true = comparison.true_motion(steps)
-    motions = {name: comparison.found_motion(params) for name, params in tracks.items()}
-    name, found = next(iter(motions.items()))
-    motions[f"{name}, constant pose"] = constant_pose(found, train)
-    motions[f"{name}, expressions shuffled"] = shuffled_expressions(found)
+    motions = {name: comparison.track_motion(params) for name, params in tracks.items()}
+    name, motion = next(iter(motions.items()))
+    motions[f"{name}, constant pose"] = constant_pose(motion, train)
+    motions[f"{name}, expressions shuffled"] = shuffled_expressions(motion)
     ratio = _focal_ratio(capture, truth)
     scores = {name: score(each, true, train, scored, calibrated=several) for name, each in motions.items()}
     return {name: replace(each, focal_ratio=ratio) for name, each in scores.items()}

@@ -47,10 +47,10 @@ def drawn_avatar(
         arc=_ARC, noise=0.0, exposure_drift=0.0, handheld=0.0, fps=_STEPS / 8,
     )  # fmt: skip
 
-    def rendered(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         update(_RENDERING * done / total, f"images of time step {done} of {total}")
 
-    capture = write_exact_capture(folder, SyntheticScene(options), rendered)
+    capture = write_exact_capture(folder, SyntheticScene(options), report)
     # The poses are true: nothing is refined.
     settings = TrainConfig(size=256, steps=_TRAINING_STEPS, gaussians=15000, refine_at=1.0)
     result = fit(

@@ -45,7 +45,7 @@ class Glasses:
         self.rest = np.concatenate([vertices for vertices, _ in tubes]).astype(np.float32)  # [V,3] cm
         self.faces = np.concatenate([faces + start for (_, faces), start in zip(tubes, starts[:-1], strict=True)])
 
-    def posed(self, rotation: Array, offset: Array) -> Array:
+    def pose(self, rotation: Array, offset: Array) -> Array:
         """Vertices [V,3] meters, world, for the skull transform `x -> rotation x + offset` (meters)."""
         return (self.rest * np.float32(0.01)) @ rotation.T + offset
 

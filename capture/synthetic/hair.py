@@ -54,7 +54,8 @@ class HairSystem:
         self._scalp = grower.scalp()
         brows = grower.brows()
         lashes = grower.lashes()
-        self._small = Strands(*(np.concatenate([getattr(part, name) for part in (brows, lashes)]) for name in _FIELDS))
+        pairs = ([getattr(brows, name), getattr(lashes, name)] for name in _FIELDS)
+        self._small = Strands(*map(np.concatenate, pairs))
         self._brow_count = len(brows.points)
         self._person = person
         self._bind_small()
@@ -64,7 +65,7 @@ class HairSystem:
         """The hull of the hair as a coarse surface [V,3] meters, world, for shadows."""
         return (self.hull_rest * np.float32(0.01)) @ skull[0].T + skull[1]
 
-    def posed(
+    def pose(
         self,
         head: Array,
         skull: tuple[Array, Array],
@@ -100,7 +101,7 @@ class HairSystem:
         tangents[:, -1] = points[:, -1] - points[:, -2]
         tangents /= np.sqrt((tangents * tangents).sum(2, keepdims=True)) + np.float32(1e-9)
         # Light changes slowly along a strand: computed at every other point.
-        coarse = _lit(points[:, ::2], tangents[:, ::2], normals, lighting, shadows, gloss, eye)
+        coarse = _shade(points[:, ::2], tangents[:, ::2], normals, lighting, shadows, gloss, eye)
         light = np.repeat(coarse, 2, 1)[:, :POINTS]
         light[:, 1::2] = 0.5 * (coarse[:, :-1] + coarse[:, 1:])
         lit = colors * light
@@ -152,7 +153,7 @@ def _cross(a: Array, b: Array) -> Array:
     return out
 
 
-def _lit(
+def _shade(
     points: Array, tangents: Array, normals: Array, lighting: Lighting, shadows: Shadows, gloss: Array, eye: Array
 ) -> Array:
     """Light [S,P,3] on strands after Kajiya and Kay (1989), attenuated by the depth under the hull.
@@ -214,9 +215,9 @@ class _StrandGrower:
         """Hair on the head, combed away from the parting."""
         hair = self._hair
         dense = smoothstep(-7.0, -2.0, self._person.rest[:, 2]) * smoothstep(3.0, 6.0, self._person.rest[:, 1])
-        roots, normals = self._sampled(self._cover * (1 + 1.3 * dense), hair.strands)
+        roots, normals = self._sample(self._cover * (1 + 1.3 * dense), hair.strands)
         lengths = self._lengths(roots) * self._rng.uniform(0.72, 1.08, len(roots))
-        points = self._grown(roots, lengths.astype(np.float32))
+        points = self._grow(roots, lengths.astype(np.float32))
         away = points[:, POINTS // 2] - np.array([0, 0.5, -8.0], np.float32)
         away = away / np.linalg.norm(away, axis=1, keepdims=True) * 0.5 + normals * 0.5
         taper = np.linspace(0.85, 0.35, POINTS, dtype=np.float32)
@@ -236,11 +237,11 @@ class _StrandGrower:
             across = np.clip(self._rng.normal(0.5, 0.20, count), 0.05, 0.95)
             # The polylines run from temple to nose.
             points = _along(lower, 1 - along) * (1 - across[:, None]) + _along(upper, 1 - along) * across[:, None]
-            roots, normals = self._projected(points)
+            roots, normals = self._project(points)
             rise = 0.75 * (1 - along) ** 2 + 0.12 - 0.5 * (across - 0.5) * along
             direction = np.stack([np.full(count, side), rise, -0.45 * along], 1)
             parts.append(self._flat_strands(roots, normals, direction, 0.58 * (1 - 0.35 * along), 0.12))
-        return _joined(parts, self._rng, np.array(self._hair.color, np.float32) * 1.9, 0.036)
+        return _join(parts, self._rng, np.array(self._hair.color, np.float32) * 1.9, 0.036)
 
     def lashes(self) -> Strands:
         """Curled lashes on the upper lids."""
@@ -254,9 +255,9 @@ class _StrandGrower:
             normals = np.tile(np.array([0.0, 1.0, 0.25], np.float32), (count, 1))
             lengths = 0.42 + 0.30 * np.sin(np.pi * (1 - along))
             parts.append(self._flat_strands(roots, normals, direction, lengths * 0.9, 0.42))
-        return _joined(parts, self._rng, np.array([0.010, 0.007, 0.006], np.float32), 0.03)
+        return _join(parts, self._rng, np.array([0.010, 0.007, 0.006], np.float32), 0.03)
 
-    def _sampled(self, weight: Array, count: int) -> tuple[Array, Array]:
+    def _sample(self, weight: Array, count: int) -> tuple[Array, Array]:
         """`count` random points and normals on the surface, in proportion to vertex `weight`."""
         faces = self._person.faces
         rest = self._person.rest
@@ -269,7 +270,7 @@ class _StrandGrower:
         normals = np.einsum("sk,skc->sc", bary, self._normals[faces[pick]])
         return roots, _unit(normals)
 
-    def _projected(self, points: Array) -> tuple[Array, Array]:
+    def _project(self, points: Array) -> tuple[Array, Array]:
         """`points` [N,3] projected onto the skin, and its normals [N,3]."""
         _, nearest = self._tree.query(points)
         vertex = self._outer[nearest]
@@ -296,15 +297,15 @@ class _StrandGrower:
     def _cover_at(self, points: Array) -> Array:
         return hair_cover(points, self._person.landmarks)
 
-    def _grown(self, roots: Array, lengths: Array) -> Array:
+    def _grow(self, roots: Array, lengths: Array) -> Array:
         """Strands [N,POINTS,3] that follow the comb direction at their height above the skull."""
         steps = 3 * (POINTS - 1)
         points = roots.copy()
-        kept = [roots.copy()]
+        path = [roots.copy()]
         layer = self._rng.uniform(0.15, 1.0, len(roots)).astype(np.float32)
         jitter = self._rng.normal(0, 0.16, roots.shape).astype(np.float32)
         phase = self._rng.uniform(0, 2 * np.pi, len(roots)).astype(np.float32)
-        part = self._rng.normal(self._hair.part, 0.8, len(roots)).astype(np.float32)
+        parting = self._rng.normal(self._hair.part, 0.8, len(roots)).astype(np.float32)
         rise = 2.2 + 2.5 * smoothstep(-4.0, 0.0, roots[:, 2])
         stride = (lengths / steps)[:, None]
         for step in range(steps):
@@ -312,7 +313,7 @@ class _StrandGrower:
             vertex = self._outer[nearest]
             normal = self._normals[vertex]
             gap = ((points - self._person.rest[vertex]) * normal).sum(1)
-            flow = self._combed(points, roots, part) + jitter + 0.35 * self._swirl(points)
+            flow = self._comb(points, roots, parting) + jitter + 0.35 * self._swirl(points)
             flow -= normal * (flow * normal).sum(1, keepdims=True)
             along = (step + 1) / steps
             target = layer * self._height(points) * np.minimum(1.0, rise * along)
@@ -320,16 +321,16 @@ class _StrandGrower:
             flow += self._hair.curl * np.cos(phase + 5 * along)[:, None] * np.cross(normal, _unit(flow))
             points = points + _unit(flow) * stride
             if (step + 1) % 3 == 0:
-                kept.append(points.copy())
-        return np.stack(kept, 1).astype(np.float32)
+                path.append(points.copy())
+        return np.stack(path, 1).astype(np.float32)
 
     def _swirl(self, points: Array) -> Array:
         """Direction noise [N,3] that is similar for nearby strands."""
         return np.stack([self._noise(points + shift, 1.1) for shift in (0.0, 31.0, 57.0)], 1)
 
-    def _combed(self, points: Array, roots: Array, part: Array) -> Array:
+    def _comb(self, points: Array, roots: Array, parting: Array) -> Array:
         """Comb direction [N,3]: away from the parting on top, back and down at the sides."""
-        aside = roots[:, 0] - part
+        aside = roots[:, 0] - parting
         away = np.sign(aside) * smoothstep(0.0, 1.6, np.abs(aside))
         top = smoothstep(4.0, 8.5, points[:, 1])
         front = smoothstep(-6.0, -1.0, roots[:, 2]) * smoothstep(3.0, 5.5, roots[:, 1])
@@ -368,7 +369,7 @@ def _along(line: Array, fraction: Array) -> Array:
     return (line[start] * (1 - rest) + line[start + 1] * rest).astype(np.float32)
 
 
-def _joined(parts: list[Array], rng: np.random.Generator, color: Array, width: float) -> Strands:
+def _join(parts: list[Array], rng: np.random.Generator, color: Array, width: float) -> Strands:
     points = np.concatenate(parts)
     tone = np.exp(0.2 * rng.standard_normal((len(points), 1, 1)))
     taper = np.linspace(1, 0.3, POINTS, dtype=np.float32)

@@ -83,7 +83,7 @@ def perform(
     position[:, 1] += breath
     shake = handheld * (_smooth_noise(frames, fps, 0.9, rng, 3) * np.array([0.006, 0.006, 0.006]))
     shake += handheld * _smooth_noise(frames, fps, 0.13, rng, 3) * np.array([0.0012, 0.0012, 0.0004])
-    return Performance(weights.clipped(), *(part.astype(np.float32) for part in (joints, position, shake)))
+    return Performance(weights.clip(), *(values.astype(np.float32) for values in (joints, position, shake)))
 
 
 class _WeightTable:
@@ -108,7 +108,7 @@ class _WeightTable:
         names = [stem + side] if stem + side in self._rows else [stem + "Left", stem + "Right"]
         return [self._rows[name] for name in names]
 
-    def clipped(self) -> Array:
+    def clip(self) -> Array:
         """The weights [T,E], clipped to 0..1."""
         return np.clip(self._table, 0, 1).astype(np.float32)
 

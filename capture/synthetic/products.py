@@ -16,5 +16,5 @@ def product(values: Array, matrix: Array) -> Array:
     own for every product of many points, which wait for each other longer than they calculate.
     """
     flat = torch.from_numpy(np.ascontiguousarray(values, np.float32).reshape(-1, values.shape[-1]))
-    found = flat @ torch.from_numpy(np.ascontiguousarray(matrix, np.float32))
-    return found.numpy().reshape(*values.shape[:-1], *matrix.shape[1:])
+    result = flat @ torch.from_numpy(np.ascontiguousarray(matrix, np.float32))
+    return result.numpy().reshape(*values.shape[:-1], *matrix.shape[1:])

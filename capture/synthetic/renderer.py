@@ -95,9 +95,9 @@ class Renderer:
         parts = [painter.paint(), self._garment.paint(TexelGrid(self._garment.faces, resolution))]
         if self._glasses is not None:
             parts.insert(1, self._glasses.paint(TexelGrid(self._glasses.faces, resolution)))
-        self._table = np.concatenate([_packed(part) for part in parts])
+        self._table = np.concatenate([_pack(texels) for texels in parts])
         self._lines = [
-            np.concatenate([getattr(part, name) for part in parts]) for name in ("brow_lines", "smile_lines")
+            np.concatenate([getattr(texels, name) for texels in parts]) for name in ("brow_lines", "smile_lines")
         ]
         # Indirect light inside the mouth; without it teeth and tongue would be black.
         mouth = person.region("mouth_interior", "teeth_upper", "teeth_lower", "tongue")
@@ -114,8 +114,8 @@ class Renderer:
         rotations = pose.rotations
         offsets = pose.offsets
         skull = rotations[NECK], offsets[NECK]
-        glasses = [] if self._glasses is None else [self._glasses.posed(*skull)]
-        surface = np.concatenate([head, *glasses, self._garment.posed(rotations[ROOT], offsets[ROOT])])
+        glasses = [] if self._glasses is None else [self._glasses.pose(*skull)]
+        surface = np.concatenate([head, *glasses, self._garment.pose(rotations[ROOT], offsets[ROOT])])
         hull = self._hair.hull(skull)
         occluder_faces = np.concatenate([self._faces, self._hair.hull_faces + len(surface)])
         center = skull[1] + skull[0] @ _CENTER
@@ -126,12 +126,12 @@ class Renderer:
         closed = float(pose.expression @ self._closing)
         images = []
         for view in views:
-            strands = self._hair.posed(head, skull, closed, self._lighting, shadows, view.eye)
+            strands = self._hair.pose(head, skull, closed, self._lighting, shadows, view.eye)
             vertices = np.concatenate([surface, strands.vertices])
             faces = np.concatenate([self._faces, strands.faces + len(surface)])
             face, bary = self._rasterize(vertices, faces, view)
             shaded = self._shade(pose, lit, strands, face, bary, view)
-            images.append(_downsampled(shaded, face >= 0, view.width, view.height))
+            images.append(_downsample(shaded, face >= 0, view.width, view.height))
         return images
 
     @staticmethod
@@ -165,7 +165,7 @@ class Renderer:
         rgb[rows] = self._shade_surface(pose, lit, face.take(rows), bary.take(rows, 0), view.axes)
         rgb[copies] = rgb.take(sources, 0)
         rows = np.flatnonzero(face >= count)
-        rgb[rows] = _interpolated(strands.colors, strands.faces.take(face.take(rows) - count, 0), bary.take(rows, 0))
+        rgb[rows] = _interpolate(strands.colors, strands.faces.take(face.take(rows) - count, 0), bary.take(rows, 0))
         return rgb
 
     def _lit_surface(self, surface: Array, shadows: Shadows) -> Array:
@@ -177,7 +177,7 @@ class Renderer:
         return np.concatenate([light, normals, visible[:5].mean(0)[:, None]], 1)
 
     def _shade_surface(self, pose: Pose, lit: Array, face: FaceIndex, bary: Array, axes: Array) -> Array:
-        pixels = _interpolated(lit, self._faces.take(face, 0), bary)
+        pixels = _interpolate(lit, self._faces.take(face, 0), bary)
         rows = self._grid.rows(face, bary)
         texel = self._table.take(rows, 0)
         bump = product(texel[:, 5:8], pose.rotations[NECK].T)
@@ -198,7 +198,7 @@ class Renderer:
         return rgb
 
 
-def _packed(texels: Texels) -> Array:
+def _pack(texels: Texels) -> Array:
     """Columns: albedo 3, gloss, wet, bump 3."""
     columns = [texels.albedo, texels.gloss[:, None], texels.wet[:, None], texels.bump]
     return np.ascontiguousarray(np.concatenate(columns, 1), dtype=np.float32)
@@ -240,7 +240,7 @@ def _shading_rows(face: FaceIndex, cloth: int, count: int, row_length: int) -> t
     return np.flatnonzero(shaded), targets, np.concatenate(sources)
 
 
-def _interpolated(values: Array, corners: Index, bary: Array) -> Array:
+def _interpolate(values: Array, corners: Index, bary: Array) -> Array:
     """Vertex `values` [V,C] at pixels [P,C] of triangles `corners` [P,3]."""
     weighted = torch.nn.functional.embedding_bag(
         torch.from_numpy(corners), torch.from_numpy(values), per_sample_weights=torch.from_numpy(bary), mode="sum"
@@ -257,7 +257,7 @@ def _lookup(table: Array, normals: Array) -> Array:
     return table.reshape(-1, 3).take(cell[:, 1] * size + cell[:, 0], 0)
 
 
-def _downsampled(rgb: Array, inside: NDArray[np.bool_], width: int, height: int) -> Image:
+def _downsample(rgb: Array, inside: NDArray[np.bool_], width: int, height: int) -> Image:
     fine = (height * _SUPERSAMPLE, width * _SUPERSAMPLE)
     color = cv2.resize(rgb.reshape(*fine, 3), (width, height), interpolation=cv2.INTER_AREA)
     alpha = cv2.resize(inside.reshape(fine).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)

@@ -75,23 +75,23 @@ COLUMNS = ("rot °", "rot p95", "rot open", "rot raw", "pos mm", "neutral mm", "
 
 
 def score(
-    found: HeadMotion, truth: HeadMotion, train: Mask, rows: Mask | None = None, *, calibrated: bool
+    track: HeadMotion, truth: HeadMotion, train: Mask, rows: Mask | None = None, *, calibrated: bool
 ) -> TruthScore:
     """Compare a track with the truth.
 
     Args:
-        found: motion of the track.
+        track: motion of the track.
         truth: motion of the truth at the same T time steps.
         train: mask [T] of the time steps that determine the constants.
         rows: mask [T] of the time steps to score; None is all.
         calibrated: whether camera poses are known in meters, so that the scale of the scene is fixed.
     """
     rows = np.ones(len(truth), bool) if rows is None else rows
-    aligned = _angles(found.rotation @ _mean_rotation(found, truth, train).T @ _transposed(truth.rotation))
-    raw = _angles(found.rotation @ _transposed(truth.rotation))
-    scene_scale = 1.0 if calibrated else _scene_scale(found, truth, train)
-    distance = np.linalg.norm(scene_scale * _face_center(found) - _face_center(truth), axis=1)
-    fitted, scale = _aligned(found, truth, train)
+    aligned = _angles(track.rotation @ _mean_rotation(track, truth, train).T @ _transpose(truth.rotation))
+    raw = _angles(track.rotation @ _transpose(truth.rotation))
+    scene_scale = 1.0 if calibrated else _scene_scale(track, truth, train)
+    distance = np.linalg.norm(scene_scale * _face_center(track) - _face_center(truth), axis=1)
+    fitted, scale = _align(track, truth, train)
     jaw = truth.weight("jawOpen")
     wide = rows & (np.zeros(len(truth), bool) if jaw is None else jaw > _WIDE_JAW)
     return TruthScore(
@@ -102,12 +102,12 @@ def score(
         position=_MILLIMETERS * _mean(distance[rows]),
         neutral=_MILLIMETERS * _mean(np.linalg.norm(fitted.neutral - truth.neutral, axis=-1)),
         posed=_MILLIMETERS * _mean(np.linalg.norm(fitted.points - truth.points, axis=-1)[rows]),
-        stability=_MILLIMETERS * _stability(found, truth, scene_scale, rows),
-        expression=_expression_error(found, truth, rows),
-        lids=_weight_error(found, truth, rows, ("eyeBlinkLeft", "eyeBlinkRight")),
-        jaw=_weight_error(found, truth, rows, ("jawOpen",)),
-        aperture=_MILLIMETERS * _mean(np.abs(scale * found.aperture - truth.aperture)[rows]),
-        gaze=_gaze_error(found, truth, rows),
+        stability=_MILLIMETERS * _stability(track, truth, scene_scale, rows),
+        expression=_expression_error(track, truth, rows),
+        lids=_weight_error(track, truth, rows, ("eyeBlinkLeft", "eyeBlinkRight")),
+        jaw=_weight_error(track, truth, rows, ("jawOpen",)),
+        aperture=_MILLIMETERS * _mean(np.abs(scale * track.aperture - truth.aperture)[rows]),
+        gaze=_gaze_error(track, truth, rows),
         scale=scale,
     )
 
@@ -127,10 +127,10 @@ def shuffled_expressions(motion: HeadMotion, seed: int = 0) -> HeadMotion:
     return replace(motion, **{name: getattr(motion, name)[order] for name in changing})
 
 
-def matte_iou(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+def matte_iou(matte: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
     """Soft intersection over union of two mattes [...,H,W], 0..255."""
-    union = int(np.maximum(found, truth).sum(dtype=np.int64))
-    return float(np.minimum(found, truth).sum(dtype=np.int64) / union) if union else 1.0
+    union = int(np.maximum(matte, truth).sum(dtype=np.int64))
+    return float(np.minimum(matte, truth).sum(dtype=np.int64) / union) if union else 1.0
 
 
 def table(rows: dict[str, TruthScore]) -> str:
@@ -150,7 +150,7 @@ def _mean(values: Array) -> float:
     return float(values.mean()) if values.size else float("nan")
 
 
-def _transposed(matrices: Array) -> Array:
+def _transpose(matrices: Array) -> Array:
     return np.swapaxes(matrices, -1, -2)
 
 
@@ -166,9 +166,9 @@ def _nearest_rotation(matrix: Array) -> Array:
     return (left * [1, 1, np.sign(np.linalg.det(left @ right))]) @ right
 
 
-def _mean_rotation(found: HeadMotion, truth: HeadMotion, train: Mask) -> Array:
+def _mean_rotation(track: HeadMotion, truth: HeadMotion, train: Mask) -> Array:
     """The constant rotation [3,3] from the track's skull frame to the truth's, of the training steps."""
-    return _nearest_rotation((_transposed(truth.rotation[train]) @ found.rotation[train]).mean(0))
+    return _nearest_rotation((_transpose(truth.rotation[train]) @ track.rotation[train]).mean(0))
 
 
 def _face_center(motion: HeadMotion) -> Array:
@@ -176,31 +176,31 @@ def _face_center(motion: HeadMotion) -> Array:
     return motion.rotation @ motion.neutral.mean(0) + motion.translation
 
 
-def _scene_scale(found: HeadMotion, truth: HeadMotion, train: Mask) -> float:
+def _scene_scale(track: HeadMotion, truth: HeadMotion, train: Mask) -> float:
     """The scale about the single camera, at the world origin, that best aligns the positions at training steps."""
-    a = _face_center(found)[train]
+    a = _face_center(track)[train]
     b = _face_center(truth)[train]
     return float((a * b).sum() / (a * a).sum())
 
 
-def _aligned(found: HeadMotion, truth: HeadMotion, train: Mask) -> tuple[HeadMotion, float]:
+def _align(track: HeadMotion, truth: HeadMotion, train: Mask) -> tuple[HeadMotion, float]:
     """The surface of the track aligned to the truth by one similarity transform, and its scale.
 
     The transform aligns the mean shapes of the training steps: the definition of neutral differs between trackers.
     """
-    source = found.points[train].mean(0)
+    source = track.points[train].mean(0)
     target = truth.points[train].mean(0)
     rotation, scale = fit_similarity(source.astype(np.float64), target.astype(np.float64))
     shift = target.mean(0) - scale * rotation @ source.mean(0)
-    moved = {name: scale * getattr(found, name) @ rotation.T + shift for name in ("neutral", "points")}
-    return replace(found, **moved), scale
+    moved = {name: scale * getattr(track, name) @ rotation.T + shift for name in ("neutral", "points")}
+    return replace(track, **moved), scale
 
 
-def _stability(found: HeadMotion, truth: HeadMotion, scene_scale: float, rows: Mask) -> float:
+def _stability(track: HeadMotion, truth: HeadMotion, scene_scale: float, rows: Mask) -> float:
     """RMS motion, meters, of points of the true skull in the track's skull frame while the head is static."""
     static = rows & _frequent_pose(truth.rotation, rows)
-    world = _BOX @ _transposed(truth.rotation[static]) + truth.translation[static, None]
-    points = (world / scene_scale - found.translation[static, None]) @ found.rotation[static] * scene_scale
+    world = _BOX @ _transpose(truth.rotation[static]) + truth.translation[static, None]
+    points = (world / scene_scale - track.translation[static, None]) @ track.rotation[static] * scene_scale
     return float(np.sqrt(((points - points.mean(0)) ** 2).sum(-1).mean()))
 
 
@@ -212,22 +212,22 @@ def _frequent_pose(rotations: Array, rows: Mask) -> Mask:
     return result
 
 
-def _expression_error(found: HeadMotion, truth: HeadMotion, rows: Mask) -> float:
-    shared = [name for name in truth.names if name in found.names and not name.startswith("eyeLook")]
+def _expression_error(track: HeadMotion, truth: HeadMotion, rows: Mask) -> float:
+    shared = [name for name in truth.names if name in track.names and not name.startswith("eyeLook")]
     if not shared:
         return float("nan")
-    a, b = (motion.expression[rows][:, [motion.names.index(name) for name in shared]] for motion in (found, truth))
+    a, b = (motion.expression[rows][:, [motion.names.index(name) for name in shared]] for motion in (track, truth))
     return float(np.sqrt(((a - b) ** 2).mean()))
 
 
-def _weight_error(found: HeadMotion, truth: HeadMotion, rows: Mask, names: tuple[str, ...]) -> float:
-    pairs = [(found.weight(name), truth.weight(name)) for name in names]
+def _weight_error(track: HeadMotion, truth: HeadMotion, rows: Mask, names: tuple[str, ...]) -> float:
+    pairs = [(track.weight(name), truth.weight(name)) for name in names]
     known = [np.abs(a - b)[rows] for a, b in pairs if a is not None and b is not None]
     return _mean(np.stack(known)) if known else float("nan")
 
 
-def _gaze_error(found: HeadMotion, truth: HeadMotion, rows: Mask) -> float:
+def _gaze_error(track: HeadMotion, truth: HeadMotion, rows: Mask) -> float:
     visible = truth.aperture > _OPEN_LID * np.median(truth.aperture[rows], axis=0)
-    a, b = (motion.gaze @ _transposed(motion.rotation) for motion in (found, truth))
+    a, b = (motion.gaze @ _transpose(motion.rotation) for motion in (track, truth))
     angle = np.degrees(np.arctan2(np.linalg.norm(np.cross(a, b), axis=-1), (a * b).sum(-1)))
     return _mean(angle[visible & rows[:, None]])

@@ -114,7 +114,7 @@ class SkinPainter:
         mottled = 1 + 0.35 * self._noise.octaves(points, 0.7, 3)
         for landmark, radius, weight in ((425, 1.7, 0.42), (205, 1.7, 0.42), (4, 0.9, 0.35), (152, 1.4, 0.18)):
             self._mix(albedo, appearance.blush, np.clip(self._blob(landmark, radius) * weight * mottled, 0, 0.7), rows)
-        shadow = _scaled(appearance.skin, 0.55)
+        shadow = _scale(appearance.skin, 0.55)
         violet = (shadow[0] * 0.95, shadow[1] * 0.85, shadow[2] * 0.98)
         for lower, upper, crease in zip(LOWER_LIDS, UPPER_LIDS, _CREASES, strict=True):
             self._mix(albedo, violet, np.clip(0.42 * appearance.circles, 0, 1) * self._near(lower, 0.55), rows)
@@ -186,7 +186,7 @@ class SkinPainter:
         points = self._face_points
         spots = smoothstep(1.35, 2.0, self._noise(points, 0.22)) * smoothstep(-0.3, 0.8, self._noise(points, 1.6))
         where = self._blob(205, 2.6) + self._blob(425, 2.6) + self._blob(4, 1.8)
-        brown = _scaled(self._appearance.skin, 0.55)
+        brown = _scale(self._appearance.skin, 0.55)
         self._mix(albedo, brown, np.clip(0.6 * self._appearance.freckles * spots * where, 0, 1), rows)
 
     def _paint_scalp(self, albedo: Array, gloss: Array) -> None:
@@ -198,7 +198,7 @@ class SkinPainter:
 
     def _paint_inside(self, albedo: Array, gloss: Array, wet: Array, bump: Array) -> None:
         """Teeth, tongue and the inside of the mouth, in the colors of the head model."""
-        part = self._grid.interpolate(
+        regions = self._grid.interpolate(
             np.stack(
                 [
                     self._person.region(*names)
@@ -209,7 +209,7 @@ class SkinPainter:
         )
         colors = self._grid.interpolate(self._person.head.colors.numpy().astype(np.float32) ** np.float32(2.2))
         for column, scale, shine in ((0, 0.9, 0.25), (1, 0.55, 0.15), (2, 0.6, 0.0)):
-            rows = np.flatnonzero(part[:, column] > 0.5)
+            rows = np.flatnonzero(regions[:, column] > 0.5)
             grain = 1 + 0.12 * self._noise(self._points[rows], 0.12)
             albedo[rows] = colors[rows] * (scale * grain)[:, None]
             gloss[rows] = 0.1
@@ -273,6 +273,6 @@ class SkinPainter:
         return brow, smile
 
 
-def _scaled(color: Color, factor: float) -> Color:
+def _scale(color: Color, factor: float) -> Color:
     red, green, blue = color
     return factor * red, factor * green, factor * blue

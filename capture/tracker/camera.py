@@ -27,7 +27,7 @@ class FocalPrior:
     log_sigma: float
     origin: str  # "given", "metadata", "typical camera", "cropped image"
 
-    def scaled(self, scale: float) -> FocalPrior:
+    def at_scale(self, scale: float) -> FocalPrior:
         """The same prior for frames resized by `scale`."""
         return FocalPrior(self.focal * scale, self.log_sigma, self.origin)
 

@@ -149,11 +149,11 @@ def fit_person(
     keys = choose_key_frames(training.points, angles)
     release = prior.origin != "given" and may_release_focal(angles[:, 0])
     shared = _KeyFrames(model, training[keys], typical, prior, release, options)
-    found = shared.fit(camera, rotations[keys])
+    joint = shared.fit(camera, rotations[keys])
     if release:
-        found = shared.refit(found)
-    log_sigma = found.fit.focal_log_sigma
-    return Person(model, found.fit.identity, found.camera, log_sigma, release, typical, keys, found.offset, options)
+        joint = shared.refit(joint)
+    log_sigma = joint.fit.focal_log_sigma
+    return Person(model, joint.fit.identity, joint.camera, log_sigma, release, typical, keys, joint.offset, options)
 
 
 @dataclass(frozen=True)
@@ -195,21 +195,21 @@ class _KeyFrames:
         # The first fit gives the rotation between the network's frame and the head's; the second uses those rotations.
         frames = [replace(frame, attitude=frame.rotation_prior @ offset) for frame in frames]
         fit = fit_identity(self.model, frames, *shared)
-        found = replace(camera, focal=fit.focal)
-        problem = FrameProblem.create(self.model, fit.identity, found, self.inter_ocular, options.fit)
+        pinhole = replace(camera, focal=fit.focal)
+        problem = FrameProblem.create(self.model, fit.identity, pinhole, self.inter_ocular, options.fit)
         errors = [frame_error(problem, *pair).mean() for pair in zip(fit.states, seen.targets, strict=True)]
-        return _JointFit(fit, found, offset, float(np.mean(errors)))
+        return _JointFit(fit, pinhole, offset, float(np.mean(errors)))
 
-    def refit(self, found: _JointFit) -> _JointFit:
-        """`found`, or a fit whose rotations are measured with the focal length it found, again and again.
+    def refit(self, first: _JointFit) -> _JointFit:
+        """`first`, or a fit whose rotations are measured with the focal length of the last one, again and again.
 
         Away from the middle of the frame the rotations depend on the focal length: measured with a wrong one they hold
-        the fit near it. The landmarks of a head in the middle hardly tell the fits apart; then `found` stays.
+        the fit near it. The landmarks of a head in the middle hardly tell the fits apart; then `first` stays.
         """
-        best = found
+        best = first
         for _ in range(_REFITS):
             fit = self.fit(best.camera, network_rotations(self.model, self.seen, best.camera))
-            if fit.error > (_CLEARLY_BETTER * found.error if best is found else best.error):
+            if fit.error > (_CLEARLY_BETTER * first.error if best is first else best.error):
                 break
             moved = abs(np.log(fit.camera.focal / best.camera.focal))
             best = fit

@@ -26,15 +26,15 @@ def initial_state(problem: FrameProblem, target: np.ndarray) -> State:
     """A neutral face in the pose that best fits landmarks `target` [468,2] pixels (SQPnP)."""
     camera = problem.camera
     K = np.array([[camera.focal, 0, camera.cx], [0, camera.focal, camera.cy], [0, 0, 1.0]])
-    found, rotvec, offset = cv2.solvePnP(
+    solved, rotvec, offset = cv2.solvePnP(
         np.ascontiguousarray(problem.neutral[:, None]),
         np.ascontiguousarray(target[:FACE_COUNT, None, :2], dtype=np.float64),
         K,
         None,
         flags=cv2.SOLVEPNP_SQPNP,
     )
-    rotation = cv2.Rodrigues(rotvec)[0] if found else _FLIP
-    offset = offset.ravel() if found else np.array([0.0, 0.0, camera.focal * 9e-4 / problem.unit])
+    rotation = cv2.Rodrigues(rotvec)[0] if solved else _FLIP
+    offset = offset.ravel() if solved else np.array([0.0, 0.0, camera.focal * 9e-4 / problem.unit])
     return State(_FLIP @ rotation, _FLIP @ offset, np.zeros(len(problem.model.names)))
 
 
@@ -69,7 +69,7 @@ def solve_frame(
             matrix[diagonal, diagonal] += previous_weight
             gradient[POSE:] += previous_weight * (state.expression - start.expression)
         step = box_step(matrix, gradient, state.expression, problem.model.limits)
-        state = state.updated(step, problem.model.limits)
+        state = state.after_step(step, problem.model.limits)
         if np.abs(step[:POSE]).max() < 1e-5 and np.abs(step[POSE:]).max() < 1e-3:
             break
     return state

@@ -137,7 +137,7 @@ def fit_identity(
         step[-1] = np.clip(step[-1], -0.15, 0.15)
         identity = identity + step[:-1]
         steps = [block.back_substitute(step) for block in blocks]
-        states = [state.updated(each, model.limits) for state, each in zip(states, steps, strict=True)]
+        states = [state.after_step(each, model.limits) for state, each in zip(states, steps, strict=True)]
         focal = float(np.clip(problem.camera.focal * np.exp(step[-1]), 0.5 * prior.focal, 2.0 * prior.focal))
         camera = replace(camera, focal=focal)
         problem = FrameProblem.create(model, identity, camera, inter_ocular_px, fit_options)

@@ -81,7 +81,7 @@ class Jaw:
         """The landmarks [468,3] of `pose`, without the Jacobians."""
         weights = expression[self.nonlinear]
         change = exp_rotation(self.directions @ weights) - np.eye(3)
-        return self._rotated(rest, hinge, weights, change)[1]
+        return self._rotate(rest, hinge, weights, change)[1]
 
     def pose(self, rest: np.ndarray, hinge: np.ndarray, expression: np.ndarray) -> PosedLandmarks:
         """Landmarks with the jaw rotated by the tracked expressions, and their Jacobians.
@@ -96,7 +96,7 @@ class Jaw:
         rotation = exp_rotation(vector)
         change = rotation - np.eye(3)
         entries = self.correctives.shape[1]
-        arm, points = self._rotated(rest, hinge, weights, change)
+        arm, points = self._rotate(rest, hinge, weights, change)
         weight = self.skinning_weights[:, None]
         # d exp(v) = [J_l(v) dv]x exp(v), the left Jacobian of SO(3) (Barfoot, State Estimation for Robotics, 7.1)
         spin = cross_matrix((left_jacobian(vector) @ self.directions).T) @ rotation
@@ -108,7 +108,7 @@ class Jaw:
         )
         return PosedLandmarks(points, rest_jacobian, nonlinear_jacobian)
 
-    def _rotated(
+    def _rotate(
         self, rest: np.ndarray, hinge: np.ndarray, weights: np.ndarray, change: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Landmarks [468,3] relative to the hinge before the rotation, and after it; `change` [3,3] is R - I."""

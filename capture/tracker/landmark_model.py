@@ -64,7 +64,7 @@ class LandmarkModel:
 
         template = embed(head.v_template.numpy()[..., None])[..., 0]
         shapes = embed(head.shapedirs.numpy())
-        tracked = _tracked(head.expression_names)
+        tracked = _tracked_columns(head.expression_names)
         names = tuple(head.expression_names[i] for i in tracked)
         exprs = embed(head.exprdirs.numpy()[..., tracked])[:FACE_COUNT]
         pairs = [(names.index(a), names.index(b)) for a, b in EXCLUSIVE_PAIRS if a in names and b in names]
@@ -107,6 +107,6 @@ class LandmarkModel:
         return centers, self.iris + (self.iris_basis @ identity).reshape(2, 3)
 
 
-def _tracked(names: tuple[str, ...]) -> list[int]:
+def _tracked_columns(names: tuple[str, ...]) -> list[int]:
     untracked = _UNTRACKED_PREFIXES + (("eyelid",) if "eyeBlinkLeft" in names else ())
     return [column for column, name in enumerate(names) if not name.startswith(untracked)]

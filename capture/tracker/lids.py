@@ -38,15 +38,15 @@ def lid_openings(problem: FrameProblem, states: Sequence[State], points: np.ndar
         states: [T] poses.
         points: landmarks [T,L,2 or 3] pixels.
     """
-    found = np.empty((len(states), 2))
+    openings = np.empty((len(states), 2))
     for frame, state in enumerate(states):
         neutral = problem.reproject(replace(state, expression=np.zeros_like(state.expression)))
         for eye, pairs in enumerate(LID_PAIRS):
             upper, lower = (list(side) for side in pairs)
             opening = (neutral[upper] - neutral[lower]).mean(0)
             seen = (points[frame, upper, :2] - points[frame, lower, :2]).mean(0)
-            found[frame, eye] = seen @ opening / max(float(opening @ opening), 1e-12)
-    return found
+            openings[frame, eye] = seen @ opening / max(float(opening @ opening), 1e-12)
+    return openings
 
 
 def usual_openings(problem: FrameProblem, states: Sequence[State], points: np.ndarray) -> np.ndarray:
@@ -69,18 +69,18 @@ def with_closed_lids(
     if not set(_BLINK) <= set(names) or not len(states):
         return list(states)
     relative = lid_openings(problem, states, points) / np.maximum(usual, 1e-6)
-    part = np.clip((OPEN - relative) / (OPEN - CLOSED), 0, 1)
-    part = part * part * (3 - 2 * part)
+    closedness = np.clip((OPEN - relative) / (OPEN - CLOSED), 0, 1)
+    closedness = closedness * closedness * (3 - 2 * closedness)
     closing = closures(problem.neutral, problem.model.expression_basis.reshape(FACE_COUNT, 3, -1))
     expression = np.stack([state.expression for state in states])
     opening = 1 - expression @ closing.T
     for eye, (blink, wide) in enumerate(zip(_BLINK, _WIDE, strict=True)):
-        target = opening[:, eye] + part[:, eye] * (np.minimum(opening[:, eye], OVERLAP) - opening[:, eye])
+        target = opening[:, eye] + closedness[:, eye] * (np.minimum(opening[:, eye], OVERLAP) - opening[:, eye])
         if wide in names:
-            expression[:, names.index(wide)] *= 1 - part[:, eye]
+            expression[:, names.index(wide)] *= 1 - closedness[:, eye]
         column = names.index(blink)
         missing = 1 - expression @ closing[eye] - target
         weight = expression[:, column] + missing / max(closing[eye, column], 0.1)
         closed = np.clip(weight, expression[:, column], problem.model.limits[1, column])
-        expression[:, column] = np.where(part[:, eye] > 0, closed, expression[:, column])
+        expression[:, column] = np.where(closedness[:, eye] > 0, closed, expression[:, column])
     return [replace(state, expression=row) for state, row in zip(states, expression, strict=True)]

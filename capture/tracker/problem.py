@@ -45,7 +45,7 @@ class State:
     translation: np.ndarray  # [3] meters
     expression: np.ndarray  # [E] within the model's limits
 
-    def updated(self, step: np.ndarray, limits: np.ndarray) -> State:
+    def after_step(self, step: np.ndarray, limits: np.ndarray) -> State:
         """The state after a step [6+E]; expressions stay within `limits` [2,E]."""
         return State(
             exp_rotation(step[:3]) @ self.rotation,

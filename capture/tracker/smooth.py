@@ -77,7 +77,7 @@ def smooth_clip(
         steps = _step(problem, states, targets, weights, np.asarray(time, dtype=np.float64), free, precision, attitudes)
         limits = problem.model.limits
         states = [
-            state.updated(step, limits) if move else state
+            state.after_step(step, limits) if move else state
             for state, step, move in zip(states, steps, free, strict=True)
         ]
         if np.abs(steps[:, :3]).max() < 1e-5:

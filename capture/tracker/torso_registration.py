@@ -140,7 +140,7 @@ class TorsoTemplate:
                 step = self._step(level, image, warp)
                 if step is None:
                     return start, 0.0
-                warp = self._composed(warp, step)
+                warp = self._compose(warp, step)
                 if np.abs(step).max() * self.size * level.scale[0] < self._options.converged:
                     break
         return warp, self._confidence(pyramid[-1], warp)
@@ -150,8 +150,10 @@ class TorsoTemplate:
         where = (level.points @ warp[:, :2].T + warp[:, 2] + 0.5) * level.scale - 0.5
         height, width = image.shape
         inside = (where[:, 0] >= 0) & (where[:, 1] >= 0) & (where[:, 0] <= width - 1) & (where[:, 1] <= height - 1)
-        found = where.astype(np.float32)
-        values = cv2.remap(image, found[:, :1], found[:, 1:], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        coordinates = where.astype(np.float32)
+        values = cv2.remap(
+            image, coordinates[:, :1], coordinates[:, 1:], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         return values[:, 0].astype(np.float64), inside
 
     def _step(self, level: _Level, image: np.ndarray, warp: Array) -> Array | None:
@@ -171,7 +173,7 @@ class TorsoTemplate:
         solution: Array = np.linalg.solve(matrix + np.diag(damping + 1e-6), scaled.T @ rest)[:6]
         return solution
 
-    def _composed(self, warp: Array, step: Array) -> Array:
+    def _compose(self, warp: Array, step: Array) -> Array:
         """`warp` after the inverse of the motion `step` [6]; large steps are shortened."""
         step = step / max(1.0, float(np.abs(step).max()) / 0.2)
         move = np.eye(3)

@@ -62,10 +62,10 @@ class Crop:
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         """The stored image of a source image [H,W] or [H,W,3]."""
-        part = image[self.y : self.y + self.height, self.x : self.x + self.width]
+        crop = image[self.y : self.y + self.height, self.x : self.x + self.width]
         if self.stored_size == (self.width, self.height):
-            return np.ascontiguousarray(part)
-        return cv2.resize(part, self.stored_size, interpolation=cv2.INTER_AREA)
+            return np.ascontiguousarray(crop)
+        return cv2.resize(crop, self.stored_size, interpolation=cv2.INTER_AREA)
 
     def points(self, points: np.ndarray) -> np.ndarray:
         """Landmarks [...,2 or 3] of the source frame in stored pixels."""
@@ -125,13 +125,13 @@ class MovingWindow:
 
     def crop_at(self, row: int) -> Crop:
         """The crop of training frame `row`, from training frames alone."""
-        center = _smoothed(self.time - self.time[row], self.center)
+        center = _local_line(self.time - self.time[row], self.center)
         return self._crop(center, self.low[row], self.high[row])
 
     def crop_of(self, time: float, points: np.ndarray) -> Crop:
         """The crop of another frame at `time` seconds, from the training frames and its own landmarks `points`."""
         own = _heads(points[None]) + self.shift
-        center = _smoothed(np.append(self.time - time, 0.0), np.concatenate([self.center, own]))
+        center = _local_line(np.append(self.time - time, 0.0), np.concatenate([self.center, own]))
         low, high = _box(points[None])
         return self._crop(center, low[0], high[0])
 
@@ -182,7 +182,7 @@ def _window_size(faces: np.ndarray, source: tuple[int, int], framing: Framing) -
     return source if size[0] * size[1] >= _WHOLE * source[0] * source[1] else size
 
 
-def _smoothed(time: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _local_line(time: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The value [2] at time 0 of the line through `values` [n,2] at `time` [n] (s), with Gaussian weights.
 
     A line, as a mean would lag behind at the ends of the clip. Its slope is damped where few values determine it.

@@ -118,18 +118,18 @@ class VideoSource:
         with _open_container(self.path) as container:
             return FrameIndex.of(container, _video_stream(container, self.path))
 
-    def turned(self, degrees: int) -> VideoSource:
+    def with_turn(self, degrees: int) -> VideoSource:
         """The same video with every frame turned counter-clockwise by `degrees` more: 90, 180 or 270."""
-        other = copy.copy(self)
+        source = copy.copy(self)
         metadata = self.metadata
         width, height = (self.height, self.width) if degrees % 180 else (self.width, self.height)
         rotation = (metadata.rotation + degrees) % 360
-        other.metadata = replace(metadata, width=width, height=height, rotation=rotation)
-        other.width = width
-        other.height = height
-        other.rotation = rotation
-        other.warnings = []
-        return other
+        source.metadata = replace(metadata, width=width, height=height, rotation=rotation)
+        source.width = width
+        source.height = height
+        source.rotation = rotation
+        source.warnings = []
+        return source
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """All frames in order; raises HeadsplatError when none can be decoded."""
@@ -161,7 +161,7 @@ class VideoSource:
         last = -1
         count = 0
         reformatter = VideoReformatter()  # kept: making one takes longer than converting a frame
-        for number, decoded, time in self._numbered(left):
+        for number, decoded, time in self._numbered_frames(left):
             count = count + 1
             last = max(last, number)
             while left and left[0] < number:
@@ -179,7 +179,7 @@ class VideoSource:
                 f"{self.name}: the video ends early, {self.frame_count} frames are announced; it may have been cut off"
             )
 
-    def _numbered(self, left: deque[int] | None) -> Iterator[tuple[int, av.VideoFrame, float]]:
+    def _numbered_frames(self, left: deque[int] | None) -> Iterator[tuple[int, av.VideoFrame, float]]:
         """Decoded frames with number and time (seconds); `left` are the numbers still requested."""
         with _open_container(self.path) as container:
             stream = _video_stream(container, self.path)
@@ -321,8 +321,8 @@ def _video_stream(container: Any, path: Path) -> Any:
     streams = [stream for stream in container.streams.video if stream.codec_context is not None]
     moving = [stream for stream in streams if not _is_cover(stream)]
     if not moving:
-        found = "only sound" if container.streams.audio else "no images"
-        raise HeadsplatError(f"{path}: there is no video stream in it ({found}); give a video file")
+        content = "only sound" if container.streams.audio else "no images"
+        raise HeadsplatError(f"{path}: there is no video stream in it ({content}); give a video file")
     return max(moving, key=lambda stream: (stream.codec_context.width or 0) * (stream.codec_context.height or 0))
 
 

@@ -59,7 +59,7 @@ class FrameIndex:
     @staticmethod
     def of(container: Any, stream: Any) -> FrameIndex | None:
         """Read through the packets of an open file; None if they do not identify single frames."""
-        found: list[tuple[int, bool]] = []
+        packets: list[tuple[int, bool]] = []
         times = ContinuousTimes(stream)
         try:
             for packet in container.demux(stream):
@@ -67,14 +67,14 @@ class FrameIndex:
                 if packet.size and not packet.is_discard:
                     if packet.pts is None:
                         return None
-                    found.append((packet.pts, packet.is_keyframe))
+                    packets.append((packet.pts, packet.is_keyframe))
         except av.error.FFmpegError:
             pass  # a damaged end: what was read so far is what there is
-        ticks = np.array([pts for pts, _ in found], dtype=np.int64)
+        ticks = np.array([pts for pts, _ in packets], dtype=np.int64)
         order = np.argsort(ticks, kind="stable")
         if not len(ticks) or (np.diff(ticks[order]) == 0).any():
             return None
-        keys = np.flatnonzero(np.array([key for _, key in found])[order])
+        keys = np.flatnonzero(np.array([key for _, key in packets])[order])
         return FrameIndex(ticks[order], keys, float(stream.time_base or 0), times.restarts)
 
     def __len__(self) -> int:

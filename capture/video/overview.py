@@ -117,9 +117,9 @@ def _look(
         lost = seen is None
         if seen is not None:
             people.see(seen.person, seen.roi, seen.appearance)
-            points = seen.found.points
+            points = seen.landmarks.points
             feature = face_features(points[None])[0]
-            values = (row, feature, sharpness(image, points), seen.found.presence, seen.person, seen.roi[2])
+            values = (row, feature, sharpness(image, points), seen.landmarks.presence, seen.person, seen.roi[2])
             for name, value in zip(_COLUMNS, (*values, seen.roi, seen.appearance), strict=True):
                 rows[name].append(value)
         if progress:

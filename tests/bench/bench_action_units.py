@@ -26,7 +26,7 @@ from avatar.performance.facs.emotions import EmotionReader
 from avatar.performance.facs.table import FacsTable
 from avatar.performance.readout.take import ReadOptions, Take, read_take
 from capture.synthetic.scripts import Script
-from tools.weights.acted_units import UNITS, expressions_of, filmed, intensities
+from tools.weights.acted_units import UNITS, expressions_of, film, intensities
 
 TABLE = FacsTable.load()
 INTENSITY = 0.85
@@ -60,7 +60,7 @@ def script() -> Script:
 
 def captured(seed: int, work: Path) -> Capture:
     """The capture of one person, from `work` if it is there."""
-    return filmed(work / f"units{seed}", seed, script(), frames=round(SECONDS * FPS), fps=FPS)
+    return film(work / f"units{seed}", seed, script(), frames=round(SECONDS * FPS), fps=FPS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,9 +78,9 @@ def score(voice: str, speed: int, mode: str, fps: float, sentences: tuple[str, .
     with tempfile.TemporaryDirectory() as folder:
         for sentence in sentences:
             if voice.startswith("flite "):
-                samples, rate, truth = flite.spoken(sentence, voice.removeprefix("flite "), 160 / speed)
+                samples, rate, truth = flite.synthesize(sentence, voice.removeprefix("flite "), 160 / speed)
             else:
-                samples, rate, truth = espeak.spoken(sentence, voice, speed)
+                samples, rate, truth = espeak.synthesize(sentence, voice, speed)
             samples = samples + np.random.default_rng(0).normal(0, 3e-4, len(samples)).astype(np.float32)
             if mode == "live":
                 found.add(truth, live_phones(samples, rate))

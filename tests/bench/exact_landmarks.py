@@ -25,7 +25,7 @@ def exact_capture(capture: Capture, truth: SyntheticTruth) -> Capture:
     steps, test = capture.track["frame_number"], capture.track["is_test"]
     seen = _observed(truth, steps, scale, capture.track["time"])
     rows = np.flatnonzero(~test), np.flatnonzero(test)
-    prior = focal_prior(truth.width, truth.height).scaled(scale)
+    prior = focal_prior(truth.width, truth.height).at_scale(scale)
     training, held_out = (seen[each] for each in rows)
     center = truth.width / 2 * scale, truth.height / 2 * scale
     person = fit_person(LandmarkModel.from_head(head), training, prior, center)

@@ -81,10 +81,10 @@ def test_large_photos_are_reduced_to_the_canvas(tmp_path: Path) -> None:
 
 def test_turned_photos_turn_with_their_canvas(tmp_path: Path) -> None:
     source = open_photos([photo(tmp_path / "a.jpg", 400, 300)])
-    turned = source.turned(90)
+    turned = source.with_turn(90)
     assert (turned.width, turned.height) == (300, 400)
     np.testing.assert_array_equal(next(iter(turned)).rgb, np.rot90(next(iter(source)).rgb))
-    np.testing.assert_array_equal(next(iter(turned.turned(270))).rgb, next(iter(source)).rgb)
+    np.testing.assert_array_equal(next(iter(turned.with_turn(270))).rgb, next(iter(source)).rgb)
 
 
 def test_wrong_photos_get_one_sentence(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from avatar.performance.speech.phones import Phone
 from tools.weights import espeak
 
 
-def spoken(
+def synthesize(
     text: str, voice: str = "en-us", speed: int = 160, pitch: int = 50
 ) -> tuple[NDArray[np.float32], int, list[Phone]]:
-    """What `tools.weights.espeak.spoken` returns for the same arguments."""
+    """What `tools.weights.espeak.synthesize` returns for the same arguments."""
     pytest.importorskip("espeakng_loader", reason="needs espeakng-loader, which the extra dev installs")
-    return espeak.spoken(text, voice, speed, pitch)
+    return espeak.synthesize(text, voice, speed, pitch)

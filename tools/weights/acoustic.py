@@ -51,7 +51,7 @@ class Network(nn.Module):
             x = y if k == 0 else x + y
         return self.head(x)
 
-    def folded(self) -> dict[str, np.ndarray]:
+    def folded_arrays(self) -> dict[str, np.ndarray]:
         """Weights for the file: of each layer [3 * inputs, CHANNELS] (earliest input first) and biases."""
         arrays: dict[str, np.ndarray] = {}
         for k, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
@@ -67,7 +67,7 @@ class Network(nn.Module):
         return arrays
 
 
-def varied(features: Tensor, generator: torch.Generator) -> Tensor:
+def vary(features: Tensor, generator: torch.Generator) -> Tensor:
     """Log energies [B,T,BANDS] as other gains and microphones would give them, with some parts masked."""
     batch, frames, bands = features.shape
 
@@ -82,9 +82,9 @@ def varied(features: Tensor, generator: torch.Generator) -> Tensor:
         -0.5, 0.5, batch, 1
     )  # another vocal tract
     low = at.floor().clamp(0, bands - 2)
-    part = (at - low).clamp(0, 1)[:, None]
+    fraction = (at - low).clamp(0, 1)[:, None]
     low = low.long()[:, None].expand(batch, frames, bands)
-    features = features.gather(2, low) * (1 - part) + features.gather(2, low + 1) * part
+    features = features.gather(2, low) * (1 - fraction) + features.gather(2, low + 1) * fraction
     gained = torch.logaddexp(features + curve + uniform(-4, 1, batch, 1, 1), torch.tensor(-16.1))
     at, width = uniform(0, bands, batch, 1, 1), uniform(0, 6, batch, 1, 1)
     index = torch.arange(bands)
@@ -120,9 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(options.seed)
     began = time.monotonic()
     voices = tuple(voice for voice in flite.VOICES if voice != options.without)
-    made = list(training_speech(options.hours, options.seed, voices))
-    features = torch.from_numpy(np.concatenate([one.features for one in made]))
-    labels = torch.from_numpy(np.concatenate([one.labels for one in made]))
+    utterances = list(training_speech(options.hours, options.seed, voices))
+    features = torch.from_numpy(np.concatenate([one.features for one in utterances]))
+    labels = torch.from_numpy(np.concatenate([one.labels for one in utterances]))
     print(f"{len(labels) / 360000:.2f} h of speech in {time.monotonic() - began:.0f} s", flush=True)
     network, generator = Network(), torch.Generator().manual_seed(options.seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
@@ -130,18 +130,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for step in range(options.steps):
         starts = torch.randint(0, len(labels) - _CROP, (_BATCH,), generator=generator)
         at = starts[:, None] + torch.arange(_CROP)
-        scores = network(normalized(varied(features[at], generator)).transpose(1, 2))
-        kept = slice(_FIRST, _CROP - LOOKAHEAD)
-        loss = nn.functional.cross_entropy(scores[:, :, kept], labels[at][:, kept], label_smoothing=0.02)
+        scores = network(normalized(vary(features[at], generator)).transpose(1, 2))
+        scored = slice(_FIRST, _CROP - LOOKAHEAD)
+        loss = nn.functional.cross_entropy(scores[:, :, scored], labels[at][:, scored], label_smoothing=0.02)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         if step % 50 == 0 or step == options.steps - 1:
-            right = (scores[:, :, kept].argmax(1) == labels[at][:, kept]).float().mean()
+            right = (scores[:, :, scored].argmax(1) == labels[at][:, scored]).float().mean()
             print(f"{step} loss {loss:.3f} frames right {right:.3f} after {time.monotonic() - began:.0f} s", flush=True)
     arrays: dict[str, Any] = {"magic": np.array(MAGIC), "version": np.array(VERSION), "phones": np.array(PHONES)}
-    arrays |= network.folded() | transitions(labels.numpy())
+    arrays |= network.folded_arrays() | transitions(labels.numpy())
     np.savez_compressed(options.output, **arrays)
     print(f"{options.output}: {options.output.stat().st_size / 1000:.0f} kB; silence is {PHONES.index(SILENCE)}")
 

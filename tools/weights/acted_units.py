@@ -39,7 +39,7 @@ def intensities(table: FacsTable, **units: float) -> NDArray[np.float64]:
     return sides
 
 
-def filmed(stem: Path, seed: int, script: Script | None, **scene: Any) -> Capture:
+def film(stem: Path, seed: int, script: Script | None, **scene: Any) -> Capture:
     """The capture of one person, filmed as `stem`.mp4 with its truth beside it; made where it is not there.
 
     Args:

@@ -38,7 +38,7 @@ def phones_of(
             _place(level, edges, names, index, last, at_burst)
         index = last + 1
     phones = [Phone(n, edges[i], edges[i + 1], stress) for i, (_, n, stress) in enumerate(starts)]
-    return _joined([phone for phone in phones if phone.end > phone.start])
+    return _merge_silences([phone for phone in phones if phone.end > phone.start])
 
 
 def _place(
@@ -94,12 +94,12 @@ def _steepest(level: NDArray[np.float64], start: float, end: float, sign: int) -
     return float(at[np.argmax(sign * (behind - before))] * _HOP)
 
 
-def _joined(phones: list[Phone]) -> list[Phone]:
+def _merge_silences(phones: list[Phone]) -> list[Phone]:
     """Phones with neighboring silences made one."""
-    found: list[Phone] = []
+    merged: list[Phone] = []
     for phone in phones:
-        if found and phone.name == SILENCE and found[-1].name == SILENCE:
-            found[-1] = Phone(SILENCE, found[-1].start, phone.end)
+        if merged and phone.name == SILENCE and merged[-1].name == SILENCE:
+            merged[-1] = Phone(SILENCE, merged[-1].start, phone.end)
         else:
-            found.append(phone)
-    return found
+            merged.append(phone)
+    return merged

@@ -27,7 +27,7 @@ from avatar.performance.readout.correction import KEPT
 from avatar.performance.readout.signals import MIRROR, resting_face, without_resting
 from capture.synthetic.scripts import Script
 from capture.synthetic.truth import SyntheticTruth
-from tools.weights.acted_units import UNITS, expressions_of, filmed, intensities
+from tools.weights.acted_units import UNITS, expressions_of, film, intensities
 
 Floats = NDArray[np.float64]
 
@@ -65,40 +65,40 @@ def unit_script(seed: int, table: FacsTable) -> tuple[Script, float]:
     return Script(np.array([(0, 0, 0, 0), *turns, (1, 0, 0, 0)], np.float64), faces, ((0.0, 1.0),)), seconds
 
 
-def shown_by(seed: int, work: Path, table: FacsTable) -> Capture:
+def capture_of(seed: int, work: Path, table: FacsTable) -> Capture:
     """The capture of one person who shows action units or speaks; made where it is not in `work`."""
     stem = work / f"p{seed}"
     if seed < SPEECH_FROM:
         script, seconds = unit_script(seed, table)
-        return filmed(stem, seed, script, frames=round(seconds * _RATE), fps=_RATE)
-    return filmed(stem, seed, None, performance=("demo", "talk")[seed % 2], frames=240, fps=12.0, yaw=20.0)
+        return film(stem, seed, script, frames=round(seconds * _RATE), fps=_RATE)
+    return film(stem, seed, None, performance=("demo", "talk")[seed % 2], frames=240, fps=12.0, yaw=20.0)
 
 
-def found_and_shown(capture: Capture) -> tuple[Floats, Floats]:
-    """Weights [T,52] that the tracker found above the resting face, and those that were shown."""
+def tracked_and_true(capture: Capture) -> tuple[Floats, Floats]:
+    """Weights [T,52] of the tracker above the resting face, and those of the truth."""
     motion = motion_of(capture, head_of(capture))
-    found = arkit_weights(motion.weights.numpy(), arkit_columns(motion.names))
-    face = np.ones(len(found), bool) if motion.confidence is None else motion.confidence.numpy() > 0
+    tracked = arkit_weights(motion.weights.numpy(), arkit_columns(motion.names))
+    face = np.ones(len(tracked), bool) if motion.confidence is None else motion.confidence.numpy() > 0
     truth = SyntheticTruth.load(capture.root.with_suffix(".mp4.truth.npz"))
-    shown = arkit_weights(truth.expression, arkit_columns(truth.expression_names))
+    truth_weights = arkit_weights(truth.expression, arkit_columns(truth.expression_names))
     rows = np.abs(truth.time[None] - motion.time.numpy()[:, None]).argmin(1)
-    return without_resting(found, resting_face(found[face]))[face], shown[rows][face]
+    return without_resting(tracked, resting_face(tracked[face]))[face], truth_weights[rows][face]
 
 
-def fit(found: Floats, shown: Floats, importance: Floats) -> Floats:
-    """The correction [52,52] of frames found [T,52] and shown [T,52] with an importance [T] each.
+def fit(tracked: Floats, true: Floats, importance: Floats) -> Floats:
+    """The correction [52,52] of weights `tracked` [T,52] to those that are `true` [T,52], of an importance [T] each.
 
     It maps means of both sides.
     """
-    found, shown = (found + found[:, MIRROR]) / 2, (shown + shown[:, MIRROR]) / 2
-    matrix = (found * importance[:, None]).T @ found + RIDGE * np.eye(len(ARKIT_52))
-    right, result = (found * importance[:, None]).T @ shown, np.zeros_like(matrix)
-    for column, truth in enumerate(shown.T):
+    tracked, true = (tracked + tracked[:, MIRROR]) / 2, (true + true[:, MIRROR]) / 2
+    matrix = (tracked * importance[:, None]).T @ tracked + RIDGE * np.eye(len(ARKIT_52))
+    right, result = (tracked * importance[:, None]).T @ true, np.zeros_like(matrix)
+    for column, truth in enumerate(true.T):
         there, absent = truth > SHOWN, truth < ABSENT
         if KEPT[column] or not there.any():
             continue
         result[:, column] = np.linalg.solve(matrix, right[:, column])
-        row = np.clip(found @ result[:, column], 0, 1)
+        row = np.clip(tracked @ result[:, column], 0, 1)
         missing = (truth[there] @ truth[there]) / max(float(truth[there] @ row[there]), 1e-6)
         allowed = QUIET / max(float(np.quantile(row[absent], QUIET_PART)), 1e-6) if absent.any() else MAX_SCALE
         result[:, column] *= np.clip(min(missing, allowed), 1, MAX_SCALE)
@@ -119,13 +119,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--people", type=int, nargs=2, default=(9, 9), metavar=("UNITS", "SPEECH"))
     parser.add_argument("--work", type=Path, default=Path("bench"))
     args = parser.parse_args(arguments)
-    table, parts = FacsTable.load(), []
+    table, people = FacsTable.load(), []
     for first, count in zip((UNITS_FROM, SPEECH_FROM), args.people, strict=True):
         for seed in range(first, first + count):
-            found, shown = found_and_shown(shown_by(seed, args.work, table))
-            parts.append((found, shown, np.full(len(found), SPEECH_WEIGHT if first == SPEECH_FROM else 1.0)))
-            print(f"person {seed}: {len(found)} frames", flush=True)
-    write(args.out, fit(*(np.concatenate(column) for column in zip(*parts, strict=True))))
+            tracked, true = tracked_and_true(capture_of(seed, args.work, table))
+            people.append((tracked, true, np.full(len(tracked), SPEECH_WEIGHT if first == SPEECH_FROM else 1.0)))
+            print(f"person {seed}: {len(tracked)} frames", flush=True)
+    write(args.out, fit(*(np.concatenate(column) for column in zip(*people, strict=True))))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def _library() -> tuple[Any, int]:
     return library, rate
 
 
-def spoken(
+def synthesize(
     text: str, voice: str = "en-us", speed: int = 160, pitch: int = 50
 ) -> tuple[NDArray[np.float32], int, list[Phone]]:
     """Speak a text.
@@ -72,7 +72,7 @@ def spoken(
         samples [n] in -1..1; samples per second; the phones, which cover the sound.
     """
     samples, rate, events = events_of(text, voice, speed, pitch)
-    return samples, rate, phones_of(samples, rate, named(events, english="en" in voice.lower()[:6]))
+    return samples, rate, phones_of(samples, rate, name_phones(events, english="en" in voice.lower()[:6]))
 
 
 def events_of(
@@ -105,17 +105,17 @@ def events_of(
     return np.concatenate(blocks).astype(np.float32) / np.float32(32768), rate, events
 
 
-def named(events: list[tuple[float, str]], *, english: bool = True) -> list[tuple[float, str, int]]:
+def name_phones(events: list[tuple[float, str]], *, english: bool = True) -> list[tuple[float, str, int]]:
     """Start, ARPABET name and stress of the phones of events; an event of several phones is divided evenly."""
-    found: list[tuple[float, str, int]] = []
+    phones: list[tuple[float, str, int]] = []
     for index, (time, ipa) in enumerate(events):
         end = events[index + 1][0] if index + 1 < len(events) else time
         names = arpabet(ipa, english=english)
         stress = 1 if "ˈ" in ipa else 2 if "ˌ" in ipa else 0
-        if names == ["L"] and end - time < _SHORT and found and found[-1][1] in VOWELS:
-            time = _SHARE_OF_VOWEL * (end - found[-1][0]) + found[-1][0]
-        found += [
+        if names == ["L"] and end - time < _SHORT and phones and phones[-1][1] in VOWELS:
+            time = _SHARE_OF_VOWEL * (end - phones[-1][0]) + phones[-1][0]
+        phones += [
             (time + (end - time) * k / len(names), name, stress if name in VOWELS else 0)
             for k, name in enumerate(names)
         ]
-    return found
+    return phones

@@ -19,7 +19,7 @@ VOICES = ("awb", "kal16", "rms", "slt")
 _NAMES = {"AX": "AH", "AXR": "ER", "PAU": SILENCE, "SSIL": SILENCE, "H#": SILENCE}
 
 
-def spoken(
+def synthesize(
     text: str, voice: str = "slt", stretch: float = 1.0, pitch: float = 1.0
 ) -> tuple[NDArray[np.float32], int, list[Phone]]:
     """Speak a text, `stretch` times as slowly and `pitch` times as high as usual.

@@ -57,17 +57,17 @@ def arpabet(ipa: str, *, english: bool = False) -> list[str]:
 
     A name without any known sound, a pause or a glottal stop, is SILENCE.
     """
-    found: list[str] = []
+    phones: list[str] = []
     at = 0
     while at < len(ipa):
         for length in range(_LONGEST, 0, -1):
-            part = ipa[at : at + length]
-            if len(part) == length and part in _PHONE_OF:
-                found.append(_PHONE_OF[part])
+            name = ipa[at : at + length]
+            if len(name) == length and name in _PHONE_OF:
+                phones.append(_PHONE_OF[name])
                 at += length
                 break
         else:
             at += 1
-    if english and found == ["AA"] and ipa.strip("ˈˌ") == _BRITISH_TRAP:
+    if english and phones == ["AA"] and ipa.strip("ˈˌ") == _BRITISH_TRAP:
         return ["AE"]
-    return found or [SILENCE]
+    return phones or [SILENCE]

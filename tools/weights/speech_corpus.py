@@ -82,13 +82,13 @@ def sentence(words: list[str], rng: random.Random) -> str:
     return " ".join(chosen)
 
 
-def resampled(samples: NDArray[np.float32], rate: int, factor: float) -> NDArray[np.float32]:
+def resample(samples: NDArray[np.float32], rate: int, factor: float) -> NDArray[np.float32]:
     """The sound at RATE, played `factor` times as slowly: lower, with a longer vocal tract."""
     ratio = Fraction(RATE * factor / rate).limit_denominator(200)
     return signal.resample_poly(samples, ratio.numerator, ratio.denominator).astype(np.float32)
 
 
-def roughened(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def roughen(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """The sound in a random room, with a random noise and through a random microphone."""
     sound = samples
     if rng.random() < 0.5:
@@ -123,7 +123,7 @@ def breath(count: int, rng: np.random.Generator) -> NDArray[np.float32]:
     return (noise / np.abs(noise).max() * np.hanning(count) * rng.uniform(0.003, 0.06)).astype(np.float32)
 
 
-def labeled(phones: list[Phone], count: int) -> NDArray[np.int64]:
+def frame_labels(phones: list[Phone], count: int) -> NDArray[np.int64]:
     """Index into PHONES of each of `count` frames."""
     ends = np.array([phone.end for phone in phones])
     names = np.array([PHONES.index(phone.name) for phone in phones])
@@ -137,7 +137,7 @@ def utterance(
     rng = np.random.default_rng(seed)
     sizes = _SIZES[source == _WOMAN] if source in flite.VOICES else _ESPEAK_SIZES
     scale = float(rng.uniform(*sizes)) if rough else 1.0
-    sound = resampled(samples, rate, scale)
+    sound = resample(samples, rate, scale)
     scale = len(sound) / RATE / (len(samples) / rate)
     phones = [Phone(phone.name, phone.start * scale, phone.end * scale) for phone in phones]
     if rough:
@@ -147,10 +147,10 @@ def utterance(
         at, end = before / RATE, phones[-1].end + before / RATE
         phones = [Phone(phone.name, phone.start + at, phone.end + at) for phone in phones]
         phones = [Phone(SILENCE, 0.0, at), *phones, Phone(SILENCE, end, len(sound) / RATE)]
-        sound = roughened(sound, rng)
+        sound = roughen(sound, rng)
     sound = sound / (np.abs(sound).max() + 1e-6) * 0.7
     features = log_mel(windows_of(sound.astype(np.float32)))
-    return Utterance(features, labeled(phones, len(features)), source)
+    return Utterance(features, frame_labels(phones, len(features)), source)
 
 
 def training_speech(hours: float, seed: int, voices: tuple[str, ...] = flite.VOICES) -> Iterator[Utterance]:
@@ -161,10 +161,10 @@ def training_speech(hours: float, seed: int, voices: tuple[str, ...] = flite.VOI
         kind, text, seed = rng.random(), sentence(words, rng), seed + 1
         if kind < 0.6:
             source = rng.choice(voices)
-            sound = flite.spoken(text, source, rng.uniform(0.75, 1.25), rng.uniform(*_PITCHES[source == _WOMAN]))
+            sound = flite.synthesize(text, source, rng.uniform(0.75, 1.25), rng.uniform(*_PITCHES[source == _WOMAN]))
         else:
             source = rng.choice(ENGLISH if kind < 0.85 else FOREIGN) + rng.choice(VARIANTS)
-            sound = espeak.spoken(text, source, rng.randint(110, 230), rng.randint(20, 80))
+            sound = espeak.synthesize(text, source, rng.randint(110, 230), rng.randint(20, 80))
         made = utterance(*sound, source, seed)
         remaining -= len(made.labels)
         yield made

@@ -65,10 +65,10 @@ def _face(text: str) -> Face | Malformed:
             confidence = float(numbers[0] != 0)
         elif len(numbers) == 1:
             values.append((name, numbers[0] / 100))
-    found = arkit_weights(values)
-    if isinstance(found, Malformed):
-        return found
-    weights, ignored = found
+    result = arkit_weights(values)
+    if isinstance(result, Malformed):
+        return result
+    weights, ignored = result
     if len(ignored) == len(values):
         raise _MalformedPacket("no ARKit expression names")
     return Face(weights, joints, position, confidence, ignored=ignored)

@@ -62,7 +62,7 @@ def udp_source(text: str, host: str = LOOPBACK, phone: str = "") -> UdpSource:
 
 def _check_phone(phone: str, protocol: Protocol, host: str) -> None:
     if not protocol.greeting:
-        greeted = next(other for other in PROTOCOLS.values() if other.greeting)
+        greeted = next(each for each in PROTOCOLS.values() if each.greeting)
         raise HeadsplatError(
             f"--phone {phone}: {protocol.title} needs no greeting; leave --phone out, or use --listen {greeted.name}"
         )

@@ -217,11 +217,11 @@ def _bind_error(source: UdpSource, error: Exception) -> str:
     where = f"{source.host}:{source.port}"
     name = source.protocol.name
     code = getattr(error, "errno", None)
-    other = f"use another port, --listen {name}:PORT, and set it in the sender too"
+    advice = f"use another port, --listen {name}:PORT, and set it in the sender too"
     if code == errno.EADDRINUSE:
-        return f"{where}: the port is in use by another program; close it, or {other}"
+        return f"{where}: the port is in use by another program; close it, or {advice}"
     if code in (errno.EACCES, errno.EPERM):
-        return f"{where}: the system does not permit this port; {other}"
+        return f"{where}: the system does not permit this port; {advice}"
     if code is None:
         return f"{where}: invalid port; give one from 1 to 65535, --listen {name}:PORT"
     reason = getattr(error, "strerror", None) or error

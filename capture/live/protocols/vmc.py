@@ -63,7 +63,7 @@ class VmcDecoder:
         last = max((number for number, message in enumerate(messages) if message.address == _APPLY), default=None)
         for number, message in enumerate(messages):
             if number == last:  # of several faces in a packet only the newest is used
-                face = self._applied()
+                face = self._face()
             elif message.address in _MIN_NUMBERS:
                 self._store(message.address, message.arguments)
         return face
@@ -83,11 +83,11 @@ class VmcDecoder:
             if bone is not None and np.linalg.norm(quat) > 1e-6:  # all zeros: a bone that the sender does not have
                 self._rotations[bone] = Rotation.from_quat(quat * _TO_OURS)
 
-    def _applied(self) -> Face | Malformed:
-        found = arkit_weights(self._values.items())
-        if isinstance(found, Malformed):
-            return found
-        weights, ignored = found
+    def _face(self) -> Face | Malformed:
+        result = arkit_weights(self._values.items())
+        if isinstance(result, Malformed):
+            return result
+        weights, ignored = result
         joints = resting_joints()
         rotations = dict(self._rotations)
         skull = rotations.pop(_NECK, Rotation.identity()) * rotations.pop(_HEAD, Rotation.identity())

@@ -159,7 +159,7 @@ def test_an_interrupt_ends_the_command(tmp_path: Path, monkeypatch: pytest.Monke
 #: Imported by Python at its start: the command starts another process, and both write their numbers.
 GRANDCHILD = """
 import os, subprocess, sys
-if "avatar.fleet.attended" in sys.orig_argv:
+if "avatar.fleet.child_process" in sys.orig_argv:
     own_session = os.setsid
     def setsid():
         own_session()

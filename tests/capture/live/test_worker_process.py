@@ -19,7 +19,7 @@ from avatar.errors import HeadsplatError
 from capture.live import LivePipeline, Sample
 from capture.live.camera import FileFeed, Lens
 from capture.live.identity import LearnOptions
-from capture.live.worker_process import FaceWorker, _started
+from capture.live.worker_process import FaceWorker, _start_source
 from tests.capture.video.fake_video import SIZE, FakeVideo, fake_models
 
 LEARN = LearnOptions(seconds=0.5, key_frames=5)
@@ -187,5 +187,5 @@ class NoBandwidth(FileFeed):
 
 def test_the_reason_of_an_unforeseen_exception_is_reported() -> None:
     ours, theirs = multiprocessing.Pipe()
-    assert _started(theirs, NoBandwidth("none.mp4"), (fake_models(), LEARN, True)) is None
+    assert _start_source(theirs, NoBandwidth("none.mp4"), (fake_models(), LEARN, True)) is None
     assert ours.recv() == ("failed", "none.mp4: the tracker could not be started (no bandwidth); try again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from capture.multiview.canvas import CanvasPath, choose_canvases, enlarged
+from capture.multiview.canvas import CanvasPath, choose_canvases, enlargement_warnings
 from tests.capture.video.test_crop import clip, travel
 
 TIME = np.arange(90) / 30
@@ -29,7 +29,7 @@ def test_all_cameras_are_stored_at_one_size_and_each_follows_the_head() -> None:
 
 def test_a_camera_whose_images_are_enlarged_is_named() -> None:
     _, paths = two_cameras()
-    (sentence,) = enlarged(paths, ["left", "right"])
+    (sentence,) = enlargement_warnings(paths, ["left", "right"])
     assert sentence.startswith("the images of camera right are enlarged 1.6 times")
 
 

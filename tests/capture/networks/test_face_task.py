@@ -24,7 +24,7 @@ def test_joined_outputs_are_those_of_the_graph_in_the_given_order(tmp_path: Path
     (tmp_path / "part.tflite").write_bytes(whole.piece(["input_1"], ["output_mesh_identity", "conv_faceflag"]))
     order = np.random.default_rng(0).permutation(1405)[:700]
     joined = Network(
-        Graph(tmp_path / "part.tflite").joined(["output_mesh_identity", "conv_faceflag"], order, ["conv_faceflag"])
+        Graph(tmp_path / "part.tflite").join(["output_mesh_identity", "conv_faceflag"], order, ["conv_faceflag"])
     )
     image = np.random.default_rng(1).uniform(0, 1, (1, 192, 192, 3)).astype(np.float32)
     mesh, flag = Network((tmp_path / "part.tflite").read_bytes())(image)

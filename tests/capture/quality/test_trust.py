@@ -57,7 +57,7 @@ def others(trust: Trust) -> np.ndarray:
 def test_ordinary_frames_keep_their_weight() -> None:
     trust, _, _ = judged()
     assert trust.weight.min() > 0.9
-    assert trust.flagged(list(range(10))) == []
+    assert trust.flags(list(range(10))) == []
 
 
 def test_a_frame_out_of_focus_is_flagged_as_blurred() -> None:
@@ -102,7 +102,7 @@ def test_a_face_hardly_found_is_flagged_as_lost() -> None:
 
 def test_flagged_frames_name_their_reason_and_are_summed_up() -> None:
     trust, _, _ = judged(blur)
-    flagged = trust.flagged(list(range(100, 110)))
+    flagged = trust.flags(list(range(100, 110)))
     assert [entry["frame"] for entry in flagged] == [100 + CHANGED]
     expected = "1 frames count less in training (1 blurred); they are listed in capture.json under `flagged`"
     assert flagged_sentence(flagged) == expected

@@ -241,7 +241,7 @@ def test_angles_are_relative_to_the_camera_of_each_row(own: Capture) -> None:
 def test_all_advice_fits_on_the_page(own: Capture, geometry: TrackedGeometry, report: CaptureReport) -> None:
     failed = tuple(dataclasses.replace(check, good=False) for check in report.checks)
     image = coverage_image(own, geometry, dataclasses.replace(report, checks=failed))
-    paper = Canvas(4, 4).finished()[0, 0]
+    paper = Canvas(4, 4).rgb()[0, 0]
     assert (image[HEIGHT - 8 :, :700] == paper).all()
 
 

@@ -39,7 +39,7 @@ def test_glasses_are_in_front_of_the_eyes_and_move_with_the_skull(person: Person
     front = glasses.rest[glasses.rest[:, 2] > eyes[:, 2].max()]
     assert len(front) > 0.5 * len(glasses.rest)
     rotation = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]], np.float32)
-    posed = glasses.posed(rotation, np.array([0.1, 0.2, 0.3], np.float32))
+    posed = glasses.pose(rotation, np.array([0.1, 0.2, 0.3], np.float32))
     np.testing.assert_allclose((posed - [0.1, 0.2, 0.3]) @ rotation * 100, glasses.rest, atol=1e-4)
 
 

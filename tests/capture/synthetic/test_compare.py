@@ -121,6 +121,6 @@ def test_a_head_with_another_mesh_is_measured_at_the_landmarks(truth: SyntheticT
     true = comparison.true_motion(np.arange(STEPS))
     count = half.shapedirs.shape[2]
     params = tiny_params(STEPS)
-    found = comparison.found_motion(replace(params, identity=torch.zeros(count) + params.identity[:count]))
+    found = comparison.track_motion(replace(params, identity=torch.zeros(count) + params.identity[:count]))
     assert true.points.shape == found.points.shape == (STEPS, 468, 3)
     assert np.linalg.norm(true.points - found.points, axis=-1).mean() < 0.002

@@ -176,7 +176,7 @@ def test_focal_prior_prefers_given_values_and_metadata():
     assert focal_prior(1080, 1920, 26.0).origin == "metadata"
     phone, crop = focal_prior(1080, 1920), focal_prior(512, 512)
     assert phone.focal == pytest.approx(1.4 * 1080) and crop.focal == pytest.approx(3.0 * 512)
-    assert phone.scaled(0.5).focal == pytest.approx(0.7 * 1080)
+    assert phone.at_scale(0.5).focal == pytest.approx(0.7 * 1080)
 
 
 def test_the_focal_needs_forty_degrees_of_yaw():

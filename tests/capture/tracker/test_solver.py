@@ -27,7 +27,7 @@ def test_jacobian_matches_finite_differences():
         step = np.zeros(POSE + len(problem.model.names))
         step[column] = 1e-6
         inside = type(state)(state.rotation, state.translation, np.full_like(state.expression, 0.4))
-        ahead, behind = inside.updated(step, limits), inside.updated(-step, limits)
+        ahead, behind = inside.after_step(step, limits), inside.after_step(-step, limits)
         numeric = (problem.reproject(ahead) - problem.reproject(behind)).ravel() / 2e-6 / problem.unit
         exact = linearize(problem, inside, target, np.ones(468)).jacobian[:, column]
         np.testing.assert_allclose(exact, numeric, atol=1e-4 * np.abs(numeric).max() + 1e-6)

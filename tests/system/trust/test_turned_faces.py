@@ -100,7 +100,7 @@ def test_every_turn_is_found(quarters: int, frames: np.ndarray, face_models: Non
     (tmp_path / "partial").mkdir()
     turn = find_turn(video, np.arange(4), FaceFollower(FaceModels(), 1), Workspace(tmp_path))
     assert turn == -90 * quarters % 360
-    found = next(iter(video.turned(turn))).rgb
+    found = next(iter(video.with_turn(turn))).rgb
     assert found.shape == frames.shape[1:]
     assert np.abs(found.astype(float) - frames[0]).mean() < 4
 

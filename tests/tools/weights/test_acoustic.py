@@ -47,7 +47,7 @@ def test_folded_weights_are_the_network() -> None:
     features = utterance.features[:300]
     with torch.no_grad():
         expected = network(normalized(torch.from_numpy(features)).T[None])[0].T.log_softmax(dim=1).numpy()
-    arrays = network.folded()
+    arrays = network.folded_arrays()
     layers = range(len(LAYERS))
     model = AcousticModel(
         tuple(arrays[f"weights_{k}"].astype(np.float32) for k in layers),

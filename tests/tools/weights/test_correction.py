@@ -17,8 +17,8 @@ def test_the_program_learns_from_people_who_show_units_and_who_speak(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = np.random.default_rng(0).uniform(0, 1, (200, 52))
-    monkeypatch.setattr(correction, "shown_by", lambda seed, work, table: None)
-    monkeypatch.setattr(correction, "found_and_shown", lambda capture: (0.5 * shown, shown))
+    monkeypatch.setattr(correction, "capture_of", lambda seed, work, table: None)
+    monkeypatch.setattr(correction, "tracked_and_true", lambda capture: (0.5 * shown, shown))
     correction.main(["-o", str(tmp_path / "correction.csv"), "--people", "1", "2", "--work", str(tmp_path)])
     lines = (tmp_path / "correction.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].split(",") == ["tracked", *ARKIT_52]

@@ -6,7 +6,7 @@ import pytest
 
 from avatar.performance.speech.phones import Phone
 from tests.support.closure_score import ClosureScore
-from tests.support.espeak import spoken
+from tests.support.espeak import synthesize
 from tools.weights.ipa import arpabet
 
 
@@ -50,7 +50,7 @@ def test_names_of_phonemes_become_phones(ipa: str, phones: list[str]) -> None:
 
 
 def test_a_stop_lasts_from_the_end_of_the_vowel_to_its_burst() -> None:
-    samples, rate, phones = spoken("apple")
+    samples, rate, phones = synthesize("apple")
     stop = next(phone for phone in phones if phone.name == "P")
     inside = samples[int((stop.start + 0.01) * rate) : int((stop.end - 0.005) * rate)]
     assert abs(inside).max() < 0.02 * abs(samples).max() and 0.02 < stop.end - stop.start < 0.12

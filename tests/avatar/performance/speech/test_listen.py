@@ -13,7 +13,7 @@ from avatar.performance.speech.features import RATE
 from avatar.performance.speech.listen import listen
 from avatar.performance.speech.phones import PHONES, SILENCE, VOWELS, Phone, Speech
 from tests.support.closure_score import ClosureScore
-from tests.support.espeak import spoken
+from tests.support.espeak import synthesize
 from tests.support.sounds import write_wav
 
 SENTENCES = (
@@ -27,7 +27,7 @@ VOICES = ("en-us", "en-us+f3", "en-us+m7", "gmw/en", "gmw/en+f3", "gmw/en-GB-sco
 
 
 def heard(folder: Path, text: str, voice: str, speed: int, *, with_text: bool) -> tuple[Speech, list[Phone]]:
-    samples, rate, truth = spoken(text, voice, speed)
+    samples, rate, truth = synthesize(text, voice, speed)
     return listen(write_wav(folder / "a.wav", samples, rate), text if with_text else None), truth
 
 
@@ -100,14 +100,14 @@ def test_the_loud_long_high_syllable_is_stressed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("gain", [0.003, 0.05, 1.0])
 def test_quiet_and_loud_recordings_give_the_same_phones(tmp_path: Path, gain: float) -> None:
-    samples, rate, _ = spoken(SENTENCES[0])
+    samples, rate, _ = synthesize(SENTENCES[0])
     loud = listen(write_wav(tmp_path / "a.wav", samples, rate, 32))
     quiet = listen(write_wav(tmp_path / "b.wav", samples * gain, rate, 32))
     assert [p.name for p in quiet.phones] == [p.name for p in loud.phones]
 
 
 def test_the_format_of_the_file_hardly_matters(tmp_path: Path) -> None:
-    samples, rate, truth = spoken(SENTENCES[0])
+    samples, rate, truth = synthesize(SENTENCES[0])
     found = ClosureScore(30)
     found.add(truth, listen(write_wav(tmp_path / "a.wav", samples * 1.2, rate, 8)).phones)
     found.add(truth, listen(write_wav(tmp_path / "b.wav", np.stack((samples, samples * 0.2), 1), rate)).phones)
@@ -132,7 +132,7 @@ def test_a_sound_of_a_few_samples_is_heard(tmp_path: Path) -> None:
 
 
 def test_a_clipped_sound_is_noted(tmp_path: Path) -> None:
-    samples, rate, _ = spoken(SENTENCES[0])
+    samples, rate, _ = synthesize(SENTENCES[0])
     speech = listen(write_wav(tmp_path / "a.wav", samples * 20, rate))
     assert any("of the sound is clipped, which hides phones; record it again with less gain" in n for n in speech.notes)
 
@@ -145,7 +145,7 @@ def test_words_that_the_dictionary_lacks_are_noted(tmp_path: Path) -> None:
 
 def test_a_text_that_is_too_long_for_the_sound_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("pocketsphinx")
-    samples, rate, _ = spoken("Hello")
+    samples, rate, _ = synthesize("Hello")
     with pytest.raises(
         HeadsplatError, match=r"the text has 200 words, too many for .* s of sound; give the text of this"
     ):
@@ -154,7 +154,7 @@ def test_a_text_that_is_too_long_for_the_sound_is_refused(tmp_path: Path) -> Non
 
 def test_a_text_of_another_sound_is_refused_or_noted(tmp_path: Path) -> None:
     pytest.importorskip("pocketsphinx")
-    samples, rate, _ = spoken(SENTENCES[3])
+    samples, rate, _ = synthesize(SENTENCES[3])
     path = write_wav(tmp_path / "a.wav", samples, rate)
     try:
         notes = listen(path, SENTENCES[0] + SENTENCES[1]).notes

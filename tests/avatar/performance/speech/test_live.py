@@ -11,7 +11,7 @@ from avatar.errors import HeadsplatError
 from avatar.performance.speech.features import RATE
 from avatar.performance.speech.live import LATENCY, LiveListener
 from avatar.performance.speech.phones import BILABIALS, PHONES
-from tests.support.espeak import spoken
+from tests.support.espeak import synthesize
 
 TEXT = "My mama bought a big map of Bombay. Please put the paper cup back."
 
@@ -23,7 +23,7 @@ def frames_of(samples: np.ndarray, rate: int, block: int) -> list:
 
 
 def test_frames_come_a_hundred_times_per_second() -> None:
-    samples, rate, _ = spoken(TEXT)
+    samples, rate, _ = synthesize(TEXT)
     frames = frames_of(samples, rate, 512)
     assert [frame.time for frame in frames] == pytest.approx([k / 100 for k in range(len(frames))])
     assert len(frames) == pytest.approx(100 * len(samples) / rate, abs=2)
@@ -31,7 +31,7 @@ def test_frames_come_a_hundred_times_per_second() -> None:
 
 
 def test_the_size_of_the_parts_does_not_matter() -> None:
-    samples, rate, _ = spoken("Bob.")
+    samples, rate, _ = synthesize("Bob.")
     few, many = frames_of(samples, rate, 4096), frames_of(samples, rate, 100)
     assert len(few) == len(many)
     assert max(np.abs(a.probabilities - b.probabilities).max() for a, b in zip(few, many, strict=True)) < 1e-3
@@ -52,7 +52,7 @@ def test_a_frame_comes_after_the_stated_latency() -> None:
 
 @pytest.mark.parametrize("voice", ["en-us", "en-us+f3", "gmw/en"])
 def test_most_closures_are_told_as_they_happen(voice: str) -> None:
-    samples, rate, truth = spoken(TEXT, voice)
+    samples, rate, truth = synthesize(TEXT, voice)
     closed = np.array([frame.closed for frame in frames_of(samples, rate, 441)])
     middles = [round(50 * (phone.start + phone.end)) for phone in truth if phone.name in BILABIALS]
     found = [closed[max(0, middle - 3) : middle + 4].max() > 0.5 for middle in middles]
@@ -65,7 +65,7 @@ def test_silence_closes_the_mouth() -> None:
 
 
 def test_integers_and_channels_are_heard_like_the_sound_itself() -> None:
-    samples, rate, _ = spoken("Bob.")
+    samples, rate, _ = synthesize("Bob.")
     both = np.stack((samples, samples), axis=1)
     integers = (samples * 32768).astype(np.int16)
     plain = frames_of(samples, rate, 1000)

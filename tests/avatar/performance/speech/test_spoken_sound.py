@@ -14,7 +14,7 @@ from avatar.performance.speech.listen import listen
 from avatar.performance.speech.phones import BILABIALS, VOWELS, Phone, Speech
 from avatar.performance.speech.speaking import SpeakOptions, speak
 from avatar.types import Motion
-from tests.support.espeak import spoken
+from tests.support.espeak import synthesize
 from tests.support.scripted_speech import at_middle, lip_gap
 
 TEXT = "My mama bought a big map of Bombay. People jump over the happy puppy, and five fish swim by the blue shoes."
@@ -24,7 +24,7 @@ MOUTH = SpeakOptions(fps=30, acting=0)
 
 @cache
 def truth(voice: str) -> tuple[np.ndarray, int, Speech]:
-    samples, rate, phones = spoken(TEXT, voice)
+    samples, rate, phones = synthesize(TEXT, voice)
     nothing = np.zeros(0, np.float32)
     return samples, rate, Speech(len(samples) / rate, tuple(phones), (), nothing, nothing)
 

@@ -1,4 +1,4 @@
-"""What jobs need, measured, as the first guess of a fleet; it learns from its own jobs after that."""
+"""Memory of jobs as measured, the first guess of a fleet; it learns from its own jobs after that."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from __future__ import annotations
 _MEMORY = {"train": 2_000_000_000, "render": 700_000_000, "eval": 1_400_000_000}
 
 
-def measured(command: str) -> int:
-    """Bytes of memory that a job of `headsplat COMMAND` needs."""
+def expected_memory(command: str) -> int:
+    """Bytes of memory of a job of `headsplat COMMAND`."""
     return _MEMORY[command]

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatar.errors import HeadsplatError
-from avatar.fleet import pieces
+from avatar.fleet import film_pieces
+from avatar.fleet.film_pieces import MULTIPLE, Frames, frames_of, join_pieces, ranges
 from avatar.fleet.jobs import Argument, Input, Job, Needs, Output
-from avatar.fleet.pieces import MULTIPLE, Frames, frames_of, join_pieces, ranges
 from avatar.fleet.process import Ended
 from avatar.fleet.store import Store
 from avatar.video.codecs import KEYFRAME_INTERVAL
@@ -60,7 +60,7 @@ class Joins:
 @pytest.fixture
 def joins(monkeypatch: pytest.MonkeyPatch) -> Joins:
     found = Joins()
-    monkeypatch.setattr(pieces, "run_command", found)
+    monkeypatch.setattr(film_pieces, "run_command", found)
     return found
 
 

@@ -1,4 +1,4 @@
-"""`python -m avatar.fleet.attended CORES ARGUMENTS`: a `headsplat` command that ends with the process that started it.
+"""`python -m avatar.fleet.child_process CORES ARGUMENTS`: a `headsplat` command that ends with its parent process.
 
 Its standard input is a pipe that nobody writes to. It ends when that process closes it, or dies; then this process is
 killed with all that it started. The outputs of a killed command are complete or absent.
