@@ -57,7 +57,17 @@ class PaintSurface:
         opacity: float = 1.0,
         hardness: float = 0.8,
     ) -> Canvas:
-        """A copy of `canvas` with a disc on the surface; see `stamp`. None: without paint before."""
+        """A copy of a canvas with a disc on the surface added.
+
+        Args:
+            canvas: [SIZE,SIZE,4], unchanged; None: without paint before.
+            face: under the middle of the disc.
+            bary: [3] of the middle on that face.
+            color: display sRGB, 0..1.
+            radius: of the disc on the surface, millimeters.
+            opacity: of the middle, 0..1.
+            hardness: 0..1, part of the radius from which on the opacity falls.
+        """
         result = np.zeros((SIZE, SIZE, 4), np.uint8) if canvas is None else canvas.copy()
         self.stamp(result, face, bary, color, radius, opacity, hardness)
         return result

@@ -113,6 +113,14 @@ class _View:
 
     @staticmethod
     def of(gaussians: Gaussians, vertices: Tensor, faces: Tensor, camera: Camera) -> _View:
+        """Render Gaussians, and the depth of their mesh.
+
+        Args:
+            gaussians: [1,N].
+            vertices: [V,3] meters, world.
+            faces: [F,3].
+            camera: [1], of _PIXELS x _PIXELS.
+        """
         out = render(gaussians, camera, BLACK, with_depth=False)
         rgba = torch.cat([out.rgb[0], out.alpha[0][..., None]], -1)
         in_camera = camera.to_camera(vertices)[None].contiguous()

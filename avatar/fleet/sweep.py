@@ -114,7 +114,14 @@ def sweep_rows(
 def sweep_table(
     store: Store, rows: Sequence[ManifestRow], settings: Sequence[Setting], without: Container[str] = ()
 ) -> Table:
-    """The settings with the means over all rows that have been evaluated, without those of these names."""
+    """The settings with the means over all rows that have been evaluated.
+
+    Args:
+        store: with the evaluations.
+        rows: of the manifest.
+        settings: that were compared, at least one.
+        without: names (of row and setting) that are left out.
+    """
     labels = (*settings[0].values, "rows")
     lines = []
     for setting in settings:

@@ -58,12 +58,32 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def number(value: Any, where: str, low: float, high: float) -> float:
-    """A finite number in low..high; `where` names file and entry in errors."""
+    """A finite number in a range.
+
+    Args:
+        value: as read from JSON.
+        where: file and entry, for errors.
+        low: smallest valid number.
+        high: largest valid number.
+
+    Raises:
+        HeadsplatError: it is none.
+    """
     return JsonValue(value, where, _REMEDY).number(low, high)
 
 
 def integer(value: Any, where: str, low: int = 0, high: int = _MAX_STEP) -> int:
-    """A whole number in low..high; some exporters write 512.0 for 512."""
+    """A whole number in a range; some exporters write 512.0 for 512.
+
+    Args:
+        value: as read from JSON.
+        where: file and entry, for errors.
+        low: smallest valid number.
+        high: largest valid number.
+
+    Raises:
+        HeadsplatError: it is none.
+    """
     return JsonValue(value, where, _REMEDY).integer(low, high)
 
 

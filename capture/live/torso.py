@@ -124,7 +124,15 @@ class _View:
 
     @staticmethod
     def around(x: float, y: float, face: float, width: int, height: int) -> _View | None:
-        """The view of a face `face` pixels high with its chin at (x, y); None if that is too small or too low."""
+        """The view below a face; None if the face is too small or too low in the frame.
+
+        Args:
+            x: of the chin, pixels of the frame.
+            y: of the chin, pixels of the frame.
+            face: height of the face, pixels.
+            width: of the frame, pixels.
+            height: of the frame, pixels.
+        """
         if face < _SMALLEST:
             return None
         reach = np.round(np.array([x, y, x, y]) + _REACH * face)

@@ -286,7 +286,14 @@ class ColorGuide:
 
 
 def apply_model(rgb: np.ndarray, slope: np.ndarray, offset: np.ndarray, contrast: float) -> np.ndarray:
-    """Matte [H,W] uint8 that a model of `ColorGuide.fit`, of any smaller size, gives for an image [H,W,3] uint8."""
+    """Matte [H,W] uint8 of an image by the local linear model of its colors.
+
+    Args:
+        rgb: [H,W,3] uint8.
+        slope: [h,w,3] of `ColorGuide.fit`, of any smaller size.
+        offset: [h,w] of `ColorGuide.fit`.
+        contrast: factor by which the matte is stretched about one half.
+    """
     # Scaled to 0..255 and stretched about one half at the small size; the last sum rounds and saturates.
     slope = contrast * slope
     offset = 255 * (contrast * offset + (1 - contrast) / 2)

@@ -177,7 +177,17 @@ class _Adjustment:
         landmarks: np.ndarray,
         base: np.ndarray,
     ) -> _Adjustment:
-        """The problem of the observations `steps` [M] and their initial cameras and states."""
+        """The problem of observations, their initial cameras and states.
+
+        Args:
+            model: of the landmarks.
+            cameras: [C] initial cameras.
+            priors: [C] of the focal lengths.
+            steps: [M] observations.
+            states: [M] initial states.
+            landmarks: [R] indices of the landmarks that count.
+            base: [M,468,3] landmarks in the skull frame, meters.
+        """
         observed = [
             (row, observation) for row, observations in enumerate(steps.observations) for observation in observations
         ]

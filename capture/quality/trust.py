@@ -72,7 +72,14 @@ class TrustReference:
     sharpness: float
 
     def assess(self, statistics: ClipStatistics, points: np.ndarray, spread: np.ndarray, presence: np.ndarray) -> Trust:
-        """Assess frames by their statistics, landmarks [T,478,3], spread [T,478] and presence [T]."""
+        """Assess T frames.
+
+        Args:
+            statistics: of their images.
+            points: [T,478,3] landmarks, pixels.
+            spread: [T,478] of the landmarks, pixels.
+            presence: [T] 0..1, of a face.
+        """
         regions = np.clip(self._occlusion(statistics, points, spread), 0, 1)
         worst = np.sort(regions, axis=1)[:, -2:].mean(1)
         blur = (_SHARP - (statistics.sharpness - self.sharpness)) / (_SHARP - _BLURRED)

@@ -186,14 +186,29 @@ class Canvas:
         self._pixels = np.full((height * _SCALE, width * _SCALE, 3), PAPER, np.uint8)
 
     def box(self, x: float, y: float, width: float, height: float, color: Color, line: float = 0) -> None:
-        """A rectangle: filled, or an outline `line` pixels wide."""
+        """A rectangle.
+
+        Args:
+            x: of the left edge, pixels.
+            y: of the upper edge, pixels.
+            width: pixels.
+            height: pixels.
+            color: RGB 0..255.
+            line: width of an outline in pixels; 0: filled.
+        """
         corners = (_up(x), _up(y)), (_up(x + width) - 1, _up(y + height) - 1)
         cv2.rectangle(self._pixels, *corners, color, max(1, round(line * _SCALE)) if line else -1)
 
     def text(self, x: float, y: float, text: str, color: Color = INK, size: int = 13, align: str = "left") -> None:
-        """One line of text whose baseline is at `y`; `size` is the height of a line in pixels.
+        """One line of text; OpenCV's fonts are ASCII: other characters become question marks.
 
-        OpenCV's fonts are ASCII: other characters become question marks.
+        Args:
+            x: pixels, of the side or middle that `align` names.
+            y: of the baseline, pixels.
+            text: the line.
+            color: RGB 0..255.
+            size: height of a line, pixels.
+            align: "left", "center" or "right".
         """
         text = text.encode("ascii", "replace").decode()
         if align != "left":
@@ -208,7 +223,16 @@ class Canvas:
         return float(width) / _SCALE
 
     def wrap(self, x: float, y: float, width: float, text: str, color: Color = INK, size: int = 13) -> float:
-        """Text broken into lines of at most `width` pixels; returns the baseline of the next line."""
+        """Text broken into lines; returns the baseline of the next line in pixels.
+
+        Args:
+            x: of the left edge, pixels.
+            y: of the first baseline, pixels.
+            width: of the longest line, pixels.
+            text: words.
+            color: RGB 0..255.
+            size: height of a line, pixels.
+        """
         line = ""
         for word in text.split():
             longer = f"{line} {word}".strip()

@@ -98,7 +98,14 @@ class Sighting:
 
     @staticmethod
     def of(rgb: np.ndarray, landmarks: Any, people: People, followed: bool) -> Sighting:
-        """The `landmarks` of a frame, and whose they are; `followed` from the frame before or not."""
+        """The landmarks of a frame, and whose they are.
+
+        Args:
+            rgb: [H,W,3] uint8.
+            landmarks: Landmarks of a face in it.
+            people: known so far; the sighting is not added.
+            followed: whether the search began where the frame before showed the face.
+        """
         region = Roi.from_landmarks(landmarks.points)
         roi = np.array([*region.center, region.size, region.angle])
         appearance = signature(rgb, landmarks.points)

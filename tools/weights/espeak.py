@@ -78,7 +78,17 @@ def synthesize(
 def events_of(
     text: str, voice: str, speed: int = 160, pitch: int = 50
 ) -> tuple[NDArray[np.float32], int, list[tuple[float, str]]]:
-    """Samples [n] in -1..1, samples per second, and eSpeak's events: seconds and the IPA name of a phoneme."""
+    """Speak a text.
+
+    Args:
+        text: what to say.
+        voice: a name of eSpeak's, optionally with a variant.
+        speed: words per minute, 80 to 450.
+        pitch: 0 to 99.
+
+    Returns:
+        samples [n] in -1..1; samples per second; eSpeak's events: seconds and the IPA name of a phoneme.
+    """
     library, rate = _library()
     blocks: list[NDArray[np.int16]] = []
     events: list[tuple[float, str]] = []

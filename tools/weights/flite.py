@@ -22,7 +22,13 @@ _NAMES = {"AX": "AH", "AXR": "ER", "PAU": SILENCE, "SSIL": SILENCE, "H#": SILENC
 def synthesize(
     text: str, voice: str = "slt", stretch: float = 1.0, pitch: float = 1.0
 ) -> tuple[NDArray[np.float32], int, list[Phone]]:
-    """Speak a text, `stretch` times as slowly and `pitch` times as high as usual.
+    """Speak a text.
+
+    Args:
+        text: what to say.
+        voice: one of VOICES.
+        stretch: how many times as slowly as usual.
+        pitch: how many times as high as usual.
 
     Returns:
         samples [n] in -1..1; samples per second; the phones, which cover the sound.

@@ -133,7 +133,16 @@ def frame_labels(phones: list[Phone], count: int) -> NDArray[np.int64]:
 def utterance(
     samples: NDArray[np.float32], rate: int, phones: list[Phone], source: str, seed: int, *, rough: bool = True
 ) -> Utterance:
-    """Features and labels of one sound, roughened by `seed`."""
+    """Features and labels of one sound.
+
+    Args:
+        samples: [n] in -1..1.
+        rate: samples per second.
+        phones: that cover the sound.
+        source: the voice.
+        seed: of the room, noise and microphone.
+        rough: whether there are any; else the sound is resampled only.
+    """
     rng = np.random.default_rng(seed)
     sizes = _SIZES[source == _WOMAN] if source in flite.VOICES else _ESPEAK_SIZES
     scale = float(rng.uniform(*sizes)) if rough else 1.0
