@@ -68,10 +68,15 @@ class MicrophoneFeed:
         try:
             self.rate = float(sounddevice.query_devices(self._device, "input")["default_samplerate"])
             self._stream = sounddevice.InputStream(
-                device=self._device, channels=1, dtype="float32", samplerate=self.rate,
-                blocksize=round(BLOCK * self.rate), latency="low", callback=on_block,
+                device=self._device,
+                channels=1,
+                dtype="float32",
+                samplerate=self.rate,
+                blocksize=round(BLOCK * self.rate),
+                latency="low",
+                callback=on_block,
                 finished_callback=lambda: end("the microphone was closed"),
-            )  # fmt: skip
+            )
             self._stream.start()
         except (sounddevice.PortAudioError, ValueError, OSError) as error:
             self._stream = None

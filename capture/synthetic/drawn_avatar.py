@@ -43,9 +43,19 @@ def drawn_avatar(
     """
     width, height = _SIZE
     options = SyntheticOptions(
-        seed=seed, person=person, glasses=glasses, width=width, height=height, frames=_STEPS, cameras=_CAMERAS,
-        arc=_ARC, noise=0.0, exposure_drift=0.0, handheld=0.0, fps=_STEPS / 8,
-    )  # fmt: skip
+        seed=seed,
+        person=person,
+        glasses=glasses,
+        width=width,
+        height=height,
+        frames=_STEPS,
+        cameras=_CAMERAS,
+        arc=_ARC,
+        noise=0.0,
+        exposure_drift=0.0,
+        handheld=0.0,
+        fps=_STEPS / 8,
+    )
 
     def report(done: int, total: int) -> None:
         update(_RENDERING * done / total, f"images of time step {done} of {total}")

@@ -19,9 +19,14 @@ MEDIUM_SATURATION = (0.0, -0.15, -0.28)
 UNDERTONE = (0.04, 0.06, 0.10)
 #: The chance of each hair color for light and for dark skin.
 HAIR_CHANCES = {
-    "black": (0.18, 0.62), "brown": (0.30, 0.18), "dark-blond": (0.14, 0.03), "blond": (0.10, 0.02),
-    "red": (0.08, 0.02), "gray": (0.12, 0.08), "white": (0.08, 0.05),
-}  # fmt: skip
+    "black": (0.18, 0.62),
+    "brown": (0.30, 0.18),
+    "dark-blond": (0.14, 0.03),
+    "blond": (0.10, 0.02),
+    "red": (0.08, 0.02),
+    "gray": (0.12, 0.08),
+    "white": (0.08, 0.05),
+}
 # fractions of all people
 BALD = 0.10
 BEARDED = 0.20

@@ -54,7 +54,7 @@ ROOMS: dict[str, tuple[AreaLight, ...]] = {
         AreaLight((0.0, 0.80, 0.45), (0.16, 0.17, 0.20), 0.75, 5),
         AreaLight((0.0, -0.70, 0.70), (0.20, 0.19, 0.18), 0.45, 2),
     ),
-}  # fmt: skip
+}
 #: In place of a room: everything has its albedo, without light, shadow or gloss.
 ALBEDO = "albedo"
 LIGHTS = (*ROOMS, ALBEDO)

@@ -70,8 +70,24 @@ class TruthScore:
 
 
 #: Column titles of a table of scores, in the order of TruthScore.
-COLUMNS = ("rot °", "rot p95", "rot open", "rot raw", "pos mm", "neutral mm", "posed mm", "skull mm", "expr",
-           "lids", "jaw", "aperture mm", "gaze °", "scale", "matte IoU", "focal")  # fmt: skip
+COLUMNS = (
+    "rot °",
+    "rot p95",
+    "rot open",
+    "rot raw",
+    "pos mm",
+    "neutral mm",
+    "posed mm",
+    "skull mm",
+    "expr",
+    "lids",
+    "jaw",
+    "aperture mm",
+    "gaze °",
+    "scale",
+    "matte IoU",
+    "focal",
+)
 
 
 def score(

@@ -31,8 +31,14 @@ class Script:
         """The same with small rotations before HELD_OUT_FROM; then large ones, and only the expressions of HELD_OUT."""
         early = self.head[self.head[:, 0] < HELD_OUT_FROM - 0.02] * [1, _NARROW, 1, 1]
         yaw = np.abs(self.head[:, 1]).max()
-        late = [(HELD_OUT_FROM, 0, 0, 0), (0.84, 0.6 * yaw, 2, 2), (0.88, yaw, 0, 3), (0.91, 0, -3, 0),
-                (0.95, -yaw, 2, -4), (1.0, -0.3 * yaw, 4, 0)]  # fmt: skip
+        late = [
+            (HELD_OUT_FROM, 0, 0, 0),
+            (0.84, 0.6 * yaw, 2, 2),
+            (0.88, yaw, 0, 3),
+            (0.91, 0, -3, 0),
+            (0.95, -yaw, 2, -4),
+            (1.0, -0.3 * yaw, 4, 0),
+        ]
         return Script(
             np.concatenate([early, np.array(late, np.float64)]),
             tuple(face for face in self.faces if face[1] <= HELD_OUT_FROM + 0.005) + _HELD_OUT_FACES,
@@ -80,14 +86,40 @@ DEMO = Script(
 
 # One expression after another with neutral between: mouth and jaw, then the upper face.
 _SWEPT: tuple[dict[str, float], ...] = (
-    {"jawOpen": 0.9}, {"mouthSmile": 1.0}, {"mouthFrown": 0.9}, {"mouthPucker": 0.9}, {"mouthFunnel": 0.9},
-    {"mouthStretch": 0.8}, {"mouthPress": 0.9}, {"mouthRollLower": 0.8}, {"mouthRollUpper": 0.8},
-    {"mouthUpperUp": 0.8}, {"mouthLowerDown": 0.8}, {"mouthShrugLower": 0.8}, {"mouthShrugUpper": 0.7},
-    {"mouthDimple": 0.8}, {"mouthLeft": 0.8}, {"mouthRight": 0.8}, {"mouthSmileLeft": 1.0}, {"mouthSmileRight": 1.0},
-    {"jawLeft": 0.8}, {"jawRight": 0.8}, {"jawForward": 0.8}, {"jawOpen": 0.6, "mouthClose": 0.6}, {"cheekPuff": 1.0},
-    {"browDown": 1.0}, {"browInnerUp": 1.0}, {"browOuterUp": 1.0}, {"eyeBlink": 1.0}, {"eyeBlinkLeft": 1.0},
-    {"eyeBlinkRight": 1.0}, {"eyeWide": 0.9}, {"eyeSquint": 0.9}, {"cheekSquint": 0.9}, {"noseSneer": 0.9},
-)  # fmt: skip
+    {"jawOpen": 0.9},
+    {"mouthSmile": 1.0},
+    {"mouthFrown": 0.9},
+    {"mouthPucker": 0.9},
+    {"mouthFunnel": 0.9},
+    {"mouthStretch": 0.8},
+    {"mouthPress": 0.9},
+    {"mouthRollLower": 0.8},
+    {"mouthRollUpper": 0.8},
+    {"mouthUpperUp": 0.8},
+    {"mouthLowerDown": 0.8},
+    {"mouthShrugLower": 0.8},
+    {"mouthShrugUpper": 0.7},
+    {"mouthDimple": 0.8},
+    {"mouthLeft": 0.8},
+    {"mouthRight": 0.8},
+    {"mouthSmileLeft": 1.0},
+    {"mouthSmileRight": 1.0},
+    {"jawLeft": 0.8},
+    {"jawRight": 0.8},
+    {"jawForward": 0.8},
+    {"jawOpen": 0.6, "mouthClose": 0.6},
+    {"cheekPuff": 1.0},
+    {"browDown": 1.0},
+    {"browInnerUp": 1.0},
+    {"browOuterUp": 1.0},
+    {"eyeBlink": 1.0},
+    {"eyeBlinkLeft": 1.0},
+    {"eyeBlinkRight": 1.0},
+    {"eyeWide": 0.9},
+    {"eyeSquint": 0.9},
+    {"cheekSquint": 0.9},
+    {"noseSneer": 0.9},
+)
 _SWEPT_SPAN = 0.03, 0.66  # of the length
 
 
