@@ -13,16 +13,17 @@ from dataclasses import fields, replace
 from typing import Any
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from avatar.editing.blend_colors import shared_colors
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, BlendSource
 from avatar.model.blendshapes import CLAMP, Blendshapes
 from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.resting import resting_means
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
@@ -36,6 +37,14 @@ _LARGE_WEIGHT = 2.0
 #: The channel of a basis that is added to the logit of the opacity.
 _OPACITY = 10
 _SIZE_LIMITS = 0.7, 1.4  # of a Gaussian on a larger or smaller triangle, relative
+
+#: Nearest Gaussians of the other avatar that a color of a blend is taken from.
+_NEIGHBORS = 6
+#: Meters over which their weight falls, beyond the nearest one; and over which the whole color's weight falls.
+_SPREAD = 0.0015
+_REACH = 0.012
+#: Gaussians less opaque than this lend no color.
+_VISIBLE = 0.1
 
 _TORSO_POINTS = ("mean_translation", "pivot")
 
@@ -71,7 +80,7 @@ def blend_avatars(a: Avatar, b: Avatar, at: float) -> Avatar:
             joined([avatar.quats for avatar, _ in parts]),
             joined([avatar.log_scales + _growth(avatar, head) for avatar, _ in parts]),
             joined([shared_logits(avatar.logit_opacities, share) for avatar, share in parts]),
-            joined(shared_colors(parts, head)),
+            joined(_shared_colors(parts, head)),
         )
         neutral = _mean(parts, lambda avatar: avatar.neutral)
         blendshapes = _blendshapes(parts, local, neutral)
@@ -314,3 +323,35 @@ def _people(header: Mapping[str, Any], share: float) -> list[dict[str, Any]]:
         kept = {key: header[key] for key in ("training", "capture") if key in header}
         inner = [{"share": share, "consent": header.get("consent", "")} | kept]
     return [person for person in inner if person["share"] > 0]
+
+
+def _shared_colors(parts: Sequence[tuple[Avatar, float]], head: HeadModel) -> list[Tensor]:
+    """Colors [N,3] of the Gaussians of each avatar, mixed with those of the other one by their shares.
+
+    Both are placed on the resting `head`, so that an eyebrow takes the color of the other eyebrow. What is far from
+    anything of the other avatar, as long hair beside a bare neck, keeps its color.
+    """
+    if len(parts) == 1:
+        return [parts[0][0].colors]
+    means = [resting_means(avatar, head) for avatar, _ in parts]
+    mixed = []
+    for own, other in ((0, 1), (1, 0)):
+        avatar = parts[own][0]
+        (lender, share) = parts[other]
+        color, trust = _colors_at(means[own], lender, means[other])
+        mixed.append(torch.lerp(avatar.colors, color, share * trust[:, None]))
+    return mixed
+
+
+def _colors_at(points: Tensor, lender: Avatar, means: Tensor) -> tuple[Tensor, Tensor]:
+    """Color [P,3] of `lender`, whose centers are `means` [N,3], at `points` [P,3], and its weight [P] 0..1."""
+    opacity = lender.logit_opacities.sigmoid()
+    seen = (opacity > _VISIBLE).nonzero()[:, 0]
+    if len(seen) < _NEIGHBORS:
+        return points.clone(), points.new_zeros(len(points))
+    distances, rows = cKDTree(means[seen].numpy()).query(points.numpy(), k=_NEIGHBORS)
+    distance = torch.from_numpy(distances).float()
+    near = seen[torch.from_numpy(rows)]
+    weight = opacity[near] * torch.exp(-((distance - distance[:, :1]) / _SPREAD).square())
+    color = (lender.colors[near] * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
+    return color, torch.exp(-(distance[:, 0] / _REACH).square())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.rendering.reflections import with_reflections
-from avatar.types import Camera, Gaussians, PosedLayer
+from avatar.ops import LayerImages
+from avatar.types import Camera, Gaussians, PosedLayer, PosedReflections
 
 #: Meters, standard deviation of the blur of the layer: sharper edges would look pasted on beside Gaussians.
 BLUR = 3.5e-4
+_NEAR = 1e-3  # meters, smallest depth to divide by
 
 
 def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
@@ -31,12 +34,29 @@ def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
     return ops.SplatLayer(images, posed.fades.expand_as(gaussians.opacities))
 
 
-def layer_images(posed: PosedLayer, camera: Camera) -> ops.LayerImages:
+def layer_images(posed: PosedLayer, camera: Camera) -> LayerImages:
     """Images of a layer [B] from `camera` [B] without reflections, differentiable in the texels."""
     rotation, translation = _in_camera(posed, camera)
     # Coordinates first: half of the time of a product of rows of three.
     vertices = torch.baddbmm(translation[..., None], rotation, posed.vertices.transpose(1, 2)).transpose(1, 2)
     return ops.layer(vertices, posed.shade, posed.texels, posed.mesh, camera.K, camera.width, camera.height, blur=BLUR)
+
+
+def with_reflections(images: LayerImages, reflections: PosedReflections, centers: Tensor, K: Tensor) -> LayerImages:
+    """The images of a layer with reflections, differentiable in their textures; may overwrite the color of `images`.
+
+    Args:
+        images: [B] of the layer.
+        reflections: their textures and radii.
+        centers: [B,2,3] meters, camera axes.
+        K: [B,3,3] pixels.
+    """
+    depth = centers[..., 2:].clamp_min(_NEAR)
+    pixels = (centers @ K.transpose(1, 2))[..., :2] / depth - images.origin[:, None]
+    radii = reflections.radii * K[:, :1, 0] / depth[..., 0]
+    return replace(
+        images, color=ops.add_reflections(images.color, images.coverage, reflections.textures, pixels, radii)
+    )
 
 
 def _in_camera(posed: PosedLayer, camera: Camera) -> tuple[Tensor, Tensor]:

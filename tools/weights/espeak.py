@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avatar.performance.speech.phones import VOWELS, Phone
+from avatar.performance.speech.phones import SILENCE, VOWELS, Phone
 from tools.weights.closures import phones_of
-from tools.weights.ipa import arpabet
 
 #: eSpeak reports an l after a vowel at its end, s; the vowel lasts for this share of both.
 _SHORT, _SHARE_OF_VOWEL = 0.06, 0.6
@@ -24,6 +23,54 @@ _PHONEME_EVENTS, _IPA_NAMES = 1, 2
 _LIST_END, _PHONEME = 0, 7
 _RATE, _PITCH = 1, 3
 _UTF8 = 1
+
+#: IPA names of phonemes by the nearest phone. Sounds that English lacks get the phone with the most similar mouth:
+#: front rounded vowels UW, uvular sounds HH or K.
+_IPA = {
+    "AA": "ɑ a ɒ ä",
+    "AE": "æ",
+    "AH": "ʌ ə ɐ ɤ",
+    "AO": "ɔ ɔː ɒː",
+    "AW": "aʊ au aw ɑʊ",
+    "AY": "aɪ ai ɑɪ aj aɨ",
+    "EH": "ɛ ε",
+    "ER": "ɜ ɚ ɝ œ ɵ",
+    "EY": "e eɪ ei ɛɪ",
+    "IH": "ɪ ᵻ ɨ ɯ",
+    "IY": "i",
+    "OW": "o oʊ əʊ ou ʌʊ",
+    "OY": "ɔɪ oɪ oi ɔø ɔɨ",
+    "UH": "ʊ ʏ",
+    "UW": "u y ʉ ø",
+    "B": "b ɓ",
+    "CH": "tʃ tɕ tʂ",
+    "D": "d ɾ ɖ r̝",
+    "DH": "ð",
+    "F": "f ɸ",
+    "G": "ɡ g ɣ",
+    "HH": "h ɦ x χ ħ",
+    "JH": "dʒ dʑ dʐ ɟ",
+    "K": "k q c",
+    "L": "l ɫ ɬ ʎ ɭ",
+    "M": "m ɱ",
+    "N": "n ɲ ɳ",
+    "NG": "ŋ",
+    "P": "p",
+    "R": "r ɹ ʁ ʀ ɻ",
+    "S": "s ts t͡s ss",
+    "SH": "ʃ ɕ ʂ ç",
+    "T": "t ʈ",
+    "TH": "θ",
+    "V": "v ʋ β",
+    "W": "w ʍ ɥ",
+    "Y": "j ʝ",
+    "Z": "z dz",
+    "ZH": "ʒ ʐ ʑ",
+}
+_PHONE_OF = {ipa: phone for phone, names in _IPA.items() for ipa in names.split()}
+_LONGEST = max(map(len, _PHONE_OF))
+#: Names of phonemes in which `a` is the vowel of TRAP.
+_BRITISH_TRAP = "a"
 
 
 class _Name(ctypes.Union):
@@ -129,3 +176,24 @@ def name_phones(events: list[tuple[float, str]], *, english: bool = True) -> lis
             for k, name in enumerate(names)
         ]
     return phones
+
+
+def arpabet(ipa: str, *, english: bool = False) -> list[str]:
+    """Phones of one IPA name, left to right by the longest known part; what is no sound (stress, length) is left out.
+
+    A name without any known sound, a pause or a glottal stop, is SILENCE.
+    """
+    phones: list[str] = []
+    at = 0
+    while at < len(ipa):
+        for length in range(_LONGEST, 0, -1):
+            name = ipa[at : at + length]
+            if len(name) == length and name in _PHONE_OF:
+                phones.append(_PHONE_OF[name])
+                at += length
+                break
+        else:
+            at += 1
+    if english and phones == ["AA"] and ipa.strip("ˈˌ") == _BRITISH_TRAP:
+        return ["AE"]
+    return phones or [SILENCE]

@@ -13,7 +13,7 @@ from avatar.head.model import HeadModel
 from avatar.model.avatar import bake_identity
 from avatar.model.parts.eye_light import SIDE, EyeLight
 from avatar.ops import LayerImages
-from avatar.rendering.reflections import with_reflections
+from avatar.rendering.layer import with_reflections
 from avatar.types import HeadParams, PosedReflections
 
 

@@ -7,7 +7,7 @@ import pytest
 from avatar.performance.speech.phones import Phone
 from tests.support.closure_score import ClosureScore
 from tests.support.espeak import synthesize
-from tools.weights.ipa import arpabet
+from tools.weights.espeak import arpabet
 
 
 def score(*got: Phone, fps: float = 30) -> ClosureScore:
