@@ -77,9 +77,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 def tiny_avatar(tiny: Capture) -> Avatar:
     """An avatar trained on `tiny` for a moment. Read only."""
     from avatar.training.config import TrainConfig
-    from tests.support.made import made_avatar
+    from tests.support.build_cache import cached_avatar
 
-    return made_avatar("tiny_avatar", tiny, TrainConfig(size=64, steps=80, gaussians=1500, layer=False))
+    return cached_avatar("tiny_avatar", tiny, TrainConfig(size=64, steps=80, gaussians=1500, layer=False))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from avatar.model.parts.mesh_layer import EYES, MeshLayer
 from avatar.model.prior import from_log, to_log
 from avatar.model.segmentation import Places, Regions, places_of, rest_offsets
 from avatar.training.config import TrainConfig
-from tests.support.made import made_avatar
+from tests.support.build_cache import cached_avatar
 from tests.support.parts import required
 from tests.support.tiny import tiny_capture
 
@@ -53,7 +53,7 @@ def person(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """An avatar with dark hair and brows, bare skin and a blue shirt, trained for a moment and painted. Read only."""
     settings = TrainConfig(size=64, steps=60, gaussians=3000, skin=request.param)
     capture = tiny_capture(tmp_path_factory.mktemp("edit") / "1", seed=1)
-    avatar = made_avatar(f"edit_{'skin' if request.param else 'gaussians'}", capture, settings)
+    avatar = cached_avatar(f"edit_{'skin' if request.param else 'gaussians'}", capture, settings)
     places = places_of(avatar)
     areas, rng = _areas(places), np.random.default_rng(4)
     colors = np.tile(SKIN, (len(places.points), 1))

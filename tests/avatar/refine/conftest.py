@@ -11,7 +11,7 @@ from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.model.avatar import Avatar
 from avatar.refine.options import RefineOptions
 from avatar.training.config import TrainConfig
-from tests.support.made import made_avatar
+from tests.support.build_cache import cached_avatar
 from tests.support.tiny import tiny_capture
 
 SIZE = 96
@@ -29,7 +29,7 @@ class Trained:
     def on(capture: Capture) -> Trained:
         """An avatar trained for some seconds on `capture`."""
         config = TrainConfig(size=SIZE, steps=250, gaussians=3000, refine_at=1.0)
-        avatar = made_avatar(f"refine_{len(capture)}", capture, config)
+        avatar = cached_avatar(f"refine_{len(capture)}", capture, config)
         return Trained(capture, load_frames(capture, capture.train_indices, SIZE, avatar.head), avatar)
 
 

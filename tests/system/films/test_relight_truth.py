@@ -21,7 +21,7 @@ from capture.synthetic.exact_capture import write_exact_capture
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.rooms import room_coefficients
 from capture.synthetic.video import SyntheticScene
-from tests.support.made import made_avatar
+from tests.support.build_cache import cached_avatar
 from tests.support.parts import required
 
 SIZE, FRAMES = 96, 20
@@ -39,7 +39,7 @@ def filmed(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 def trained(filmed: Capture) -> Avatar:
     """An avatar of that person with the light of the clip. Read only."""
     config = TrainConfig(size=SIZE, steps=150, gaussians=2000, light=True, refine_at=1.0)
-    return made_avatar("relight", filmed, config)
+    return cached_avatar("relight", filmed, config)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ _SOURCES = ("avatar", "cuda_ext", "capture/synthetic", "tests/support")
 _COMPILED = {".pyc", ".so", ".pyd", ".o", ".a", ".ninja", ".cmake", ".txt"}
 
 
-def made(name: str, make: Callable[[Path], object], *details: object) -> Path:
+def cached_folder(name: str, make: Callable[[Path], object], *details: object) -> Path:
     """The folder that `make` filled, which did not exist when it was called. Read only.
 
     Args:
@@ -59,14 +59,14 @@ def made(name: str, make: Callable[[Path], object], *details: object) -> Path:
     return folder
 
 
-def made_avatar(name: str, capture: Capture, config: TrainConfig) -> Avatar:
+def cached_avatar(name: str, capture: Capture, config: TrainConfig) -> Avatar:
     """The avatar of a training on `capture`, whose content must follow from the sources. Read only."""
 
     def make(folder: Path) -> None:
         folder.mkdir()
         save_avatar(folder / "me.avatar", fit(capture, load_head(), config).avatar)
 
-    folder = made(name, make, config, capture.metadata["source"], len(capture))
+    folder = cached_folder(name, make, config, capture.metadata["source"], len(capture))
     return load_avatar(folder / "me.avatar").requires_grad_(False)
 
 
