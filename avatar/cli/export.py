@@ -235,19 +235,20 @@ class ExportCommand:
         avatar = frames.avatar
         params = frames.params
         consent = frames.consent
+        times = None if frames.times is None else torch.from_numpy(frames.times)
         if self.rigged:
             export.write_rigged_ply(self.out, avatar, consent)
-        elif self.splats:
+            return
+        if self.splats:
             export.write_splat_glb(self.out, avatar, params, consent)
-        elif self.out.suffix == ".ply":
-            export.write_ply(self.out, avatar, params, self.y_axis, consent)
-        elif self.out.suffix == ".spz":
-            export.write_spz(self.out, avatar, params, self.spz_version, consent)
-        elif self.out.suffix == ".obj":
-            export.write_obj(self.out, avatar, params, consent)
-        else:
-            times = None if frames.times is None else torch.from_numpy(frames.times)
-            export.write_glb(self.out, avatar, params, times, consent)
+            return
+        formats = {
+            ".ply": lambda: export.write_ply(self.out, avatar, params, self.y_axis, consent),
+            ".spz": lambda: export.write_spz(self.out, avatar, params, self.spz_version, consent),
+            ".obj": lambda: export.write_obj(self.out, avatar, params, consent),
+            ".glb": lambda: export.write_glb(self.out, avatar, params, times, consent),
+        }
+        formats[self.out.suffix]()
 
     def _write_web(self, frames: ExportFrames) -> str:
         """Write the page of the web player, or the container alone; returns a line that describes it."""
