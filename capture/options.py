@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from tyro.conf import arg
+
 from avatar.common.ranges import Between, check_numbers
 from avatar.errors import HeadsplatError
 
@@ -30,7 +32,7 @@ class CaptureOptions:
     """hold out every Nth frame instead, such as 5"""
     test_yaw: Annotated[float | None, Between(1, 60)] = None
     """hold out the frames whose yaw is more than this many degrees from the mean instead, such as 15"""
-    test_camera: str | None = None
+    test_camera: Annotated[str | None, arg(metavar="NAME")] = None
     """hold out one of several cameras instead: its name or number"""
     solve_cameras: bool = False
     """estimate the poses of several cameras from the face, ignoring those in the folder"""
@@ -46,7 +48,7 @@ class CaptureOptions:
     """focal length in pixels of the video's frames; default: from the file's metadata, or an estimate"""
     mattes: Path | None = None
     """your mattes: a folder of NNNNN.png by frame number, or a video of them"""
-    head: str = "embedded"
+    head: Annotated[str, arg(metavar="embedded|FILE")] = "embedded"
     """embedded, embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
     consent: str = ""
     """a note on the person's consent; stored in the capture and in every avatar trained from it"""

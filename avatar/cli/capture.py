@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import DisallowNone, OmitArgPrefixes, Positional, arg
+from tyro.conf import DisallowNone, Positional, arg
 
 from avatar.cli.progress import printed, show
 from avatar.jobs.capturing import CaptureOptions, capture
@@ -22,7 +22,7 @@ class CaptureCommand:
     GaussianAvatars, INSTA), metrical-tracker's output, or synchronized videos"""
     out: Out
     """the capture folder to write"""
-    capture: Annotated[CaptureOptions, OmitArgPrefixes, DisallowNone] = field(default_factory=CaptureOptions)
+    capture: Annotated[CaptureOptions, arg(name=""), DisallowNone] = field(default_factory=CaptureOptions)
     no_overlay: bool = False
     """do not write overlay.mp4, the video with the tracked head as an overlay"""
     json: bool = False

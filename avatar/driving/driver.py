@@ -39,7 +39,8 @@ class DriveOptions:
     """How a motion is retargeted."""
 
     neutral: Neutral = "resting"
-    """resting: the resting face of the motion maps to that of the avatar; as-is: weights are not changed"""
+    """resting: the resting face of the motion maps to that of the avatar; as-is: weights are not changed, but
+    that lips touch where those of a motion with `resting` "zero" do"""
     head: HeadMode = "relative"
     """relative: rotation from the recording's mean pose, applied to the avatar's; absolute: as recorded; still: none"""
     travel: float = DEFAULT_TRAVEL

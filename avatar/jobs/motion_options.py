@@ -22,8 +22,9 @@ class MotionOptions:
     """frame rate of a motion file without times"""
     neutral: Literal["resting", "as-is", "zero"] = "resting"
     """resting: the resting face of the motion maps to that of the avatar; it is found in the frames, or has zero
-    weights where the file says so, as after `motion speak` and `motion mix`; as-is: weights are not changed; zero: zero
-    weights map to the resting face of the avatar, whatever the file says"""
+    weights where the file says so, as after `motion speak` and `motion mix`; as-is: weights are not changed, but
+    that lips touch where those of a made motion do; zero: zero weights map to the resting face of the avatar, whatever
+    the file says"""
     pose: Literal["relative", "absolute", "still"] = "relative"
     """head rotation. relative: from the mean pose of the recording, applied to the mean pose of the avatar; absolute:
     as recorded; still: no rotation"""
