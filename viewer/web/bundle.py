@@ -7,6 +7,8 @@ import re
 from importlib.resources import files
 
 _IMPORT = re.compile(r'^import \{ ([^}]*) \} from "(\.\.?/[\w./]+)";\n', re.MULTILINE)
+#: Types of other modules, which only `make lint` reads.
+_TYPES = re.compile(r"^/\*\* @import .* \*/\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:class|function|const) (\w+))", re.MULTILINE)
 
 
@@ -56,6 +58,6 @@ def _add(name: str, parts: dict[str, str], owners: dict[str, str]) -> None:
         if defined in owners:
             raise ValueError(f"{name}: {defined} is exported by {owners[defined]}, too")
         owners[defined] = name
-    script = _EXPORT.sub("", _IMPORT.sub("", text))
+    script = _EXPORT.sub("", _IMPORT.sub("", _TYPES.sub("", text)))
     names_text = ", ".join(exported)
     parts[name] = f"// {name}\nconst {{ {names_text} }} = (() => {{\n{script}\nreturn {{ {names_text} }};\n}})();"

@@ -1,24 +1,29 @@
 /** Offsets of the Gaussians by expression: weights of the bases, and their sum. */
 import { clamp } from "./linear.js";
+/** @import { AvatarContainer } from "../container/avatar_container.js" */
+/** @import { HeadParams } from "./head.js" */
 
 const CHANNELS = 11;
 const SOFT_CLAMP = 1.5;
 const LARGEST = 1 << 23; // of the sum of all weights, so that sums of 8-bit numbers fit into 32 bits
 const GROUP = 5; // bases that are added at once: a pass over the sums costs as much as one over a basis
 
-/** Row vector [n] times matrix [n,columns]. */
+/** Row vector [n] times matrix [n,columns].
+ * @param {ArrayLike<number>} row @param {ArrayLike<number>} matrix @param {number} columns @returns {Float64Array} */
 function product(row, matrix, columns) {
   const sums = new Float64Array(columns);
-  row.forEach((value, k) => {
-    for (let column = 0; column < columns; column++) sums[column] += value * matrix[k * columns + column];
-  });
+  for (let k = 0; k < row.length; k++)
+    for (let column = 0; column < columns; column++) sums[column] += row[k] * matrix[k * columns + column];
   return sums;
 }
 
-/** What a network with one hidden layer adds to the weights [K], as a function of the features; null without one. */
+/** What a network with one hidden layer adds to the weights [K], as a function of the features; null without one.
+ * @param {AvatarContainer} container @param {number} features @param {number} bases
+ * @returns {((standard: number[]) => Float64Array) | null} */
 function weightNetwork(container, features, bases) {
   const units = container.header.gaussians.network?.hidden_bias?.length;
   if (units === undefined) return null;
+  /** @type {(name: string, shape: number[]) => Float64Array} */
   const numbers = (name, shape) => container.numbers(`gaussians.network.${name}`, shape);
   const hidden = numbers("hidden", [features, units]), hiddenBias = numbers("hidden_bias", [units]);
   const output = numbers("output", [units, bases]), outputBias = numbers("output_bias", [bases]);
@@ -29,20 +34,22 @@ function weightNetwork(container, features, bases) {
 }
 
 export class Blendshapes {
-  /** @param {import("../container/container.js").Container} container @param {number} expressions */
+  /** @param {AvatarContainer} container @param {number} expressions */
   constructor(container, expressions) {
     const { gaussians } = container.header;
     const features = expressions + 9;
-    this.reduced = gaussians.mode === "reduced";
     this.count = container.sizes.M;
     this.bases = container.sizes.C / CHANNELS;
-    for (const key of ["mean", "spread", "low", "high"])
-      this[key] = container.numbers(`gaussians.${key}`, [features]);
-    if (this.reduced) {
-      this.components = container.numbers("gaussians.components", [features, this.bases]);
-      this.mix = container.numbers("gaussians.mix", [this.bases, this.bases]);
-      this.network = weightNetwork(container, features, this.bases);
-    }
+    this.mean = container.numbers("gaussians.mean", [features]);
+    this.spread = container.numbers("gaussians.spread", [features]);
+    this.low = container.numbers("gaussians.low", [features]);
+    this.high = container.numbers("gaussians.high", [features]);
+    /** From features to the weights of the bases; null where these are the features. */
+    this.reduction = gaussians.mode === "reduced" ? {
+      components: container.numbers("gaussians.components", [features, this.bases]),
+      mix: container.numbers("gaussians.mix", [this.bases, this.bases]),
+      network: weightNetwork(container, features, this.bases),
+    } : null;
     this.basis = container.raw("gaussians.basis");
     this.scales = container.scales("gaussians.basis");
     /** Offsets [11, count] of the last pose, by channel: position, quaternion, color, opacity logit. */
@@ -52,31 +59,33 @@ export class Blendshapes {
     this.factors = new Int32Array(GROUP);
   }
 
-  /** Weights [K] for the parameters of a frame. @param {import("./head.js").HeadParams} params */
+  /** Weights [K] for the parameters of a frame. @param {HeadParams} params */
   #weights({ expression, jointRot }) {
     const features = [...expression, ...jointRot.slice(6)];
-    const { mean, spread, low, high, components, mix, bases } = this;
-    if (!this.reduced)
+    const { mean, spread, low, high, reduction, bases } = this;
+    if (!reduction)
       return features.map((value, k) => {
         const margin = 0.15 * (high[k] - low[k]);
         return clamp(value, low[k] - margin, high[k] + margin);
       });
     const standard = features.map((value, k) => SOFT_CLAMP * Math.tanh((value - mean[k]) / (SOFT_CLAMP * spread[k])));
+    const { components, mix, network } = reduction;
     const projected = product(standard, components, bases);
-    const added = this.network?.(standard);
+    const added = network?.(standard);
     return Array.from(projected, (_, row) =>
       projected.reduce((sum, value, base) => sum + mix[row * bases + base] * value, added?.[row] ?? 0),
     );
   }
 
-  /** Computes `offsets` for the parameters of a frame. @param {import("./head.js").HeadParams} params */
+  /** Computes `offsets` for the parameters of a frame. @param {HeadParams} params */
   blend(params) {
     const weights = this.#weights(params);
     const used = [...weights.keys()].filter((base) => weights[base] !== 0);
     for (let channel = 0; channel < CHANNELS; channel++) this.#blendChannel(weights, used, channel);
   }
 
-  /** Sums a channel over bases in whole numbers, which are faster than fractions: weights as multiples of `unit`. */
+  /** Sums a channel over bases in whole numbers, which are faster than fractions: weights as multiples of `unit`.
+   * @param {number[]} weights @param {number[]} bases @param {number} channel */
   #blendChannel(weights, bases, channel) {
     const { scales, offsets, sums, count } = this;
     const rows = bases.map((base) => base * CHANNELS + channel);

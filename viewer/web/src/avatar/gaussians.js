@@ -3,6 +3,10 @@
 import { writeMatrix } from "./linear.js";
 import { TorsoBend } from "./torso_bend.js";
 import { TriangleFrames } from "./triangle_frames.js";
+/** @import { AvatarContainer } from "../container/avatar_container.js" */
+/** @import { StoredNumbers } from "../container/container.js" */
+/** @import { Blendshapes } from "./blendshapes.js" */
+/** @import { RigidPose } from "./head.js" */
 
 /** Posed Gaussians in the skull frame, in the memory of `BoundGaussians`.
  * @typedef {Object} PosedGaussians
@@ -11,10 +15,11 @@ import { TriangleFrames } from "./triangle_frames.js";
  * @property {Float32Array} axes [N,3,3] by rows: columns are the axes times their standard deviations, meters
  * @property {Float32Array} colors [N,3] sRGB
  * @property {Float32Array} opacities [N] 0..1
- * @property {Float32Array} reaches [N] standard deviations at which an opacity ends, at 1 / 255; 0 below that */
+ * @property {Float32Array} reaches [N] standard deviations at which an opacity ends, at 1 / 255; 0 below that
+ * @property {number} dilation added to the variances in the image, pixels^2 */
 
 export class BoundGaussians {
-  /** @param {import("../container/container.js").Container} container @param {import("./blendshapes.js").Blendshapes} blendshapes */
+  /** @param {AvatarContainer} container @param {Blendshapes} blendshapes */
   constructor(container, blendshapes) {
     this.blendshapes = blendshapes;
     this.count = container.sizes.N;
@@ -38,30 +43,33 @@ export class BoundGaussians {
     this.bent = Uint32Array.from({ length: this.count }, (_, i) => i).filter((i) => this.torsoWeights[i] !== 0);
     /** Whether a Gaussian [N] has been posed anew. */
     this.isPosed = new Uint8Array(this.count);
-    this.#prepareStretch(container.raw("gaussians.stretches"));
+    /** Rotations [N,3,3] of the Gaussians in the frames of their triangles. */
+    this.rotations = new Float32Array(9 * this.count);
+    /** Stretch [N,3] in the plane of the triangle: 00, 01, 11. */
+    this.stretches = new Float32Array(3 * this.count);
+    /** Standard deviations [N,3] along the axes, meters. */
+    this.deviations = new Float32Array(3 * this.count);
+    /** Gaussians whose triangle may stretch; the deviations of the others never change. */
+    this.stretched = this.#prepareStretch(container.raw("gaussians.stretches"));
     this.#activateStatic();
   }
 
-  /** Finds the Gaussians whose triangle may stretch; the deviations of the others never change. */
+  /** The Gaussians whose triangle may stretch, and the deviations without stretch.
+   * @param {StoredNumbers} stretches */
   #prepareStretch(stretches) {
     const { count, triangles, scales, filter } = this;
-    this.stretched = Uint32Array.from({ length: count }, (_, i) => i).filter(
-      (i) => stretches[triangles[3 * i]] || stretches[triangles[3 * i + 1]] || stretches[triangles[3 * i + 2]],
-    );
-    /** Stretch [N,3] in the plane of the triangle: 00, 01, 11. */
-    this.stretches = new Float32Array(3 * count);
-    /** Standard deviations [N,3] along the axes, meters. */
-    this.deviations = new Float32Array(3 * count);
     for (let i = 0; i < count; i++) {
       this.stretches[3 * i] = this.stretches[3 * i + 2] = 1;
       for (let k = 0; k < 3; k++) this.deviations[3 * i + k] = Math.sqrt(scales[k * count + i] ** 2 + filter);
     }
+    return Uint32Array.from({ length: count }, (_, i) => i).filter(
+      (i) => stretches[triangles[3 * i]] || stretches[triangles[3 * i + 1]] || stretches[triangles[3 * i + 2]],
+    );
   }
 
   /** Colors, opacities and rotations of the Gaussians without offsets, which never change. */
   #activateStatic() {
     const { count, quats, baseColors, logits } = this;
-    this.rotations = new Float32Array(9 * count);
     for (let i = 0; i < count; i++) {
       this.#setRotation(i, quats[i], quats[count + i], quats[2 * count + i], quats[3 * count + i]);
       this.#setOpacity(i, logits[i]);
@@ -69,11 +77,13 @@ export class BoundGaussians {
     }
   }
 
+  /** @param {number} i @param {number} w @param {number} x @param {number} y @param {number} z */
   #setRotation(i, w, x, y, z) {
     const factor = 1 / Math.sqrt(w * w + x * x + y * y + z * z);
     writeMatrix(this.rotations, 9 * i, w * factor, x * factor, y * factor, z * factor);
   }
 
+  /** @param {number} i @param {number} logit */
   #setOpacity(i, logit) {
     const opacity = 1 / (1 + Math.exp(-logit));
     this.opacities[i] = opacity;
@@ -99,8 +109,8 @@ export class BoundGaussians {
   /** Poses the Gaussians that have moved.
    * @param {Float32Array} vertices [V,3] meters, skull frame
    * @param {Float32Array} tensors [V,6] stretch of the vertices
-   * @param {import("./head.js").RigidPose} skull skull frame -> world
-   * @param {import("./head.js").RigidPose} torso
+   * @param {RigidPose} skull skull frame -> world
+   * @param {RigidPose} torso
    * @returns {PosedGaussians} */
   pose(vertices, tensors, skull, torso) {
     this.#activate();
@@ -114,6 +124,7 @@ export class BoundGaussians {
     return this;
   }
 
+  /** @param {boolean} hasTorsoMoved */
   #findMoved(hasTorsoMoved) {
     const { isPosed, torsoWeights, frames: { numbers, hasMoved } } = this;
     isPosed.fill(1, 0, this.blendshapes.count);
@@ -121,7 +132,8 @@ export class BoundGaussians {
       isPosed[i] = hasMoved[numbers[i]] | (hasTorsoMoved && torsoWeights[i] !== 0 ? 1 : 0);
   }
 
-  /** Stretch of the triangles of Gaussians, 1 + tensor in their plane, and the deviations that it leads to. */
+  /** Stretch of the triangles of Gaussians, 1 + tensor in their plane, and the deviations that it leads to.
+   * @param {Float32Array} tensors */
   #stretch(tensors) {
     const { stretched, isPosed, triangles, bary, stretches, rotations, scales, deviations, count, filter } = this;
     const { rotations: local, numbers } = this.frames;
@@ -148,7 +160,8 @@ export class BoundGaussians {
     }
   }
 
-  /** Sets the means: those of the triangles, and the offsets with the stretch in their plane. */
+  /** Sets the means: those of the triangles, and the offsets with the stretch in their plane.
+   * @param {Float32Array} vertices */
   #place(vertices) {
     const { count, isPosed, triangles, bary, offsets, means, stretches } = this;
     const { rotations: local, numbers } = this.frames;

@@ -1,5 +1,6 @@
 /** The head mesh of the avatar: forward kinematics of five joints, bases of the vertices, linear blend skinning. */
 import { add, apply, clamp, multiply, rotationOf, scaled, subtract } from "./linear.js";
+/** @import { AvatarContainer } from "../container/avatar_container.js" */
 
 const JOINTS = 5;
 const NECK = 1;
@@ -16,7 +17,7 @@ const JAW = 2;
  * @property {number[]} [torso] [6] measured motion of the torso */
 
 export class Head {
-  /** @param {import("../container/container.js").Container} container */
+  /** @param {AvatarContainer} container */
   constructor(container) {
     const { head } = container.header;
     this.expressions = head.expression_names.length;
@@ -35,7 +36,8 @@ export class Head {
     this.bentWeights = container.floats("head.bent_weights");
   }
 
-  /** Rotations of the joints relative to their parents, those by expressions included. */
+  /** Rotations of the joints relative to their parents, those by expressions included.
+   * @param {number[]} expression @param {number[]} jointRot */
   #localRotations(expression, jointRot) {
     const count = this.expressions;
     return this.joints.map((_, joint) => {
@@ -45,12 +47,14 @@ export class Head {
         for (let e = 0; e < count; e++) sum += this.jointDirs[row + e] * expression[e];
         return sum;
       });
-      return rotationOf(...turn);
+      return rotationOf(turn);
     });
   }
 
-  /** Rest pose -> posed of every joint, x -> R x + t. @returns {RigidPose[]} */
+  /** Rest pose -> posed of every joint, x -> R x + t.
+   * @param {number[][]} local @param {number[]} translation @returns {RigidPose[]} */
   #forwardKinematics(local, translation) {
+    /** @type {RigidPose[]} */
     const world = [];
     local.forEach((rotation, joint) => {
       const center = this.joints[joint];
@@ -73,7 +77,8 @@ export class Head {
     return this.#forwardKinematics(this.#localRotations(expression, jointRot), translation)[NECK];
   }
 
-  /** Translation of the root for which its transform is x -> rotation x + offset. */
+  /** Translation of the root for which its transform is x -> rotation x + offset.
+   * @param {number[]} rotation @param {number[]} offset */
   rootTranslation(rotation, offset) {
     return add(subtract(offset, this.joints[0]), apply(rotation, this.joints[0]));
   }
@@ -86,13 +91,15 @@ export class Head {
     this.#bend(this.#forwardKinematics(local, [0, 0, 0]));
   }
 
-  /** Weights of the bases: expressions, their quadratic terms, pose correctives. */
+  /** Weights of the bases: expressions, their quadratic terms, pose correctives.
+   * @param {number[]} expression @param {number[][]} local @returns {number[]} */
   #baseWeights(expression, local) {
     const bent = this.curveColumns.map((column) => clamp(expression[column], 0, 1));
     const turned = local.slice(1).flatMap((m) => m.map((value, k) => value - (k % 4 === 0 ? 1 : 0)));
     return [...expression, ...bent.map((w) => 4 * w * (1 - w)), ...turned];
   }
 
+  /** @param {number[]} weights */
   #addBases(weights) {
     const { vertices, baseVertices, baseOffsets, baseCounts } = this;
     let entry = 0;
@@ -110,7 +117,8 @@ export class Head {
     }
   }
 
-  /** Adds sum_j weight_j ((R_j - 1) x + t_j) over jaw and eyes; root and neck are the skull frame. */
+  /** Adds sum_j weight_j ((R_j - 1) x + t_j) over jaw and eyes; root and neck are the skull frame.
+   * @param {RigidPose[]} joints */
   #bend(joints) {
     const { vertices, bentVertices, bentWeights } = this;
     const turns = Float64Array.from(joints.slice(JAW).flatMap(({ rotation, translation }) => [
@@ -131,7 +139,9 @@ export class Head {
   }
 }
 
-/** A point given by a triangle and barycentric coordinates, in vertices [V,3]. */
+/** A point given by a triangle and barycentric coordinates, in vertices [V,3].
+ * @param {ArrayLike<number>} vertices @param {ArrayLike<number>} corners @param {ArrayLike<number>} bary
+ * @returns {number[]} */
 export function pointOn(vertices, corners, bary) {
   let sum = [0, 0, 0];
   for (let k = 0; k < 3; k++) {

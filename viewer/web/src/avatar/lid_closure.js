@@ -1,15 +1,16 @@
 /** Blinks and squints limited so that the lids meet and do not cross; as avatar/driving/lid_closure.py. */
 import { numbersOf } from "../container/container.js";
 import { clamp } from "./linear.js";
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
 
 const SOFT = 0.08;
 const CLOSING = 0.5;
 const OVERLAP = -0.05;
 
 export class LidClosure {
-  /** @param {Object} header of the container @param {number} count expressions */
+  /** @param {AvatarHeader} header of the container @param {number} count expressions */
   constructor(header, count) {
-    const rows = (name) => {
+    const rows = (/** @type {string} */ name) => {
       const values = numbersOf(header, `driving.lids.${name}`, [2, count]);
       return [values.subarray(0, count), values.subarray(count)];
     };
@@ -29,7 +30,8 @@ export class LidClosure {
     return weights;
   }
 
-  /** Scales the weights that close an eye, so that its lids meet. */
+  /** Scales the weights that close an eye, so that its lids meet.
+   * @param {number[]} weights @param {Float64Array} closing @param {Float64Array} closers */
   #limit(weights, closing, closers) {
     const opening = 1 - dot(weights, closing);
     const near = clamp(opening + SOFT, 0, 2 * SOFT);
@@ -40,7 +42,8 @@ export class LidClosure {
     closers.forEach((isCloser, e) => (weights[e] *= isCloser ? scale : 1));
   }
 
-  /** What a full blink leaves open, as a weight. */
+  /** What a full blink leaves open, as a weight.
+   * @param {number[]} weights @param {Float64Array} closing @param {number} blink @param {number} eye */
   #missing(weights, closing, blink, eye) {
     const t = clamp((blink - CLOSING) / (1 - CLOSING), 0, 1);
     const gap = Math.max(1 - OVERLAP - dot(weights, closing), 0);
@@ -48,7 +51,7 @@ export class LidClosure {
   }
 }
 
-/** Sum of products. */
+/** Sum of products. @param {ArrayLike<number>} a @param {ArrayLike<number>} b @returns {number} */
 export function dot(a, b) {
   let sum = 0;
   for (let k = 0; k < b.length; k++) sum += a[k] * b[k];

@@ -1,6 +1,8 @@
 /** The mesh layer of a posed avatar, up to what the graphics card draws: lit vertices, and their place in the image. */
 import { add, apply } from "./linear.js";
 import { LidShadow, MouthLight } from "./mesh_light.js";
+/** @import { AvatarContainer } from "../container/avatar_container.js" */
+/** @import { Camera } from "./projection.js" */
 
 const NEAR = 0.01; // meters
 /** Side of the textures of the reflections, which span this many radii of the iris. */
@@ -15,22 +17,36 @@ const SPAN = 1;
  * @property {number[]} box left, top, right, bottom of its vertices in pixels
  * @property {number[]} reflections centers (2 x 2, pixels) and radii (2, pixels) */
 
+/** Static arrays of the layer, as the worker passes them on.
+ * @typedef {Object} LayerArrays
+ * @property {Uint16Array} faces [T,3] vertices
+ * @property {Uint16Array | Uint32Array} texelIds [T,15]
+ * @property {Uint16Array} texels [X,3] half-precision colors
+ * @property {Float32Array} fades [T,2] meters
+ * @property {Uint16Array} skin [K,3] vertices
+ * @property {Float32Array} reflections [2,16,16]
+ * @property {number} vertexCount V */
+
 export class PosedLayer {
-  /** @param {import("../container/container.js").Container} container @param {number} vertexCount */
+  /** @param {AvatarContainer} container @param {number} vertexCount */
   constructor(container, vertexCount) {
+    const { lids } = container.header.layer ?? {};
     const faces = container.raw("layer.faces");
     /** Corners of the faces by vertex, which weigh in the mean depth. */
     this.corners = new Uint16Array(vertexCount);
     for (const vertex of faces) this.corners[vertex]++;
     this.used = Uint16Array.from(new Set(faces));
     this.irises = container.raw("layer.irises");
-    this.lights = [new MouthLight(container), ...(container.header.layer.lids ? [new LidShadow(container)] : [])];
+    this.lights = [new MouthLight(container), ...(lids ? [new LidShadow(container)] : [])];
     this.shade = new Float32Array(vertexCount);
     this.vertexCount = vertexCount;
+    /** @type {{center: number[], radius: number}[]} */
     this.irisSpots = [];
+    /** Posed [V,3], skull frame. @type {Float32Array} */
+    this.vertices = new Float32Array(0);
   }
 
-  /** Lights posed vertices [V,3] of the skull frame. */
+  /** Lights posed vertices [V,3] of the skull frame. @param {Float32Array} vertices */
   pose(vertices) {
     this.vertices = vertices;
     this.shade.fill(1);
@@ -38,7 +54,8 @@ export class PosedLayer {
     this.irisSpots = [0, 1].map((eye) => this.#irisSpot(eye));
   }
 
-  /** Center of an iris, and the radius of the texture of its reflections, meters. */
+  /** Center of an iris, and the radius of the texture of its reflections, meters.
+   * @param {number} eye @returns {{center: number[], radius: number}} */
   #irisSpot(eye) {
     const count = this.irises.length / 2;
     const sum = [0, 0, 0], low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
@@ -63,7 +80,7 @@ export class PosedLayer {
     return out;
   }
 
-  /** @param {import("./projection.js").Camera} camera skull frame -> camera @returns {LayerView} */
+  /** @param {Camera} camera skull frame -> camera @returns {LayerView} */
   view(camera) {
     const { used, corners, vertices } = this;
     const { rotation: r, translation: t, fx, fy, cx, cy } = camera;
@@ -88,6 +105,7 @@ export class PosedLayer {
     };
   }
 
+  /** @param {Camera} camera */
   #reflections(camera) {
     const { rotation, translation } = camera;
     const spots = this.irisSpots.map(({ center, radius }) => {

@@ -1,6 +1,7 @@
 /** Light on the mesh layer: what enters the mouth between the lips, and the shadow of the lids on the eyes. */
 import { pointOn } from "./head.js";
 import { add, clamp, scaled, subtract } from "./linear.js";
+/** @import { AvatarContainer } from "../container/avatar_container.js" */
 
 // The constants of avatar/reference/light.py.
 const WRAP = 0.4;
@@ -15,16 +16,17 @@ const DEGREES = 5; // coefficients of a polynomial
 
 /** Light that enters the mouth. */
 export class MouthLight {
-  /** @param {import("../container/container.js").Container} container */
+  /** @param {AvatarContainer} container */
   constructor(container) {
     this.vertices = container.raw("layer.mouth_vertices");
     this.normals = container.floats("layer.mouth_normals");
-    const { corners } = container.header.layer.lips;
-    this.corners = container.numbers("layer.lips.corners", [corners.length, 3]);
-    this.bary = container.numbers("layer.lips.bary", [corners.length, 3]);
+    const count = container.header.layer?.lips.corners.length ?? 0;
+    this.corners = container.numbers("layer.lips.corners", [count, 3]);
+    this.bary = container.numbers("layer.lips.bary", [count, 3]);
   }
 
-  /** Multiplies `shade` [V] by the light at posed vertices [V,3]. */
+  /** Multiplies `shade` [V] by the light at posed vertices [V,3]. 
+   * @param {Float32Array} vertices @param {Float32Array} shade */
   apply(vertices, shade) {
     if (!this.corners.length) return;
     const [upper, lower, left, right] = [0, 3, 6, 9].map((at) =>
@@ -55,7 +57,7 @@ export class MouthLight {
 
 /** Shadow of the lids on the eyes. */
 export class LidShadow {
-  /** @param {import("../container/container.js").Container} container */
+  /** @param {AvatarContainer} container */
   constructor(container) {
     this.eyes = container.raw("layer.eyes");
     const count = 2 * 2 * LANDMARKS;
@@ -66,11 +68,13 @@ export class LidShadow {
     this.reach = container.numbers("layer.lids.reach", [2]);
   }
 
-  /** Multiplies `shade` [V] by the shadow at posed vertices [V,3]. */
+  /** Multiplies `shade` [V] by the shadow at posed vertices [V,3]. 
+   * @param {Float32Array} vertices @param {Float32Array} shade */
   apply(vertices, shade) {
     for (let eye = 0; eye < 2; eye++) this.#applyTo(eye, vertices, shade);
   }
 
+  /** @param {number} eye @param {Float32Array} vertices @param {Float32Array} shade */
   #applyTo(eye, vertices, shade) {
     const edges = Array.from({ length: 2 * LANDMARKS }, (_, k) => {
       const at = 3 * (eye * 2 * LANDMARKS + k);
@@ -94,6 +98,7 @@ export class LidShadow {
     }
   }
 
+  /** @param {number} eye @param {number} lid @param {number[][]} edges @returns {number[]} */
   #polynomial(eye, lid, edges) {
     return Array.from({ length: DEGREES }, (_, degree) => {
       const at = ((2 * eye + lid) * DEGREES + degree) * LANDMARKS;

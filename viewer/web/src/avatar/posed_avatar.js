@@ -7,9 +7,13 @@ import { PosedLayer } from "./mesh_layer.js";
 import { Projection } from "./projection.js";
 import { Stretch } from "./stretch.js";
 import { TorsoMap } from "./torso.js";
+/** @import { AvatarContainer } from "../container/avatar_container.js" */
+/** @import { HeadParams, RigidPose } from "./head.js" */
+/** @import { LayerView } from "./mesh_layer.js" */
+/** @import { Camera } from "./projection.js" */
 
 export class PosedAvatar {
-  /** @param {import("../container/container.js").Container} container */
+  /** @param {AvatarContainer} container */
   constructor(container) {
     this.head = new Head(container);
     this.torso = new TorsoMap(container);
@@ -21,10 +25,11 @@ export class PosedAvatar {
     this.projection = new Projection(
       container.sizes.N, hasLayer ? container.raw("layer.gaussian_fades") : undefined,
     );
+    /** From the first pose on. @type {RigidPose | null} */
     this.skull = null;
   }
 
-  /** Poses mesh, Gaussians and layer. @param {import("./head.js").HeadParams} params */
+  /** Poses mesh, Gaussians and layer. @param {HeadParams} params */
   pose(params) {
     this.skull = this.head.skullPose(params);
     this.head.poseVertices(params);
@@ -36,13 +41,14 @@ export class PosedAvatar {
   }
 
   /** Projects and sorts the posed Gaussians.
-   * @param {import("./projection.js").Camera} camera
-   * @returns {import("./mesh_layer.js").LayerView | null} the layer as the camera sees it */
+   * @param {Camera} camera
+   * @returns {LayerView | null} the layer as the camera sees it */
   project(camera) {
-    const { rotation, translation } = camera;
+    const { rotation, translation } = camera, { skull } = this;
+    if (!skull) throw new Error("it has no pose");
     const fromSkull = {
-      ...camera, rotation: multiply(rotation, this.skull.rotation),
-      translation: add(apply(rotation, this.skull.translation), translation),
+      ...camera, rotation: multiply(rotation, skull.rotation),
+      translation: add(apply(rotation, skull.translation), translation),
     };
     this.projection.project(this.gaussians, fromSkull);
     return this.layer ? this.layer.view(fromSkull) : null;

@@ -1,4 +1,6 @@
 /** Projects Gaussians to the image (EWA splatting) and sorts them by depth, the farthest first. */
+/** @import { StoredNumbers } from "../container/container.js" */
+/** @import { PosedGaussians } from "./gaussians.js" */
 
 /** Values of a projected Gaussian: center (2, pixels), two conjugate axes of its ellipse (4, pixels at one standard
  * deviation), opacity, depth (meters), color (3), how far the stencil of the mesh layer fades it. */
@@ -18,10 +20,11 @@ const KEYS = 1 << 16;
  * @property {number[]} rotation [9] to the camera, from the world (or the skull frame where that is said)
  * @property {number[]} translation [3] meters
  * @property {number} width pixels
- * @property {number} height */
+ * @property {number} height
+ * @property {object} [scene] the camera of a 3D scene that it was made of */
 
 export class Projection {
-  /** @param {number} count Gaussians @param {Uint8Array} [fades] [N] of the mesh layer */
+  /** @param {number} count Gaussians @param {StoredNumbers} [fades] [N] of the mesh layer */
   constructor(count, fades) {
     this.fades = fades;
     this.capacity = count;
@@ -36,7 +39,7 @@ export class Projection {
   }
 
   /** Projects the Gaussians that touch the image, and sorts them.
-   * @param {import("./gaussians.js").PosedGaussians} gaussians @param {Camera} camera from their frame */
+   * @param {PosedGaussians} gaussians @param {Camera} camera from their frame */
   project(gaussians, camera) {
     const { means, axes, opacities, dilation } = gaussians;
     const { fx, fy, cx, cy, rotation: r, translation: t } = camera;
@@ -66,7 +69,9 @@ export class Projection {
     this.#sort();
   }
 
-  /** Adds Gaussian `i` with a center and a covariance in pixels, where it touches the image. */
+  /** Adds Gaussian `i` with a center and a covariance in pixels, where it touches the image.
+   * @param {number} i @param {number} x @param {number} y @param {number} z @param {number} xx @param {number} xy
+   * @param {number} yy @param {PosedGaussians} gaussians @param {Camera} camera */
   #add(i, x, y, z, xx, xy, yy, { colors, opacities, reaches }, { width, height }) {
     const { projected, halfHeights, fades } = this;
     const deviation = Math.sqrt(xx), halfWidth = reaches[i] * deviation, halfHeight = reaches[i] * Math.sqrt(yy);
@@ -117,7 +122,7 @@ export class Projection {
   }
 
   /** Writes those that touch rows of an image, counted from its lower edge, into `out`; returns their number.
-   * @param {Float32Array} out @param {number} height of the image */
+   * @param {Float32Array} out @param {number} height of the image @param {number} first @param {number} rows */
   writeRows(out, height, first, rows) {
     const { projected, halfHeights, order, count } = this;
     const from = pairsOf(projected), to = pairsOf(out);
@@ -135,6 +140,7 @@ function pairsOf(/** @type {Float32Array} */ array) {
   return new Float64Array(array.buffer, array.byteOffset, array.length / 2);
 }
 
+/** @param {Float64Array} to @param {number} at @param {Float64Array} from @param {number} start */
 function copyPairs(to, at, from, start) {
   for (let k = 0; k < PAIRS; k++) to[at + k] = from[start + k];
 }

@@ -1,9 +1,11 @@
 /** The stretch of the posed mesh against the template, at the vertices whose Gaussians follow it. */
+/** @import { AvatarContainer } from "../container/avatar_container.js" */
+/** @import { StoredNumbers } from "../container/container.js" */
 
 const FLAT_AREA2 = 1e-8;
 
 export class Stretch {
-  /** @param {import("../container/container.js").Container} container @param {Float32Array} template [V,3] */
+  /** @param {AvatarContainer} container @param {Float32Array} template [V,3] */
   constructor(container, template) {
     this.faces = container.raw("gaussians.stretch_faces");
     const count = this.faces.length / 3;
@@ -16,6 +18,7 @@ export class Stretch {
     this.#prepare(template, container.raw("gaussians.stretches"));
   }
 
+  /** @param {Float32Array} template @param {StoredNumbers} stretches */
   #prepare(template, stretches) {
     const { faces } = this;
     const totals = new Float64Array(stretches.length);
@@ -34,7 +37,8 @@ export class Stretch {
       this.weights[corner] = stretches[faces[corner]] ? areas[Math.floor(corner / 3)] / totals[faces[corner]] : 0;
   }
 
-  /** Computes `tensors` for posed vertices [V,3]; see `vertex_stretch` in avatar/reference/stretch.py. */
+  /** Computes `tensors` for posed vertices [V,3]; see `vertex_stretch` in avatar/reference/stretch.py.
+   * @param {Float32Array} vertices */
   measure(vertices) {
     const { faces, inverse, weights, tensors } = this;
     tensors.fill(0);

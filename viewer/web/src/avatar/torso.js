@@ -1,10 +1,12 @@
 /** The torso: a rigid bone whose pose is a linear map of the pose of the skull. */
 import { add, apply, axisAngleOf, clamp, multiply, rotationOf, scaled, subtract, transposed } from "./linear.js";
+/** @import { AvatarContainer } from "../container/avatar_container.js" */
+/** @import { RigidPose } from "./head.js" */
 
 const TRAVEL_UNIT = 0.1; // meters
 
 export class TorsoMap {
-  /** @param {import("../container/container.js").Container} container */
+  /** @param {AvatarContainer} container */
   constructor(container) {
     this.meanRotation = [...container.numbers("torso.mean_rotation", [3, 3])];
     this.meanTranslation = [...container.numbers("torso.mean_translation", [3])];
@@ -14,11 +16,11 @@ export class TorsoMap {
   }
 
   /** Pose of the torso, skull frame -> world.
-   * @param {import("./head.js").RigidPose} skull
+   * @param {RigidPose} skull
    * @param {number[]} [motion] [6] of the torso from its rest where it is measured
-   * @returns {import("./head.js").RigidPose} */
+   * @returns {RigidPose} */
   pose(skull, motion = this.#motion(skull)) {
-    const turn = rotationOf(motion[0], motion[1], motion[2]);
+    const turn = rotationOf([motion[0], motion[1], motion[2]]);
     const pivot = add(apply(this.meanRotation, this.pivot), this.meanTranslation);
     const moved = add(pivot, scaled(motion.slice(3), TRAVEL_UNIT));
     return {
@@ -27,6 +29,7 @@ export class TorsoMap {
     };
   }
 
+  /** @param {RigidPose} skull @returns {number[]} */
   #motion({ rotation, translation }) {
     const turn = axisAngleOf(multiply(rotation, transposed(this.meanRotation)));
     const travel = scaled(subtract(translation, this.meanTranslation), 1 / TRAVEL_UNIT);

@@ -1,13 +1,16 @@
 /** Moves what follows the torso out of the skull frame, by weight: positions by linear blend skinning, rotations by
  * interpolated quaternions. */
 import { apply, multiply, quatOf, subtract, transposed, writeMatrix } from "./linear.js";
+/** @import { RigidPose } from "./head.js" */
 
 export class TorsoBend {
   #rotation = new Float64Array(9);
+  /** @type {number[]} */
   #pose = [];
+  #quat = [1, 0, 0, 0];
 
   /** Sets the poses; returns whether the torso has moved in the skull frame.
-   * @param {import("./head.js").RigidPose} skull skull frame -> world @param {import("./head.js").RigidPose} torso */
+   * @param {RigidPose} skull skull frame -> world @param {RigidPose} torso */
   setPoses(skull, torso) {
     const inverse = transposed(skull.rotation);
     const rotation = multiply(inverse, torso.rotation);
@@ -16,13 +19,15 @@ export class TorsoBend {
     const hasMoved = pose.some((value, k) => value !== this.#pose[k]);
     this.#pose = pose;
     const quat = quatOf(rotation);
-    this.quat = quat[0] < 0 ? quat.map((value) => -value) : quat;
+    this.#quat = quat[0] < 0 ? quat.map((value) => -value) : quat;
     return hasMoved;
   }
 
-  /** Moves the mean at `at` and the axes [3,3] at `k` by a weight of the torso, 0..1. */
+  /** Moves the mean at `at` and the axes [3,3] at `k` by a weight of the torso, 0..1.
+   * @param {number} weight @param {Float32Array} means @param {number} at @param {Float32Array} axes
+   * @param {number} k */
   bend(weight, means, at, axes, k) {
-    const pose = this.#pose, [w, x, y, z] = this.quat, rest = 1 - weight, turn = this.#rotation;
+    const pose = this.#pose, [w, x, y, z] = this.#quat, rest = 1 - weight, turn = this.#rotation;
     const a = means[at], b = means[at + 1], c = means[at + 2];
     for (let row = 0; row < 3; row++)
       means[at + row] = rest * means[at + row] +

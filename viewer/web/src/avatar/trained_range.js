@@ -4,6 +4,8 @@
 import { numbersOf } from "../container/container.js";
 import { LidClosure } from "./lid_closure.js";
 import { add, apply, axisAngleOf, clamp, multiply, rotationOf, subtract, transposed } from "./linear.js";
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
+/** @import { HeadParams } from "./head.js" */
 
 const PITCH_DIFFERENCE = (0.5 * Math.PI) / 180;
 const JAW = 6;
@@ -18,7 +20,7 @@ const RIGHT_EYE = 12;
  * @property {number[]} position [3] of the pivot, meters */
 
 export class TrainedRange {
-  /** @param {Object} header of the container */
+  /** @param {AvatarHeader} header of the container */
   constructor(header) {
     const names = header.head.expression_names;
     const count = names.length;
@@ -53,12 +55,12 @@ export class TrainedRange {
     return {
       expression,
       jointRot,
-      rotation: multiply(rotationOf(...soft.slice(count + 3, count + 6)), this.meanRotation),
+      rotation: multiply(rotationOf(soft.slice(count + 3, count + 6)), this.meanRotation),
       position: add(this.meanPosition, soft.slice(count + 6)),
     };
   }
 
-  /** The parameters that show a target. @param {PoseTarget} target @returns {import("./head.js").HeadParams} */
+  /** The parameters that show a target. @param {PoseTarget} target @returns {HeadParams} */
   headParams({ expression, jointRot, rotation, position }) {
     const offset = apply(rotation, subtract(this.root, this.pivot));
     return {
@@ -68,7 +70,8 @@ export class TrainedRange {
     };
   }
 
-  /** Identity within the range, beyond it a tanh that approaches the margin. */
+  /** Identity within the range, beyond it a tanh that approaches the margin.
+   * @param {number} value @param {number} k @returns {number} */
   #softClamp(value, k) {
     const margin = this.margin[k];
     if (margin < 0) return value;
@@ -76,7 +79,8 @@ export class TrainedRange {
     return inside + margin * Math.tanh((value - inside) / Math.max(margin, 1e-9));
   }
 
-  /** Rotations of the joints with which both eyes look at one point; their mean direction stays. */
+  /** Rotations of the joints with which both eyes look at one point; their mean direction stays.
+   * @param {number[]} expression @param {number[]} jointRot @returns {number[]} */
   #verged(expression, jointRot) {
     const out = [...jointRot];
     const limits = [[-PITCH_DIFFERENCE, PITCH_DIFFERENCE], [-Math.PI, 0]];

@@ -1,7 +1,8 @@
 /** Frames of the triangles that carry Gaussians, several of which share a triangle, and which of them have moved. */
+/** @import { StoredNumbers } from "../container/container.js" */
 
 export class TriangleFrames {
-  /** @param {Uint16Array} triangles [N,3] vertices of the triangle of each Gaussian @param {number} vertexCount */
+  /** @param {StoredNumbers} triangles [N,3] vertices of the triangle of each Gaussian @param {number} vertexCount */
   constructor(triangles, vertexCount) {
     const numbers = new Map(), corners = [];
     /** Number of the frame of each Gaussian. */
@@ -38,6 +39,7 @@ export class TriangleFrames {
     }
   }
 
+  /** @param {number} face @param {Float32Array} vertices */
   #measure(face, vertices) {
     const { corners, rotations } = this;
     const a = 3 * corners[3 * face], b = 3 * corners[3 * face + 1], c = 3 * corners[3 * face + 2], to = 9 * face;

@@ -1,4 +1,5 @@
 /** The blocks of an avatar in a page, see docs/formats/web.md. */
+/** @import { BlockEntry, Container, ContainerKind } from "./container.js" */
 
 /** Type and shape of each block: V vertices, S bases of the mesh, N Gaussians, M of them blended, T faces of the layer, X
  * its texels, F frames. */
@@ -48,7 +49,35 @@ const INDICES = {
   "layer.texel_ids": "X",
 };
 
-/** @type {import("./container.js").ContainerKind} */
+/** The header of an avatar. The shapes of its numbers are checked where they are read, see `numbersOf`.
+ * @typedef {Object} AvatarHeader
+ * @property {string} format
+ * @property {BlockEntry[]} blocks
+ * @property {string} generator
+ * @property {string} name title
+ * @property {string} note
+ * @property {string} consent
+ * @property {Provenance} provenance
+ * @property {HeadEntry} head
+ * @property {{mode: string, network?: {hidden_bias?: unknown[]} | null}} gaussians
+ * @property {DrivingEntry} driving
+ * @property {{lips: {corners: unknown[]}, lids: object | null} | null} layer
+ * @property {{name: string, torso?: boolean} | null} motion */
+/** @typedef {{capture?: {name?: string}, tensors_sha256?: string}} Provenance */
+/** @typedef {Object} HeadEntry
+ * @property {string} name
+ * @property {string} license
+ * @property {string[]} expression_names [E]
+ * @property {unknown[]} curve_columns
+ * @property {number[][][]} joint_dirs [5,3,E] */
+/** @typedef {Object} DrivingEntry
+ * @property {(number | null)[]} margin [E+9]; null: not clamped
+ * @property {object | null} lids
+ * @property {object | null} lips
+ * @property {{names: string[]} | null} [embedded_lips] */
+/** @typedef {Container<AvatarHeader>} AvatarContainer */
+
+/** @type {ContainerKind<AvatarHeader>} */
 export const AVATAR = {
   format: "headsplat-web",
   subject: "The avatar",

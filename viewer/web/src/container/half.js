@@ -1,6 +1,6 @@
 /** Half-precision numbers. */
 
-/** Float32 values of half-precision bits. */
+/** Float32 values of half-precision bits. @param {ArrayLike<number>} bits @returns {Float32Array} */
 export function floatsOfHalves(bits) {
   const out = new Float32Array(bits.length);
   for (let index = 0; index < bits.length; index++) {

@@ -1,30 +1,38 @@
 /** Short forms of WebGL2 calls. */
 
+/** @typedef {Object<string, WebGLUniformLocation | null>} Uniforms */
+/** @typedef {{program: WebGLProgram, uniforms: Uniforms}} Program */
+
 /** A linked program and the places of its uniforms.
- * @param {WebGL2RenderingContext} gl */
+ * @param {WebGL2RenderingContext} gl @param {string} vertexSource @param {string} fragmentSource @returns {Program} */
 export function createProgram(gl, vertexSource, fragmentSource) {
   const program = gl.createProgram();
-  for (const [type, source] of [[gl.VERTEX_SHADER, vertexSource], [gl.FRAGMENT_SHADER, fragmentSource]]) {
-    const shader = gl.createShader(type);
+  /** @type {[number, string][]} */
+  const stages = [[gl.VERTEX_SHADER, vertexSource], [gl.FRAGMENT_SHADER, fragmentSource]];
+  for (const [type, source] of stages) {
+    const shader = /** @type {WebGLShader} */ (gl.createShader(type));
     gl.shaderSource(shader, `#version 300 es\nprecision highp float;\nprecision highp sampler2D;\n${source}`);
     gl.compileShader(shader);
     if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS) && !gl.isContextLost())
-      throw new Error(gl.getShaderInfoLog(shader));
+      throw new Error(gl.getShaderInfoLog(shader) ?? "a shader cannot be compiled");
     gl.attachShader(program, shader);
   }
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost())
-    throw new Error(gl.getProgramInfoLog(program));
+    throw new Error(gl.getProgramInfoLog(program) ?? "a program cannot be linked");
+  /** @type {Uniforms} */
   const uniforms = {};
   for (let k = 0; k < gl.getProgramParameter(program, gl.ACTIVE_UNIFORMS); k++) {
-    const name = gl.getActiveUniform(program, k).name.replace("[0]", "");
+    const { name: found } = /** @type {WebGLActiveInfo} */ (gl.getActiveUniform(program, k));
+    const name = found.replace("[0]", "");
     uniforms[name] = gl.getUniformLocation(program, name);
   }
   return { program, uniforms };
 }
 
 /** A texture that is read texel by texel.
- * @param {WebGL2RenderingContext} gl @param {number} format sized internal format */
+ * @param {WebGL2RenderingContext} gl @param {number} format sized internal format @param {number} width
+ * @param {number} height @returns {WebGLTexture} */
 export function createTexture(gl, format, width, height) {
   const texture = gl.createTexture();
   gl.bindTexture(gl.TEXTURE_2D, texture);
@@ -42,10 +50,16 @@ export class Target {
     this.formats = formats;
     this.depthFormat = depthFormat;
     this.width = this.height = 0;
+    /** @type {WebGLTexture[]} */
     this.textures = [];
+    /** @type {WebGLTexture | null} */
+    this.depth = null;
+    /** @type {WebGLFramebuffer | null} */
+    this.framebuffer = null;
   }
 
-  /** Makes it at least `width` x `height` pixels, binds it and sets the viewport to that size. */
+  /** Makes it at least `width` x `height` pixels, binds it and sets the viewport to that size.
+   * @param {number} width @param {number} height */
   bind(width, height) {
     const { gl } = this;
     if (width > this.width || height > this.height) this.#allocate(width, height);
@@ -53,6 +67,7 @@ export class Target {
     gl.viewport(0, 0, width, height);
   }
 
+  /** @param {number} width @param {number} height */
   #allocate(width, height) {
     const { gl } = this;
     this.dispose();
@@ -60,7 +75,7 @@ export class Target {
     this.height = Math.max(height, this.height);
     this.framebuffer = gl.createFramebuffer();
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.framebuffer);
-    const create = (format, attachment) => {
+    const create = (/** @type {number} */ format, /** @type {number} */ attachment) => {
       const texture = createTexture(gl, format, this.width, this.height);
       gl.framebufferTexture2D(gl.FRAMEBUFFER, attachment, gl.TEXTURE_2D, texture, 0);
       return texture;
@@ -80,7 +95,8 @@ export class Target {
 }
 
 /** Binds textures to the samplers of a program in order.
- * @param {WebGL2RenderingContext} gl @param {Object<string, WebGLTexture>} textures by uniform */
+ * @param {WebGL2RenderingContext} gl @param {Uniforms} uniforms
+ * @param {Object<string, WebGLTexture>} textures by uniform */
 export function bindTextures(gl, uniforms, textures) {
   Object.entries(textures).forEach(([name, texture], unit) => {
     gl.activeTexture(gl.TEXTURE0 + unit);

@@ -1,5 +1,8 @@
 /** The triangles of the mesh layer on the graphics card. */
 import { bindTextures, createProgram, createTexture } from "./gl.js";
+/** @import { LayerArrays, LayerView } from "../avatar/mesh_layer.js" */
+/** @import { Camera } from "../avatar/projection.js" */
+/** @import { Program } from "./gl.js" */
 
 const WIDTH = 256; // of the texture of the vertices
 const NODES = 15; // texels of a face
@@ -90,7 +93,7 @@ void main() {
 }`;
 
 export class LayerMesh {
-  /** @param {WebGL2RenderingContext} gl @param {Object} layer static arrays of the layer, from the worker */
+  /** @param {WebGL2RenderingContext} gl @param {LayerArrays} layer static arrays of the layer, from the worker */
   constructor(gl, layer) {
     this.gl = gl;
     this.faceCount = layer.faces.length / 3;
@@ -116,17 +119,21 @@ export class LayerMesh {
     gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, WIDTH, this.rows, gl.RGBA, gl.FLOAT, this.staging);
   }
 
-  /** Draws the depth of the skin into the bound target. */
+  /** Draws the depth of the skin into the bound target.
+   * @param {LayerView} view @param {Camera} camera @param {number[]} region */
   drawSkin(view, camera, region) {
     this.#draw(this.skinProgram, this.skin, this.skinCount, view, camera, region, { vertices: this.vertices });
   }
 
-  /** Draws the faces of the layer into the bound target. */
+  /** Draws the faces of the layer into the bound target.
+   * @param {LayerView} view @param {Camera} camera @param {number[]} region @param {WebGLTexture} skinDepth */
   drawFaces(view, camera, region, skinDepth) {
     const textures = { vertices: this.vertices, texels: this.texels, skinDepth };
     this.#draw(this.faceProgram, this.faces, 3 * this.faceCount, view, camera, region, textures);
   }
 
+  /** @param {Program} program @param {WebGLVertexArrayObject} array @param {number} count @param {LayerView} view
+   * @param {Camera} camera @param {number[]} region @param {Object<string, WebGLTexture>} textures */
   #draw({ program, uniforms }, array, count, view, camera, region, textures) {
     const { gl } = this;
     gl.useProgram(program);
@@ -145,7 +152,9 @@ export class LayerMesh {
   }
 }
 
-/** Static attributes by name: uint16 indices, or pairs of floats. */
+/** Static attributes by name: uint16 indices, or pairs of floats.
+ * @param {WebGL2RenderingContext} gl @param {WebGLProgram} program
+ * @param {Object<string, Uint16Array | Float32Array>} attributes @returns {WebGLVertexArrayObject} */
 function vertexArray(gl, program, attributes) {
   const array = gl.createVertexArray();
   gl.bindVertexArray(array);
@@ -161,7 +170,8 @@ function vertexArray(gl, program, attributes) {
   return array;
 }
 
-/** Texture with the texels of each face side by side. */
+/** Texture with the texels of each face side by side.
+ * @param {WebGL2RenderingContext} gl @param {LayerArrays} layer @param {number} faceCount @returns {WebGLTexture} */
 function texelTexture(gl, { texelIds, texels }, faceCount) {
   const width = NODES * FACES_PER_ROW, rows = Math.max(Math.ceil(faceCount / FACES_PER_ROW), 1);
   const values = new Uint16Array(4 * width * rows);

@@ -5,11 +5,15 @@
 import { bindTextures, COVER, createProgram, createTexture, Target } from "./gl.js";
 import { CLASSES, LayerMesh } from "./layer_mesh.js";
 import { BEYOND, HIDDEN_REACH, layerRegion, longestFadeOf, MAX_RADIUS, SUPERSAMPLE } from "./layer_region.js";
+/** @import { LayerArrays, LayerView } from "../avatar/mesh_layer.js" */
+/** @import { Camera } from "../avatar/projection.js" */
+/** @import { Program } from "./gl.js" */
+/** @import { Box } from "./layer_region.js" */
 
 /** @typedef {Object} LayerImages
  * @property {WebGLTexture} color premultiplied, and coverage
  * @property {WebGLTexture} stencil stencil, and depth from the middle
- * @property {number[]} box x, y, width, height in pixels, y up from the lower edge
+ * @property {Box} box x, y, width, height in pixels, y up from the lower edge
  * @property {number} middle mean depth, meters */
 
 /** Distance along the row to the nearest sample that is seen, and to the nearest that is not. */
@@ -138,7 +142,7 @@ void main() {
 }`;
 
 export class LayerPass {
-  /** @param {WebGL2RenderingContext} gl @param {Object} layer static arrays of the layer, from the worker */
+  /** @param {WebGL2RenderingContext} gl @param {LayerArrays} layer static arrays of the layer, from the worker */
   constructor(gl, layer) {
     this.gl = gl;
     this.mesh = new LayerMesh(gl, layer);
@@ -157,8 +161,8 @@ export class LayerPass {
   }
 
   /** Computes the images of the layer; empty where it is not in the image.
-   * @param {import("../avatar/mesh_layer.js").LayerView} view @param {import("../avatar/projection.js").Camera} camera
-   * @returns {LayerImages} */
+   * @param {LayerView} view
+   * @param {Camera} camera @param {Float32Array} vertices @returns {LayerImages} */
   draw(view, camera, vertices) {
     const { gl } = this;
     const region = layerRegion(view, camera, this.longestFade);
@@ -166,13 +170,13 @@ export class LayerPass {
     const { box, reach, weights } = region;
     this.mesh.upload(vertices);
     const size = [SUPERSAMPLE * box[2], SUPERSAMPLE * box[3]];
-    this.skin.bind(...size);
+    this.skin.bind(size[0], size[1]);
     gl.clear(gl.DEPTH_BUFFER_BIT);
     this.mesh.drawSkin(view, camera, box);
-    this.samples.bind(...size);
+    this.samples.bind(size[0], size[1]);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    this.mesh.drawFaces(view, camera, box, this.skin.depth);
+    this.mesh.drawFaces(view, camera, box, /** @type {WebGLTexture} */ (this.skin.depth));
     const [samples, places] = this.samples.textures;
     this.#cover(this.rows, size, this.rowsProgram, { samples }, ({ uniforms }) => {
       gl.uniform1i(uniforms.reach, reach);
@@ -197,14 +201,17 @@ export class LayerPass {
     return this.#images(box, view);
   }
 
+  /** @param {Box} box @param {LayerView} view @returns {LayerImages} */
   #images(box, view) {
     const [color] = this.blurs[1].textures, stencil = this.pixels.textures[1];
     return { color, stencil, box, middle: view.depth };
   }
 
+  /** @param {Target} target @param {number[]} size @param {Program} program
+   * @param {Object<string, WebGLTexture>} textures @param {(program: Program) => void} setUniforms */
   #cover(target, size, program, textures, setUniforms) {
     const { gl } = this;
-    target.bind(...size);
+    target.bind(size[0], size[1]);
     gl.useProgram(program.program);
     setUniforms(program);
     bindTextures(gl, program.uniforms, textures);
@@ -212,8 +219,8 @@ export class LayerPass {
   }
 
   /** Draws the layer into the bound target, which is empty.
-   * @param {LayerImages} images @param {import("../avatar/mesh_layer.js").LayerView} view
-   * @param {import("../avatar/projection.js").Camera} camera */
+   * @param {LayerImages} images @param {LayerView} view
+   * @param {Camera} camera */
   compose({ box, color }, view, camera) {
     const { gl, composeProgram: { program, uniforms } } = this;
     if (!box[2]) return;

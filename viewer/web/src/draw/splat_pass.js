@@ -2,6 +2,7 @@
 import { bindTextures, createProgram, createTexture } from "./gl.js";
 import { DEPTH_MARGIN, SOLID } from "./layer_region.js";
 import { SPLAT_SIZE } from "../avatar/projection.js";
+/** @import { LayerImages } from "./layer_pass.js" */
 
 const TEXELS = SPLAT_SIZE / 4;
 const PER_ROW = 512; // Gaussians in a row of the texture
@@ -64,6 +65,7 @@ export class SplatPass {
     this.gl = gl;
     this.program = createProgram(gl, VERTEX, (layer ? `#define LAYER\n${CONSTANTS}` : "") + FRAGMENT);
     this.texture = createTexture(gl, gl.RGBA32F, TEXELS * PER_ROW, Math.max(Math.ceil(count / PER_ROW), 1));
+    this.count = 0;
     this.vertexArray = gl.createVertexArray();
     gl.bindVertexArray(this.vertexArray);
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
@@ -71,7 +73,7 @@ export class SplatPass {
     gl.bindVertexArray(null);
   }
 
-  /** Uploads `count` projected Gaussians. @param {Float32Array} splats */
+  /** Uploads `count` projected Gaussians. @param {Float32Array} splats @param {number} count */
   upload(splats, count) {
     const { gl } = this;
     const rows = Math.floor(count / PER_ROW), rest = count % PER_ROW, width = TEXELS * PER_ROW;
@@ -85,12 +87,12 @@ export class SplatPass {
   }
 
   /** Blends the Gaussians over the bound target of `width` x `height` pixels.
-   * @param {import("./layer_pass.js").LayerImages | null} layer */
+   * @param {number} width @param {number} height @param {LayerImages | null} layer */
   draw(width, height, layer) {
     const { gl, program: { program, uniforms } } = this;
     gl.useProgram(program);
     gl.uniform2f(uniforms.size, width, height);
-    if (uniforms.box) {
+    if (layer) {
       const { color, stencil, box, middle } = layer;
       gl.uniform4iv(uniforms.box, box);
       gl.uniform1f(uniforms.middle, middle);
@@ -105,7 +107,7 @@ export class SplatPass {
   }
 }
 
-/** Two triangles for each of `count` quads with corners 4k to 4k+3. */
+/** Two triangles for each of `count` quads with corners 4k to 4k+3. @param {number} count */
 function quadIndices(count) {
   const indices = new Uint32Array(6 * count);
   for (let quad = 0; quad < count; quad++)

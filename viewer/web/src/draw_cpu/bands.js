@@ -1,5 +1,7 @@
 /** Divides an image into bands of rows that take about as long to draw as one another. */
 import { SPLAT_SIZE } from "../avatar/projection.js";
+/** @import { LayerView } from "../avatar/mesh_layer.js" */
+/** @import { Camera, Projection } from "../avatar/projection.js" */
 
 const SAMPLED = 16; // every such Gaussian is counted
 /** Costs in units of a pixel of a Gaussian, measured. */
@@ -8,8 +10,10 @@ const PIXEL = 0.3;
 const PIXEL_OF_LAYER = 75;
 
 /** First row of each of `count` bands, from the lower edge, and the number of rows of the image.
- * @param {import("../avatar/projection.js").Projection} projection of a frame @param {import("../avatar/projection.js").Camera} camera
- * @param {import("../avatar/mesh_layer.js").LayerView | null} view of the layer @returns {number[]} count + 1 */
+ * @param {Projection} projection of a frame
+ * @param {Camera} camera
+ * @param {LayerView | null} view of the layer @param {number} count
+ * @returns {number[]} count + 1 */
 export function bandBorders(projection, camera, view, count) {
   const { height } = camera;
   if (count === 1) return [0, height];
@@ -24,9 +28,11 @@ export function bandBorders(projection, camera, view, count) {
   return borders;
 }
 
-/** Cost of each row, from the lower edge. */
+/** Cost of each row, from the lower edge.
+ * @param {Projection} projection @param {Camera} camera @param {LayerView | null} view */
 function rowCosts({ projected, halfHeights, count }, { width, height }, view) {
   const changes = new Float64Array(height + 1);
+  /** @type {(low: number, high: number, cost: number) => void} */
   const add = (low, high, cost) => {
     const first = Math.min(Math.max(Math.floor(low), 0), height), last = Math.min(Math.max(Math.ceil(high), 0), height);
     changes[first] += cost;

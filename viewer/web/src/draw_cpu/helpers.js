@@ -1,9 +1,10 @@
 /** Workers that draw parts of the image, where the processor draws it. */
+/** @import { LayerArrays } from "../avatar/mesh_layer.js" */
 
 const MOST = 4; // workers that draw; more would wait for memory and for each other
 
 /** Starts the helpers of a worker, and lets that one draw.
- * @param {string} source of the worker @param {Worker} leader @param {Object | null} layer static arrays of the layer
+ * @param {string} source of the worker @param {Worker} leader @param {LayerArrays | null} layer static arrays of the layer
  * @returns {Worker[]} */
 export function startHelpers(source, leader, layer) {
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));

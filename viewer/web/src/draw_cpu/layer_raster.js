@@ -4,6 +4,8 @@ import { floatsOfHalves } from "../container/half.js";
 import { DEPTH_MARGIN, HIDDEN_REACH, layerRegion, longestFadeOf, SOLID, SUPERSAMPLE } from "../draw/layer_region.js";
 import { HIDDEN_SAMPLE, LayerSamples, SEEN_SAMPLE } from "./layer_samples.js";
 import { grown } from "./memory.js";
+/** @import { LayerArrays, LayerView } from "../avatar/mesh_layer.js" */
+/** @import { Camera } from "../avatar/projection.js" */
 
 const NODES = 15; // texels of a face
 const SAMPLES = SUPERSAMPLE * SUPERSAMPLE;
@@ -19,7 +21,7 @@ const REFLECTION = 16; // texels along a side
  * @property {Int32Array} spans [h,2] first and last column of the layer where Gaussians fade or are hidden */
 
 export class LayerRaster {
-  /** @param {Object} layer static arrays of the layer */
+  /** @param {LayerArrays} layer static arrays of the layer */
   constructor(layer) {
     this.longestFade = longestFadeOf(layer.fades);
     this.layer = layer;
@@ -30,11 +32,17 @@ export class LayerRaster {
     this.color = new Float32Array(0);
     this.stencil = new Float32Array(0);
     this.limits = new Float32Array(0);
+    /** Of the frame that is drawn: vertices [V,4]. @type {Float32Array} */
+    this.vertices = new Float32Array(0);
+    /** Samples per meter, and columns of the region. */
+    this.perMeter = 0;
+    this.width = 0;
   }
 
   /** Draws rows of an image, from the lower edge; null where the layer is not in them.
-   * @param {import("../avatar/mesh_layer.js").LayerView} view @param {import("../avatar/projection.js").Camera} camera
-   * @param {Float32Array} vertices [V,4] position and shade @returns {LayerRows | null} */
+   * @param {LayerView} view
+   * @param {Camera} camera @param {Float32Array} vertices [V,4] position and shade
+   * @param {number} first @param {number} rows @returns {LayerRows | null} */
   draw(view, camera, vertices, first, rows) {
     const region = layerRegion(view, camera, this.longestFade);
     if (!region) return null;
@@ -59,11 +67,12 @@ export class LayerRaster {
     return { left, width, first: bottom + start, rows: end - start, color: this.color, stencil, limits, spans };
   }
 
-  /** Color, coverage, stencil and depth of pixels from their samples. */
+  /** Color, coverage, stencil and depth of pixels from their samples. @param {number} low @param {number} high */
   #resolve(low, high) {
     const { samples, width } = this;
     const count = width * (high - low);
-    for (const name of ["stencil", "limits"]) this[name] = grown(this[name], count);
+    this.stencil = grown(this.stencil, count);
+    this.limits = grown(this.limits, count);
     this.resolved = grown(this.resolved, 4 * count);
     this.resolved.fill(0, 0, 4 * count);
     this.stencil.fill(0, 0, count);
@@ -77,6 +86,7 @@ export class LayerRaster {
     }
   }
 
+  /** @param {number} at @param {number} column @param {number} row @param {number} pixel */
   #addSample(at, column, row, pixel) {
     const { samples, perMeter, layer: { fades }, stencil, limits } = this;
     const kind = samples.kinds[at], face = samples.faceOf[at] - 1;
@@ -95,7 +105,8 @@ export class LayerRaster {
     if (depth < limits[pixel]) limits[pixel] = depth;
   }
 
-  /** Adds the texture of a face, lit, at a sample; returns its depth. */
+  /** Adds the texture of a face, lit, at a sample; returns its depth.
+   * @param {number} face @param {number} x @param {number} y @param {number} part @param {number} to */
   #addColor(face, x, y, part, to) {
     const { vertices, resolved, texels, samples: { places }, layer: { faces, texelIds } } = this;
     const a = faces[3 * face], b = faces[3 * face + 1], c = faces[3 * face + 2];
@@ -127,7 +138,8 @@ export class LayerRaster {
     return depth;
   }
 
-  /** Blurs `resolved` into `color`, along the rows and then across; pixels without layer cost nothing. */
+  /** Blurs `resolved` into `color`, along the rows and then across; pixels without layer cost nothing.
+   * @param {number} low @param {number} high @param {number} start @param {number} end @param {number[]} weights */
   #blur(low, high, start, end, weights) {
     const { width, resolved } = this;
     const size = 4 * width * (high - low), radius = weights.length - 1;
@@ -149,7 +161,8 @@ export class LayerRaster {
     }
   }
 
-  /** Adds the reflections on the eyes to `color`. */
+  /** Adds the reflections on the eyes to `color`.
+   * @param {number[]} spots @param {number} height @param {number} left @param {number} first @param {number} rows */
   #reflect(spots, height, left, first, rows) {
     const { color, width, layer: { reflections } } = this;
     for (let eye = 0; eye < 2; eye++) {
@@ -168,7 +181,8 @@ export class LayerRaster {
     }
   }
 
-  /** Turns depths into those from which on Gaussians are hidden; returns the columns of each row that change them. */
+  /** Turns depths into those from which on Gaussians are hidden; returns the columns of each row that change them.
+   * @param {Float32Array} stencil @param {Float32Array} limits @param {number} rows */
   #limit(stencil, limits, rows) {
     const { color, width } = this;
     const spans = new Int32Array(2 * rows);
@@ -188,20 +202,23 @@ export class LayerRaster {
   }
 }
 
+/** @param {number} t */
 function smoothStep(t) {
   const part = clampedPart(t);
   return part * part * (3 - 2 * part);
 }
 
+/** @param {number} t */
 function clampedPart(t) {
   return t < 0 ? 0 : t > 1 ? 1 : t;
 }
 
-/** Number of a node of the grid of a face. */
+/** Number of a node of the grid of a face. @param {number} i @param {number} j */
 function node(i, j) {
   return (i * (11 - i)) / 2 + j;
 }
 
+/** @param {Float32Array} out @param {number} to @param {Float32Array} from @param {number} at @param {number} weight */
 function addScaled(out, to, from, at, weight) {
   out[to] += weight * from[at];
   out[to + 1] += weight * from[at + 1];
@@ -209,7 +226,8 @@ function addScaled(out, to, from, at, weight) {
   out[to + 3] += weight * from[at + 3];
 }
 
-/** Bilinear sample of the reflections [2,16,16] of an eye, which are 0 beyond their edge. */
+/** Bilinear sample of the reflections [2,16,16] of an eye, which are 0 beyond their edge.
+ * @param {Float32Array} reflections @param {number} eye @param {number} u @param {number} v */
 function reflected(reflections, eye, u, v) {
   const column = Math.floor(u), row = Math.floor(v);
   let sum = 0;

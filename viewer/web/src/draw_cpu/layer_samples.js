@@ -2,6 +2,9 @@
  * the openings. The same steps as the shaders of layer_mesh.js and layer_pass.js. */
 import { BEYOND, SUPERSAMPLE } from "../draw/layer_region.js";
 import { grown } from "./memory.js";
+/** @import { LayerArrays, LayerView } from "../avatar/mesh_layer.js" */
+/** @import { Camera } from "../avatar/projection.js" */
+/** @import { LayerRegion } from "../draw/layer_region.js" */
 
 const NEAR = 0.01; // meters
 const TILE = 3; // bits of the side of a tile
@@ -13,7 +16,7 @@ export const SKIN_SAMPLE = 2;
 export const SEEN_SAMPLE = 3;
 
 export class LayerSamples {
-  /** @param {Object} layer static arrays of the layer */
+  /** @param {LayerArrays} layer static arrays of the layer */
   constructor({ faces, fades, skin, vertexCount }) {
     this.faces = faces;
     this.fades = fades;
@@ -26,11 +29,17 @@ export class LayerSamples {
     this.steps = new Uint16Array(0);
     this.gaps = new Uint16Array(0);
     this.covered = new Uint8Array(0);
+    /** Columns of tiles, and the smallest inverse depth of the faces. */
+    this.tiles = 0;
+    this.deepest = Infinity;
+    // Of the frame that is drawn, in samples: the region, its rows at hand, and how far distances count.
+    this.width = this.height = this.low = this.high = this.reach = 0;
   }
 
   /** Finds the samples in rows `low` to `high` of a region; each row is the same whatever these are.
-   * @param {import("../avatar/mesh_layer.js").LayerView} view @param {import("../avatar/projection.js").Camera} camera
-   * @param {Float32Array} vertices [V,4] @param {import("../draw/layer_region.js").LayerRegion} region */
+   * @param {LayerView} view
+   * @param {Camera} camera @param {Float32Array} vertices [V,4]
+   * @param {LayerRegion} region @param {number} low @param {number} high */
   find(view, camera, vertices, { box, reach }, low, high) {
     this.width = SUPERSAMPLE * box[2];
     this.height = SUPERSAMPLE * box[3];
@@ -38,7 +47,11 @@ export class LayerSamples {
     this.high = high;
     this.reach = reach;
     const count = this.width * (high - low);
-    for (const name of ["inverse", "faceOf", "kinds", "steps", "gaps"]) this[name] = grown(this[name], count);
+    this.inverse = grown(this.inverse, count);
+    this.faceOf = grown(this.faceOf, count);
+    this.kinds = grown(this.kinds, count);
+    this.steps = grown(this.steps, count);
+    this.gaps = grown(this.gaps, count);
     this.inverse.fill(0, 0, count);
     this.faceOf.fill(0, 0, count);
     this.kinds.fill(SEEN_SAMPLE, 0, count);
@@ -53,6 +66,7 @@ export class LayerSamples {
     for (let row = high - low - 1; row >= 0; row--) this.#measureGaps(row, row + 1);
   }
 
+  /** @param {LayerView} view @param {Camera} camera @param {Float32Array} vertices @param {number[]} box */
   #project({ rotation: r, translation: t }, camera, vertices, box) {
     const { places } = this;
     for (let at = 0, from = 0; at < places.length; at += 3, from += 4) {
@@ -83,7 +97,8 @@ export class LayerSamples {
     this.deepest = deepest;
   }
 
-  /** Whether faces are within rows (from `low` on) and columns. */
+  /** Whether faces are within rows (from `low` on) and columns.
+   * @param {number} first @param {number} last @param {number} left @param {number} right */
   #hasFaces(first, last, left, right) {
     const { covered, tiles } = this;
     for (let row = first >> TILE; row <= last >> TILE; row++)
@@ -91,7 +106,8 @@ export class LayerSamples {
     return false;
   }
 
-  /** Draws triangles: faces of the layer into `faceOf`, counted from 1; the skin into `kinds`, where it is nearer. */
+  /** Draws triangles: faces of the layer into `faceOf`, counted from 1; the skin into `kinds`, where it is nearer.
+   * @param {Uint16Array} corners @param {boolean} isSkin */
   #rasterize(corners, isSkin) {
     const { places, inverse, faceOf, kinds, width, low, high, deepest } = this;
     for (let k = 0, face = 1; k < corners.length; k += 3, face++) {
@@ -127,6 +143,7 @@ export class LayerSamples {
     }
   }
 
+  /** @param {number} count */
   #classify(count) {
     const { faceOf, fades, kinds } = this;
     for (let at = 0; at < count; at++) {
@@ -136,7 +153,8 @@ export class LayerSamples {
     }
   }
 
-  /** Distance along a row from each sample to the nearest that is seen where it is not, and the reverse. */
+  /** Distance along a row from each sample to the nearest that is seen where it is not, and the reverse.
+   * @param {number} start */
   #measureRow(start) {
     const { kinds, steps, width, reach } = this;
     for (let x = 0, run = 0, wasSeen = false; x < width; x++) {
@@ -155,7 +173,8 @@ export class LayerSamples {
     }
   }
 
-  /** Rows from each sample to the nearest row that can matter for its distance, among those on the side of `other`. */
+  /** Rows from each sample to the nearest row that can matter for its distance, among those on the side of `other`.
+   * @param {number} row @param {number} other */
   #measureGaps(row, other) {
     const { kinds, steps, gaps, width, height, low, high } = this;
     const isEdge = low + other < 0 || low + other >= height;
@@ -172,7 +191,8 @@ export class LayerSamples {
   }
 
   /** Distance, in samples, from a sample to the nearest that is seen where it is not, and the reverse; that at `limit`
-   * or beyond may be too long. */
+   * or beyond may be too long.
+   * @param {number} at @param {number} row @param {boolean} isSeen @param {number} limit @returns {number} */
   distance(at, row, isSeen, limit) {
     const { kinds, steps, gaps, width, height, reach } = this;
     let best = steps[at] * steps[at];

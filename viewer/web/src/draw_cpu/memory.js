@@ -4,5 +4,7 @@
  * @template {Uint8Array | Uint16Array | Uint32Array | Float32Array | Float64Array} T
  * @param {T} array @param {number} length @returns {T} */
 export function grown(array, length) {
-  return array.length >= length ? array : new /** @type {any} */ (array.constructor)(Math.ceil(1.25 * length));
+  if (array.length >= length) return array;
+  const Kind = /** @type {new (length: number) => T} */ (array.constructor);
+  return new Kind(Math.ceil(1.25 * length));
 }

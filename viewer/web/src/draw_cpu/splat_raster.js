@@ -2,6 +2,7 @@
  * times as long. Blends front to back, as avatar/reference/splat.py. Images have their lowest row first, as in WebGL. */
 import { grown } from "./memory.js";
 import { SPLAT_SIZE } from "../avatar/projection.js";
+/** @import { LayerRows } from "./layer_raster.js" */
 
 const ALPHA_MAX = 0.999;
 /** Gaussians narrower than this many pixels at one standard deviation are drawn as wide, which no image shows. */
@@ -18,8 +19,9 @@ export class SplatRaster {
 
   /** Blends `count` projected Gaussians, the nearest last, into the rows from `first` on, as premultiplied bytes.
    * A row is the same whichever rows are drawn with it.
-   * @param {Float32Array} splats @param {{width: number, height: number}} size of the image, pixels
-   * @param {import("./layer_raster.js").LayerRows | null} layer @param {Uint8Array} out [rows,W,4] */
+   * @param {Float32Array} splats @param {number} count
+   * @param {{width: number, height: number}} size of the image, pixels @param {number} first @param {number} rows
+   * @param {LayerRows | null} layer @param {Uint8Array} out [rows,W,4] */
   draw(splats, count, size, first, rows, layer, out) {
     const { width } = size;
     if (this.#pixels.length < 4 * width * rows) {
@@ -33,7 +35,10 @@ export class SplatRaster {
   }
 }
 
-/** Blends one Gaussian behind what is in `pixels`, row by row of its ellipse. */
+/** Blends one Gaussian behind what is in `pixels`, row by row of its ellipse.
+ * @param {Float32Array} splats @param {number} at @param {Float64Array} pixels
+ * @param {{width: number, height: number}} size @param {number} start @param {number} rows
+ * @param {LayerRows | null} layer */
 function drawSplat(splats, at, pixels, { width, height }, start, rows, layer) {
   const x = splats[at], y = height - splats[at + 1];
   const ax = splats[at + 2], ay = -splats[at + 3], bx = splats[at + 4], by = -splats[at + 5];
@@ -55,10 +60,10 @@ function drawSplat(splats, at, pixels, { width, height }, start, rows, layer) {
     if (left > right) continue;
     const to = 4 * ((row - start) * width + left), end = to + 4 * (right - left);
     const dx = left + 0.5 - middle, under = layer ? row - layer.first : -1;
-    const isBeside = under < 0 || under >= layer.rows;
+    const isBeside = !layer || under < 0 || under >= layer.rows;
     const from = isBeside ? right + 1 : Math.max(layer.left + layer.spans[2 * under], left);
     const until = isBeside ? right : Math.min(layer.left + layer.spans[2 * under + 1], right);
-    if (from > until) {
+    if (!layer || from > until) {
       blend(pixels, to, end, opacity, low, dx, xx, curve, splats, at);
       continue;
     }
@@ -71,14 +76,16 @@ function drawSplat(splats, at, pixels, { width, height }, start, rows, layer) {
   }
 }
 
-/** exp(-value), LOWEST <= value < HIGHEST, with a relative error of 3e-9. */
+/** exp(-value), LOWEST <= value < HIGHEST, with a relative error of 3e-9. @param {number} value */
 function exponential(value) {
   const k = (STEPS * (value - LOWEST) + 0.5) | 0, rest = k / STEPS + LOWEST - value;
   return EXPONENTIALS[k] * (1 + rest * (1 + rest * (0.5 + rest / 6)));
 }
 
 /** Blends a Gaussian along a row, from `dx` pixels beside its middle on: the quotient of two neighbors changes by a
- * constant factor, `curve`. Blends hidden pixels, too, since to skip them takes longer. */
+ * constant factor, `curve`. Blends hidden pixels, too, since to skip them takes longer.
+ * @param {Float64Array} pixels @param {number} start @param {number} end @param {number} opacity @param {number} low
+ * @param {number} dx @param {number} xx @param {number} curve @param {Float32Array} splats @param {number} at */
 function blend(pixels, start, end, opacity, low, dx, xx, curve, splats, at) {
   if (start > end) return;
   const red = splats[at + 8], green = splats[at + 9], blue = splats[at + 10];
@@ -95,7 +102,10 @@ function blend(pixels, start, end, opacity, low, dx, xx, curve, splats, at) {
   }
 }
 
-/** The same where the layer, from its pixel `k` on, fades Gaussians in front of it and hides those behind it. */
+/** The same where the layer, from its pixel `k` on, fades Gaussians in front of it and hides those behind it.
+ * @param {LayerRows} layer @param {number} k @param {Float64Array} pixels @param {number} start @param {number} end
+ * @param {number} opacity @param {number} low @param {number} dx @param {number} xx @param {number} curve
+ * @param {Float32Array} splats @param {number} at */
 function blendOver({ stencil, limits }, k, pixels, start, end, opacity, low, dx, xx, curve, splats, at) {
   const depth = splats[at + 7], fade = splats[at + 11];
   const red = splats[at + 8], green = splats[at + 9], blue = splats[at + 10];
@@ -113,7 +123,8 @@ function blendOver({ stencil, limits }, k, pixels, start, end, opacity, low, dx,
   }
 }
 
-/** Blends the layer behind all Gaussians. */
+/** Blends the layer behind all Gaussians.
+ * @param {Float64Array} pixels @param {number} width @param {number} start @param {LayerRows} layer */
 function blendUnder(pixels, width, start, { left, first, rows, width: columns, color }) {
   const from = Math.max(-left, 0), until = Math.min(width - left, columns);
   for (let row = 0; row < rows; row++)
@@ -126,7 +137,8 @@ function blendUnder(pixels, width, start, { left, first, rows, width: columns, c
     }
 }
 
-/** Writes `count` pixels as bytes, and clears them. */
+/** Writes `count` pixels as bytes, and clears them.
+ * @param {Float64Array} pixels @param {number} count @param {Uint8Array} out */
 function writeBytes(pixels, count, out) {
   const words = new Uint32Array(out.buffer, out.byteOffset, count);
   for (let k = 0, at = 0; k < count; k++, at += 4) {
@@ -143,6 +155,7 @@ function writeBytes(pixels, count, out) {
   }
 }
 
+/** @param {Float64Array} pixels */
 function clear(pixels) {
   pixels.fill(0);
   for (let at = 3; at < pixels.length; at += 4) pixels[at] = 1;

@@ -1,6 +1,10 @@
 /** Finds the resting face: the first second in which the face is at rest. As avatar/driving/live/calibration.py. */
 import { FaceDriver, restingFace } from "./face_driver.js";
 import { Retargeting, quantile } from "../motions/retargeting.js";
+/** @import { TrainedRange } from "../avatar/trained_range.js" */
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
+/** @import { RestingFace } from "./face_driver.js" */
+/** @import { FaceSample } from "./face_fitter.js" */
 
 const SECONDS = 1; // of a window
 const LONGEST = 6; // seconds after which calibration ends without a resting face
@@ -12,10 +16,8 @@ const BETTER = 0.9; // a window replaces the best one if it moves less than this
 const MAX_SAMPLES = 2048;
 const LOW_QUANTILE = 0.2;
 
-/** @typedef {import("./face_fitter.js").FaceSample} FaceSample */
-
 export class Calibration {
-  /** @param {Object} header of the container @param {import("../avatar/trained_range.js").TrainedRange} range
+  /** @param {AvatarHeader} header of the container @param {TrainedRange} range
    * @param {string[]} names of the person's expressions */
   constructor(header, range, names) {
     this.header = header;
@@ -23,7 +25,16 @@ export class Calibration {
     this.names = names;
     /** From the first sample on. @type {FaceDriver | null} */
     this.driver = null;
-    this.restart();
+    /** The last second, the best second so far, and all samples. @type {FaceSample[]} */
+    this.window = [];
+    /** @type {FaceSample[]} */
+    this.best = [];
+    /** @type {FaceSample[]} */
+    this.all = [];
+    this.movement = Infinity; // of the best window
+    this.observed = 0; // seconds with a face
+    this.nextPreliminary = 1; // samples after which a preliminary driver is made
+    this.isDone = false;
   }
 
   /** Calibrates again; the present driver stays until that is done. */
@@ -31,9 +42,9 @@ export class Calibration {
     this.window = [];
     this.best = [];
     this.all = [];
-    this.movement = Infinity; // of the best window
-    this.observed = 0; // seconds with a face
-    this.nextPreliminary = this.driver ? Infinity : 1; // samples after which a preliminary driver is made
+    this.movement = Infinity;
+    this.observed = 0;
+    this.nextPreliminary = this.driver ? Infinity : 1;
     this.isDone = false;
   }
 
@@ -43,12 +54,13 @@ export class Calibration {
     return this.movement <= STILL ? "" : "the face was never at rest; calibrate again with a resting face";
   }
 
-  /** The driver after one more sample. @param {FaceSample} sample @returns {FaceDriver} */
+  /** The driver after one more sample. @param {FaceSample} sample @returns {FaceDriver | null} */
   update(sample) {
     if (!this.isDone) this.#observe(sample);
     return this.driver;
   }
 
+  /** @param {FaceSample} sample */
   #observe(sample) {
     const last = this.window[this.window.length - 1];
     const step = last ? sample.seconds - last.seconds : 0;
@@ -68,7 +80,8 @@ export class Calibration {
     if (isDone) this.all = [];
   }
 
-  /** Compares the window with the best one; ends the calibration where the face is at rest. */
+  /** Compares the window with the best one; ends the calibration where the face is at rest.
+   * @param {FaceSample} sample @returns {boolean} */
   #measure(sample) {
     if (sample.seconds - this.window[0].seconds < MIN_SPAN * SECONDS) return false;
     const moved = movementOf(this.window, this.names);
@@ -78,6 +91,7 @@ export class Calibration {
     return isBetter;
   }
 
+  /** @param {RestingFace} rest */
   #use(rest) {
     this.driver = new FaceDriver(new Retargeting(this.header, this.range, this.names), this.names, rest);
   }

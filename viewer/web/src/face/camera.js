@@ -4,9 +4,17 @@ import { readCameraPack } from "./camera_pack.js";
 import { FaceFilter } from "./face_filter.js";
 import { interpolatedParams, Presence, smoothstep, TO_FACE } from "./presence.js";
 import { Retargeting } from "../motions/retargeting.js";
+/** @import { HeadParams } from "../avatar/head.js" */
+/** @import { TrainedRange } from "../avatar/trained_range.js" */
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
+/** @import { CameraPack } from "./camera_pack.js" */
+/** @import { TrackedFace } from "./camera_worker.js" */
+/** @import { FaceDriver } from "./face_driver.js" */
+/** @import { FaceSample } from "./face_fitter.js" */
 
 const IMAGE = { width: { ideal: 640 }, frameRate: { ideal: 30 }, facingMode: "user" };
 const MAX_SIDE = 640; // pixels of the images that are tracked
+/** @type {Record<string, string>} */
 const REFUSALS = {
   NotAllowedError: "The browser refuses the camera to this page; allow it in the settings of the site.",
   NotFoundError: "There is no camera; connect one and try again.",
@@ -15,8 +23,8 @@ const REFUSALS = {
 const UNAVAILABLE = "This browser gives the camera to no page from this address; open it over https.";
 
 export class Camera {
-  /** @param {{bytes: () => Uint8Array, workerSource: string, video: HTMLVideoElement}} page the packed camera, and where its
-   * image is shown @param {Object} header of the container @param {import("../avatar/trained_range.js").TrainedRange} range
+  /** @param {{bytes: () => Uint8Array<ArrayBuffer>, workerSource: string, video: HTMLVideoElement}} page the packed camera, and where its
+   * image is shown @param {AvatarHeader} header of the container @param {TrainedRange} range
    * @param {{changed: () => void, moved: () => void, state: (text: string) => void, say: (text: string) => void}} reports of
    * a change of `isOn`, of a new pose, of the state, and of a sentence for the page */
   constructor(page, header, range, reports) {
@@ -28,9 +36,27 @@ export class Camera {
     /** Factor by group of expressions, see GAIN_GROUPS. @type {Object<string, number>} */
     this.gains = {};
     this.rest = restingParams(header, range);
+    /** The present start, until `stop`. @type {object | null} */
+    this.turn = null;
+    /** @type {MediaStream | null} */
+    this.stream = null;
+    /** Number of the streams so far. */
+    this.session = 0;
+    /** The tracker, once it is loaded, and its loading. @type {Worker | null} */
+    this.worker = null;
+    /** @type {Promise<void> | null} */
+    this.loading = null;
+    /** Expressions that the worker tracks. @type {string[]} */
+    this.names = [];
+    /** Of the present stream. @type {Calibration | null} */
+    this.calibration = null;
+    this.filter = new FaceFilter(this.names);
+    this.presence = new Presence(this.rest);
+    /** The driver before a new calibration, and when that ended. @type {{driver: FaceDriver, since: number} | null} */
+    this.previous = null;
   }
 
-  /** The pose of the avatar now; null before a face is known. @returns {import("../avatar/head.js").HeadParams | null} */
+  /** The pose of the avatar now; null before a face is known. @returns {HeadParams | null} */
   get pose() {
     return this.calibration?.driver ? this.presence.paramsAt(now()) : null;
   }
@@ -54,7 +80,7 @@ export class Camera {
   /** Asks for the camera and follows it; reports why it cannot. */
   async start() {
     if (this.turn) return;
-    const turn = (this.turn = {}); // of this start, until `stop`
+    const turn = (this.turn = {});
     try {
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
       const stream = await navigator.mediaDevices.getUserMedia({ video: IMAGE });
@@ -63,7 +89,8 @@ export class Camera {
     } catch (error) {
       if (this.turn !== turn) return; // stopped in the meantime
       this.stop();
-      this.reports.say(REFUSALS[error.name] ?? (error.message || REFUSALS.NotReadableError));
+      const { name, message } = error instanceof Error ? error : new Error(String(error));
+      this.reports.say(REFUSALS[name] ?? (message || REFUSALS.NotReadableError));
     }
   }
 
@@ -82,6 +109,7 @@ export class Camera {
     this.calibration?.restart();
   }
 
+  /** @param {MediaStream} stream */
   async #follow(stream) {
     const { video } = this.page;
     this.stream = stream;
@@ -95,8 +123,8 @@ export class Camera {
     this.reports.state("loading the face tracker");
     await Promise.all([video.play(), (this.loading ??= this.#load())]);
     if (this.stream !== stream) return; // stopped in the meantime
-    this.session = (this.session ?? 0) + 1;
-    this.worker.postMessage({ type: "restart" });
+    this.session++;
+    this.worker?.postMessage({ type: "restart" });
     this.calibration = new Calibration(this.header, this.range, this.names);
     this.filter = new FaceFilter(this.names);
     this.presence = new Presence(this.rest);
@@ -109,33 +137,34 @@ export class Camera {
   async #load() {
     try {
       const pack = await readCameraPack(this.page.bytes);
-      this.names = await this.#startWorker(pack);
-      this.worker.onmessage = ({ data }) => (data.type === "failed" ? this.#fail(data.message) : this.#receive(data));
-      this.worker.onerror = ({ message }) => this.#fail(cannotFollow(message));
+      const worker = await this.#startWorker(pack);
+      worker.onmessage = ({ data }) => (data.type === "failed" ? this.#fail(data.message) : this.#receive(data));
+      worker.onerror = ({ message }) => this.#fail(cannotFollow(message));
     } catch (error) {
       this.#discard();
       throw error;
     }
   }
 
-  /** Names of the expressions that the worker tracks, once it has loaded. @returns {Promise<string[]>} */
+  /** The worker, once it has loaded and named the expressions that it tracks.
+   * @param {CameraPack} pack @returns {Promise<Worker>} */
   async #startWorker({ library, ...parts }) {
     const script = new Blob([withLibrary(library, this.page.workerSource)], { type: "text/javascript" });
     const url = URL.createObjectURL(script);
     try {
-      this.worker = new Worker(url);
-      return await new Promise((resolve, reject) => {
-        this.worker.onerror = ({ message }) => reject(new Error(cannotFollow(message)));
-        this.worker.onmessage = ({ data }) =>
-          data.type === "loaded" ? resolve(data.names) : reject(new Error(data.message));
-        this.worker.postMessage({ type: "load", pack: parts });
+      const worker = (this.worker = new Worker(url));
+      this.names = await new Promise((resolve, reject) => {
+        worker.onerror = ({ message }) => reject(new Error(cannotFollow(message)));
+        worker.onmessage = ({ data }) => (data.type === "loaded" ? resolve(data.names) : reject(new Error(data.message)));
+        worker.postMessage({ type: "load", pack: parts });
       });
+      return worker;
     } finally {
       URL.revokeObjectURL(url);
     }
   }
 
-  /** Sends the next image of the camera to the worker. */
+  /** Sends the next image of the camera to the worker. @param {MediaStream} stream */
   #next(stream) {
     const { video } = this.page;
     const send = async () => {
@@ -143,26 +172,28 @@ export class Camera {
       const image = await createImageBitmap(video, shrunk(video)).catch(() => null); // no image yet
       if (this.stream !== stream) image?.close();
       else if (!image) this.#next(stream);
-      else this.worker.postMessage({ type: "track", session: this.session, image, seconds: now() }, [image]);
+      else this.worker?.postMessage({ type: "track", session: this.session, image, seconds: now() }, [image]);
     };
     if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(send);
     else requestAnimationFrame(send);
   }
 
+  /** @param {TrackedFace} data */
   #receive(data) {
-    if (!this.calibration || data.session !== this.session) return; // an image from before a stop
-    this.#next(this.stream);
-    if (data.earlier.length) this.#calibrateOn(data.earlier);
-    if (data.sample) this.#use(data.sample);
+    const { stream, calibration } = this;
+    if (!stream || !calibration || data.session !== this.session) return; // an image from before a stop
+    this.#next(stream);
+    if (data.earlier.length) this.#calibrateOn(data.earlier, calibration);
+    if (data.sample) this.#use(data.sample, calibration);
     else {
       this.presence.markLost(data.seconds);
       this.filter.reset();
     }
-    this.reports.state(this.#state(data));
+    this.reports.state(stateOf(data, calibration));
     if (data.sample || this.isBlending) this.reports.moved();
   }
 
-  /** Stops with a sentence; the next start loads the tracker again. */
+  /** Stops with a sentence; the next start loads the tracker again. @param {string} message */
   #fail(message) {
     this.#discard();
     this.stop();
@@ -174,17 +205,20 @@ export class Camera {
     this.worker = this.loading = null;
   }
 
-  /** Takes the resting face from the frames that showed who it is: another person, or the image of a phone that was turned. */
-  #calibrateOn(earlier) {
-    this.calibration.restart();
-    for (const sample of earlier) if (!this.calibration.isDone) this.calibration.update(this.filter.filter(sample));
+  /** Takes the resting face from the frames that showed who it is: another person, or the image of a phone that was turned.
+   * @param {FaceSample[]} earlier @param {Calibration} calibration */
+  #calibrateOn(earlier, calibration) {
+    calibration.restart();
+    for (const sample of earlier) if (!calibration.isDone) calibration.update(this.filter.filter(sample));
     this.filter.reset();
   }
 
-  /** Poses the avatar; after a new calibration the pose goes over from that of the driver before. */
-  #use(sample) {
+  /** Poses the avatar; after a new calibration the pose goes over from that of the driver before.
+   * @param {FaceSample} sample @param {Calibration} calibration */
+  #use(sample, calibration) {
     const { seconds } = sample, smooth = this.filter.filter(sample);
-    const before = this.calibration.driver, driver = this.calibration.update(smooth);
+    const before = calibration.driver, driver = calibration.update(smooth);
+    if (!driver) return;
     if (before && driver !== before) this.previous = { driver: before, since: seconds };
     let params = driver.params(smooth, this.gains);
     if (this.previous) {
@@ -195,20 +229,22 @@ export class Camera {
     this.presence.update(params, seconds);
   }
 
-  #state({ sample, earlier, isFace, progress }) {
-    if (!isFace) return progress < 1 ? "waiting for a face" : "no face is seen";
-    if (progress < 1) return `learning your face: ${Math.floor(100 * progress)} %`;
-    if (!sample && !earlier.length) return "no face is seen";
-    return this.calibration.isDone ? this.calibration.note || "live" : `calibrating: ${this.calibration.note}`;
-  }
-
+  /** @param {boolean} isOn */
   #set(isOn) {
     this.isOn = isOn;
     this.reports.changed();
   }
 }
 
-/** The library as `tasksVision`, and the worker after it. */
+/** What the page reports after an image. @param {TrackedFace} data @param {Calibration} calibration */
+function stateOf({ sample, earlier, isFace, progress }, calibration) {
+  if (!isFace) return progress < 1 ? "waiting for a face" : "no face is seen";
+  if (progress < 1) return `learning your face: ${Math.floor(100 * progress)} %`;
+  if (!sample && !earlier.length) return "no face is seen";
+  return calibration.isDone ? calibration.note || "live" : `calibrating: ${calibration.note}`;
+}
+
+/** The library as `tasksVision`, and the worker after it. @param {string} library @param {string} worker */
 function withLibrary(library, worker) {
   return `const tasksVision = (() => {
 const module = { exports: {} };
@@ -217,6 +253,7 @@ return module.exports;
 })();\n${worker}`;
 }
 
+/** @param {string} reason */
 function cannotFollow(reason) {
   return `The camera cannot be followed (${reason || "its worker does not start"}); use another browser.`;
 }
@@ -226,14 +263,16 @@ function now() {
   return performance.now() / 1000;
 }
 
-/** Options of an image that is at most MAX_SIDE wide and high. */
+/** Options of an image that is at most MAX_SIDE wide and high.
+ * @param {HTMLVideoElement} video @returns {ImageBitmapOptions} */
 function shrunk({ videoWidth, videoHeight }) {
   const factor = MAX_SIDE / Math.max(videoWidth, videoHeight, 1);
   if (factor >= 1) return {};
   return { resizeWidth: Math.round(factor * videoWidth), resizeHeight: Math.round(factor * videoHeight), resizeQuality: "medium" };
 }
 
-/** The avatar at rest with closed lips. */
+/** The avatar at rest with closed lips.
+ * @param {AvatarHeader} header @param {TrainedRange} range @returns {HeadParams} */
 function restingParams(header, range) {
   const retargeting = new Retargeting(header, range, []);
   retargeting.closeLips([retargeting.neutral]);

@@ -1,19 +1,39 @@
 /** The worker of the camera: landmarks of each image by MediaPipe, and the face that fits them. */
 import { FaceFitter } from "./face_fitter.js";
 import { LandmarkModel } from "./landmark_model.js";
+import { messageOf } from "../container/error_message.js";
+/** @import { CameraPack } from "./camera_pack.js" */
+/** @import { FaceSample } from "./face_fitter.js" */
 
 const POINTS = 478;
 /** Milliseconds between two images in the clock that MediaPipe sees. Its filter of the landmarks, which makes blinks small
  * and speech late, hardly acts over such a step; the page smooths by itself, as the live pipeline does. */
 const STEP = 1000;
 
-let landmarker, model, fitter, size;
+/** What the page receives of an image.
+ * @typedef {Object} TrackedFace
+ * @property {"tracked"} type
+ * @property {number} session number that came with the image
+ * @property {number} seconds its time
+ * @property {FaceSample | null} sample null where no face is fitted
+ * @property {boolean} isFace whether the image shows one
+ * @property {number} progress 0..1, of learning the face
+ * @property {FaceSample[]} earlier samples of the images that it was learned from, once */
+
+/** @type {FaceLandmarker} */
+let landmarker;
+/** @type {LandmarkModel} */
+let model;
+/** @type {FaceFitter | undefined} */
+let fitter;
+let size = "";
 let clock = 0;
 
-/** Starts MediaPipe. @param {import("./camera_pack.js").CameraPack} pack */
+/** Starts MediaPipe. @param {CameraPack} pack */
 async function load({ loader, wasm, task, landmarks }) {
   model = new LandmarkModel(landmarks.buffer);
-  const address = (bytes, type) => URL.createObjectURL(new Blob([bytes], { type }));
+  const address = (/** @type {Uint8Array<ArrayBuffer>} */ bytes, /** @type {string} */ type) =>
+    URL.createObjectURL(new Blob([bytes], { type }));
   const files = {
     wasmLoaderPath: address(loader, "text/javascript"), wasmBinaryPath: address(wasm, "application/wasm"),
   };
@@ -30,7 +50,7 @@ async function load({ loader, wasm, task, landmarks }) {
  * number that comes back */
 function track({ image, seconds, session }) {
   const { width, height } = image;
-  if (size !== `${width}x${height}`) {
+  if (!fitter || size !== `${width}x${height}`) {
     fitter = new FaceFitter(model, width, height);
     size = `${width}x${height}`;
   }
@@ -38,13 +58,14 @@ function track({ image, seconds, session }) {
   const wasKnown = fitter.progress >= 1;
   const sample = found ? fitter.add(pixels(found, width, height), seconds) : null;
   const isKnown = fitter.progress >= 1;
-  postMessage({
+  postMessage(/** @type {TrackedFace} */ ({
     type: "tracked", session, seconds, sample, isFace: Boolean(found), progress: fitter.progress,
     earlier: isKnown && !wasKnown ? fitter.earlier : [],
-  });
+  }));
 }
 
-/** The landmarks of the face in an image, which is closed; undefined without a face. */
+/** The landmarks of the face in an image, which is closed; undefined without a face.
+ * @param {ImageBitmap} image @returns {{x: number, y: number, z: number}[] | undefined} */
 function detected(image) {
   try {
     return landmarker.detectForVideo(image, (clock += STEP)).faceLandmarks[0];
@@ -53,7 +74,8 @@ function detected(image) {
   }
 }
 
-/** Landmarks [478,3] in pixels; their depth has the scale of x. */
+/** Landmarks [478,3] in pixels; their depth has the scale of x.
+ * @param {{x: number, y: number, z: number}[]} landmarks @param {number} width @param {number} height */
 function pixels(landmarks, width, height) {
   const points = new Float32Array(3 * POINTS);
   landmarks.forEach(({ x, y, z }, k) => points.set([x * width, y * height, z * width], 3 * k));
@@ -70,6 +92,7 @@ self.onmessage = async ({ data }) => {
   }
 };
 
+/** @param {unknown} error @returns {string} */
 function firstLine(error) {
-  return String(error?.message ?? error).split("\n")[0];
+  return messageOf(error).split("\n")[0];
 }

@@ -3,7 +3,7 @@
 /** Edge of the tiles of `gramOf`, and rows that it takes at a time. */
 const TILE = 3, PART = 234;
 
-/** Number of columns, at least `count`, that `gramOf` takes. */
+/** Number of columns, at least `count`, that `gramOf` takes. @param {number} count */
 export function paddedCount(count) {
   return Math.ceil(count / TILE) * TILE;
 }
@@ -23,7 +23,9 @@ export function gramOf(columns, size, length, out) {
   for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) out[j * size + i] = out[i * size + j];
 }
 
-/** Adds the products of three columns with three others, of their rows `from` to before `to`. */
+/** Adds the products of three columns with three others, of their rows `from` to before `to`.
+ * @param {Float64Array} out @param {Float64Array} columns @param {number} size @param {number} length
+ * @param {number} i @param {number} j @param {number} from @param {number} to */
 function addTile(out, columns, size, length, i, j, from, to) {
   const a0 = i * length, a1 = a0 + length, a2 = a1 + length;
   const b0 = j * length, b1 = b0 + length, b2 = b1 + length;
@@ -75,13 +77,15 @@ export function solveCholesky(factor, size, vector) {
   }
 }
 
-/** Adds `factor` times a row of `rows` [n,length] to `out` [length]. */
+/** Adds `factor` times a row of `rows` [n,length] to `out` [length].
+ * @param {Float64Array} out @param {Float64Array} rows @param {number} row @param {number} factor */
 export function addRow(out, rows, row, factor) {
   const start = row * out.length;
   for (let k = 0; k < out.length; k++) out[k] += factor * rows[start + k];
 }
 
-/** The largest absolute value of `values` from `start` to before `end`. */
+/** The largest absolute value of `values` from `start` to before `end`.
+ * @param {ArrayLike<number>} values @param {number} [start] @param {number} [end] */
 export function largest(values, start = 0, end = values.length) {
   let most = 0;
   for (let k = start; k < end; k++) most = Math.max(most, Math.abs(values[k]));

@@ -2,6 +2,9 @@
 import { dot } from "../avatar/lid_closure.js";
 import { add, apply, axisAngleOf, clamp, multiply, rotationOf, scaled, subtract, transposed } from "../avatar/linear.js";
 import { meanRotation, quantile } from "../motions/retargeting.js";
+/** @import { HeadParams } from "../avatar/head.js" */
+/** @import { Retargeting } from "../motions/retargeting.js" */
+/** @import { FaceSample } from "./face_fitter.js" */
 
 const EYES = [9, 12];
 /** Smallest range of weights from rest to a closed lid. */
@@ -27,20 +30,20 @@ export const GAIN_GROUPS = {
  * @property {number[]} weights of the person's expressions @property {number[]} eyes [6] axis-angle radians
  * @property {number[]} rotation [9] of the head @property {number[]} translation [3] meters */
 
-/** The resting face of samples: their median. @param {import("./face_fitter.js").FaceSample[]} samples
+/** The resting face of samples: their median. @param {FaceSample[]} samples
  * @returns {RestingFace} */
 export function restingFace(samples) {
-  const medians = (rows) => rows[0].map((_, column) => quantile(rows.map((row) => row[column]), 0.5));
+  const medians = (/** @type {number[][]} */ rows) => rows[0].map((_, column) => quantile(rows.map((row) => row[column]), 0.5));
   return {
     weights: medians(samples.map(({ expression }) => expression)),
     eyes: medians(samples.map(({ jointRot }) => jointRot.slice(EYES[0]))),
-    rotation: meanRotation(samples.map(({ jointRot }) => rotationOf(...jointRot.slice(0, 3)))),
+    rotation: meanRotation(samples.map(({ jointRot }) => rotationOf(jointRot.slice(0, 3)))),
     translation: medians(samples.map(({ translation }) => translation)),
   };
 }
 
 export class FaceDriver {
-  /** @param {import("../motions/retargeting.js").Retargeting} retargeting not calibrated; this driver calibrates it
+  /** @param {Retargeting} retargeting not calibrated; this driver calibrates it
    * @param {string[]} names of the person's expressions @param {RestingFace} rest */
   constructor(retargeting, names, rest) {
     this.retargeting = retargeting;
@@ -63,11 +66,11 @@ export class FaceDriver {
     retargeting.meanPosition = rest.translation;
   }
 
-  /** The parameters of the avatar for a sample. @param {import("./face_fitter.js").FaceSample} sample
+  /** The parameters of the avatar for a sample. @param {FaceSample} sample
    * @param {Object<string, number>} gains factor by group of GAIN_GROUPS, 1 where none is given
-   * @returns {import("../avatar/head.js").HeadParams} */
+   * @returns {HeadParams} */
   params(sample, gains) {
-    const seen = rotationOf(...sample.jointRot.slice(0, 3));
+    const seen = rotationOf(sample.jointRot.slice(0, 3));
     const { weights, jointRot, rotation, translation } = this.#withGains(sample, seen, gains);
     const closing = this.#farLid(this.#closing(this.lids.map((column) => weights[column])), seen, sample.translation);
     this.lids.forEach((column, lid) => {
@@ -80,10 +83,11 @@ export class FaceDriver {
     return params;
   }
 
-  /** The sample with its differences from rest scaled. */
+  /** The sample with its differences from rest scaled.
+   * @param {FaceSample} sample @param {number[]} seen @param {Object<string, number>} gains */
   #withGains({ expression, jointRot, translation }, seen, gains) {
     const { rest, names } = this;
-    const gain = (group) => gains[group] ?? 1;
+    const gain = (/** @type {string} */ group) => gains[group] ?? 1;
     const groups = Object.entries(GAIN_GROUPS);
     const weights = expression.map((weight, e) => {
       const group = groups.find(([, pattern]) => pattern?.test(names[e]));
@@ -95,14 +99,16 @@ export class FaceDriver {
     return {
       weights,
       jointRot: [...jointRot.slice(0, 6), ...scaled(jointRot.slice(6, 9), gain("jaw")), ...eyes],
-      rotation: head === 1 ? seen : multiply(rotationOf(...scaled(turn, head)), rest.rotation),
+      rotation: head === 1 ? seen : multiply(rotationOf(scaled(turn, head)), rest.rotation),
       translation: add(rest.translation, scaled(subtract(translation, rest.translation), head)),
     };
   }
 
   /** Weights of blinks that map rest to the rest of the avatar and CLOSED to 1: subtracting the resting face, as for
-   * other expressions, would leave a gap under every blink. */
+   * other expressions, would leave a gap under every blink.
+   * @param {number[]} weights @returns {number[]} */
   #closing(weights) {
+    /** @type {number[]} */
     const moved = [];
     const closing = weights.map((weight, lid) => {
       const rest = this.rest.weights[this.lids[lid]], open = this.avatarLids[lid];
@@ -115,25 +121,28 @@ export class FaceDriver {
     return synchronized(closing, moved);
   }
 
-  /** The far eye follows the near one as the head turns from the camera: it covers few pixels and seems closed. */
+  /** The far eye follows the near one as the head turns from the camera: it covers few pixels and seems closed.
+   * @param {number[]} closing @param {number[]} rotation @param {number[]} translation @returns {number[]} */
   #farLid(closing, rotation, translation) {
     if (this.left < 0) return closing;
     const distance = Math.hypot(...translation);
     const toCamera = distance > NO_POSITION ? scaled(translation, -1 / distance) : [0, 0, 1];
     const side = apply(transposed(rotation), toCamera)[0]; // positive: the right eye is the far one
-    const amount = softStep(Math.abs(side), ...FAR_EYE);
+    const amount = softStep(Math.abs(side), FAR_EYE[0], FAR_EYE[1]);
     const near = closing[side > 0 ? this.left : 1 - this.left];
     return closing.map((weight) => weight + amount * (near - weight));
   }
 
-  /** Closes blinking eyes fully by the extra lid expressions of the head: a blink leaves wide eyes slightly open. */
+  /** Closes blinking eyes fully by the extra lid expressions of the head: a blink leaves wide eyes slightly open.
+   * @param {number[]} expression */
   #closeExtraLids(expression) {
     const { names, range } = this.retargeting;
-    if (!range.lids) return;
+    const { lids } = range;
+    if (!lids) return;
     ["Right", "Left"].forEach((side, eye) => {
       const extra = names.indexOf(`eyelid${side}`), blink = names.indexOf(`eyeBlink${side}`);
       if (extra < 0 || blink < 0) return;
-      const closing = range.lids.closing[eye];
+      const closing = lids.closing[eye];
       const gap = Math.max(1 - dot(expression, closing), 0) / Math.max(closing[extra], 0.1);
       expression[extra] += gap * clamp((expression[blink] - EXTRA_LID[0]) / (EXTRA_LID[1] - EXTRA_LID[0]), 0, 1);
     });
@@ -141,18 +150,19 @@ export class FaceDriver {
 }
 
 /** Blinks that are equal where the lids have moved from rest by less than a wink apart: both eyes blink together, but a
- * camera measures one better than the other. */
+ * camera measures one better than the other.
+ * @param {number[]} closing @param {number[]} moved @returns {number[]} */
 function synchronized(closing, moved) {
   if (moved.length !== 2) return closing;
   const less = Math.min(...moved), more = Math.max(...moved);
   const similarity = clamp(less / Math.max(more, 1e-6), 0, 1);
   const mean = (closing[0] + closing[1]) / 2;
   const shared = mean + similarity * (Math.max(...closing) - mean);
-  const winking = softStep(more - less, ...WINK);
+  const winking = softStep(more - less, WINK[0], WINK[1]);
   return closing.map((weight) => shared + winking * (weight - shared));
 }
 
-/** 0 below `low`, 1 above `high`, smooth between. */
+/** 0 below `low`, 1 above `high`, smooth between. @param {number} value @param {number} low @param {number} high */
 function softStep(value, low, high) {
   const t = clamp((value - low) / (high - low), 0, 1);
   return t * t * (3 - 2 * t);

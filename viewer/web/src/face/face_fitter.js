@@ -6,6 +6,8 @@ import { imageDistance } from "./key_frames.js";
 import { KnownFace } from "./known_face.js";
 import { LANDMARK_COUNT } from "./landmark_model.js";
 import { fitPerson } from "./person_fit.js";
+/** @import { FaceFit } from "./known_face.js" */
+/** @import { LandmarkModel } from "./landmark_model.js" */
 
 /** Reprojection error (fraction of the inter-ocular distance) beyond which a fit counts as failed. */
 const MAX_ERROR = 0.06;
@@ -28,10 +30,10 @@ export class FaceFitter {
   #frames = [];
   /** @type {KnownFace | null} */
   #face = null;
-  /** @type {import("./known_face.js").FaceFit | null} */
+  /** @type {FaceFit | null} */
   #fit = null;
 
-  /** @param {import("./landmark_model.js").LandmarkModel} model
+  /** @param {LandmarkModel} model
    * @param {number} width pixels of the camera's image @param {number} height */
   constructor(model, width, height) {
     this.#model = model;
@@ -50,7 +52,7 @@ export class FaceFitter {
     if (this.#face) return 1;
     if (this.#frames.length < 2) return 0;
     const { seconds, min_frames: least } = this.#model.options.learn;
-    const span = this.#frames.at(-1).seconds - this.#frames[0].seconds;
+    const span = this.#frames[this.#frames.length - 1].seconds - this.#frames[0].seconds;
     return Math.max(Math.min(span / seconds, this.#frames.length / least, 1), 0);
   }
 
@@ -71,31 +73,36 @@ export class FaceFitter {
       this.#fit = null;
       return null;
     }
-    if (!this.#face) {
+    const face = this.#face;
+    if (!face) {
       this.#learn(points, seconds);
       return null;
     }
-    const fit = this.#accepted(points, this.#fit);
+    const fit = this.#accepted(face, points, this.#fit);
     // The fit may have drifted, or the face may be another one: start again, once.
-    this.#fit = !fit && this.#fit ? this.#accepted(points, null) : fit;
-    return this.#fit && this.#sample(this.#fit, seconds);
+    this.#fit = !fit && this.#fit ? this.#accepted(face, points, null) : fit;
+    return this.#fit && this.#sample(face, this.#fit, seconds);
   }
 
+  /** @param {Float32Array} points */
   #showsFace(points) {
     return points.length === 3 * LANDMARK_COUNT && points.every(Number.isFinite)
       && imageDistance(points, this.#model.groups.eye_corners) >= SMALLEST_FACE;
   }
 
-  #accepted(points, previous) {
-    const fit = this.#face.fit(points, previous);
+  /** @param {KnownFace} face @param {Float32Array} points @param {FaceFit | null} previous */
+  #accepted(face, points, previous) {
+    const fit = face.fit(points, previous);
     return fit && fit.error <= MAX_ERROR ? fit : null;
   }
 
-  #sample(fit, seconds) {
-    return { ...this.#face.parameters(fit), error: fit.error, seconds };
+  /** @param {KnownFace} face @param {FaceFit} fit @param {number} seconds @returns {FaceSample} */
+  #sample(face, fit, seconds) {
+    return { ...face.parameters(fit), error: fit.error, seconds };
   }
 
-  /** Collects frames until there are enough, then fits the person; frames that show none are discarded. */
+  /** Collects frames until there are enough, then fits the person; frames that show none are discarded.
+   * @param {Float32Array} points @param {number} seconds */
   #learn(points, seconds) {
     this.#frames.push({ points: points.slice(), seconds });
     if (this.progress < 1) return;
@@ -105,11 +112,12 @@ export class FaceFitter {
     const person = fitPerson(this.#model, frames.map((frame) => frame.points), camera, prior);
     this.#frames = [];
     if (!person) return;
-    this.#face = new KnownFace(person);
+    const face = (this.#face = new KnownFace(person));
+    /** @type {FaceFit | null} */
     let fit = null;
     for (const frame of frames) {
-      fit = this.#face.fit(frame.points, fit);
-      if (fit && fit.error <= MAX_ERROR) this.earlier.push(this.#sample(fit, frame.seconds));
+      fit = face.fit(frame.points, fit);
+      if (fit && fit.error <= MAX_ERROR) this.earlier.push(this.#sample(face, fit, frame.seconds));
     }
   }
 }

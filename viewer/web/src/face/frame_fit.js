@@ -2,15 +2,18 @@
 import { factorCholesky, largest, solveCholesky } from "./dense.js";
 import { axisAngleOf, clamp, multiply, rotationOf, transposed } from "../avatar/linear.js";
 import { POSE } from "./linearization.js";
+/** @import { FaceState, FrameProblem, Linearization } from "./linearization.js" */
 
 /** Active-set iterations of a step. */
 const PASSES = 4;
 
+/** [6+E,6+E], [6+E]. @typedef {{matrix: Float64Array, gradient: Float64Array}} NormalEquations */
+
 /** The normal equations of the pose and expressions of a frame, with the priors on the expressions.
- * @param {import("./linearization.js").FrameProblem} problem
- * @param {import("./linearization.js").Linearization} linearization at the state
+ * @param {FrameProblem} problem
+ * @param {Linearization} linearization at the state
  * @param {Float64Array} expression of the state [E]
- * @returns {{matrix: Float64Array, gradient: Float64Array}} [6+E,6+E], [6+E] */
+ * @returns {NormalEquations} */
 export function normalEquations({ model }, linearization, expression) {
   const { products, size, local, residual } = linearization;
   const matrix = new Float64Array(local * local);
@@ -32,7 +35,9 @@ export function normalEquations({ model }, linearization, expression) {
 }
 
 /** Adds the squared angle between the rotation of a state and a measured one, `attitude`, to normal equations.
- * Expressions can cause the same foreshortening as pitch; the depth of the landmarks does not have that ambiguity. */
+ * Expressions can cause the same foreshortening as pitch; the depth of the landmarks does not have that ambiguity.
+ * @param {NormalEquations} equations @param {{rotation: number[]}} state @param {number[]} attitude
+ * @param {number} precision */
 export function addAttitude({ matrix, gradient }, { rotation }, attitude, precision) {
   const turn = turnBetween(attitude, rotation);
   for (let axis = 0; axis < 3; axis++) {
@@ -41,30 +46,33 @@ export function addAttitude({ matrix, gradient }, { rotation }, attitude, precis
   }
 }
 
-/** The rotation from `a` to `b` as an axis-angle vector: exp(turn) a = b. */
+/** The rotation from `a` to `b` as an axis-angle vector: exp(turn) a = b. @param {number[]} a @param {number[]} b */
 export function turnBetween(a, b) {
   return axisAngleOf(multiply(b, transposed(a)));
 }
 
 /** The state after a step [6+E]; expressions stay within `limits` [2,E].
- * @returns {import("./linearization.js").FaceState} */
+ * @param {FaceState} state @param {Float64Array} step @param {Float64Array} limits
+ * @returns {FaceState} */
 export function updatedState({ rotation, translation, expression }, step, limits) {
   const count = expression.length;
   return {
-    rotation: multiply(rotationOf(step[0], step[1], step[2]), rotation),
+    rotation: multiply(rotationOf([step[0], step[1], step[2]]), rotation),
     translation: translation.map((value, axis) => value + step[3 + axis]),
     expression: expression.map((value, e) => clamp(value + step[POSE + e], limits[e], limits[count + e])),
   };
 }
 
 /** Gauss-Newton step that keeps expressions within their limits, by an active-set method.
- * @param {{matrix: Float64Array, gradient: Float64Array}} equations
+ * @param {NormalEquations} equations
  * @param {Float64Array} expression [E] of the state @param {Float64Array} limits [2,E]
  * @returns {Float64Array | null} [6+E]; null where the equations are singular */
 export function boxStep({ matrix, gradient }, expression, limits) {
   const size = gradient.length, count = expression.length;
   const step = new Float64Array(size);
-  let free = Array.from(gradient.keys()), bound = [];
+  /** @type {number[]} */
+  let bound = [];
+  let free = Array.from(gradient.keys());
   for (let pass = 0; pass < PASSES; pass++) {
     if (!solveFree(matrix, gradient, step, free, bound)) return null;
     const crossed = free.filter((row) => {
@@ -82,7 +90,9 @@ export function boxStep({ matrix, gradient }, expression, limits) {
   return step;
 }
 
-/** Solves for the entries `free` of `step`, given those in `bound`; false where that is singular. */
+/** Solves for the entries `free` of `step`, given those in `bound`; false where that is singular.
+ * @param {Float64Array} matrix @param {Float64Array} gradient @param {Float64Array} step @param {number[]} free
+ * @param {number[]} bound @returns {boolean} */
 function solveFree(matrix, gradient, step, free, bound) {
   const size = gradient.length, count = free.length;
   const part = new Float64Array(count * count), right = new Float64Array(count);
@@ -99,13 +109,13 @@ function solveFree(matrix, gradient, step, free, bound) {
 }
 
 /** Fits pose and expression of one frame.
- * @param {import("./linearization.js").FrameProblem} problem
- * @param {import("./linearization.js").Linearization} linearization memory for it
- * @param {import("./linearization.js").FaceState} start the previous frame's, or an initial one
+ * @param {FrameProblem} problem
+ * @param {Linearization} linearization memory for it
+ * @param {FaceState} start the previous frame's, or an initial one
  * @param {{target: Float64Array, attitude: number[]}} seen landmarks [468,2] pixels, and the measured rotation [9]
  * @param {number} iterations at most; ends where a step is negligible
  * @param {number} previousWeight of the squared difference from the expressions of `start`
- * @returns {import("./linearization.js").FaceState | null} null where the landmarks do not determine it */
+ * @returns {FaceState | null} null where the landmarks do not determine it */
 export function solveFrame(problem, linearization, start, { target, attitude }, iterations, previousWeight) {
   const { limits, options } = problem.model;
   let state = start;

@@ -6,7 +6,9 @@ import { factorCholesky, largest, solveCholesky } from "./dense.js";
 import { addAttitude, normalEquations, turnBetween, updatedState } from "./frame_fit.js";
 import { initialState } from "./initial_pose.js";
 import { clamp } from "../avatar/linear.js";
-import { Linearization, POSE } from "./linearization.js";
+import { POSE } from "./linearization.js";
+/** @import { LandmarkModel } from "./landmark_model.js" */
+/** @import { FaceState, FrameProblem, Linearization, Pinhole } from "./linearization.js" */
 
 /** Frames that share the prior on pitch from the depth of the landmarks. */
 const PITCH_FRAMES = 16;
@@ -19,24 +21,26 @@ const AT_LIMIT = 1e9, POSE_FLOOR = 1e-6, FIXED = 1e12;
  * @property {Float64Array} target [468,2] landmarks, pixels
  * @property {number[]} rotation [9] of the skull, measured from the depth of the landmarks
  * @property {number[] | null} attitude the same in the head model's frame, once known */
-/** @typedef {{camera: import("./linearization.js").Pinhole, focal: number, logSigma: number, isReleased: boolean,
+/** @typedef {{camera: Pinhole, focal: number, logSigma: number, isReleased: boolean,
  *   interOcular: number}} SharedProblem first camera; prior on its focal length, and whether that is estimated;
  *   pixels */
 
 /** Fits identity and, where released, the focal length to key frames.
- * @param {import("./landmark_model.js").LandmarkModel} model
+ * @param {LandmarkModel} model
  * @param {KeyFrame[]} frames @param {SharedProblem} shared
  * @param {Linearization} linearization memory for it, with identity
- * @returns {{problem: import("./linearization.js").FrameProblem, states: import("./linearization.js").FaceState[]} |
+ * @returns {{problem: FrameProblem, states: FaceState[]} |
  *   null} the person's problem, and the state of each frame; null where the frames do not determine them */
 export function fitIdentity(model, frames, shared, linearization) {
   const identity = new Float64Array(model.identitySize);
   let problem = problemOf(model, identity, shared.camera, shared.interOcular);
-  let states = frames.map((frame) => initialState(problem, frame.target, frame.rotation));
+  const starts = frames.map((frame) => initialState(problem, frame.target, frame.rotation));
+  if (!starts.every((state) => state !== null)) return null;
+  let states = starts;
   for (let round = 0; round < model.options.identity.iterations; round++) {
-    if (states.includes(null)) return null;
     const blocks = frames.map((frame, k) => eliminated(problem, linearization, states[k], frame));
-    const step = blocks.includes(null) ? null : sharedStep(model, blocks, identity, problem.camera.focal, shared);
+    if (!blocks.every((block) => block !== null)) return null;
+    const step = sharedStep(model, blocks, identity, problem.camera.focal, shared);
     if (!step) return null;
     identity.forEach((value, s) => { identity[s] = value + step[s]; });
     states = states.map((state, k) => updatedState(state, localStep(blocks[k], step), model.limits));
@@ -49,14 +53,20 @@ export function fitIdentity(model, frames, shared, linearization) {
   return { problem, states };
 }
 
-/** The problem of the frames of one person; `interOcular` is the size of a typical face in pixels. */
+/** The problem of the frames of one person; `interOcular` is the size of a typical face in pixels.
+ * @param {LandmarkModel} model @param {Float64Array} identity @param {Pinhole} camera @param {number} interOcular
+ * @returns {FrameProblem} */
 function problemOf(model, identity, camera, interOcular) {
   return { model, shape: model.shapeOf(identity), camera, unit: interOcular / 100 };
 }
 
+/** [N,N]; [N]; [6+E] step where the shared unknowns stay; [N] of [6+E], its change with each of them.
+ * @typedef {{matrix: Float64Array, gradient: Float64Array, local: Float64Array, coupling: Float64Array[]}}
+ *   EliminatedFrame */
+
 /** Contribution of one frame to the reduced normal equations of N = S+1 shared unknowns, and its back-substitution.
- * @returns {{matrix: Float64Array, gradient: Float64Array, local: Float64Array, coupling: Float64Array[]} | null}
- *   [N,N]; [N]; [6+E] step where the shared unknowns stay; [N] of [6+E], its change with each of them */
+ * @param {FrameProblem} problem @param {Linearization} linearization @param {FaceState} state
+ * @param {KeyFrame} frame @returns {EliminatedFrame | null} */
 function eliminated(problem, linearization, state, frame) {
   linearization.at(problem, state, frame.target);
   const { products, size, local: count, shared, residual } = linearization;
@@ -77,7 +87,9 @@ function eliminated(problem, linearization, state, frame) {
   return { matrix, gradient, local, coupling };
 }
 
-/** The normal equations of one frame, with all priors; expressions that would cross a limit stay. */
+/** The normal equations of one frame, with all priors; expressions that would cross a limit stay.
+ * @param {FrameProblem} problem @param {Linearization} linearization @param {FaceState} state
+ * @param {KeyFrame} frame */
 function localEquations(problem, linearization, state, frame) {
   const { limits, options: { fit, identity } } = problem.model;
   const equations = normalEquations(problem, linearization, state.expression);
@@ -95,7 +107,9 @@ function localEquations(problem, linearization, state, frame) {
   return equations;
 }
 
-/** Step [S+1] of identity and the focal length's logarithm; null where the equations are singular. */
+/** Step [S+1] of identity and the focal length's logarithm; null where the equations are singular.
+ * @param {LandmarkModel} model @param {EliminatedFrame[]} blocks @param {Float64Array} identity
+ * @param {number} focal @param {SharedProblem} shared @returns {Float64Array | null} */
 function sharedStep(model, blocks, identity, focal, { focal: priorFocal, logSigma, isReleased }) {
   const prior = model.options.identity.identity_prior, count = identity.length + 1, last = count - 1;
   const matrix = new Float64Array(count * count), step = new Float64Array(count);
@@ -116,11 +130,13 @@ function sharedStep(model, blocks, identity, focal, { focal: priorFocal, logSigm
   return step;
 }
 
-/** Step [6+E] of a frame for the step [S+1] of the shared unknowns. */
+/** Step [6+E] of a frame for the step [S+1] of the shared unknowns.
+ * @param {EliminatedFrame} block @param {Float64Array} step @returns {Float64Array} */
 function localStep({ local, coupling }, step) {
   return local.map((value, k) => coupling.reduce((sum, row, shared) => sum - row[k] * step[shared], value));
 }
 
+/** @param {Float64Array} a @param {Float64Array} b */
 function inner(a, b) {
   let sum = 0;
   for (let k = 0; k < a.length; k++) sum += a[k] * b[k];

@@ -4,6 +4,8 @@ import { multiply, rotationOf } from "../avatar/linear.js";
 import { FACE_COUNT } from "./landmark_model.js";
 import { placed } from "./linearization.js";
 import { nearestRotation } from "./nearest_rotation.js";
+/** @import { LandmarkModel } from "./landmark_model.js" */
+/** @import { FaceState, FrameProblem, Pinhole } from "./linearization.js" */
 
 /** Gauss-Newton steps, at most. */
 const STEPS = 20;
@@ -12,12 +14,12 @@ const STEPS = 20;
  *
  * That depth is orthographic: pixels relative to the center of the face. Under perspective nearer points appear larger,
  * so each point moves along its camera ray to the depth of focal length plus its landmark depth.
- * @param {import("./landmark_model.js").LandmarkModel} model
- * @param {Float32Array} points [478,3] pixels @param {import("./linearization.js").Pinhole} camera
+ * @param {LandmarkModel} model
+ * @param {Float32Array} points [478,3] pixels @param {Pinhole} camera
  * @returns {number[]} nine numbers by rows */
 export function networkRotation(model, points, { focal, cx, cy }) {
   const { stable } = model.groups;
-  const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const mean = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const depth = mean(stable.map((l) => points[3 * l + 2]));
   const seen = stable.map((l) => {
     const farther = 1 + (points[3 * l + 2] - depth) / focal;
@@ -39,16 +41,16 @@ export function networkRotation(model, points, { focal, cx, cy }) {
  *
  * Minimizes the distance of each point from the camera ray of its landmark, in the plane of its depth: the cost of
  * SQPnP (Terzakis and Lourakis 2020). It is linear in the translation, so a start needs a rotation only.
- * @param {import("./linearization.js").FrameProblem} problem
+ * @param {FrameProblem} problem
  * @param {Float64Array} target [468,2] pixels @param {number[]} rotation a first one, nine numbers by rows
- * @returns {import("./linearization.js").FaceState | null} null where the landmarks do not determine it, or lie behind
+ * @returns {FaceState | null} null where the landmarks do not determine it, or lie behind
  *   the camera */
 export function initialState({ model, shape, camera }, target, rotation) {
   let translation = [0, 0, 0];
   for (let round = 0; round < STEPS; round++) {
     const step = rayStep(shape.neutral, camera, target, rotation, translation);
     if (!step) return null;
-    rotation = multiply(rotationOf(step[0], step[1], step[2]), rotation);
+    rotation = multiply(rotationOf([step[0], step[1], step[2]]), rotation);
     translation = translation.map((value, axis) => value + step[3 + axis]);
     if (largest(step) < 1e-9) break;
   }
@@ -56,7 +58,9 @@ export function initialState({ model, shape, camera }, target, rotation) {
   return { rotation, translation, expression: new Float64Array(model.expressionCount) };
 }
 
-/** Gauss-Newton step [6] of rotation and translation; null where it is not determined. */
+/** Gauss-Newton step [6] of rotation and translation; null where it is not determined.
+ * @param {Float64Array} neutral @param {Pinhole} camera @param {Float64Array} target @param {number[]} rotation
+ * @param {number[]} translation @returns {Float64Array | null} */
 function rayStep(neutral, { focal, cx, cy }, target, rotation, translation) {
   const matrix = new Float64Array(36), step = new Float64Array(6);
   for (let l = 0; l < FACE_COUNT; l++) {

@@ -1,5 +1,6 @@
 /** Gaze: the iris landmarks intersected with the eyeballs of the head model. */
 import { apply, clamp, transposed } from "../avatar/linear.js";
+/** @import { FaceState, FrameProblem } from "./linearization.js" */
 
 /** Largest rotation of an eye, radians. */
 const LIMIT = 0.6;
@@ -8,8 +9,8 @@ const LIMIT = 0.6;
  *
  * The ray through each iris center intersects the eyeball; where it misses, its point nearest to the eye's center is
  * used.
- * @param {import("./linearization.js").FrameProblem} problem
- * @param {import("./linearization.js").FaceState} state
+ * @param {FrameProblem} problem
+ * @param {FaceState} state
  * @param {Float32Array} points [478,3] pixels
  * @returns {number[]} [2] radians */
 export function gazeOf({ model, shape, camera }, { rotation, translation }, points) {
@@ -30,7 +31,8 @@ export function gazeOf({ model, shape, camera }, { rotation, translation }, poin
   return sum.map((value) => clamp(value / 2, -LIMIT, LIMIT));
 }
 
-/** Axis-angle vector that rotates +z to yaw and pitch, without torsion (Listing's law). */
+/** Axis-angle vector that rotates +z to yaw and pitch, without torsion (Listing's law).
+ * @param {number[]} gaze @returns {number[]} */
 export function eyeRotation([yaw, pitch]) {
   const right = Math.sin(yaw) * Math.cos(pitch), up = Math.sin(pitch);
   const sine = Math.hypot(right, up);
@@ -38,6 +40,7 @@ export function eyeRotation([yaw, pitch]) {
   return [-up * factor, right * factor, 0];
 }
 
+/** @param {Iterable<number>} direction @returns {number[]} */
 function anglesOf([x, y, z]) {
   return [Math.atan2(x, z), Math.asin(y / Math.hypot(x, y, z))];
 }

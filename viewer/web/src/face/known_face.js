@@ -7,6 +7,8 @@ import { imageDistance } from "./key_frames.js";
 import { apply, axisAngleOf, multiply } from "../avatar/linear.js";
 import { frameError, Linearization } from "./linearization.js";
 import { targetOf } from "./person_fit.js";
+/** @import { FaceState } from "./linearization.js" */
+/** @import { Person } from "./person_fit.js" */
 
 /** Gauss-Newton steps of a fit without a previous one, and weight of the prior that keeps expressions near the previous
  * frame's: one landmark pass leaves some expressions nearly undetermined. */
@@ -19,9 +21,12 @@ const IRIS_HIDDEN = 0.6;
 const SMALLEST = 0.3;
 
 /** @typedef {Object} FaceFit
- * @property {import("./linearization.js").FaceState} state
+ * @property {FaceState} state
  * @property {number[]} gaze [2] yaw and pitch of both eyes, radians
  * @property {number} error reprojection, fraction of the inter-ocular distance */
+
+/** Landmarks [468,2] pixels, and the measured rotation [9].
+ * @typedef {{target: Float64Array, attitude: number[]}} SeenFace */
 
 /** Fits single frames of a known person. */
 export class KnownFace {
@@ -29,7 +34,7 @@ export class KnownFace {
   #linearization;
   #lids;
 
-  /** @param {import("./person_fit.js").Person} person */
+  /** @param {Person} person */
   constructor(person) {
     const { model } = person.problem;
     this.#person = person;
@@ -53,7 +58,8 @@ export class KnownFace {
     return { state, gaze: this.#gaze(points, state, previous), error };
   }
 
-  /** Expression weights [E] of the whole head, joint rotations [5,3] and position of the neck in meters. */
+  /** Expression weights [E] of the whole head, joint rotations [5,3] and position of the neck in meters.
+   * @param {FaceFit} fit */
   parameters({ state, gaze }) {
     const { model, shape } = this.#person.problem;
     const expression = new Array(model.names.length).fill(0);
@@ -66,26 +72,31 @@ export class KnownFace {
     };
   }
 
+  /** @param {SeenFace} seen */
   #first(seen) {
     const start = initialState(this.#person.problem, seen.target, seen.attitude);
     return start && this.#solved(start, seen, FIRST_ITERATIONS, 0);
   }
 
+  /** @param {FaceState} previous @param {SeenFace} seen */
   #next(previous, seen) {
     const state = this.#solved(previous, seen, 1, PREVIOUS_WEIGHT);
     return state && isFar(previous, state) ? this.#solved(state, seen, 1, PREVIOUS_WEIGHT) : state;
   }
 
+  /** @param {FaceState} start @param {SeenFace} seen @param {number} iterations @param {number} previousWeight */
   #solved(start, seen, iterations, previousWeight) {
     return solveFrame(this.#person.problem, this.#linearization, start, seen, iterations, previousWeight);
   }
 
+  /** @param {Float32Array} points @param {FaceState} state @param {FaceFit | null} previous */
   #gaze(points, state, previous) {
     const isHidden = this.#lids.some((e) => state.expression[e] >= IRIS_HIDDEN);
     return isHidden ? (previous?.gaze ?? [0, 0]) : gazeOf(this.#person.problem, state, points);
   }
 }
 
+/** @param {FaceState} first @param {FaceState} second */
 function isFar(first, second) {
   const change = second.expression.map((value, e) => value - first.expression[e]);
   return Math.hypot(...turnBetween(first.rotation, second.rotation)) > FAR_TURN || largest(change) > FAR;

@@ -1,6 +1,7 @@
 /** The head model reduced to its landmarks, from the container that capture/live/web_model.py writes. */
 import { Container } from "../container/container.js";
 import { addRow } from "./dense.js";
+/** @import { BlockEntry, ContainerKind } from "../container/container.js" */
 
 /** Landmarks of the surface of the face; behind them come those of the irises. */
 export const FACE_COUNT = 468;
@@ -25,7 +26,11 @@ const BLOCKS = {
   "jaw.directions": "f32 M 3",
   "landmark_weights": "f32 468",
 };
-/** @type {import("../container/container.js").ContainerKind} */
+/** Its other entries are checked where they are read.
+ * @typedef {{format: string, blocks: BlockEntry[], names?: unknown,
+ *   landmarks?: Object<string, unknown>}} LandmarkHeader */
+/** @typedef {Container<LandmarkHeader>} LandmarkContainer */
+/** @type {ContainerKind<LandmarkHeader>} */
 const KIND = {
   format: "headsplat-landmarks",
   subject: "The landmark model of the head",
@@ -53,7 +58,7 @@ export class LandmarkModel {
   /** @param {ArrayBuffer} buffer a container, checked here */
   constructor(buffer) {
     const container = new Container(buffer, KIND);
-    const floats = (name) => checkedFloats(container, name);
+    const floats = (/** @type {string} */ name) => checkedFloats(container, name);
     /** Names of all expressions of the head. @type {string[]} */
     this.names = namesOf(container);
     /** Column of each tracked expression in `names`, [E]. */
@@ -96,28 +101,32 @@ export class LandmarkModel {
   }
 }
 
+/** @param {LandmarkContainer} container @param {string} name */
 function checkedFloats(container, name) {
   const values = container.floats(name);
   if (!values.every(Number.isFinite)) throw container.damaged(`numbers of ${name}`);
   return Float64Array.from(values);
 }
 
+/** @param {LandmarkContainer} container @returns {string[]} */
 function namesOf(container) {
   const { names } = container.header;
   if (!Array.isArray(names) || !names.every((name) => typeof name === "string")) throw container.damaged("its names");
   return names;
 }
 
+/** @param {LandmarkContainer} container @returns {Object<string, number[]>} */
 function groupsOf(container) {
   return Object.fromEntries(Object.entries(GROUPS).map(([name, least]) => {
     const group = container.header.landmarks?.[name];
-    const isIndex = (value) => Number.isInteger(value) && value >= 0 && value < LANDMARK_COUNT;
+    const isIndex = (/** @type {number} */ value) => Number.isInteger(value) && value >= 0 && value < LANDMARK_COUNT;
     if (!Array.isArray(group) || group.length < least || !group.every(isIndex))
       throw container.damaged(`landmarks of ${name}`);
     return [name, group];
   }));
 }
 
+/** @param {LandmarkContainer} container @returns {Object<string, Object<string, number>>} */
 function optionsOf(container) {
   return Object.fromEntries(Object.entries(OPTIONS).map(([part, keys]) => [
     part, Object.fromEntries(keys.map((key) => [key, container.numbers(`${part}.${key}`, [])[0]])),

@@ -6,6 +6,8 @@
 import { gramOf, paddedCount } from "./dense.js";
 import { FACE_COUNT } from "./landmark_model.js";
 import { nonlinearDerivatives, posedLandmarks } from "./posed_landmarks.js";
+/** @import { LandmarkModel, PersonShape } from "./landmark_model.js" */
+/** @import { PosedLandmarks } from "./posed_landmarks.js" */
 
 /** Unknowns of the pose; expressions follow. */
 export const POSE = 6;
@@ -13,14 +15,14 @@ const ROWS = 2 * FACE_COUNT;
 
 /** @typedef {{focal: number, cx: number, cy: number}} Pinhole pixels */
 /** A frame's problem: person and camera.
- * @typedef {{model: import("./landmark_model.js").LandmarkModel, shape: import("./landmark_model.js").PersonShape,
+ * @typedef {{model: LandmarkModel, shape: PersonShape,
  *   camera: Pinhole, unit: number}} FrameProblem unit: pixels per unit of the residual */
 /** @typedef {{rotation: number[], translation: number[], expression: Float64Array}} FaceState [9] by rows; [3] meters;
  *   [E] */
 
 /** Jacobian and Gauss-Newton products of frames, one after another, in the same memory. */
 export class Linearization {
-  /** @param {import("./landmark_model.js").LandmarkModel} model @param {boolean} withIdentity */
+  /** @param {LandmarkModel} model @param {boolean} withIdentity */
   constructor(model, withIdentity) {
     this.local = POSE + model.expressionCount;
     this.shared = withIdentity ? model.identitySize + 1 : 0;
@@ -48,7 +50,9 @@ export class Linearization {
     gramOf(this.columns, this.size, ROWS, this.products);
   }
 
-  /** Columns of the pose, the focal length and the residual, and the factors of all others, for one landmark. */
+  /** Columns of the pose, the focal length and the residual, and the factors of all others, for one landmark.
+   * @param {FrameProblem} problem @param {FaceState} state @param {PosedLandmarks} posed
+   * @param {Float64Array} target @param {number} l */
   #writePose({ model, camera, unit }, { rotation, translation }, { points, change }, target, l) {
     const place = placed(rotation, translation, points, l);
     const [x, y, z] = place, inverse = -1 / z;
@@ -75,12 +79,14 @@ export class Linearization {
     }
   }
 
-  /** Sets a column to `factors` [468,2,3] times row `index` of `basis` [n,468,3]. */
+  /** Sets a column to `factors` [468,2,3] times row `index` of `basis` [n,468,3].
+   * @param {number} column @param {Float64Array} factors @param {Float64Array} basis @param {number} index */
   #writeColumn(column, factors, basis, index) {
     this.columns.fill(0, column * ROWS, (column + 1) * ROWS);
     this.#addColumn(column, factors, basis.subarray(index * 3 * FACE_COUNT, (index + 1) * 3 * FACE_COUNT));
   }
 
+  /** @param {number} column @param {Float64Array} factors @param {Float64Array} offsets */
   #addColumn(column, factors, offsets) {
     const out = this.columns, start = column * ROWS;
     for (let l = 0; l < FACE_COUNT; l++) {
@@ -105,6 +111,7 @@ export function frameError({ model, shape, camera, unit }, { rotation, translati
 }
 
 /** World position of landmark number `l` of `points` [n,3].
+ * @param {number[]} rotation @param {number[]} translation @param {Float64Array} points @param {number} l
  * @returns {number[]} meters */
 export function placed(rotation, translation, points, l) {
   const x = points[3 * l], y = points[3 * l + 1], z = points[3 * l + 2];
@@ -115,7 +122,8 @@ export function placed(rotation, translation, points, l) {
   ];
 }
 
-/** Writes a row vector times a matrix into `out` at `start`. */
+/** Writes a row vector times a matrix into `out` at `start`.
+ * @param {Float64Array} out @param {number} start @param {Iterable<number>} row @param {number[]} matrix */
 function writeProduct(out, start, [x, y, z], matrix) {
   for (let axis = 0; axis < 3; axis++)
     out[start + axis] = x * matrix[axis] + y * matrix[3 + axis] + z * matrix[6 + axis];

@@ -22,7 +22,8 @@ export function nearestRotation(m) {
 }
 
 /** Unit eigenvector of the largest eigenvalue of a symmetric 4 x 4 matrix, by Jacobi rotations (Golub and Van Loan,
- * "Matrix Computations", section 8.5). */
+ * "Matrix Computations", section 8.5).
+ * @param {number[]} a @returns {number[]} */
 function topEigenvector(a) {
   const vectors = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1];
   for (let sweep = 0; sweep < SWEEPS; sweep++)
@@ -32,13 +33,15 @@ function topEigenvector(a) {
   return [0, 1, 2, 3].map((row) => vectors[4 * row + best]);
 }
 
-/** Rotates the axes p and q so that the entry between them becomes zero. */
+/** Rotates the axes p and q so that the entry between them becomes zero.
+ * @param {number[]} a @param {number[]} vectors @param {number} p @param {number} q */
 function annihilate(a, vectors, p, q) {
   const entry = a[4 * p + q];
   if (entry === 0) return;
   const ratio = (a[5 * q] - a[5 * p]) / (2 * entry);
   const tangent = (ratio < 0 ? -1 : 1) / (Math.abs(ratio) + Math.hypot(1, ratio));
   const cosine = 1 / Math.hypot(1, tangent), sine = tangent * cosine;
+  /** @type {(values: number[], first: number, second: number) => void} */
   const turn = (values, first, second) => {
     const one = values[first], two = values[second];
     values[first] = cosine * one - sine * two;

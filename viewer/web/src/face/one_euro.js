@@ -7,7 +7,8 @@ import { axisAngleOf, multiply, rotationOf, transposed } from "../avatar/linear.
 /** Cutoff of the low-pass filter of the speed, hertz. */
 const SPEED_CUTOFF = 1;
 
-/** Weight of a new value in a first-order low-pass filter of `cutoff` hertz after `step` seconds. */
+/** Weight of a new value in a first-order low-pass filter of `cutoff` hertz after `step` seconds.
+ * @param {number} cutoff @param {number} step */
 function weightOf(cutoff, step) {
   return 1 / (1 + 1 / (2 * Math.PI * cutoff * step));
 }
@@ -18,7 +19,11 @@ export class OneEuro {
   constructor(cutoffs, betas) {
     this.cutoffs = cutoffs;
     this.betas = betas;
-    this.reset();
+    /** The last value; null before the first one. @type {number[] | null} */
+    this.value = null;
+    /** @type {number[] | null} */
+    this.speed = null;
+    this.time = 0;
   }
 
   /** Clears the state: the next value passes unfiltered. */
@@ -30,39 +35,38 @@ export class OneEuro {
   /** The filtered value. @param {number[]} value @param {number} time seconds; one that is not later is ignored
    * @returns {number[]} */
   filter(value, time) {
-    if (!this.value) this.#start(value, time);
-    else if (time > this.time) this.#step(value, time - this.time, time);
-    return [...this.value];
+    const last = this.value;
+    if (last && !(time > this.time)) return [...last];
+    const next = last ? this.#next(value, last, time - this.time) : [...value];
+    this.value = next;
+    this.time = time;
+    return [...next];
   }
 
-  /** How far `value` is from `other`. */
+  /** How far `value` is from `other`. @param {number[]} value @param {number[]} other @returns {number[]} */
   difference(value, other) {
     return value.map((number, k) => number - other[k]);
   }
 
-  /** `value` moved by a difference. */
+  /** `value` moved by a difference. @param {number[]} value @param {number[]} step @returns {number[]} */
   moved(value, step) {
     return value.map((number, k) => number + step[k]);
   }
 
-  /** The speed that sets the cutoff of each number. */
+  /** The speed that sets the cutoff of each number. @param {number[]} speed @returns {number[]} */
   magnitudes(speed) {
     return speed.map(Math.abs);
   }
 
-  #start(value, time) {
-    this.value = [...value];
-    this.time = time;
-  }
-
-  #step(value, step, time) {
-    const error = this.difference(value, this.value);
+  /** The value after `step` seconds.
+   * @param {number[]} value @param {number[]} last @param {number} step @returns {number[]} */
+  #next(value, last, step) {
+    const error = this.difference(value, last);
     const speed = this.speed ?? error.map(() => 0);
     const settling = weightOf(SPEED_CUTOFF, step);
     this.speed = speed.map((each, k) => each + settling * (error[k] / step - each));
     const cutoffs = this.magnitudes(this.speed).map((each, k) => this.cutoffs[k] + this.betas[k] * each);
-    this.value = this.moved(this.value, error.map((each, k) => weightOf(cutoffs[k], step) * each));
-    this.time = time;
+    return this.moved(last, error.map((each, k) => weightOf(cutoffs[k], step) * each));
   }
 }
 
@@ -73,6 +77,7 @@ export class OneEuroVector extends OneEuro {
     super(new Array(size).fill(cutoff), new Array(size).fill(beta));
   }
 
+  /** @override @param {number[]} speed @returns {number[]} */
   magnitudes(speed) {
     return speed.map(() => Math.hypot(...speed));
   }
@@ -80,11 +85,13 @@ export class OneEuroVector extends OneEuro {
 
 /** A filter of a rotation matrix [9] in the tangent space at the present one; speeds in radians per second. */
 export class OneEuroRotation extends OneEuroVector {
+  /** @override @param {number[]} value @param {number[]} other @returns {number[]} */
   difference(value, other) {
     return axisAngleOf(multiply(value, transposed(other)));
   }
 
+  /** @override @param {number[]} value @param {number[]} step @returns {number[]} */
   moved(value, step) {
-    return multiply(rotationOf(...step), value);
+    return multiply(rotationOf(step), value);
   }
 }

@@ -6,6 +6,9 @@ import { FACE_COUNT } from "./landmark_model.js";
 import { multiply, transposed } from "../avatar/linear.js";
 import { frameError, Linearization } from "./linearization.js";
 import { nearestRotation } from "./nearest_rotation.js";
+/** @import { SharedProblem } from "./identity_fit.js" */
+/** @import { LandmarkModel } from "./landmark_model.js" */
+/** @import { FrameProblem, Pinhole } from "./linearization.js" */
 
 /** Yaw in radians that the key frames must span before the focal length is estimated: with less, it and the depth of
  * the face are ambiguous. */
@@ -15,11 +18,12 @@ const RELEASE_SPAN = (40 * Math.PI) / 180;
 const REFITS = 4, CLEARLY_BETTER = 0.95, FOCAL_CHANGE = 0.02;
 
 /** @typedef {Object} Person
- * @property {import("./linearization.js").FrameProblem} problem
+ * @property {FrameProblem} problem
  * @property {number[]} offset [9] rotation from the head model's axes to those of the landmarks' depth
  * @property {number} interOcular pixels, typical of the frames */
 
-/** Targets [468,2] in pixels of the landmarks [478,3] of a frame. */
+/** Targets [468,2] in pixels of the landmarks [478,3] of a frame.
+ * @param {Float32Array} points @returns {Float64Array} */
 export function targetOf(points) {
   const target = new Float64Array(2 * FACE_COUNT);
   for (let l = 0; l < FACE_COUNT; l++) {
@@ -30,9 +34,9 @@ export function targetOf(points) {
 }
 
 /** The person in frames.
- * @param {import("./landmark_model.js").LandmarkModel} model
+ * @param {LandmarkModel} model
  * @param {Float32Array[]} frames landmarks [478,3] pixels
- * @param {import("./linearization.js").Pinhole} camera a first one
+ * @param {Pinhole} camera a first one
  * @param {{focal: number, logSigma: number}} prior on its focal length
  * @returns {Person | null} null where the frames do not determine one */
 export function fitPerson(model, frames, camera, prior) {
@@ -41,16 +45,18 @@ export function fitPerson(model, frames, camera, prior) {
   const yaws = keys.map((points) => yawPitch(networkRotation(model, points, camera))[0]);
   const isReleased = quantile(yaws, 0.98) - quantile(yaws, 0.02) >= RELEASE_SPAN;
   const linearization = new Linearization(model, true);
+  /** @param {Pinhole} first */
   const fit = (first) => fitKeyFrames(model, keys, { camera: first, ...prior, isReleased, interOcular }, linearization);
   const found = fit(camera);
   const best = found && isReleased ? refitted(found, fit) : found;
   return best && { problem: best.problem, offset: best.offset, interOcular };
 }
 
-/** @typedef {{problem: import("./linearization.js").FrameProblem, offset: number[], error: number}} JointFit */
+/** @typedef {{problem: FrameProblem, offset: number[], error: number}} JointFit */
 
 /** Fits the key frames twice: the first fit gives the rotation between the axes of the landmarks' depth and the head's.
- * @returns {JointFit | null} */
+ * @param {LandmarkModel} model @param {Float32Array[]} keys @param {SharedProblem} shared
+ * @param {Linearization} linearization @returns {JointFit | null} */
 function fitKeyFrames(model, keys, shared, linearization) {
   const frames = keys.map((points) => (
     { target: targetOf(points), rotation: networkRotation(model, points, shared.camera), attitude: null }
@@ -71,7 +77,7 @@ function fitKeyFrames(model, keys, shared, linearization) {
  *
  * Away from the middle of the image the rotations depend on the focal length: measured with a wrong one they hold the
  * fit near it. The landmarks of a head in the middle hardly tell the fits apart; then `found` stays.
- * @param {JointFit} found @param {(camera: import("./linearization.js").Pinhole) => JointFit | null} fit */
+ * @param {JointFit} found @param {(camera: Pinhole) => JointFit | null} fit */
 function refitted(found, fit) {
   let best = found;
   for (let round = 0; round < REFITS; round++) {

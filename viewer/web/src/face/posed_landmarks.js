@@ -2,6 +2,7 @@
 import { addRow } from "./dense.js";
 import { cross, multiply, rotationOf } from "../avatar/linear.js";
 import { FACE_COUNT } from "./landmark_model.js";
+/** @import { LandmarkModel, PersonShape } from "./landmark_model.js" */
 
 /** @typedef {Object} PosedLandmarks
  * @property {Float64Array} points [468,3] skull frame
@@ -11,8 +12,8 @@ import { FACE_COUNT } from "./landmark_model.js";
  */
 
 /** The landmarks for expressions `weights`.
- * @param {import("./landmark_model.js").LandmarkModel} model
- * @param {import("./landmark_model.js").PersonShape} shape
+ * @param {LandmarkModel} model
+ * @param {PersonShape} shape
  * @param {Float64Array} weights [E]
  * @returns {PosedLandmarks} */
 export function posedLandmarks(model, { neutral, anchors }, weights) {
@@ -24,7 +25,7 @@ export function posedLandmarks(model, { neutral, anchors }, weights) {
     for (let axis = 0; axis < 3; axis++) vector[axis] += directions[3 * m + axis] * weight;
     addRow(arms, curves, m, 4 * weight * (1 - weight));
   });
-  const change = rotationOf(...vector);
+  const change = rotationOf(vector);
   for (const entry of [0, 4, 8]) change[entry] -= 1;
   for (let k = 0; k < correctives.length / arms.length; k++) addRow(arms, correctives, k, change[k]);
   const points = new Float64Array(arms.length);
@@ -41,12 +42,12 @@ export function posedLandmarks(model, { neutral, anchors }, weights) {
 /** Derivatives of the landmarks by the weight of each expression in `model.jaw.nonlinear`, without their linear part.
  *
  * d exp(v) = [J(v) dv]x exp(v) with the left Jacobian J of SO(3) (Barfoot, "State Estimation for Robotics", 7.1).
- * @param {import("./landmark_model.js").LandmarkModel} model
+ * @param {LandmarkModel} model
  * @param {PosedLandmarks} posed @param {Float64Array} weights [E]
  * @returns {Float64Array[]} [M] of [468,3] */
 export function nonlinearDerivatives(model, { arms, change, vector }, weights) {
   const { skinningWeights, nonlinear, directions, curves, correctives } = model.jaw;
-  const rotation = rotationOf(...vector);
+  const rotation = rotationOf(vector);
   return Array.from(nonlinear, (expression, m) => {
     const spin = crossed(turned(vector, directions.subarray(3 * m, 3 * m + 3)), rotation);
     const bent = new Float64Array(arms.length), out = new Float64Array(arms.length);
@@ -61,14 +62,17 @@ export function nonlinearDerivatives(model, { arms, change, vector }, weights) {
   });
 }
 
-/** Adds `weight` times matrix times vector number `l` of `vectors` to that of `out`. */
+/** Adds `weight` times matrix times vector number `l` of `vectors` to that of `out`.
+ * @param {Float64Array} out @param {number} l @param {number[]} matrix @param {Float64Array} vectors
+ * @param {number} weight */
 function addRotated(out, l, matrix, vectors, weight) {
   const x = vectors[3 * l], y = vectors[3 * l + 1], z = vectors[3 * l + 2];
   for (let axis = 0; axis < 3; axis++)
     out[3 * l + axis] += weight * (matrix[3 * axis] * x + matrix[3 * axis + 1] * y + matrix[3 * axis + 2] * z);
 }
 
-/** The left Jacobian of the rotation `vector` times `direction`. */
+/** The left Jacobian of the rotation `vector` times `direction`.
+ * @param {number[]} vector @param {Float64Array} direction @returns {number[]} */
 function turned(vector, direction) {
   const angle = Math.hypot(...vector);
   const once = cross(vector, direction), twice = cross(vector, once);
@@ -77,7 +81,7 @@ function turned(vector, direction) {
   return [0, 1, 2].map((axis) => direction[axis] + first * once[axis] + second * twice[axis]);
 }
 
-/** Matrix whose columns are `vector` x the columns of `matrix`. */
+/** Matrix whose columns are `vector` x the columns of `matrix`. @param {number[]} vector @param {number[]} matrix */
 function crossed([x, y, z], matrix) {
   return multiply([0, -z, y, z, 0, -x, -y, x, 0], matrix);
 }

@@ -1,18 +1,18 @@
 /** The pose while no face is seen: held, then at rest, and back to the face; as avatar/driving/live/presence.py. */
 import { axisAngleOf, clamp, rotationBetween, rotationOf } from "../avatar/linear.js";
+/** @import { HeadParams } from "../avatar/head.js" */
 
 /** Seconds that a pose is held after the face is lost, and of blending to rest and back. */
 const HOLD = 0.3;
 const TO_REST = 0.5;
 export const TO_FACE = 0.25;
 
-/** @typedef {import("../avatar/head.js").HeadParams} HeadParams */
-
 export class Presence {
   /** @param {HeadParams} rest parameters of the avatar at rest */
   constructor(rest) {
     this.rest = rest;
     this.last = this.from = rest;
+    /** Null while a face is seen. @type {number | null} */
     this.lostAt = -Infinity;
     this.foundAt = -Infinity;
   }
@@ -41,12 +41,12 @@ export class Presence {
 
   /** Whether the pose still moves at `time` seconds without a new sample. */
   isMovingAt(/** @type {number} */ time) {
-    return this.isLost ? time < this.lostAt + HOLD + TO_REST : time < this.foundAt + TO_FACE;
+    return this.lostAt !== null ? time < this.lostAt + HOLD + TO_REST : time < this.foundAt + TO_FACE;
   }
 
   /** The parameters at `time` seconds. @returns {HeadParams} */
   paramsAt(/** @type {number} */ time) {
-    if (!this.isLost) return interpolatedParams(this.from, this.last, smoothstep((time - this.foundAt) / TO_FACE));
+    if (this.lostAt === null) return interpolatedParams(this.from, this.last, smoothstep((time - this.foundAt) / TO_FACE));
     return interpolatedParams(this.last, this.rest, smoothstep((time - this.lostAt - HOLD) / TO_REST));
   }
 }
@@ -62,9 +62,9 @@ export function smoothstep(/** @type {number} */ fraction) {
 export function interpolatedParams(first, second, part) {
   if (part <= 0) return first;
   if (part >= 1) return second;
-  const mix = (a, b) => a.map((value, k) => (1 - part) * value + part * b[k]);
+  const mix = (/** @type {number[]} */ a, /** @type {number[]} */ b) => a.map((value, k) => (1 - part) * value + part * b[k]);
   const jointRot = [0, 3, 6, 9, 12].flatMap((at) => {
-    const [a, b] = [first, second].map((params) => rotationOf(...params.jointRot.slice(at, at + 3)));
+    const [a, b] = [first, second].map((params) => rotationOf(params.jointRot.slice(at, at + 3)));
     return axisAngleOf(rotationBetween(a, b, part));
   });
   return {

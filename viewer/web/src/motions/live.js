@@ -1,15 +1,17 @@
 /** Poses that a local `headsplat live --web` streams to its page. */
+/** @import { HeadParams } from "../avatar/head.js" */
 
 const RETRY_SECONDS = [0.5, 1, 2, 5];
 const JOINT_NUMBERS = 15;
 const TORSO_NUMBERS = 6;
+/** @type {Record<string, string>} */
 const STATES = {
   waiting: "waiting for a face", calibrating: "calibrating: look ahead and relax", driving: "live",
   lost: "no face is seen",
 };
 const GONE = "disconnected; when headsplat live runs again, open its new address";
 
-/** Whether `values` are `count` finite numbers. */
+/** Whether `values` are `count` finite numbers. @param {unknown} values @param {number} count @returns {boolean} */
 function areNumbers(values, count) {
   return Array.isArray(values) && values.length === count && values.every(Number.isFinite);
 }
@@ -22,10 +24,10 @@ export class LivePoses {
     this.expressions = expressions;
     this.changed = changed;
     this.report = report;
-    /** The newest pose. @type {import("../avatar/head.js").HeadParams | null} */
+    /** The newest pose. @type {HeadParams | null} */
     this.pose = null;
     this.failures = 0;
-    this.#connect();
+    this.socket = this.#connect();
   }
 
   /** Requests that the driver's next resting face becomes the neutral one. */
@@ -38,16 +40,18 @@ export class LivePoses {
     address.protocol = "ws:";
     address.search = location.search;
     address.hash = "";
-    this.socket = new WebSocket(address);
-    this.socket.onopen = () => (this.failures = 0);
-    this.socket.onmessage = ({ data }) => this.#receive(data);
-    this.socket.onclose = () => {
+    const socket = new WebSocket(address);
+    socket.onopen = () => (this.failures = 0);
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = () => {
       this.report(GONE);
       const delay = RETRY_SECONDS[Math.min(this.failures++, RETRY_SECONDS.length - 1)];
-      setTimeout(() => this.#connect(), 1000 * delay);
+      setTimeout(() => (this.socket = this.#connect()), 1000 * delay);
     };
+    return socket;
   }
 
+  /** @param {string} text */
   #receive(text) {
     const { expression, jointRot, translation, torso, phase } = JSON.parse(text);
     const isPose =

@@ -1,10 +1,12 @@
 /** The microphone of the page: its spectrum moves the mouth; the sound is neither kept nor sent. */
 import { SILENCE, heard } from "./visemes.js";
+/** @import { Hearing } from "./visemes.js" */
 
 const WINDOW = 2048; // samples of a spectrum: 43 ms at 48 kHz
 const MAX_STEP = 0.1; // seconds between spectra; a tab in the background skips frames
 /** The page adapts to loudness and noise itself, and needs the color that a browser would remove. */
 const SOUND = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+/** @type {Record<string, string>} */
 const REFUSALS = {
   NotAllowedError: "The browser refuses the microphone to this page; allow it in the settings of the site.",
   NotFoundError: "There is no microphone; connect one and try again.",
@@ -19,7 +21,20 @@ export class Microphone {
     this.changed = changed;
     this.report = report;
     this.isListening = false;
+    this.isStarting = false;
+    /** @type {Readonly<Hearing>} */
     this.hearing = SILENCE;
+    /** @type {MediaStream | null} */
+    this.stream = null;
+    /** @type {AudioContext | null} */
+    this.context = null;
+    /** @type {AnalyserNode | null} */
+    this.analyser = null;
+    /** Kept: browsers collect a source that nothing holds. @type {MediaStreamAudioSourceNode | null} */
+    this.source = null;
+    this.spectrum = new Float32Array(0);
+    /** Milliseconds of the last spectrum. @type {number | undefined} */
+    this.last = undefined;
   }
 
   /** Starts or stops listening. */
@@ -35,10 +50,11 @@ export class Microphone {
     try {
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
       this.stream = await navigator.mediaDevices.getUserMedia({ audio: SOUND });
-      this.#listen();
+      this.#listen(this.stream);
     } catch (error) {
       this.stop();
-      this.report(REFUSALS[error.name] ?? (error.message || REFUSALS.NotReadableError));
+      const { name, message } = error instanceof Error ? error : new Error(String(error));
+      this.report(REFUSALS[name] ?? (message || REFUSALS.NotReadableError));
     } finally {
       this.isStarting = false;
     }
@@ -52,13 +68,14 @@ export class Microphone {
     this.#set(false);
   }
 
-  /** Hears what sounds at `now` (milliseconds); true while listening. */
+  /** Hears what sounds at `now` (milliseconds); true while listening. @param {number} now @returns {boolean} */
   advance(now) {
-    if (!this.isListening) return false;
+    const { context, analyser } = this;
+    if (!this.isListening || !context || !analyser) return false;
     const seconds = Math.min((now - (this.last ?? now)) / 1000, MAX_STEP);
     this.last = now;
-    this.analyser.getFloatFrequencyData(this.spectrum);
-    this.hearing = heard(this.hearing, this.spectrum, this.context.sampleRate / WINDOW, Math.max(seconds, 0));
+    analyser.getFloatFrequencyData(this.spectrum);
+    this.hearing = heard(this.hearing, this.spectrum, context.sampleRate / WINDOW, Math.max(seconds, 0));
     return true;
   }
 
@@ -71,22 +88,24 @@ export class Microphone {
     return both;
   }
 
-  #listen() {
-    this.context = new AudioContext();
-    this.context.resume(); // after a click or a key; some browsers start it paused
-    this.analyser = new AnalyserNode(this.context, { fftSize: WINDOW, smoothingTimeConstant: 0 });
-    this.source = this.context.createMediaStreamSource(this.stream); // kept: browsers collect a source that nothing holds
+  /** @param {MediaStream} stream */
+  #listen(stream) {
+    const context = (this.context = new AudioContext());
+    context.resume(); // after a click or a key; some browsers start it paused
+    this.analyser = new AnalyserNode(context, { fftSize: WINDOW, smoothingTimeConstant: 0 });
+    this.source = context.createMediaStreamSource(stream);
     this.source.connect(this.analyser);
     this.spectrum = new Float32Array(this.analyser.frequencyBinCount);
     this.hearing = SILENCE;
     this.last = undefined;
-    this.stream.getAudioTracks()[0].onended = () => {
+    stream.getAudioTracks()[0].onended = () => {
       this.stop();
       this.report("The microphone is gone; connect it and try again.");
     };
     this.#set(true);
   }
 
+  /** @param {boolean} isListening */
   #set(isListening) {
     this.isListening = isListening;
     this.changed();

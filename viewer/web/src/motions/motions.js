@@ -2,6 +2,11 @@
 import { clamp, rotationBetween, rotationOf } from "../avatar/linear.js";
 import { MotionFileError } from "./recording.js";
 import { Retargeting, meanRotation, quantile } from "./retargeting.js";
+/** @import { HeadParams } from "../avatar/head.js" */
+/** @import { TrainedRange } from "../avatar/trained_range.js" */
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
+/** @import { StoredNumbers } from "../container/container.js" */
+/** @import { Recording } from "./recording.js" */
 
 const NEUTRAL_QUANTILE = 0.2;
 const MIN_CALIBRATION_FRAMES = 30;
@@ -9,9 +14,20 @@ const MIN_CALIBRATION_FRAMES = 30;
 /** @typedef {Object} PlayedMotion
  * @property {string} name
  * @property {number} duration seconds
- * @property {(time: number) => import("../avatar/head.js").HeadParams} paramsAt parameters at a time */
+ * @property {(time: number) => HeadParams} paramsAt parameters at a time */
 
-/** Two neighboring frames at a time and the fraction of the second one. */
+/** The motion in the container, from the worker: rows of F frames.
+ * @typedef {Object} PackedMotion
+ * @property {StoredNumbers} times [F] seconds
+ * @property {Float32Array} expression [E,F]
+ * @property {StoredNumbers} jointRot [15,F]
+ * @property {StoredNumbers} translation [3,F]
+ * @property {StoredNumbers | null} torso [6,F] where it is measured */
+
+/** @typedef {[number, number, number]} Interpolation two neighboring frames and the fraction of the second one */
+
+/** Two neighboring frames at a time and the fraction of the second one.
+ * @param {ArrayLike<number>} times @param {number} time @returns {Interpolation} */
 function interpolationAt(times, time) {
   let low = 0, high = times.length - 1;
   while (low < high) {
@@ -24,9 +40,10 @@ function interpolationAt(times, time) {
   return [low, next, step > 0 ? clamp((time - times[low]) / step, 0, 1) : 0];
 }
 
-/** The motion in the container, already retargeted. @param {string} name @param {Object} arrays from the worker
+/** The motion in the container, already retargeted. @param {string} name @param {PackedMotion} arrays from the worker
  * @returns {PlayedMotion} */
 export function packedMotion(name, { times, expression, jointRot, translation, torso }) {
+  /** @type {(rows: ArrayLike<number>, place: Interpolation) => number[]} */
   const column = (rows, [low, next, part]) =>
     Array.from({ length: rows.length / times.length }, (_, row) => {
       const at = row * times.length;
@@ -48,15 +65,15 @@ export function packedMotion(name, { times, expression, jointRot, translation, t
 }
 
 /** A recording retargeted by name, as drive() of avatar/driving/driver.py with its defaults.
- * @param {import("./recording.js").Recording} recording @param {Object} header of the container
- * @param {import("../avatar/trained_range.js").TrainedRange} range @returns {PlayedMotion} */
+ * @param {Recording} recording @param {AvatarHeader} header of the container
+ * @param {TrainedRange} range @returns {PlayedMotion} */
 export function retargetedMotion(recording, header, range) {
   const retargeting = new Retargeting(header, range, recording.names);
   if (!retargeting.isPossible)
     throw new MotionFileError(`${recording.name} has none of the expressions of this avatar; drop another file.`);
   checkJoints(recording, header);
   const frames = recording.weights.map((weights) => retargeting.mapped(weights));
-  const { joints, positions } = recording, turns = recording.turns.map((turn) => rotationOf(...turn));
+  const { joints, positions } = recording, turns = recording.turns.map((turn) => rotationOf(turn));
   if (recording.resting === "zero") retargeting.restAtZero(recording.names);
   else if (frames.length >= MIN_CALIBRATION_FRAMES) calibrate(retargeting, frames, turns);
   if (recording.resting === "find" && positions)
@@ -67,7 +84,7 @@ export function retargetedMotion(recording, header, range) {
     duration: recording.times[recording.times.length - 1],
     paramsAt(time) {
       const [low, next, part] = interpolationAt(recording.times, time);
-      const mix = (rows) => rows[low].map((value, k) => (1 - part) * value + part * rows[next][k]);
+      const mix = (/** @type {number[][]} */ rows) => rows[low].map((value, k) => (1 - part) * value + part * rows[next][k]);
       const jointRot = [...new Array(6).fill(0), ...(joints ? mix(joints) : new Array(9).fill(0))];
       const rotation = rotationBetween(turns[low], turns[next], part);
       const gap = (1 - part) * gaps[low] + part * gaps[next];
@@ -76,7 +93,8 @@ export function retargetedMotion(recording, header, range) {
   };
 }
 
-/** Takes a low quantile of the weights for the resting face, and the mean rotation for that of the camera. */
+/** Takes a low quantile of the weights for the resting face, and the mean rotation for that of the camera.
+ * @param {Retargeting} retargeting @param {number[][]} frames @param {number[][]} turns */
 function calibrate(retargeting, frames, turns) {
   retargeting.source = retargeting.names.map((name, e) =>
     name.startsWith("eyeLook") ? 0 : quantile(frames.map((frame) => frame[e]), NEUTRAL_QUANTILE),
@@ -85,7 +103,8 @@ function calibrate(retargeting, frames, turns) {
   retargeting.turnFrom(meanRotation(turns));
 }
 
-/** Refuses rotations of jaw and eyes that expressions of the avatar would have to show: the page does not convert them. */
+/** Refuses rotations of jaw and eyes that expressions of the avatar would have to show: the page does not convert them.
+ * @param {Recording} recording @param {AvatarHeader} header */
 function checkJoints({ name, names, joints }, { head }) {
   const turning = head.expression_names.filter((_, e) =>
     head.joint_dirs.some((axes) => axes.some((row) => row[e] !== 0)),

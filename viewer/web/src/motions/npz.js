@@ -7,6 +7,9 @@ const MAX_MEMBERS = 1000;
 const MAX_BYTES = 1 << 28; // of all members, unpacked
 const STORED = 0, DEFLATED = 8;
 const NPY = /^\{'descr': *'[<|]([fiu][1248])', *'fortran_order': *False, *'shape': *\(([\d, ]*)\) *,? *\}\s*$/;
+/** Bytes of a number, and what reads it.
+ * @type {Record<string, [number, "getFloat32" | "getFloat64" | "getUint8" | "getInt8" | "getUint16" | "getInt16" |
+ *   "getUint32" | "getInt32"]>} */
 const READERS = {
   f4: [4, "getFloat32"], f8: [8, "getFloat64"], u1: [1, "getUint8"], i1: [1, "getInt8"], u2: [2, "getUint16"],
   i2: [2, "getInt16"], u4: [4, "getUint32"], i4: [4, "getInt32"],
@@ -16,6 +19,9 @@ const READERS = {
 export class NpzError extends Error {}
 
 /** An array of numbers. @typedef {{shape: number[], values: Float64Array}} NumberArray */
+
+/** A member of the archive: compression, bytes packed and unpacked, place of its own header.
+ * @typedef {{method: number, packed: number, size: number, offset: number, name: string}} Member */
 
 /** Whether data looks like an archive. @param {ArrayBuffer} buffer */
 export function isArchive(buffer) {
@@ -42,7 +48,8 @@ export async function readNpz(buffer, names) {
   return arrays;
 }
 
-/** The members that the directory at the end of the archive lists. */
+/** The members that the directory at the end of the archive lists.
+ * @param {DataView<ArrayBuffer>} view @returns {Member[]} */
 function entriesOf(view) {
   const last = view.byteLength - END_BYTES;
   let end = last;
@@ -66,7 +73,8 @@ function entriesOf(view) {
   });
 }
 
-/** The bytes of a member; never more than it declares. @returns {Promise<Uint8Array>} */
+/** The bytes of a member; never more than it declares.
+ * @param {DataView<ArrayBuffer>} view @param {Member} member @returns {Promise<Uint8Array>} */
 async function unpacked(view, { method, packed, size, offset, name }) {
   if (view.getUint32(offset, true) !== LOCAL) throw new NpzError(`damaged member ${name}`);
   const start = offset + LOCAL_BYTES + view.getUint16(offset + 26, true) + view.getUint16(offset + 28, true);
@@ -88,7 +96,7 @@ async function unpacked(view, { method, packed, size, offset, name }) {
   return out;
 }
 
-/** The numbers of a .npy member in C order. @param {Uint8Array} bytes @returns {NumberArray} */
+/** The numbers of a .npy member in C order. @param {string} name @param {Uint8Array} bytes @returns {NumberArray} */
 function arrayOf(name, bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const isWide = view.getUint8(6) > 1;
@@ -97,7 +105,7 @@ function arrayOf(name, bytes) {
   const text = new TextDecoder("latin1").decode(bytes.subarray(start, data));
   const found = NPY.exec(text);
   const reader = found && READERS[found[1]];
-  if (!reader) throw new NpzError(`type of ${name}`);
+  if (!found || !reader) throw new NpzError(`type of ${name}`);
   const shape = found[2].split(",").filter((size) => size.trim()).map(Number);
   const count = shape.reduce((product, size) => product * size, 1);
   const [bytesEach, read] = reader;

@@ -1,4 +1,5 @@
 /** The clock of the motion that the page plays, and its controls. */
+/** @import { PlayedMotion } from "./motions.js" */
 
 export class Playback {
   /** @param {{bar: HTMLElement, play: HTMLButtonElement, seek: HTMLInputElement, label: HTMLElement}} controls
@@ -6,15 +7,19 @@ export class Playback {
   constructor(controls, changed) {
     this.controls = controls;
     this.changed = changed;
-    /** @type {import("./motions.js").PlayedMotion | null} */
+    /** @type {PlayedMotion | null} */
     this.motion = null;
     this.isPlaying = false;
+    /** Whether the motion poses the avatar, also where it is paused. */
+    this.isShown = false;
     this.time = 0;
+    /** Milliseconds of the last frame. @type {number | undefined} */
+    this.last = undefined;
     controls.play.addEventListener("click", () => this.toggle());
     controls.seek.addEventListener("input", () => this.#seek(Number(controls.seek.value)));
   }
 
-  /** Plays a motion from its start. @param {import("./motions.js").PlayedMotion} motion */
+  /** Plays a motion from its start. @param {PlayedMotion} motion */
   load(motion) {
     this.motion = motion;
     this.time = 0;
@@ -35,9 +40,9 @@ export class Playback {
     this.isShown = false;
   }
 
-  /** Advances the clock to `now` (milliseconds); true while the motion moves. */
+  /** Advances the clock to `now` (milliseconds); true while the motion moves. @param {number} now */
   advance(now) {
-    if (!this.isPlaying) return false;
+    if (!this.isPlaying || !this.motion) return false;
     const { duration } = this.motion;
     this.time += (now - (this.last ?? now)) / 1000;
     if (this.time > duration) this.time = duration > 0 ? this.time % duration : 0;
@@ -46,6 +51,7 @@ export class Playback {
     return true;
   }
 
+  /** @param {number} time */
   #seek(time) {
     this.#setPlaying(false);
     this.time = time;
@@ -53,6 +59,7 @@ export class Playback {
     this.changed();
   }
 
+  /** @param {boolean} isPlaying */
   #setPlaying(isPlaying) {
     this.isPlaying = isPlaying;
     if (isPlaying) this.isShown = true;

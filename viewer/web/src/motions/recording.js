@@ -24,7 +24,7 @@ export function checkResting(name, value) {
   throw new MotionFileError(`${name} has a resting that is neither "find" nor "zero"; write it again.`);
 }
 
-/** Refuses a file with more frames than a take has. */
+/** Refuses a file with more frames than a take has. @param {string} name @param {number} count */
 export function checkFrames(name, count) {
   if (count > MAX_FRAMES) throw new MotionFileError(`${name} has ${count} frames; the page plays at most ${MAX_FRAMES}.`);
 }
@@ -37,8 +37,13 @@ export function sorted(recording) {
   const order = times.map((_, k) => k).sort((a, b) => times[a] - times[b]);
   const first = times[order[0]];
   const kept = order.filter((k, at) => at === 0 || times[k] > times[order[at - 1]]);
-  const out = { ...recording, times: kept.map((k) => times[k] - first) };
-  for (const key of ["weights", "turns", "joints", "positions"])
-    if (recording[key]) out[key] = kept.map((k) => recording[key][k]);
-  return out;
+  const { weights, turns, joints, positions } = recording;
+  return {
+    ...recording,
+    times: kept.map((k) => times[k] - first),
+    weights: kept.map((k) => weights[k]),
+    turns: kept.map((k) => turns[k]),
+    joints: joints && kept.map((k) => joints[k]),
+    positions: positions && kept.map((k) => positions[k]),
+  };
 }

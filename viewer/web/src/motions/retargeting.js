@@ -4,6 +4,9 @@
 import { numbersOf } from "../container/container.js";
 import { dot } from "../avatar/lid_closure.js";
 import { add, clamp, multiply, quatOf, scaled, subtract, transposed, writeMatrix } from "../avatar/linear.js";
+/** @import { HeadParams } from "../avatar/head.js" */
+/** @import { TrainedRange } from "../avatar/trained_range.js" */
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
 
 const TRAVEL = 0.5; // fraction of the travel of the head, DEFAULT_TRAVEL of the driver
 const CLOSED_QUANTILE = 0.05;
@@ -13,7 +16,7 @@ const APART = 0.0045;
 
 export class Retargeting {
   /** Not calibrated yet: the other person rests at weights of zero, looks straight ahead and does not travel.
-   * @param {Object} header of the container @param {import("../avatar/trained_range.js").TrainedRange} range
+   * @param {AvatarHeader} header of the container @param {TrainedRange} range
    * @param {string[]} names of the other person's expressions */
   constructor(header, range, names) {
     this.header = header;
@@ -45,7 +48,8 @@ export class Retargeting {
     return this.columns.some((column) => column >= 0);
   }
 
-  /** Weights [E] of the avatar that have the names of the other ones. @param {number[]} weights */
+  /** Weights [E] of the avatar that have the names of the other ones. @param {ArrayLike<number>} weights
+   * @returns {number[]} */
   mapped(weights) {
     return this.#limit(this.columns.map((column) => (column < 0 ? 0 : weights[column])));
   }
@@ -80,7 +84,7 @@ export class Retargeting {
   /** The pose of the avatar, limited to its trained range.
    * @param {number[]} weights [E] from `mapped` @param {number[]} jointRot [15] @param {number[]} rotation [9] of the
    * head @param {number[] | null} position [3] meters; null: not measured @param {number} gap of the motion's lips, meters;
-   * only used with a `contact` @returns {import("../avatar/head.js").HeadParams} */
+   * only used with a `contact` @returns {HeadParams} */
   params(weights, jointRot, rotation, position, gap = 0) {
     const { range, meanPosition, contact } = this;
     const travel = position && meanPosition ? scaled(subtract(position, meanPosition), TRAVEL) : [0, 0, 0];
@@ -93,6 +97,7 @@ export class Retargeting {
     return range.headParams(contact ? { ...pose, expression: contact.apply(gap, pose.expression) } : pose);
   }
 
+  /** @param {number[]} weights @returns {number[]} */
   #limit(weights) {
     const count = this.names.length;
     return weights.map((value, e) => clamp(value, this.limits[e], this.limits[count + e]));
@@ -102,20 +107,21 @@ export class Retargeting {
 /** Lips of the avatar that touch where those of a motion do; as LipContact of avatar/driving/lip_closure.py. */
 class LipContact {
   /** Null where a head has no lips, or the motion has other expressions than the embedded head, which it was made for.
-   * @param {Object} header of the container @param {string[]} names of the motion's expressions */
+   * @param {AvatarHeader} header of the container @param {string[]} names of the motion's expressions */
   static of(header, names) {
     const { lips, embedded_lips: source } = header.driving;
     const known = source?.names, close = header.head.expression_names.indexOf("mouthClose");
     if (!lips || close < 0 || !Array.isArray(known) || names.some((name) => !known.includes(name))) return null;
-    return new LipContact(header, names, close);
+    return new LipContact(header, names, known, close);
   }
 
-  constructor(header, names, close) {
-    const lips = (entry, count) => ({
+  /** @param {AvatarHeader} header @param {string[]} names of the motion's expressions
+   * @param {string[]} known names of the embedded head's @param {number} close column of mouthClose */
+  constructor(header, names, known, close) {
+    const lips = (/** @type {string} */ entry, /** @type {number} */ count) => ({
       gap: numbersOf(header, `driving.${entry}.gap`, [])[0],
       opening: numbersOf(header, `driving.${entry}.opening`, [count]),
     });
-    const known = header.driving.embedded_lips.names;
     this.source = lips("embedded_lips", known.length);
     this.columns = names.map((name) => known.indexOf(name));
     this.target = lips("lips", header.head.expression_names.length);
@@ -161,6 +167,7 @@ export function meanRotation(rotations) {
     mean = next.map((value) => value / length);
   }
   const matrix = new Array(9);
-  writeMatrix(matrix, 0, ...mean);
+  const [w, x, y, z] = mean;
+  writeMatrix(matrix, 0, w, x, y, z);
   return matrix;
 }

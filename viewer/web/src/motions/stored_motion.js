@@ -2,6 +2,8 @@
 import { axisAngleOf, multiply, rotationOf } from "../avatar/linear.js";
 import { NpzError, readNpz } from "./npz.js";
 import { checkFrames, checkResting, MotionFileError } from "./recording.js";
+/** @import { NumberArray } from "./npz.js" */
+/** @import { Recording } from "./recording.js" */
 
 const MAGIC = "headsplat-motion";
 const VERSION = 2;
@@ -11,7 +13,7 @@ const JAW = 6; // of the 15 numbers of a frame's rotations
 const LARGEST = 1e6;
 const ARRAYS = ["header", "time", "weights", "joint_rot", "translation", "confidence"];
 
-/** @param {string} name of the file @param {ArrayBuffer} buffer @returns {Promise<import("./recording.js").Recording>}
+/** @param {string} name of the file @param {ArrayBuffer} buffer @returns {Promise<Recording>}
  *   the frames with a face */
 export async function readStored(name, buffer) {
   let arrays;
@@ -23,11 +25,13 @@ export async function readStored(name, buffer) {
   const { names, resting } = headerOf(name, arrays.get("header"));
   const frames = arrays.get("time")?.shape[0] ?? 0;
   checkFrames(name, frames);
+  /** @type {(key: string, ...shape: number[]) => Float64Array[]} */
   const rows = (key, ...shape) => rowsOf(name, key, arrays.get(key), [frames, ...shape]);
   const seconds = rows("time").map(([time]) => time);
   if (!frames || seconds.some((time, k) => k && time <= seconds[k - 1])) throw damaged(name, "times that do not increase");
   const confidence = arrays.has("confidence") ? rows("confidence").map(([value]) => value) : null;
   const kept = seconds.map((_, k) => k).filter((k) => !confidence || confidence[k] > 0);
+  /** @type {<T>(values: T[]) => T[]} */
   const pick = (values) => kept.map((k) => values[k]);
   const rotations = pick(rows("joint_rot", JOINTS.length, 3));
   return {
@@ -36,20 +40,22 @@ export async function readStored(name, buffer) {
     resting,
     times: pick(seconds),
     weights: pick(rows("weights", names.length)).map((row) => Float32Array.from(row)),
-    turns: rotations.map((row) => axisAngleOf(multiply(rotationOf(...row.slice(0, 3)), rotationOf(...row.slice(3, JAW))))),
+    turns: rotations.map((row) => axisAngleOf(multiply(rotationOf(row.slice(0, 3)), rotationOf(row.slice(3, JAW))))),
     joints: rotations.map((row) => [...row.slice(JAW)]),
     positions: pick(rows("translation", 3)).map((row) => [...row]),
   };
 }
 
+/** @param {string} name @param {string} reason */
 function damaged(name, reason) {
   return new MotionFileError(`${name} is damaged (${reason}); write it again.`);
 }
 
+/** @param {string} name @param {NumberArray | undefined} array */
 function headerOf(name, array) {
   let header;
   try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(array.values)));
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(array?.values ?? [])));
   } catch {
     header = null;
   }
@@ -65,9 +71,11 @@ function headerOf(name, array) {
   return { names, resting: header.version > 1 ? checkResting(name, header.resting) : old };
 }
 
-/** Rows of an array with a given shape. @returns {Float64Array[]} */
+/** Rows of an array with a given shape.
+ * @param {string} name @param {string} key @param {NumberArray | undefined} array @param {number[]} shape
+ * @returns {Float64Array[]} */
 function rowsOf(name, key, array, shape) {
-  if (String(array?.shape) !== String(shape)) throw damaged(name, `shape of ${key}`);
+  if (!array || String(array.shape) !== String(shape)) throw damaged(name, `shape of ${key}`);
   if (!array.values.every((value) => Math.abs(value) <= LARGEST)) throw damaged(name, `values of ${key}`);
   const length = shape.slice(1).reduce((product, size) => product * size, 1);
   return Array.from({ length: shape[0] }, (_, row) => array.values.subarray(row * length, (row + 1) * length));

@@ -52,6 +52,7 @@ export function heard(before, decibels, hertz, seconds) {
   const { attack, release } = VOICE_SECONDS;
   const voice = eased(before.voice, voiced, voiced > before.voice ? attack : release, seconds);
   const target = shape(sound, energy);
+  /** @type {Object<string, number>} */
   const weights = {};
   for (const [name, value] of Object.entries(target)) {
     const last = before.weights[name] ?? 0;
@@ -73,7 +74,9 @@ function shape(sound, energy) {
   return mouth(energy, open, spread, hiss);
 }
 
-/** Weights of a mouth: energy, openness and spread of the vowel, and hiss, each 0..1. */
+/** Weights of a mouth: energy, openness and spread of the vowel, and hiss, each 0..1.
+ * @param {number} energy @param {number} open @param {number} spread @param {number} hiss
+ * @returns {Object<string, number>} */
 function mouth(energy, open, spread, hiss) {
   const lips = Math.min(2 * energy, 1);
   const vowel = lips * (1 - hiss);
@@ -91,7 +94,8 @@ function mouth(energy, open, spread, hiss) {
   };
 }
 
-/** Power of each band; a spectrum that ends below a band has none in it. */
+/** Power of each band; a spectrum that ends below a band has none in it.
+ * @param {ArrayLike<number>} decibels @param {number} hertz @returns {number[]} */
 function bandPowers(decibels, hertz) {
   return BANDS.map(([low, high]) => {
     let power = 0;
@@ -101,7 +105,8 @@ function bandPowers(decibels, hertz) {
   });
 }
 
-/** The minima with one more sample of the bands. */
+/** The minima with one more sample of the bands.
+ * @param {Readonly<Hearing>} before @param {number[]} bands @param {number} seconds */
 function followed({ minima, blockSeconds }, bands, seconds) {
   const age = blockSeconds + seconds;
   if (!minima.length) return { minima: [bands.map((power) => Math.min(power, MOST_FIRST_NOISE))], blockSeconds: 0 };
@@ -110,7 +115,8 @@ function followed({ minima, blockSeconds }, bands, seconds) {
   return { minima: [newest, ...minima.slice(1)], blockSeconds: age };
 }
 
-/** Level of loud speech after a level; it falls only while somebody speaks. */
+/** Level of loud speech after a level; it falls only while somebody speaks.
+ * @param {number} last @param {number} level @param {number} floor @param {number} seconds */
 function loudness(last, level, floor, seconds) {
   const isSpeech = level > Math.max(floor + NOISE_MARGIN, last - RANGE);
   const fallen = isSpeech ? last - LOUD.fallPerSecond * seconds : last;
@@ -118,19 +124,22 @@ function loudness(last, level, floor, seconds) {
   return Math.max(loud, LOUD.least, floor + LOUD.aboveNoise);
 }
 
+/** @param {number} from @param {number} to @param {number} time @param {number} seconds */
 function eased(from, to, time, seconds) {
   return to + (from - to) * Math.exp(-seconds / time);
 }
 
-/** 0 below `low`, 1 above `high`, linear between. */
+/** 0 below `low`, 1 above `high`, linear between. @param {number} value @param {number} low @param {number} high */
 function ramp(value, low, high) {
   return Math.min(Math.max((value - low) / (high - low), 0), 1);
 }
 
+/** @param {number[]} values */
 function total(values) {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
+/** @param {number} power */
 function decibelsOf(power) {
   return 10 * Math.log10(Math.max(power, LEAST_POWER));
 }

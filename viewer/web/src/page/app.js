@@ -5,6 +5,7 @@ import { recordVideo, savePicture } from "./capture.js";
 import { ExpressionSliders, slider } from "./expression_sliders.js";
 import { GAIN_GROUPS } from "../face/face_driver.js";
 import { followGestures } from "./gestures.js";
+import { messageOf } from "../container/error_message.js";
 import { LivePoses } from "../motions/live.js";
 import { ManualPose } from "./manual_pose.js";
 import { Microphone } from "../motions/microphone.js";
@@ -15,11 +16,58 @@ import { Playback } from "../motions/playback.js";
 import { Player } from "./player.js";
 import { Resolution } from "./resolution.js";
 import { TrainedRange } from "../avatar/trained_range.js";
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
+/** @import { Figures } from "./benchmark.js" */
 
 const MESSAGE_SECONDS = 6;
 /** What the address of the page may say about where the Gaussians are drawn. */
+/** @type {Record<string, boolean>} */
 const DRAWN_ON = { "#processor": true, "#card": false };
-const byId = (id) => document.getElementById(id);
+/** The elements of page.html by id; those of the camera only where it is packed.
+ * @typedef {Object} PageElements
+ * @property {HTMLElement} stage
+ * @property {HTMLCanvasElement} view
+ * @property {HTMLElement} failure
+ * @property {HTMLElement} message
+ * @property {HTMLElement} bar
+ * @property {HTMLButtonElement} play
+ * @property {HTMLInputElement} seek
+ * @property {HTMLElement} motion-name
+ * @property {HTMLVideoElement} preview
+ * @property {HTMLElement} panel
+ * @property {HTMLButtonElement} reset
+ * @property {HTMLButtonElement} picture
+ * @property {HTMLButtonElement} video
+ * @property {HTMLButtonElement} microphone
+ * @property {HTMLButtonElement} camera
+ * @property {HTMLButtonElement} screen
+ * @property {HTMLInputElement} file
+ * @property {HTMLElement} live
+ * @property {HTMLInputElement} follow
+ * @property {HTMLElement} follow-label
+ * @property {HTMLInputElement} mirror
+ * @property {HTMLButtonElement} calibrate
+ * @property {HTMLElement} live-state
+ * @property {HTMLElement} gains
+ * @property {HTMLInputElement} background
+ * @property {HTMLInputElement} transparent
+ * @property {HTMLElement} rate
+ * @property {HTMLInputElement} limited
+ * @property {HTMLElement} head
+ * @property {HTMLInputElement} search
+ * @property {HTMLElement} expressions
+ * @property {HTMLElement} note
+ * @property {HTMLElement} consent
+ * @property {HTMLElement} provenance
+ * @property {HTMLElement} worker
+ * @property {HTMLElement} container
+ * @property {HTMLElement | null} camera-worker
+ * @property {HTMLElement | null} camera-pack */
+
+/** @template {keyof PageElements} K @param {K} id @returns {PageElements[K]} */
+function byId(id) {
+  return /** @type {PageElements[K]} */ (/** @type {unknown} */ (document.getElementById(id)));
+}
 
 class App {
   /** @param {Player} player */
@@ -39,6 +87,17 @@ class App {
     this.playback = new Playback(controls, () => this.changed());
     this.#addHeadSliders();
     this.#connectTools();
+    this.microphone = new Microphone(() => this.#showMicrophone(), say);
+    /** Poses of the server of the page, where it has one. @type {LivePoses | undefined} */
+    this.live = undefined;
+    /** Where one is packed with the page. @type {Camera | undefined} */
+    this.camera = undefined;
+    /** While a video is recorded. @type {MediaRecorder | null} */
+    this.recorder = null;
+    /** Milliseconds of the first frame, and of those in the last second. @type {number | null} */
+    this.firstFrame = null;
+    /** @type {number[]} */
+    this.frames = [];
     this.#connectMicrophone(header);
     this.#connectFiles();
     this.#connectLive(header);
@@ -52,7 +111,7 @@ class App {
       this.microphone.stop();
       fail(text);
     };
-    if (motion) this.playback.load(packedMotion(header.motion.name, motion));
+    if (header.motion && motion) this.playback.load(packedMotion(header.motion.name, motion));
     requestAnimationFrame((now) => this.#tick(now));
   }
 
@@ -63,8 +122,10 @@ class App {
 
   /** The parameters that the page shows now. */
   params() {
-    if (this.playback.isShown) return this.playback.motion.paramsAt(this.playback.time);
-    if (this.isFollowing) return this.source.pose;
+    const { motion, isShown, time } = this.playback;
+    if (motion && isShown) return motion.paramsAt(time);
+    const pose = this.isFollowing ? this.source?.pose : null;
+    if (pose) return pose;
     const weights = this.microphone.over(this.sliders.weights);
     const target = this.manual.target({ weights, gaze: this.gaze, turn: this.turn });
     return this.range.headParams(byId("limited").checked ? this.range.limited(target) : target);
@@ -81,7 +142,7 @@ class App {
   }
 
   /** Figures of the speed of the page. @param {number} size pixels @param {number} frames
-   * @returns {Promise<import("./benchmark.js").Figures>} */
+   * @returns {Promise<Figures>} */
   benchmark(size = 512, frames = 60) {
     return measurePage(this, size, frames);
   }
@@ -90,6 +151,7 @@ class App {
     return this.playback.isPlaying || this.isFollowing || this.microphone.isListening;
   }
 
+  /** @param {number} now */
   #tick(now) {
     requestAnimationFrame((next) => this.#tick(next));
     const isPlaying = this.playback.advance(now);
@@ -98,7 +160,8 @@ class App {
     const isBlending = this.isFollowing && this.camera?.isBlending;
     if (this.player.isBusy || !(isPlaying || isHeard || isBlending || this.isChanged)) return;
     this.isChanged = false;
-    this.player.show(this.params(), this.orbit.camera(...this.resolution.size(this.isMoving)));
+    const [width, height] = this.resolution.size(this.isMoving);
+    this.player.show(this.params(), this.orbit.camera(width, height));
   }
 
   #posed() {
@@ -107,10 +170,11 @@ class App {
     this.changed();
   }
 
+  /** @param {AvatarHeader} header */
   #connectLive({ head }) {
-    byId("mirror").addEventListener("input", ({ target }) => {
-      this.orbit.isMirrored = target.checked;
-      byId("stage").classList.toggle("mirrored", target.checked);
+    byId("mirror").addEventListener("input", () => {
+      this.orbit.isMirrored = byId("mirror").checked;
+      byId("stage").classList.toggle("mirrored", this.orbit.isMirrored);
     });
     byId("calibrate").addEventListener("click", () => this.source?.calibrate());
     byId("follow").addEventListener("input", () => {
@@ -119,37 +183,39 @@ class App {
     });
     if (!document.body.hasAttribute("data-live")) return;
     byId("live").hidden = false;
-    const report = (text) => (byId("live-state").textContent = text);
+    const report = (/** @type {string} */ text) => (byId("live-state").textContent = text);
     this.live = new LivePoses(head.expression_names.length, () => this.isFollowing && this.changed(), report);
   }
 
+  /** @param {AvatarHeader} header */
   #connectCamera(header) {
-    const pack = byId("camera-pack"), button = byId("camera");
-    if (!pack) return;
+    const pack = byId("camera-pack"), worker = byId("camera-worker"), button = byId("camera");
+    if (!pack || !worker) return;
     button.hidden = false;
     const page = {
-      video: byId("preview"), workerSource: byId("camera-worker").textContent,
+      video: byId("preview"), workerSource: worker.textContent,
       bytes: () => new Uint8Array(bytesOf(pack.textContent)),
     };
-    this.camera = new Camera(page, header, this.range, {
-      changed: () => this.#showCamera(),
+    const camera = new Camera(page, header, this.range, {
+      changed: () => this.#showCamera(camera.isOn),
       moved: () => this.isFollowing && this.changed(),
       state: (text) => (byId("live-state").textContent = text),
       say,
     });
-    button.addEventListener("click", () => this.camera.toggle());
+    this.camera = camera;
+    button.addEventListener("click", () => camera.toggle());
     for (const group of Object.keys(GAIN_GROUPS)) {
       const { row } = slider(group.replace(/^./, (letter) => letter.toUpperCase()), 0, 2, 0.05, 1, (factor) => {
-        this.camera.gains[group] = factor;
+        camera.gains[group] = factor;
       });
       byId("gains").append(row);
     }
   }
 
-  #showCamera() {
-    const { isOn } = this.camera;
+  /** @param {boolean} isOn */
+  #showCamera(isOn) {
     byId("camera").setAttribute("aria-pressed", String(isOn));
-    for (const id of ["live", "preview", "gains"]) byId(id).hidden = !isOn;
+    for (const id of /** @type {const} */ (["live", "preview", "gains"])) byId(id).hidden = !isOn;
     byId("follow-label").textContent = isOn ? "follow the camera" : "follow the live source";
     if (isOn) {
       this.playback.leave();
@@ -159,21 +225,25 @@ class App {
     this.changed();
   }
 
+  /** @param {AvatarHeader} header */
   #connectMicrophone({ head }) {
     const button = byId("microphone");
     button.hidden = !head.expression_names.includes("jawOpen");
-    this.microphone = new Microphone(() => {
-      button.setAttribute("aria-pressed", String(this.microphone.isListening));
-      if (this.microphone.isListening) {
-        this.#posed();
-        say("The mouth follows your voice; the sound stays in this page.");
-      }
-      this.changed();
-    }, say);
     button.addEventListener("click", () => this.microphone.toggle());
   }
 
+  #showMicrophone() {
+    const { isListening } = this.microphone;
+    byId("microphone").setAttribute("aria-pressed", String(isListening));
+    if (isListening) {
+      this.#posed();
+      say("The mouth follows your voice; the sound stays in this page.");
+    }
+    this.changed();
+  }
+
   #addHeadSliders() {
+    /** @type {[string, number, number, number, (value: number) => void][]} */
     const rows = [
       ["Look left", -1, 1, 0.01, (value) => (this.gaze[0] = value)],
       ["Look up", -1, 1, 0.01, (value) => (this.gaze[1] = value)],
@@ -193,10 +263,10 @@ class App {
   #connectTools() {
     const { player } = this;
     const background = () => {
-      const channels = [1, 3, 5].map((at) => parseInt(byId("background").value.slice(at, at + 2), 16) / 255);
+      const [red, green, blue] = [1, 3, 5].map((at) => parseInt(byId("background").value.slice(at, at + 2), 16) / 255);
       const transparent = byId("transparent").checked;
       player.canvas.classList.toggle("transparent", transparent);
-      player.setBackground([...channels, transparent ? 0 : 1]);
+      player.setBackground([red, green, blue, transparent ? 0 : 1]);
     };
     if (matchMedia("(prefers-color-scheme: dark)").matches) byId("background").value = "#15171b";
     background();
@@ -222,7 +292,7 @@ class App {
   }
 
   #connectFiles() {
-    byId("file").addEventListener("change", ({ target }) => this.#open(target.files[0]));
+    byId("file").addEventListener("change", () => this.#open(byId("file").files?.[0]));
     document.addEventListener("dragover", (event) => {
       event.preventDefault();
       document.body.classList.add("dropping");
@@ -231,7 +301,7 @@ class App {
     document.addEventListener("drop", (event) => {
       event.preventDefault();
       document.body.classList.remove("dropping");
-      this.#open(event.dataTransfer.files[0]);
+      this.#open(event.dataTransfer?.files[0]);
     });
   }
 
@@ -242,10 +312,11 @@ class App {
       const recording = await readRecording(file);
       this.playback.load(retargetedMotion(recording, this.player.header, this.range));
     } catch (error) {
-      say(error.message);
+      say(messageOf(error));
     }
   }
 
+  /** @param {AvatarHeader} header */
   #describe({ note, consent, provenance, head, generator }) {
     byId("note").textContent = note;
     byId("consent").textContent = `Consent: ${consent}`;
@@ -255,9 +326,12 @@ class App {
       `${String(provenance.tensors_sha256 ?? "").slice(0, 12)}.`;
   }
 
+  /** @param {KeyboardEvent} event */
   #onKey(event) {
-    if (event.target.matches("input:not([type=range]):not([type=checkbox])")) return;
+    const target = /** @type {Element} */ (event.target);
+    if (target.matches("input:not([type=range]):not([type=checkbox])")) return;
     if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+    /** @type {Record<string, () => void>} */
     const actions = {
       " ": () => this.playback.toggle(),
       p: () => savePicture(this.player, this.name),
@@ -268,7 +342,7 @@ class App {
       m: () => byId("microphone").hidden || this.microphone.toggle(),
       "/": () => byId("search").focus(),
     };
-    const isPressed = event.key === " " && event.target.matches("button, summary, input");
+    const isPressed = event.key === " " && target.matches("button, summary, input");
     if (!actions[event.key] || isPressed) return;
     event.preventDefault();
     actions[event.key]();
@@ -278,7 +352,7 @@ class App {
   #count() {
     const now = performance.now();
     this.firstFrame ??= now;
-    this.frames = [...(this.frames ?? []), now].filter((time) => time > now - 1000);
+    this.frames = [...this.frames, now].filter((time) => time > now - 1000);
     // While a live source is followed, a newer pose that waits shows that drawing is what takes the time.
     this.resolution.measure(now, this.isMoving && (!this.isFollowing || this.isChanged));
     byId("rate").textContent = this.isMoving ? `${this.frames.length} fps` : "";
@@ -290,22 +364,23 @@ function toggleFullScreen() {
   else byId("stage").requestFullscreen?.();
 }
 
+/** @type {ReturnType<typeof setTimeout> | undefined} */
 let messageTimer;
 
-/** Shows a sentence for a few seconds. */
+/** Shows a sentence for a few seconds. @param {string} text */
 function say(text) {
   byId("message").textContent = text;
   clearTimeout(messageTimer);
   messageTimer = setTimeout(() => (byId("message").textContent = ""), 1000 * MESSAGE_SECONDS);
 }
 
-/** Shows a sentence in place of the avatar. */
+/** Shows a sentence in place of the avatar. @param {string} text */
 function fail(text) {
   byId("failure").textContent = text;
   byId("failure").hidden = false;
 }
 
-/** Bytes of base64 text. */
+/** Bytes of base64 text. @param {string} text */
 function bytesOf(text) {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
@@ -320,7 +395,7 @@ async function start() {
     return new App(player);
   } catch (error) {
     byId("panel").hidden = true; // its buttons would do nothing
-    fail(error instanceof DOMException ? "The avatar is damaged; export or download it again." : error.message);
+    fail(error instanceof DOMException ? "The avatar is damaged; export or download it again." : messageOf(error));
     return null;
   }
 }

@@ -1,18 +1,28 @@
 /** How fast the page is, for `python -m tests.bench.bench_web` and for the console of a browser. */
+/** @import { HeadParams } from "../avatar/head.js" */
+/** @import { Orbit } from "./orbit.js" */
+/** @import { Player } from "./player.js" */
 
 const WARM_UP = 10; // frames that are not counted
 
 /** What the page needs to show frames.
  * @typedef {Object} Figures
- * @property {number} firstFrame milliseconds from the start of loading to the first frame
+ * @property {number | null} firstFrame milliseconds from the start of loading to the first frame
  * @property {number} fps frames per second, one after the other
  * @property {number} pose milliseconds of posing the Gaussians, median
  * @property {number} sort milliseconds of projecting and sorting them, median
  * @property {number} gaussians */
 
+/** What is measured: the page.
+ * @typedef {Object} MeasuredPage
+ * @property {Player} player
+ * @property {Orbit} orbit
+ * @property {number | null} firstFrame milliseconds, once there was one
+ * @property {() => HeadParams} params
+ * @property {() => void} changed */
+
 /** Shows a smile that comes and goes, as fast as the page can; the mouth opens, too.
- * @param {{player: Object, orbit: Object, sliders: Object, firstFrame: number, params: () => Object}} app
- * @param {number} size pixels, width and height @param {number} frames that are counted
+ * @param {MeasuredPage} app @param {number} size pixels, width and height @param {number} frames that are counted
  * @returns {Promise<Figures>} */
 export async function measurePage(app, size, frames) {
   const { player, orbit } = app;

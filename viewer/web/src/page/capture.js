@@ -1,8 +1,9 @@
 /** Images and videos of the canvas, saved as files. */
+/** @import { Player } from "./player.js" */
 
 const SLICE = 500; // milliseconds between the parts of a video
 
-/** Saves the canvas as a PNG file. @param {import("./player.js").Player} player @param {string} name */
+/** Saves the canvas as a PNG file. @param {Player} player @param {string} name */
 export function savePicture(player, name) {
   player.redraw(); // the drawing buffer is valid until the end of this task
   player.canvas.toBlob((blob) => save(blob, `${name}.png`), "image/png");
@@ -12,6 +13,7 @@ export function savePicture(player, name) {
  * @param {HTMLCanvasElement} canvas @param {string} name @returns {MediaRecorder | null} to be stopped */
 export function recordVideo(canvas, name) {
   if (!("MediaRecorder" in globalThis) || !MediaRecorder.isTypeSupported("video/webm")) return null;
+  /** @type {Blob[]} */
   const parts = [];
   const recorder = new MediaRecorder(canvas.captureStream(), { mimeType: "video/webm", videoBitsPerSecond: 8e6 });
   recorder.ondataavailable = ({ data }) => parts.push(data);
@@ -20,7 +22,9 @@ export function recordVideo(canvas, name) {
   return recorder;
 }
 
+/** @param {Blob | null} blob @param {string} file */
 function save(blob, file) {
+  if (!blob) return; // an empty image
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = file;

@@ -1,6 +1,7 @@
 /** The package: the element <headsplat-avatar src="me.hsa"> and `loadAvatar`. */
 import { followGestures } from "./gestures.js";
 import { clamp, finite } from "../avatar/linear.js";
+import { messageOf } from "../container/error_message.js";
 import { ManualPose } from "./manual_pose.js";
 import { packedMotion } from "../motions/motions.js";
 import { Orbit } from "./orbit.js";
@@ -9,6 +10,11 @@ import { Resolution } from "./resolution.js";
 import { checkedScene, pinholeOf } from "./scene_camera.js";
 import { TrainedRange } from "../avatar/trained_range.js";
 import { WORKER_SOURCE } from "./worker_source.js";
+/** @import { HeadParams } from "../avatar/head.js" */
+/** @import { Camera } from "../avatar/projection.js" */
+/** @import { PlayedMotion } from "../motions/motions.js" */
+/** @import { Sliders } from "./manual_pose.js" */
+/** @import { SceneCamera } from "./scene_camera.js" */
 
 const MAX_BYTES = 1 << 28;
 const STYLE = `
@@ -28,29 +34,52 @@ p { margin: 0; padding: 1em; }`;
  * @typedef {Object} FrameDetail
  * @property {number} poseTime milliseconds of posing the Gaussians
  * @property {number} sortTime milliseconds of projecting and sorting them
- * @property {import("./scene_camera.js").SceneCamera | null} camera of the scene, with which the frame was rendered; null
+ * @property {SceneCamera | null} camera of the scene, with which the frame was rendered; null
  *   where the element's own camera was */
 
 /** An avatar on a page. Events: `load`, `frame` after each rendered one, and `error` with a sentence in `detail`. In the
  * listeners of `frame`, and only there, `canvas` can be copied: the browser empties it after the task. */
 export class HeadsplatAvatar extends HTMLElement {
   static observedAttributes = ["src"];
+  /** Of the present avatar; null before `load`. @type {Player | null} */
+  player = null;
+  /** @type {Orbit | null} */
+  orbit = null;
+  /** @type {TrainedRange | null} */
+  range = null;
+  /** @type {ManualPose | null} */
+  manual = null;
+  /** @type {Resolution | null} */
+  resolution = null;
+  /** The packed motion. @type {PlayedMotion | null} */
+  motion = null;
+  /** Camera of a scene, in place of the element's own. @type {Camera | null} */
+  pinhole = null;
+  pose = restingPose();
+  /** Seconds of the motion; null where `pose` is shown. @type {number | null} */
+  motionTime = null;
+  /** Milliseconds of the last frame of the motion. @type {number | undefined} */
+  last = undefined;
+  isPlaying = false;
+  isRequested = false;
+  isStarted = false;
+  turnOfLoad = 0;
 
   /** Loads the file at an address, or the bytes of one, in place of the present avatar.
    * @param {string | URL | ArrayBuffer} source @returns {Promise<HeadsplatAvatar>} rejected with an error whose message
    *   is one sentence */
   async load(source) {
-    const turn = (this.turnOfLoad = (this.turnOfLoad ?? 0) + 1);
+    const turn = ++this.turnOfLoad;
     try {
       const buffer = source instanceof ArrayBuffer ? source.slice(0) : await fetched(source);
       if (turn !== this.turnOfLoad) return this; // another file was requested in the meantime
       this.dispose();
-      const canvas = this.#prepare();
+      const { canvas } = this.#prepare();
       const player = await Player.load(canvas, WORKER_SOURCE, buffer);
       if (turn !== this.turnOfLoad) player.dispose();
       else this.#show(player);
     } catch (error) {
-      if (turn === this.turnOfLoad) this.#fail(error.message);
+      if (turn === this.turnOfLoad) this.#fail(messageOf(error));
       throw error;
     }
     return this;
@@ -93,19 +122,20 @@ export class HeadsplatAvatar extends HTMLElement {
   }
 
   /** Places the camera around the head, or takes that of a scene in place of it, which gestures do not move.
-   * @param {{yaw?: number, pitch?: number, zoom?: number} | import("./scene_camera.js").SceneCamera} camera radians to
+   * @param {{yaw?: number, pitch?: number, zoom?: number} | SceneCamera} camera radians to
    *   the right and up from the front, and a zoom of which 1 frames head and shoulders; or matrices and size */
   setCamera(camera) {
     const { orbit } = this;
     if (!orbit) return;
     this.pinhole = "view" in camera ? pinholeOf(checkedScene(camera)) : null;
-    const { yaw, pitch, zoom } = this.pinhole ? {} : camera;
+    /** @type {{yaw?: number, pitch?: number, zoom?: number}} */
+    const { yaw, pitch, zoom } = "view" in camera ? {} : camera;
     orbit.turn(finite(yaw ?? orbit.yaw) - orbit.yaw, finite(pitch ?? orbit.pitch) - orbit.pitch);
     orbit.zoomBy(finite(zoom ?? orbit.zoom) / orbit.zoom);
     this.changed();
   }
 
-  /** Background, sRGB and alpha 0..1; transparent at first. @param {number[]} color */
+  /** Background, sRGB and alpha 0..1; transparent at first. @param {[number, number, number, number?]} color */
   setBackground(color) {
     this.player?.setBackground(color);
   }
@@ -147,11 +177,12 @@ export class HeadsplatAvatar extends HTMLElement {
     // An element that is only moved is connected again before this runs.
     queueMicrotask(() => {
       if (this.isConnected) return;
-      this.turnOfLoad = (this.turnOfLoad ?? 0) + 1;
+      this.turnOfLoad++;
       this.dispose();
     });
   }
 
+  /** @param {string} name @param {string | null} old @param {string | null} source */
   attributeChangedCallback(name, old, source) {
     if (source !== old && this.isStarted && this.isConnected) this.#loadAttribute();
   }
@@ -170,58 +201,63 @@ export class HeadsplatAvatar extends HTMLElement {
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "img");
     root.replaceChildren(canvas);
-    return canvas;
+    return { root, canvas };
   }
 
+  /** @param {Player} player */
   #show(player) {
     const { header, motion, canvas } = player;
     this.player = player;
     this.orbit = new Orbit(header);
     this.range = new TrainedRange(header);
     this.manual = new ManualPose(header, this.range);
-    this.motion = motion ? packedMotion(header.motion.name, motion) : null;
-    this.pose = { weights: new Map(), gaze: [0, 0], turn: [0, 0, 0], limited: true };
+    this.motion = header.motion && motion ? packedMotion(header.motion.name, motion) : null;
+    this.pose = restingPose();
     this.motionTime = null;
     this.isPlaying = this.isRequested = false;
-    this.resolution = new Resolution(canvas, () => this.changed());
+    const resolution = (this.resolution = new Resolution(canvas, () => this.changed()));
     canvas.setAttribute("aria-label", `${header.name}: drag or use the arrow keys to turn, scroll or pinch to come closer`);
     followGestures(canvas, this.orbit, () => this.changed());
     player.setBackground([0, 0, 0, 0]);
     player.onfailure = (text) => this.#fail(text);
     player.onframe = ({ poseTime, sortTime, camera }) => {
-      if (!camera.scene) this.resolution.measure(performance.now(), this.isPlaying);
+      if (!camera.scene) resolution.measure(performance.now(), this.isPlaying);
       this.dispatchEvent(new CustomEvent("frame", { detail: { poseTime, sortTime, camera: camera.scene ?? null } }));
     };
     this.changed();
     this.dispatchEvent(new CustomEvent("load"));
   }
 
+  /** @param {number} now */
   #tick(now) {
     this.isRequested = false;
-    if (!this.player) return;
-    if (this.isPlaying) {
-      const { duration } = this.motion;
-      this.motionTime = duration > 0 ? (this.motionTime + (now - (this.last ?? now)) / 1000) % duration : 0;
+    const { player, orbit, range, manual, resolution, motion } = this;
+    if (!player || !orbit || !range || !manual || !resolution) return;
+    if (this.isPlaying && motion) {
+      const { duration } = motion;
+      this.motionTime = duration > 0 ? ((this.motionTime ?? 0) + (now - (this.last ?? now)) / 1000) % duration : 0;
       this.last = now;
     }
-    const camera = this.pinhole ?? this.orbit.camera(...this.resolution.size(this.isPlaying));
-    const shown = this.player.show(this.#params(), camera);
+    const [width, height] = resolution.size(this.isPlaying);
+    const shown = player.show(this.#params(motion, manual, range), this.pinhole ?? orbit.camera(width, height));
     if (this.isPlaying) shown.then(() => this.isPlaying && this.changed());
   }
 
-  #params() {
-    if (this.motionTime !== null) return this.motion.paramsAt(this.motionTime);
-    const target = this.manual.target(this.pose);
-    return this.range.headParams(this.pose.limited ? this.range.limited(target) : target);
+  /** @param {PlayedMotion | null} motion @param {ManualPose} manual @param {TrainedRange} range @returns {HeadParams} */
+  #params(motion, manual, range) {
+    if (motion && this.motionTime !== null) return motion.paramsAt(this.motionTime);
+    const target = manual.target(this.pose);
+    return range.headParams(this.pose.limited ? range.limited(target) : target);
   }
 
+  /** @param {string} text */
   #fail(text) {
     this.dispose();
-    this.#prepare();
+    const { root } = this.#prepare();
     const sentence = document.createElement("p");
     sentence.setAttribute("role", "alert");
     sentence.textContent = text;
-    this.shadowRoot.replaceChildren(sentence);
+    root.replaceChildren(sentence);
     this.dispatchEvent(new CustomEvent("error", { detail: text }));
   }
 }
@@ -229,12 +265,17 @@ export class HeadsplatAvatar extends HTMLElement {
 /** Adds an avatar to a page. @param {Element} parent @param {string | URL | ArrayBuffer} source
  * @returns {Promise<HeadsplatAvatar>} the loaded element */
 export async function loadAvatar(parent, source) {
-  const element = document.createElement("headsplat-avatar");
+  const element = /** @type {HeadsplatAvatar} */ (/** @type {unknown} */ (document.createElement("headsplat-avatar")));
   parent.append(element);
   return element.load(source);
 }
 
-/** @returns {Promise<ArrayBuffer>} */
+/** The sliders of a face at rest. @returns {Sliders & {limited: boolean}} */
+function restingPose() {
+  return { weights: new Map(), gaze: [0, 0], turn: [0, 0, 0], limited: true };
+}
+
+/** @param {string | URL} source @returns {Promise<ArrayBuffer>} */
 async function fetched(source) {
   const name = String(source).split("/").pop();
   let response;

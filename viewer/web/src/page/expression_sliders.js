@@ -1,6 +1,8 @@
 /** Sliders of the expressions in groups, with search and presets. */
 import { numbersOf } from "../container/container.js";
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
 
+/** @type {[string, RegExp][]} */
 const GROUPS = [
   ["Brows", /^brow/],
   ["Eyelids", /^(eye(Blink|Squint|Wide)|eyelid)/],
@@ -24,12 +26,13 @@ const PRESETS = {
 };
 
 export class ExpressionSliders {
-  /** @param {HTMLElement} parent of groups and presets @param {HTMLInputElement} search @param {Object} header
+  /** @param {HTMLElement} parent of groups and presets @param {HTMLInputElement} search @param {AvatarHeader} header
    * @param {() => void} changed */
   constructor(parent, search, header, changed) {
     /** Weights by name. @type {Map<string, number>} */
     this.weights = new Map();
     this.changed = changed;
+    /** Sliders by name. @type {Map<string, {input: HTMLInputElement, show: (weight: number) => void}>} */
     this.inputs = new Map();
     const names = header.head.expression_names, count = names.length;
     const limits = numbersOf(header, "head.expression_limits", [2, count]);
@@ -62,11 +65,13 @@ export class ExpressionSliders {
     this.changed();
   }
 
+  /** @param {string[]} names */
   #presets(names) {
     const row = element("div", { className: "presets" });
     row.setAttribute("role", "group");
     row.setAttribute("aria-label", "Presets");
     for (const [title, preset] of Object.entries(PRESETS)) {
+      /** @type {Object<string, number>} */
       const weights = {};
       for (const [name, weight] of Object.entries(preset))
         for (const full of [name, `${name}Left`, `${name}Right`]) if (names.includes(full)) weights[full] = weight;
@@ -78,6 +83,7 @@ export class ExpressionSliders {
     return row;
   }
 
+  /** @param {string} name @param {number} low @param {number} high */
   #slider(name, low, high) {
     const title = name.replace(/([A-Z])/g, (letter) => ` ${letter.toLowerCase()}`).replace(/^./, (c) => c.toUpperCase());
     const { row, input, show } = slider(title, low, high, 0.01, 0, (weight) => {
@@ -91,12 +97,13 @@ export class ExpressionSliders {
     return row;
   }
 
+  /** @param {HTMLElement} parent @param {string} text */
   #filter(parent, text) {
     const wanted = text.trim().toLowerCase();
     for (const group of parent.querySelectorAll("details")) {
       let found = 0;
       for (const row of group.querySelectorAll("label")) {
-        row.hidden = Boolean(wanted) && !row.dataset.name.includes(wanted);
+        row.hidden = Boolean(wanted) && !row.dataset.name?.includes(wanted);
         found += row.hidden ? 0 : 1;
       }
       group.hidden = !found;
@@ -105,12 +112,14 @@ export class ExpressionSliders {
   }
 }
 
-/** A labelled slider with its value. @param {(value: number) => void} moved */
+/** A labelled slider with its value.
+ * @param {string} title @param {number} low @param {number} high @param {number} step @param {number} value
+ * @param {(value: number) => void} moved */
 export function slider(title, low, high, step, value, moved) {
   const row = element("label", { className: "slider" });
   const output = element("output", {});
   const input = element("input", { type: "range", min: low, max: high, step, value });
-  const show = (shown) => (output.textContent = step < 1 ? shown.toFixed(2) : String(shown));
+  const show = (/** @type {number} */ shown) => (output.textContent = step < 1 ? shown.toFixed(2) : String(shown));
   input.addEventListener("input", () => {
     show(Number(input.value));
     moved(Number(input.value));
@@ -124,6 +133,8 @@ export function slider(title, low, high, step, value, moved) {
   return { row, input, show };
 }
 
+/** @template {keyof HTMLElementTagNameMap} K @param {K} tag @param {object} properties
+ * @returns {HTMLElementTagNameMap[K]} */
 function element(tag, properties) {
   return Object.assign(document.createElement(tag), properties);
 }

@@ -1,8 +1,10 @@
 /** Pointers and keys on the image: one pointer orbits, two pinch, the wheel zooms. */
+/** @import { Orbit } from "./orbit.js" */
 
 const RADIANS_PER_PIXEL = 0.006;
 const KEY_RADIANS = 0.1;
 const WHEEL = 0.0015;
+/** @type {Record<string, (orbit: Orbit) => void>} */
 const KEYS = {
   ArrowLeft: (orbit) => orbit.turn(-KEY_RADIANS, 0),
   ArrowRight: (orbit) => orbit.turn(KEY_RADIANS, 0),
@@ -15,8 +17,9 @@ const KEYS = {
 };
 
 /** Moves `orbit` by gestures on `element`, and calls `changed` after each.
- * @param {HTMLElement} element @param {import("./orbit.js").Orbit} orbit @param {() => void} changed */
+ * @param {HTMLElement} element @param {Orbit} orbit @param {() => void} changed */
 export function followGestures(element, orbit, changed) {
+  /** @type {Map<number, {x: number, y: number}>} */
   const pointers = new Map();
   const spread = () => {
     const [a, b] = [...pointers.values()];
@@ -36,7 +39,7 @@ export function followGestures(element, orbit, changed) {
       orbit.turn((last.x - event.clientX) * RADIANS_PER_PIXEL, (event.clientY - last.y) * RADIANS_PER_PIXEL);
     changed();
   });
-  for (const name of ["pointerup", "pointercancel"])
+  for (const name of /** @type {const} */ (["pointerup", "pointercancel"]))
     element.addEventListener(name, (event) => pointers.delete(event.pointerId));
   element.addEventListener(
     "wheel",

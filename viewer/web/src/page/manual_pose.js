@@ -1,6 +1,8 @@
 /** The pose of the sliders: weights added to the resting face, gaze and rotation of the head. */
 import { numbersOf } from "../container/container.js";
 import { add, apply, multiply, rotationOf, subtract } from "../avatar/linear.js";
+/** @import { PoseTarget, TrainedRange } from "../avatar/trained_range.js" */
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
 
 const DEGREE = Math.PI / 180;
 const GAZE_DEGREES = 28; // of eyes without expressions for the gaze
@@ -11,7 +13,7 @@ const GAZE_DEGREES = 28; // of eyes without expressions for the gaze
  * @property {number[]} turn yaw to the person's left, pitch down, roll to the person's right shoulder, degrees */
 
 export class ManualPose {
-  /** @param {Object} header of the container @param {import("../avatar/trained_range.js").TrainedRange} range */
+  /** @param {AvatarHeader} header of the container @param {TrainedRange} range */
   constructor(header, range) {
     this.names = header.head.expression_names;
     const count = this.names.length;
@@ -22,7 +24,7 @@ export class ManualPose {
     this.gazeByWeights = this.names.includes("eyeLookOutLeft");
   }
 
-  /** @param {Sliders} sliders @returns {import("../avatar/trained_range.js").PoseTarget} */
+  /** @param {Sliders} sliders @returns {PoseTarget} */
   target({ weights, gaze, turn }) {
     const count = this.names.length;
     const added = new Map(weights);
@@ -43,16 +45,20 @@ export class ManualPose {
   }
 }
 
+/** @param {number[]} degrees */
 function headTurn([yaw, pitch, roll]) {
-  const about = [rotationOf(0, yaw * DEGREE, 0), rotationOf(pitch * DEGREE, 0, 0), rotationOf(0, 0, roll * DEGREE)];
+  const about = [rotationOf([0, yaw * DEGREE, 0]), rotationOf([pitch * DEGREE, 0, 0]), rotationOf([0, 0, roll * DEGREE])];
   return multiply(about[0], multiply(about[1], about[2]));
 }
 
+/** @param {number[]} gaze */
 function eyeTurn([left, up]) {
   return [-up * GAZE_DEGREES * DEGREE, left * GAZE_DEGREES * DEGREE];
 }
 
+/** @param {Map<string, number>} weights @param {number[]} gaze */
 function addGaze(weights, [left, up]) {
+  /** @type {(name: string, value: number) => void} */
   const raise = (name, value) => weights.set(name, (weights.get(name) ?? 0) + value);
   raise(left > 0 ? "eyeLookOutLeft" : "eyeLookInLeft", Math.abs(left));
   raise(left > 0 ? "eyeLookInRight" : "eyeLookOutRight", Math.abs(left));

@@ -1,6 +1,8 @@
 /** The camera of the page: orbits the head, zooms, frames head and shoulders like `front_camera` of the engine. */
 import { numbersOf } from "../container/container.js";
 import { apply, clamp, cross, multiply, normalized, rotationOf, scaled, subtract } from "../avatar/linear.js";
+/** @import { Camera } from "../avatar/projection.js" */
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
 
 const UP = [0, 1, 0];
 const MAX_PITCH = 1.2; // radians
@@ -8,16 +10,17 @@ const MIN_ZOOM = 0.4;
 const MAX_ZOOM = 6;
 
 export class Orbit {
-  /** @param {Object} header of the container */
+  /** @param {AvatarHeader} header of the container */
   constructor(header) {
-    const number = (key) => numbersOf(header, `view.${key}`, [])[0];
+    const number = (/** @type {string} */ key) => numbersOf(header, `view.${key}`, [])[0];
     this.center = [...numbersOf(header, "view.center", [3])];
     this.forward = [...numbersOf(header, "view.forward", [3])];
     this.distance = number("distance");
     this.frame = { left: number("left"), right: number("right"), top: number("top"), bottom: number("bottom") };
     /** Whether the image is shown as in a mirror. */
     this.isMirrored = false;
-    this.reset();
+    this.yaw = this.pitch = 0; // radians
+    this.zoom = 1;
   }
 
   /** Back to the front of the face. */
@@ -26,18 +29,19 @@ export class Orbit {
     this.zoom = 1;
   }
 
-  /** Turns the camera around the head, radians to the right of the shown image and up. */
+  /** Turns the camera around the head, radians to the right of the shown image and up.
+   * @param {number} right @param {number} up */
   turn(right, up) {
     this.yaw += this.isMirrored ? -right : right;
     this.pitch = clamp(this.pitch + up, -MAX_PITCH, MAX_PITCH);
   }
 
-  /** Comes closer by a factor. */
+  /** Comes closer by a factor. @param {number} factor */
   zoomBy(factor) {
     this.zoom = clamp(this.zoom * factor, MIN_ZOOM, MAX_ZOOM);
   }
 
-  /** @param {number} width pixels @param {number} height @returns {import("../avatar/projection.js").Camera} */
+  /** @param {number} width pixels @param {number} height @returns {Camera} */
   camera(width, height) {
     const { left, right, top, bottom } = this.frame;
     const focal = this.zoom * Math.min(height / (bottom - top), width / (right - left));
@@ -60,8 +64,8 @@ export class Orbit {
   /** World -> camera: looks at the center of the head, the world's y axis up. */
   #rotation() {
     const side = normalized(cross(UP, this.forward));
-    const lifted = rotationOf(...scaled(side, -this.pitch));
-    const away = apply(multiply(rotationOf(0, this.yaw, 0), lifted), this.forward);
+    const lifted = rotationOf(scaled(side, -this.pitch));
+    const away = apply(multiply(rotationOf([0, this.yaw, 0]), lifted), this.forward);
     const view = scaled(away, -1);
     const across = normalized(cross(view, UP));
     return [...across, ...cross(view, across), ...view];

@@ -2,9 +2,21 @@
  * card, the worker and its helpers draw them. */
 import { startHelpers } from "../draw_cpu/helpers.js";
 import { Renderer } from "../draw/renderer.js";
+import { messageOf } from "../container/error_message.js";
+/** @import { HeadParams } from "../avatar/head.js" */
+/** @import { LayerArrays } from "../avatar/mesh_layer.js" */
+/** @import { Camera } from "../avatar/projection.js" */
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
+/** @import { Frame } from "../draw/renderer.js" */
+/** @import { PackedMotion } from "../motions/motions.js" */
 
-/** @typedef {import("../avatar/head.js").HeadParams} HeadParams
- *  @typedef {import("../avatar/projection.js").Camera} Camera */
+/** What the worker makes of a container.
+ * @typedef {Object} LoadedAvatar
+ * @property {"loaded"} type
+ * @property {AvatarHeader} header
+ * @property {LayerArrays | null} layer
+ * @property {PackedMotion | null} motion
+ * @property {number} gaussians N */
 
 const WHITE = [1, 1, 1, 1];
 
@@ -25,14 +37,14 @@ export class Player {
           try {
             resolve(new Player(canvas, worker, data, workerSource, onProcessor));
           } catch (error) {
-            reject(new Error(`The avatar cannot be rendered (${error.message}); use another browser.`));
+            reject(new Error(`The avatar cannot be rendered (${messageOf(error)}); use another browser.`));
           }
       };
       worker.postMessage({ type: "load", buffer }, [buffer]);
     });
   }
 
-  /** @param {HTMLCanvasElement} canvas @param {Worker} worker @param {Object} avatar its header and static arrays
+  /** @param {HTMLCanvasElement} canvas @param {Worker} worker @param {LoadedAvatar} avatar its header and static arrays
    * @param {string} workerSource @param {boolean} [onProcessor] */
   constructor(canvas, worker, avatar, workerSource, onProcessor) {
     this.canvas = canvas;
@@ -41,15 +53,20 @@ export class Player {
     this.gaussians = avatar.gaussians;
     this.renderer = new Renderer(canvas, avatar, onProcessor);
     this.background = WHITE;
-    /** Called with the frame after it is rendered. */
+    /** Called with the frame after it is rendered. @type {((frame: Frame) => void) | null} */
     this.onframe = null;
-    /** Called with a sentence when the worker fails. */
+    /** Called with a sentence when the worker fails. @type {((text: string) => void) | null} */
     this.onfailure = null;
+    /** Called with the next frame, and with that which the worker computes. @type {((frame: Frame) => void)[]} */
     this.waiting = [];
+    /** @type {((frame: Frame) => void)[]} */
+    this.sent = [];
+    /** The next request. @type {{params: HeadParams | undefined, camera: Camera} | null} */
     this.wanted = null;
+    /** The last frame. @type {Frame | null} */
     this.frame = null;
     this.isBusy = false;
-    /** Arrays of an earlier frame, for reuse. */
+    /** Arrays of an earlier frame, for reuse. @type {(Float32Array | Uint8Array)[]} */
     this.spare = [];
     this.worker = worker;
     this.helpers = this.renderer.onProcessor ? startHelpers(workerSource, worker, avatar.layer) : [];
@@ -59,7 +76,7 @@ export class Player {
   /** Shows the avatar with parameters (omitted: unchanged) from a camera. While a frame is computed, the last call
    * wins.
    * @param {HeadParams | undefined} params @param {Camera} camera
-   * @returns {Promise<Object>} the rendered frame that shows this or a later call */
+   * @returns {Promise<Frame>} the rendered frame that shows this or a later call */
   show(params, camera) {
     this.wanted = { params: params ?? this.wanted?.params, camera };
     const shown = new Promise((resolve) => this.waiting.push(resolve));
@@ -68,7 +85,7 @@ export class Player {
   }
 
   /** Changes the background, sRGB and alpha 0..1, and renders again. */
-  setBackground(/** @type {number[]} */ [red, green, blue, alpha = 1]) {
+  setBackground(/** @type {[number, number, number, number?]} */ [red, green, blue, alpha = 1]) {
     this.background = [red * alpha, green * alpha, blue * alpha, alpha];
     this.redraw();
   }
@@ -96,11 +113,13 @@ export class Player {
     this.worker.postMessage(request, spare.map((array) => array.buffer));
   }
 
+  /** @param {Frame} frame */
   #receive(frame) {
     const { sent, frame: last } = this;
     this.isBusy = false;
     this.frame = frame;
-    if (last) this.spare = last.bands?.map(({ bytes }) => bytes) ?? [last.splats, last.vertices].filter(Boolean);
+    if (last?.bands) this.spare = last.bands.map(({ bytes }) => bytes);
+    else if (last) this.spare = last.vertices ? [last.splats, last.vertices] : [last.splats];
     if (this.wanted) this.#send();
     this.renderer.render(frame, this.background);
     this.onframe?.(frame);

@@ -16,21 +16,23 @@ export class Resolution {
     /** Whether the size may not change, while a video is recorded. */
     this.isFixed = false;
     this.changed = changed;
+    /** Milliseconds of the last frames. @type {number[]} */
     this.times = [];
     new ResizeObserver(changed).observe(canvas);
   }
 
-  /** Width and height in pixels; full size for a face that rests. */
+  /** Width and height in pixels; full size for a face that rests. @returns {[number, number]} */
   size(/** @type {boolean} */ isMoving) {
     const { clientWidth, clientHeight } = this.canvas;
     const density = Math.min(devicePixelRatio, MAX_DENSITY);
     const area = clientWidth * clientHeight * density * density;
     const scale = isMoving || this.isFixed ? this.scale : 1;
     const factor = scale * density * Math.min(1, Math.sqrt(MAX_PIXELS / Math.max(area, 1)));
-    return [clientWidth, clientHeight].map((side) => Math.max(Math.round(side * factor), 16));
+    const pixels = (/** @type {number} */ side) => Math.max(Math.round(side * factor), 16);
+    return [pixels(clientWidth), pixels(clientHeight)];
   }
 
-  /** Notes a frame of a motion at `now` (milliseconds). */
+  /** Notes a frame of a motion at `now` (milliseconds). @param {number} now @param {boolean} isMoving */
   measure(now, isMoving) {
     if (now - this.times[this.times.length - 1] > PAUSE) this.times = [];
     this.times = isMoving ? [...this.times, now].slice(-FRAMES) : [];

@@ -1,5 +1,6 @@
 /** The camera of a 3D scene, in the conventions of OpenGL and three.js, as a pinhole camera of the player. */
 import { cross, finite, scaled } from "../avatar/linear.js";
+/** @import { Camera } from "../avatar/projection.js" */
 
 const MAX_SIDE = 4096; // pixels
 const IDENTITY = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1];
@@ -17,7 +18,7 @@ const TOLERANCE = 1e-3; // relative, of what is rounded to single precision
 
 /** A copy of a scene's camera, checked. @param {SceneCamera} camera @returns {SceneCamera} */
 export function checkedScene({ view, model = IDENTITY, projection, width, height }) {
-  const copy = (matrix) => Array.from({ length: 16 }, (_, k) => finite(matrix?.[k]));
+  const copy = (/** @type {ArrayLike<number>} */ matrix) => Array.from({ length: 16 }, (_, k) => finite(matrix?.[k]));
   for (const side of [width, height])
     if (!(Number.isInteger(side) && side >= 1 && side <= MAX_SIDE))
       throw new TypeError(`expected a width and a height of 1 to ${MAX_SIDE} whole pixels, got ${side}`);
@@ -25,9 +26,9 @@ export function checkedScene({ view, model = IDENTITY, projection, width, height
 }
 
 /** The camera of the player that sees what a scene's camera sees; `scene` is that camera.
- * @param {SceneCamera} scene checked @returns {import("../avatar/projection.js").Camera & {scene: SceneCamera}} */
+ * @param {SceneCamera} scene checked @returns {Camera & {scene: SceneCamera}} */
 export function pinholeOf(scene) {
-  const { view, model, projection: p, width, height } = scene;
+  const { view, model = IDENTITY, projection: p, width, height } = scene;
   const others = [p[1], p[2], p[3], p[4], p[6], p[7], p[15], p[11] + 1];
   if (!(p[0] > 0 && p[5] > 0 && others.every((value) => Math.abs(value) < TOLERANCE)))
     throw new TypeError("expected the projection matrix of a perspective camera, as THREE.PerspectiveCamera has it");
@@ -47,7 +48,8 @@ export function pinholeOf(scene) {
   };
 }
 
-/** Product of two matrices of 16 numbers by columns. */
+/** Product of two matrices of 16 numbers by columns. @param {ArrayLike<number>} a @param {ArrayLike<number>} b
+ * @returns {number[]} */
 function product(a, b) {
   return Array.from({ length: 16 }, (_, k) => {
     const row = k % 4, column = k - row;
@@ -55,9 +57,10 @@ function product(a, b) {
   });
 }
 
-/** The scale of a similarity transform of 16 numbers by columns. */
+/** The scale of a similarity transform of 16 numbers by columns. @param {number[]} m */
 function scaleOf(m) {
   const columns = [0, 4, 8].map((at) => m.slice(at, at + 3));
+  /** @type {(a: number[], b: number[]) => number} */
   const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
   const [x, y, z] = columns;
   const square = dot(x, x);

@@ -2,26 +2,40 @@
  * card does. The same script is that of the helpers, which only draw. */
 import { AVATAR } from "../container/avatar_container.js";
 import { Container, ContainerError } from "../container/container.js";
+import { messageOf } from "../container/error_message.js";
 import { PosedAvatar } from "../avatar/posed_avatar.js";
 import { helpToDraw, RasterTeam } from "../draw_cpu/raster_team.js";
+/** @import { HeadParams } from "../avatar/head.js" */
+/** @import { LayerArrays } from "../avatar/mesh_layer.js" */
+/** @import { Camera } from "../avatar/projection.js" */
+/** @import { FrameTimes } from "../draw/renderer.js" */
+/** @import { LoadedAvatar } from "./player.js" */
+
+/** A frame to be drawn; `params` are omitted where they are unchanged, `spare` comes back from the page for reuse.
+ * @typedef {{type: "draw", params?: HeadParams,
+ *   camera: Camera, spare: (Float32Array | Uint8Array)[]}} DrawRequest */
+/** What the page sends: a container; the helpers that draw with this worker; a frame; and to a helper its work.
+ * @typedef {{type: "load", buffer: ArrayBuffer} | {type: "draw here", ports: MessagePort[]} | DrawRequest |
+ *   {type: "help", port: MessagePort, layer: LayerArrays | null}} WorkerRequest */
 
 /** @type {PosedAvatar} */
 let avatar;
-/** Static arrays of the layer. */
+/** Static arrays of the layer. @type {LayerArrays | null} */
 let layerArrays = null;
 /** @type {RasterTeam | null} */
 let team = null;
 
+/** @param {ArrayBuffer} buffer */
 function load(buffer) {
   const container = new Container(buffer, AVATAR);
   avatar = new PosedAvatar(container);
   const { header } = container;
   layerArrays = header.layer ? {
-    faces: container.raw("layer.faces"),
-    texelIds: container.raw("layer.texel_ids"),
-    texels: container.raw("layer.texels"),
-    fades: container.raw("layer.fades"),
-    skin: container.raw("layer.skin"),
+    faces: /** @type {Uint16Array} */ (container.raw("layer.faces")),
+    texelIds: /** @type {Uint16Array | Uint32Array} */ (container.raw("layer.texel_ids")),
+    texels: /** @type {Uint16Array} */ (container.raw("layer.texels")),
+    fades: /** @type {Float32Array} */ (container.raw("layer.fades")),
+    skin: /** @type {Uint16Array} */ (container.raw("layer.skin")),
     reflections: container.floats("layer.reflections"),
     vertexCount: container.sizes.V,
   } : null;
@@ -32,32 +46,37 @@ function load(buffer) {
     translation: container.raw("motion.translation"),
     torso: header.motion.torso ? container.raw("motion.torso") : null,
   };
-  postMessage({ type: "loaded", header, layer: layerArrays, motion, gaussians: container.sizes.N });
+  /** @type {LoadedAvatar} */
+  const loaded = { type: "loaded", header, layer: layerArrays, motion, gaussians: container.sizes.N };
+  postMessage(loaded);
 }
 
-/** @param {{params?: import("../avatar/head.js").HeadParams, camera: import("../avatar/projection.js").Camera,
- *   spare: (Float32Array | Uint8Array)[]}} request `spare` comes back from the page for reuse */
+/** @param {DrawRequest} request */
 async function draw({ params, camera, spare }) {
   const start = performance.now();
   if (params) avatar.pose(params);
   const posed = performance.now();
   const view = avatar.project(camera);
   const { projection } = avatar;
-  const frame = { type: "frame", camera, layer: view, poseTime: posed - start };
+  /** @type {FrameTimes} */
+  const frame = { type: "frame", camera, layer: view, poseTime: posed - start, sortTime: 0 };
   if (team) {
-    const jobs = team.divide(projection, camera, view, avatar.layerVertices(), spare);
+    const bytes = /** @type {Uint8Array[]} */ (spare);
+    const jobs = team.divide(projection, camera, view, avatar.layerVertices(), bytes);
     frame.sortTime = performance.now() - posed;
     const bands = await team.draw(jobs);
     postMessage({ ...frame, bands }, bands.map(({ bytes }) => bytes.buffer));
     return;
   }
-  const splats = projection.write(spare[0]);
-  const vertices = avatar.layerVertices(spare[1]);
+  const [first, second] = /** @type {Float32Array[]} */ (spare);
+  const splats = projection.write(first);
+  const vertices = avatar.layerVertices(second);
   frame.sortTime = performance.now() - posed;
   const count = projection.count;
   postMessage({ ...frame, splats, count, vertices }, [splats.buffer, ...(vertices ? [vertices.buffer] : [])]);
 }
 
+/** @param {WorkerRequest} data */
 async function answer(data) {
   if (data.type === "load") load(data.buffer);
   else if (data.type === "draw here") team = new RasterTeam(layerArrays, data.ports);
@@ -75,7 +94,7 @@ self.onmessage = async ({ data }) => {
     const known = error instanceof ContainerError;
     postMessage({
       type: "failed",
-      message: known ? error.message : `The avatar cannot be shown (${error.message}); export it again.`,
+      message: known ? error.message : `The avatar cannot be shown (${messageOf(error)}); export it again.`,
     });
   }
 };
