@@ -55,7 +55,7 @@ help:
 	@echo "make test    set up if needed, then lint, type-check and run the unit tests; CHANGED=main: those that a change reaches"
 	@echo "make test-system  the tests of tests/system: hostile inputs, kills, browser, window, whole trainings and films"
 	@echo "make test-simd  the tests under every SIMD path of NumPy, BLAS, PyTorch and the kernels (hours)"
-	@echo "make lint    ruff, clang-format and mypy only"
+	@echo "make lint    ruff, clang-format and mypy only, and for the page ESLint and tsc where Node.js is installed"
 	@echo "make docs    build the documentation into site/; needs neither the kernels nor, once installed, a network"
 	@echo "make format  rewrite the code with ruff and clang-format"
 	@echo "make sanitize   the native tests with address and undefined-behaviour checks compiled in (GCC)"
@@ -78,6 +78,7 @@ lint: $(DEV_STAMP)
 	$(PY) -m ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
 	$(PY) -m mypy
+	$(PY) -m tests.support.page_lint
 
 # Style and types are checked beside the tests. CHANGED=main: only what the change since that branch can reach.
 test: $(DEV_STAMP)
