@@ -12,14 +12,14 @@ from avatar.head.model import HeadModel
 from avatar.motion.correspondence import LANDMARKS, closures, landmark_columns, neutral_landmarks
 
 #: Openings below this fraction of the neutral opening are soft-clamped.
-_SOFT = 0.08
+SOFT = 0.08
 _CLOSERS = ("eyeBlink", "eyelid", "eyeSquint")
 #: Weights of eyeBlink from which on, and at which, the lids meet whatever other expressions open: at rest an avatar may
 #: have a weight of eyeWide, and eyes larger than those of the mean person, which a weight of 1 does not close.
-_CLOSING = 0.5
-_CLOSED = 1.0
-#: Opening, as a fraction of the neutral one, at a weight of _CLOSED: the rims of the lids overlap.
-_OVERLAP = -0.05
+CLOSING = 0.5
+CLOSED = 1.0
+#: Opening, as a fraction of the neutral one, at a weight of CLOSED: the rims of the lids overlap.
+OVERLAP = -0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,8 @@ class LidClosure:
         start = expression
         for closing, closers, effect in zip(self.closing, self.closers, self._closer_effect, strict=True):
             opening = 1 - expression @ closing
-            near = (opening + _SOFT).clamp(0, 2 * _SOFT)
-            target = torch.where(opening > _SOFT, opening, near * near / (4 * _SOFT))
+            near = (opening + SOFT).clamp(0, 2 * SOFT)
+            target = torch.where(opening > SOFT, opening, near * near / (4 * SOFT))
             closed = (expression * effect).clamp_min(0).sum(1)
             scale = (1 - (target - opening) / closed.clamp_min(1e-6)).clamp(0, 1)
             expression = torch.where(closers, expression * scale[:, None], expression)
@@ -85,7 +85,7 @@ class LidClosure:
 
     def _close(self, expression: Tensor, start: Tensor) -> Tensor:
         """`expression` [T,E] whose lids meet where the blinks of `start` [T,E] are full."""
-        t = ((start[:, self.blinks] - _CLOSING) / (_CLOSED - _CLOSING)).clamp_(0, 1)
-        gap = (1 - _OVERLAP - expression @ self.closing.T).clamp_min_(0)
+        t = ((start[:, self.blinks] - CLOSING) / (CLOSED - CLOSING)).clamp_(0, 1)
+        gap = (1 - OVERLAP - expression @ self.closing.T).clamp_min_(0)
         extra = t * t * (3 - 2 * t) * gap / self._extra_effect
         return expression.index_add(1, self.extra, extra)

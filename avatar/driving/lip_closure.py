@@ -11,11 +11,11 @@ from avatar.head.model import HeadModel
 from avatar.motion.lip_gap import LipGap
 
 #: The quantile of the lip gap over a recording that counts as a closed mouth.
-_CLOSED_QUANTILE = 0.05
+CLOSED_QUANTILE = 0.05
 #: Gaps of the motion in meters up to which the avatar has the same gap, and from which on its own is not changed: lips
 #: that touch, or the lower lip that touches the teeth.
-_TOUCHING = 0.0026
-_APART = 0.0045
+TOUCHING = 0.0026
+APART = 0.0045
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class LipClosure:
         Returns:
             [E].
         """
-        closed_gap = float((self.gap + expression @ self.opening).quantile(_CLOSED_QUANTILE))
+        closed_gap = float((self.gap + expression @ self.opening).quantile(CLOSED_QUANTILE))
         openers = neutral * self.opening > 0
         open_gap = float((neutral * self.opening)[openers].sum())
         scale = min(max(1 - closed_gap / open_gap, 0.0), 1.0) if open_gap > 0 else 1.0
@@ -90,7 +90,7 @@ class LipContact:
         effect = -self.target.opening[self.close]
         if effect <= 0:
             return expression
-        part = ((_APART - wanted) / (_APART - _TOUCHING)).clamp(0, 1)
+        part = ((APART - wanted) / (APART - TOUCHING)).clamp(0, 1)
         excess = self.target(expression) - wanted
         expression = expression.clone()
         close = expression[:, self.close] + part * part * (3 - 2 * part) * excess / effect

@@ -27,6 +27,7 @@ from avatar.types import JAW, HeadParams, TorsoPose
 
 from .posed import posed
 from .web_blocks import Blocks
+from .web_options import driving_options
 
 NOTE = "A synthetic rendering of a person, not a recording: it can show what the person never did or said."
 _MAX_VERTICES = 1 << 16  # their indices are uint16
@@ -156,7 +157,7 @@ def _stretch(avatar: Avatar) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _driving(avatar: Avatar) -> dict[str, Any]:
-    """What limits poses: the trained range, the closure of lids and lips, and the resting face; the lips of motions."""
+    """What limits poses: trained range, closure of lids and lips, resting face; the lips of motions; the constants."""
     trained = TrainedRange.of(avatar)
     low, high, margin = (limits.tolist() for limits in trained.limits)
     lids = trained.lid_closure
@@ -179,6 +180,7 @@ def _driving(avatar: Avatar) -> dict[str, Any]:
         },
         "lips": None if lips is None else {"gap": float(lips.gap), "opening": lips.opening.tolist()},
         "embedded_lips": _embedded_lips(),
+        "options": driving_options(),
     }
 
 

@@ -23,19 +23,19 @@ from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, Head
 _EYES = [LEFT_EYE, RIGHT_EYE]
 _LIDS = ("eyeBlink", "eyelid")
 #: Smallest range of weights from rest to a closed lid: a lower bound where the eyes are half closed at rest.
-_MIN_BLINK_RANGE = 0.3
+MIN_BLINK_RANGE = 0.3
 #: Blink weights of the avatar between which the extra lids (eyelidLeft, eyelidRight) are blended in; from the second
 #: on the lids close fully.
-_EXTRA_LID_START = 0.6
-_EXTRA_LID_FULL = 0.9
+EXTRA_LID_START = 0.6
+EXTRA_LID_FULL = 0.9
 #: Difference in movement of the two lids at which a wink starts to be kept, and at which it is kept entirely. Measured
 #: on real clips: winks differ by .5 and more, blinks by up to .45.
-_WINK = (0.3, 0.55)
+WINK = (0.3, 0.55)
 #: Sines of the head's angle to the camera at which the far eye starts to follow the near one, and follows it entirely.
-_TURNED = math.sin(math.radians(20))
-_HIDDEN = math.sin(math.radians(40))
+TURNED = math.sin(math.radians(20))
+HIDDEN = math.sin(math.radians(40))
 #: A position nearer to the origin than this (meters) counts as not sent.
-_NO_POSITION = 0.05
+NO_POSITION = 0.05
 
 
 def check_gains(gains: Mapping[str, float]) -> None:
@@ -186,7 +186,7 @@ class CalibratedDriver:
                 blink = names.index(f"eyeBlink{side}")
                 gap = (1 - expression @ closing).clamp_min(0) / closing[extra].clamp_min(0.1)
                 # where the lids were limited because they are closed already, the gap is 0
-                blend = (expression[:, blink] - _EXTRA_LID_START) / (_EXTRA_LID_FULL - _EXTRA_LID_START)
+                blend = (expression[:, blink] - EXTRA_LID_START) / (EXTRA_LID_FULL - EXTRA_LID_START)
                 expression[:, extra] += gap * blend.clamp(0, 1)
         return replace(params, expression=expression)
 
@@ -196,7 +196,7 @@ class CalibratedDriver:
         Subtracting the neutral, as for other expressions, would leave a gap under every blink.
         """
         rest = self.neutral.weights[self.lids]
-        span = (self.closed - rest).clamp_min(_MIN_BLINK_RANGE)
+        span = (self.closed - rest).clamp_min(MIN_BLINK_RANGE)
         slope = ((1 - self.avatar_lids) / span).clamp_max(1)
         moved = lids - rest
         # The first half of the range is copied; the second half closes faster so that the lids are closed at its end.
@@ -214,13 +214,13 @@ class CalibratedDriver:
             return closing
         distance = translation.norm(dim=1, keepdim=True)
         to_camera = torch.where(
-            distance > _NO_POSITION, -translation / distance.clamp_min(_NO_POSITION), translation.new_tensor([0, 0, 1])
+            distance > NO_POSITION, -translation / distance.clamp_min(NO_POSITION), translation.new_tensor([0, 0, 1])
         )
         # how far the camera is to the head's left: positive where the right eye is the far one
         side = (rotation[:, :, 0] * to_camera).sum(1)
-        if not (side.abs() > _TURNED).any():
+        if not (side.abs() > TURNED).any():
             return closing
-        amount = ((side.abs() - _TURNED) / (_HIDDEN - _TURNED)).clamp(0, 1)
+        amount = ((side.abs() - TURNED) / (HIDDEN - TURNED)).clamp(0, 1)
         amount = amount * amount * (3 - 2 * amount)
         near = torch.where(side > 0, closing[:, self.left], closing[:, 1 - self.left])
         result = closing.clone()
@@ -241,7 +241,7 @@ def _synchronized(closing: Tensor, moved: Tensor) -> Tensor:
     more = moved.amax(1, keepdim=True)
     similarity = (less / more.clamp_min(1e-6)).clamp(0, 1)
     shared = torch.lerp(closing.mean(1, keepdim=True), closing.amax(1, keepdim=True), similarity)
-    winking = ((more - less - _WINK[0]) / (_WINK[1] - _WINK[0])).clamp(0, 1)
+    winking = ((more - less - WINK[0]) / (WINK[1] - WINK[0])).clamp(0, 1)
     return torch.lerp(shared, closing, winking * winking * (3 - 2 * winking))
 
 

@@ -17,13 +17,13 @@ from avatar.model.resting import resting_expression
 #: Expressions that also move in a resting face.
 _RESTLESS = ("eyeBlink", "eyelid", "eyeLook")
 #: Seconds between two samples beyond which a new window starts.
-_MAX_GAP = 0.25
+MAX_GAP = 0.25
 #: Samples kept for a face that is never at rest: more than `longest` seconds at 240 per second.
-_MAX_SAMPLES = 2048
+MAX_SAMPLES = 2048
 #: Fraction of `seconds` that a window spans at least.
-_MIN_SPAN = 0.9
+MIN_SPAN = 0.9
 #: A window replaces the best one if its movement is less than this fraction of it: the neutral does not drift.
-_BETTER = 0.9
+BETTER = 0.9
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Calibrator:
         """Calibrate again; the current driver stays until that is done."""
         self._window: list[tuple[float, Sample]] = []  # the last `seconds` of samples
         self._best: list[Sample] = []  # the window with the least movement
-        self._all: deque[Sample] = deque(maxlen=_MAX_SAMPLES)
+        self._all: deque[Sample] = deque(maxlen=MAX_SAMPLES)
         self._movement: float | None = None  # of the best window
-        self._observed = 0.0  # seconds with a face, and at most _MAX_GAP of each gap
+        self._observed = 0.0  # seconds with a face, and at most MAX_GAP of each gap
         #: samples of the first, incomplete window after which a preliminary driver is made; None where there is one
         self._next_preliminary = 1 if self.driver is None else None
         self._done = False
@@ -87,18 +87,18 @@ class Calibrator:
     def _observe(self, sample: Sample, time: float) -> None:
         options = self.options
         step = time - self._window[-1][0] if self._window else 0.0
-        self._observed += min(max(step, 0.0), _MAX_GAP)  # also counts for a source of few samples per second
-        if not 0 <= step <= _MAX_GAP:
+        self._observed += min(max(step, 0.0), MAX_GAP)  # also counts for a source of few samples per second
+        if not 0 <= step <= MAX_GAP:
             self._window.clear()
         self._window = [row for row in self._window if time - row[0] < options.seconds]
         self._window.append((time, sample))
         self._all.append(sample)
         samples = [row[1] for row in self._window]
         better = False
-        if time - self._window[0][0] >= _MIN_SPAN * options.seconds:
+        if time - self._window[0][0] >= MIN_SPAN * options.seconds:
             moved = movement(samples)
             at_rest = moved <= options.still
-            better = at_rest or self._movement is None or moved < _BETTER * self._movement
+            better = at_rest or self._movement is None or moved < BETTER * self._movement
             if better:
                 self._best = samples
                 self._movement = moved

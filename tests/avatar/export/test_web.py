@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from avatar.driving.driver import DEFAULT_TRAVEL
+from avatar.driving.live.calibration import CalibrationOptions
+from avatar.driving.live.presence import PresenceOptions
+from avatar.driving.live.smoothing import SmoothingOptions
 from avatar.errors import HeadsplatError
 from avatar.export.posed import posed
 from avatar.export.web import WebMotion, web_container
@@ -131,6 +135,18 @@ def test_avatars_of_older_files_have_finite_headers(version: int) -> None:
     avatar = load_avatar(Path(__file__).parents[2] / "data" / f"version{version}.avatar")
     header, _ = read(web_container(avatar, HEADER, "me"))  # JSON that allows neither NaN nor infinity
     assert header["driving"]["lids"] is None  # the eyes of its head have no opening
+
+
+def test_the_constants_of_the_live_pipeline_are_in_the_header(
+    found: tuple[dict[str, Any], dict[str, NDArray[Any]]],
+) -> None:
+    options = found[0]["driving"]["options"]
+    smoothing = SmoothingOptions()
+    assert options["smoothing"]["lids"] == [smoothing.lids.mincutoff, smoothing.lids.beta]
+    assert options["presence"] == asdict(PresenceOptions())
+    assert options["calibration"].items() >= asdict(CalibrationOptions()).items()
+    assert options["retargeting"]["travel"] == DEFAULT_TRAVEL
+    assert options["lips"]["apart"] > options["lips"]["touching"] > 0
 
 
 def test_consent_provenance_and_the_note_are_in_the_header(

@@ -135,7 +135,7 @@ def test_a_restless_face_is_told_to_calibrate_again(modules: Page) -> None:
 def test_samples_are_smoothed_as_by_the_live_pipeline(modules: Page) -> None:
     samples = performance(0.02)
     smooth = SampleFilter(NAMES, SmoothingOptions())
-    modules.run(f"globalThis.filter = new FaceFilter({json.dumps(NAMES)})")
+    modules.run(f"globalThis.filter = new FaceFilter({json.dumps(NAMES)}, app.player.header)")
     rows = modules.run(f"{sent(samples)}.map((sample) => filter.filter(sample))")
     for row, sample in zip(rows, samples, strict=True):
         expected = smooth(sample, sample.time)
@@ -150,7 +150,7 @@ def test_a_lost_face_returns_to_rest_and_back(modules: Page, layered: Avatar) ->
     pose = replace(rest, expression=rest.expression + 0.3, joint_rot=rest.joint_rot + 0.1)
     presence = Presence(rest, PresenceOptions())
     sides = {name: json.dumps(plain(params)) for name, params in (("rest", rest), ("pose", pose))}
-    modules.run(f"globalThis.presence = new Presence({sides['rest']})")
+    modules.run(f"globalThis.presence = new Presence({sides['rest']}, app.player.header)")
     events = {0.0: "update", 1.0: "markLost", 2.5: "update", 2.6: "markLost"}
     for step in range(40):
         time = 0.1 * step

@@ -1,11 +1,8 @@
 /** Blinks and squints limited so that the lids meet and do not cross; as avatar/driving/lid_closure.py. */
 import { numbersOf } from "../container/container.js";
+import { drivingOptions } from "../container/driving_options.js";
 import { clamp } from "./linear.js";
 /** @import { AvatarHeader } from "../container/avatar_container.js" */
-
-const SOFT = 0.08;
-const CLOSING = 0.5;
-const OVERLAP = -0.05;
 
 export class LidClosure {
   /** @param {AvatarHeader} header of the container @param {number} count expressions */
@@ -14,6 +11,7 @@ export class LidClosure {
       const values = numbersOf(header, `driving.lids.${name}`, [2, count]);
       return [values.subarray(0, count), values.subarray(count)];
     };
+    this.options = drivingOptions(header).lids;
     this.closing = rows("closing");
     this.closers = rows("closers");
     this.blinks = numbersOf(header, "driving.lids.blinks", [2]);
@@ -33,9 +31,10 @@ export class LidClosure {
   /** Scales the weights that close an eye, so that its lids meet.
    * @param {number[]} weights @param {Float64Array} closing @param {Float64Array} closers */
   #limit(weights, closing, closers) {
+    const { soft } = this.options;
     const opening = 1 - dot(weights, closing);
-    const near = clamp(opening + SOFT, 0, 2 * SOFT);
-    const target = opening > SOFT ? opening : (near * near) / (4 * SOFT);
+    const near = clamp(opening + soft, 0, 2 * soft);
+    const target = opening > soft ? opening : (near * near) / (4 * soft);
     let closed = 0;
     weights.forEach((weight, e) => (closed += closers[e] ? Math.max(weight * closing[e], 0) : 0));
     const scale = clamp(1 - (target - opening) / Math.max(closed, 1e-6), 0, 1);
@@ -45,8 +44,9 @@ export class LidClosure {
   /** What a full blink leaves open, as a weight.
    * @param {number[]} weights @param {Float64Array} closing @param {number} blink @param {number} eye */
   #missing(weights, closing, blink, eye) {
-    const t = clamp((blink - CLOSING) / (1 - CLOSING), 0, 1);
-    const gap = Math.max(1 - OVERLAP - dot(weights, closing), 0);
+    const { closing: start, overlap } = this.options;
+    const t = clamp((blink - start) / (1 - start), 0, 1);
+    const gap = Math.max(1 - overlap - dot(weights, closing), 0);
     return (t * t * (3 - 2 * t) * gap) / Math.max(closing[this.extra[eye]], 0.1);
   }
 }

@@ -2,12 +2,12 @@
  *
  * As avatar/driving/trained_range.py. */
 import { numbersOf } from "../container/container.js";
+import { drivingOptions } from "../container/driving_options.js";
 import { LidClosure } from "./lid_closure.js";
 import { add, apply, axisAngleOf, clamp, multiply, rotationOf, subtract, transposed } from "./linear.js";
 /** @import { AvatarHeader } from "../container/avatar_container.js" */
 /** @import { HeadParams } from "./head.js" */
 
-const PITCH_DIFFERENCE = (0.5 * Math.PI) / 180;
 const JAW = 6;
 const LEFT_EYE = 9;
 const RIGHT_EYE = 12;
@@ -33,6 +33,7 @@ export class TrainedRange {
     this.root = [...numbersOf(header, "head.joints", [5, 3]).subarray(0, 3)];
     this.pivot = [...numbersOf(header, "torso.pivot", [3])];
     this.jointDirs = numbersOf(header, "head.joint_dirs", [5, 3, count]);
+    this.pitchDifference = drivingOptions(header).gaze.pitch_difference;
     this.lids = header.driving.lids ? new LidClosure(header, count) : null;
     this.close = names.indexOf("mouthClose");
     this.open = names.indexOf("jawOpen");
@@ -83,7 +84,7 @@ export class TrainedRange {
    * @param {number[]} expression @param {number[]} jointRot @returns {number[]} */
   #verged(expression, jointRot) {
     const out = [...jointRot];
-    const limits = [[-PITCH_DIFFERENCE, PITCH_DIFFERENCE], [-Math.PI, 0]];
+    const limits = [[-this.pitchDifference, this.pitchDifference], [-Math.PI, 0]];
     limits.forEach(([low, high], axis) => {
       let apart = jointRot[LEFT_EYE + axis] - jointRot[RIGHT_EYE + axis];
       for (let e = 0; e < this.count; e++)

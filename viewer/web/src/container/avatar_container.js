@@ -74,7 +74,8 @@ const INDICES = {
  * @property {(number | null)[]} margin [E+9]; null: not clamped
  * @property {object | null} lids
  * @property {object | null} lips
- * @property {{names: string[]} | null} [embedded_lips] */
+ * @property {{names: string[]} | null} [embedded_lips]
+ * @property {Object<string, Object<string, unknown>>} [options] see `drivingOptions` */
 /** @typedef {Container<AvatarHeader>} AvatarContainer */
 
 /** @type {ContainerKind<AvatarHeader>} */

@@ -1,4 +1,5 @@
 /** Finds the resting face: the first second in which the face is at rest. As avatar/driving/live/calibration.py. */
+import { drivingOptions } from "../container/driving_options.js";
 import { FaceDriver, restingFace } from "./face_driver.js";
 import { Retargeting, quantile } from "../motions/retargeting.js";
 /** @import { TrainedRange } from "../avatar/trained_range.js" */
@@ -6,21 +7,16 @@ import { Retargeting, quantile } from "../motions/retargeting.js";
 /** @import { RestingFace } from "./face_driver.js" */
 /** @import { FaceSample } from "./face_fitter.js" */
 
-const SECONDS = 1; // of a window
-const LONGEST = 6; // seconds after which calibration ends without a resting face
-const STILL = 0.035; // movement up to which a face is at rest
 const RESTLESS = /^(eyeBlink|eyelid|eyeLook)/; // expressions that also move in a resting face
-const MAX_GAP = 0.25; // seconds between two samples beyond which a new window starts
-const MIN_SPAN = 0.9; // fraction of SECONDS that a window spans at least
-const BETTER = 0.9; // a window replaces the best one if it moves less than this fraction of it
-const MAX_SAMPLES = 2048;
-const LOW_QUANTILE = 0.2;
 
 export class Calibration {
   /** @param {AvatarHeader} header of the container @param {TrainedRange} range
    * @param {string[]} names of the person's expressions */
   constructor(header, range, names) {
     this.header = header;
+    const { calibration, retargeting } = drivingOptions(header);
+    this.options = calibration;
+    this.lowQuantile = retargeting.neutral_quantile;
     this.range = range;
     this.names = names;
     /** From the first sample on. @type {FaceDriver | null} */
@@ -51,7 +47,7 @@ export class Calibration {
   /** What the person should do, or what went wrong; empty where all is well. */
   get note() {
     if (!this.isDone) return "look ahead and relax";
-    return this.movement <= STILL ? "" : "the face was never at rest; calibrate again with a resting face";
+    return this.movement <= this.options.still ? "" : "the face was never at rest; calibrate again with a resting face";
   }
 
   /** The driver after one more sample. @param {FaceSample} sample @returns {FaceDriver | null} */
@@ -62,17 +58,18 @@ export class Calibration {
 
   /** @param {FaceSample} sample */
   #observe(sample) {
+    const { seconds: length, longest, still, max_gap: maxGap, max_samples: maxSamples } = this.options;
     const last = this.window[this.window.length - 1];
     const step = last ? sample.seconds - last.seconds : 0;
-    this.observed += Math.min(Math.max(step, 0), MAX_GAP);
-    if (!(step >= 0 && step <= MAX_GAP)) this.window = [];
-    this.window = [...this.window.filter(({ seconds }) => sample.seconds - seconds < SECONDS), sample];
-    this.all = [...this.all, sample].slice(-MAX_SAMPLES);
+    this.observed += Math.min(Math.max(step, 0), maxGap);
+    if (!(step >= 0 && step <= maxGap)) this.window = [];
+    this.window = [...this.window.filter(({ seconds }) => sample.seconds - seconds < length), sample];
+    this.all = [...this.all, sample].slice(-maxSamples);
     const isBetter = this.#measure(sample);
-    this.isDone ||= this.observed >= LONGEST;
+    this.isDone ||= this.observed >= longest;
     const { window, best, isDone } = this;
     if (isDone || (isBetter && this.nextPreliminary < Infinity)) {
-      this.#use(this.movement <= STILL || !isDone ? restingFace(best) : this.#lowFace());
+      this.#use(this.movement <= still || !isDone ? restingFace(best) : this.#lowFace());
     } else if (!best.length && window.length >= this.nextPreliminary) {
       this.nextPreliminary = 2 * window.length;
       this.#use(restingFace(window));
@@ -83,10 +80,11 @@ export class Calibration {
   /** Compares the window with the best one; ends the calibration where the face is at rest.
    * @param {FaceSample} sample @returns {boolean} */
   #measure(sample) {
-    if (sample.seconds - this.window[0].seconds < MIN_SPAN * SECONDS) return false;
+    const { seconds, still, min_span: minSpan, better } = this.options;
+    if (sample.seconds - this.window[0].seconds < minSpan * seconds) return false;
     const moved = movementOf(this.window, this.names);
-    this.isDone = moved <= STILL;
-    const isBetter = this.isDone || moved < BETTER * this.movement;
+    this.isDone = moved <= still;
+    const isBetter = this.isDone || moved < better * this.movement;
     if (isBetter) [this.best, this.movement] = [this.window, moved];
     return isBetter;
   }
@@ -101,7 +99,7 @@ export class Calibration {
   #lowFace() {
     const face = restingFace(this.all);
     const weights = face.weights.map((weight, e) =>
-      RESTLESS.test(this.names[e]) ? weight : quantile(this.all.map(({ expression }) => expression[e]), LOW_QUANTILE),
+      RESTLESS.test(this.names[e]) ? weight : quantile(this.all.map(({ expression }) => expression[e]), this.lowQuantile),
     );
     return { ...face, weights };
   }

@@ -2,7 +2,7 @@
 import { Calibration } from "./calibration.js";
 import { readCameraPack } from "./camera_pack.js";
 import { FaceFilter } from "./face_filter.js";
-import { interpolatedParams, Presence, smoothstep, TO_FACE } from "./presence.js";
+import { interpolatedParams, Presence, smoothstep } from "./presence.js";
 import { Retargeting } from "../motions/retargeting.js";
 /** @import { HeadParams } from "../avatar/head.js" */
 /** @import { TrainedRange } from "../avatar/trained_range.js" */
@@ -50,8 +50,8 @@ export class Camera {
     this.names = [];
     /** Of the present stream. @type {Calibration | null} */
     this.calibration = null;
-    this.filter = new FaceFilter(this.names);
-    this.presence = new Presence(this.rest);
+    this.filter = new FaceFilter(this.names, header);
+    this.presence = new Presence(this.rest, header);
     /** The driver before a new calibration, and when that ended. @type {{driver: FaceDriver, since: number} | null} */
     this.previous = null;
   }
@@ -126,8 +126,8 @@ export class Camera {
     this.session++;
     this.worker?.postMessage({ type: "restart" });
     this.calibration = new Calibration(this.header, this.range, this.names);
-    this.filter = new FaceFilter(this.names);
-    this.presence = new Presence(this.rest);
+    this.filter = new FaceFilter(this.names, this.header);
+    this.presence = new Presence(this.rest, this.header);
     this.previous = null;
     this.reports.state("waiting for a face");
     this.#next(stream);
@@ -222,7 +222,7 @@ export class Camera {
     if (before && driver !== before) this.previous = { driver: before, since: seconds };
     let params = driver.params(smooth, this.gains);
     if (this.previous) {
-      const amount = smoothstep((seconds - this.previous.since) / TO_FACE);
+      const amount = smoothstep((seconds - this.previous.since) / this.presence.toFace);
       params = interpolatedParams(this.previous.driver.params(smooth, this.gains), params, amount);
       if (amount >= 1) this.previous = null;
     }

@@ -7,19 +7,6 @@ import { meanRotation, quantile } from "../motions/retargeting.js";
 /** @import { FaceSample } from "./face_fitter.js" */
 
 const EYES = [9, 12];
-/** Smallest range of weights from rest to a closed lid. */
-const MIN_BLINK_RANGE = 0.3;
-/** Weight of a blink at which the lids of the person are closed: a camera misses the peak of a fast blink. */
-const CLOSED = 0.55;
-/** Weights of a blink between which the extra lids are blended in. */
-const EXTRA_LID = [0.6, 0.9];
-/** Difference in movement of the lids at which a wink starts to be kept, and at which it is kept entirely. */
-const WINK = [0.3, 0.55];
-/** Sines of the head's angle to the camera at which the far eye starts to follow the near one, and follows it entirely. */
-const FAR_EYE = [20, 40].map((degrees) => Math.sin((degrees * Math.PI) / 180));
-/** A position nearer to the origin than this, meters, is none. */
-const NO_POSITION = 0.05;
-
 /** Groups of expressions whose gain can be set, by the start of their names; the head is its rotation and travel. */
 export const GAIN_GROUPS = {
   brows: /^brow/, eyes: /^(eye|cheekSquint)/, mouth: /^(mouth|cheekPuff|tongue|noseSneer)/, jaw: /^jaw/, head: null,
@@ -104,31 +91,33 @@ export class FaceDriver {
     };
   }
 
-  /** Weights of blinks that map rest to the rest of the avatar and CLOSED to 1: subtracting the resting face, as for
+  /** Weights of blinks that map rest to the rest of the avatar and closed lids to 1: subtracting the resting face, as for
    * other expressions, would leave a gap under every blink.
    * @param {number[]} weights @returns {number[]} */
   #closing(weights) {
+    const { calibration: { closed }, blinks: { min_range: least, wink } } = this.retargeting.options;
     /** @type {number[]} */
     const moved = [];
     const closing = weights.map((weight, lid) => {
       const rest = this.rest.weights[this.lids[lid]], open = this.avatarLids[lid];
-      const span = Math.max(CLOSED - rest, MIN_BLINK_RANGE);
+      const span = Math.max(closed - rest, least);
       const slope = Math.min((1 - open) / span, 1);
       moved[lid] = weight - rest;
       const extra = softStep(moved[lid], span / 2, span) * (1 - open - slope * span);
       return clamp(open + slope * moved[lid] + extra, 0, 1);
     });
-    return synchronized(closing, moved);
+    return synchronized(closing, moved, wink);
   }
 
   /** The far eye follows the near one as the head turns from the camera: it covers few pixels and seems closed.
    * @param {number[]} closing @param {number[]} rotation @param {number[]} translation @returns {number[]} */
   #farLid(closing, rotation, translation) {
     if (this.left < 0) return closing;
+    const { far_eye: [from, until], no_position: none } = this.retargeting.options.blinks;
     const distance = Math.hypot(...translation);
-    const toCamera = distance > NO_POSITION ? scaled(translation, -1 / distance) : [0, 0, 1];
+    const toCamera = distance > none ? scaled(translation, -1 / distance) : [0, 0, 1];
     const side = apply(transposed(rotation), toCamera)[0]; // positive: the right eye is the far one
-    const amount = softStep(Math.abs(side), FAR_EYE[0], FAR_EYE[1]);
+    const amount = softStep(Math.abs(side), from, until);
     const near = closing[side > 0 ? this.left : 1 - this.left];
     return closing.map((weight) => weight + amount * (near - weight));
   }
@@ -136,7 +125,7 @@ export class FaceDriver {
   /** Closes blinking eyes fully by the extra lid expressions of the head: a blink leaves wide eyes slightly open.
    * @param {number[]} expression */
   #closeExtraLids(expression) {
-    const { names, range } = this.retargeting;
+    const { names, range, options: { blinks: { extra_lid: [from, until] } } } = this.retargeting;
     const { lids } = range;
     if (!lids) return;
     ["Right", "Left"].forEach((side, eye) => {
@@ -144,21 +133,21 @@ export class FaceDriver {
       if (extra < 0 || blink < 0) return;
       const closing = lids.closing[eye];
       const gap = Math.max(1 - dot(expression, closing), 0) / Math.max(closing[extra], 0.1);
-      expression[extra] += gap * clamp((expression[blink] - EXTRA_LID[0]) / (EXTRA_LID[1] - EXTRA_LID[0]), 0, 1);
+      expression[extra] += gap * clamp((expression[blink] - from) / (until - from), 0, 1);
     });
   }
 }
 
 /** Blinks that are equal where the lids have moved from rest by less than a wink apart: both eyes blink together, but a
  * camera measures one better than the other.
- * @param {number[]} closing @param {number[]} moved @returns {number[]} */
-function synchronized(closing, moved) {
+ * @param {number[]} closing @param {number[]} moved @param {number[]} wink @returns {number[]} */
+function synchronized(closing, moved, wink) {
   if (moved.length !== 2) return closing;
   const less = Math.min(...moved), more = Math.max(...moved);
   const similarity = clamp(less / Math.max(more, 1e-6), 0, 1);
   const mean = (closing[0] + closing[1]) / 2;
   const shared = mean + similarity * (Math.max(...closing) - mean);
-  const winking = softStep(more - less, WINK[0], WINK[1]);
+  const winking = softStep(more - less, wink[0], wink[1]);
   return closing.map((weight) => shared + winking * (weight - shared));
 }
 

@@ -1,35 +1,29 @@
 /** Smooths samples of a face: head, mouth, brows, lids and eyes each in their own way; as avatar/driving/live/smoothing.py. */
 import { axisAngleOf, rotationOf } from "../avatar/linear.js";
+import { drivingOptions } from "../container/driving_options.js";
 import { OneEuro, OneEuroRotation, OneEuroVector } from "./one_euro.js";
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
+/** @import { DrivingOptions } from "../container/driving_options.js" */
 /** @import { FaceSample } from "./face_fitter.js" */
 
-/** Cutoff at rest (hertz) and its rise (hertz per unit of speed: radians, meters or weights a second). */
-/** @typedef {[number, number]} Smoothing */
-/** @type {Smoothing} */
-const TURN = [2, 10];
-/** @type {Smoothing} */
-const TRAVEL = [2, 60];
-const MOUTH = [2, 1.5];
-const BROWS = [1, 1];
-const LIDS = [15, 10]; // blinks: almost unfiltered
-/** @type {Smoothing} */
-const EYES = [2, 6];
 const EYE_JOINTS = 9;
 
-function groupOf(/** @type {string} */ name) {
-  if (/^(eyeBlink|eyelid)/.test(name)) return LIDS;
-  if (name.startsWith("brow")) return BROWS;
-  return name.startsWith("eye") ? EYES : MOUTH;
+/** The filter of a weight. @param {string} name @param {DrivingOptions["smoothing"]} smoothing */
+function groupOf(name, { lids, brows, eyes, mouth }) {
+  if (/^(eyeBlink|eyelid)/.test(name)) return lids;
+  if (name.startsWith("brow")) return brows;
+  return name.startsWith("eye") ? eyes : mouth;
 }
 
 export class FaceFilter {
-  /** @param {string[]} names of the expression weights */
-  constructor(names) {
-    const groups = names.map(groupOf);
+  /** @param {string[]} names of the expression weights @param {AvatarHeader} header of the container */
+  constructor(names, header) {
+    const { smoothing } = drivingOptions(header);
+    const groups = names.map((name) => groupOf(name, smoothing));
     this.weights = new OneEuro(groups.map(([cutoff]) => cutoff), groups.map(([, beta]) => beta));
-    this.turn = new OneEuroRotation(...TURN);
-    this.travel = new OneEuroVector(...TRAVEL);
-    this.eyes = [0, 1].map(() => new OneEuroVector(...EYES));
+    this.turn = new OneEuroRotation(...smoothing.turn);
+    this.travel = new OneEuroVector(...smoothing.travel);
+    this.eyes = [0, 1].map(() => new OneEuroVector(...smoothing.eyes));
   }
 
   /** Clears the state: the next sample passes unfiltered. */

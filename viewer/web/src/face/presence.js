@@ -1,15 +1,17 @@
 /** The pose while no face is seen: held, then at rest, and back to the face; as avatar/driving/live/presence.py. */
 import { axisAngleOf, clamp, rotationBetween, rotationOf } from "../avatar/linear.js";
+import { drivingOptions } from "../container/driving_options.js";
 /** @import { HeadParams } from "../avatar/head.js" */
-
-/** Seconds that a pose is held after the face is lost, and of blending to rest and back. */
-const HOLD = 0.3;
-const TO_REST = 0.5;
-export const TO_FACE = 0.25;
+/** @import { AvatarHeader } from "../container/avatar_container.js" */
 
 export class Presence {
-  /** @param {HeadParams} rest parameters of the avatar at rest */
-  constructor(rest) {
+  /** @param {HeadParams} rest parameters of the avatar at rest @param {AvatarHeader} header of the container */
+  constructor(rest, header) {
+    const { hold, to_neutral: toRest, to_driver: toFace } = drivingOptions(header).presence;
+    /** Seconds that a pose is held after the face is lost, and of blending to rest and back. */
+    this.hold = hold;
+    this.toRest = toRest;
+    this.toFace = toFace;
     this.rest = rest;
     this.last = this.from = rest;
     /** Null while a face is seen. @type {number | null} */
@@ -41,13 +43,13 @@ export class Presence {
 
   /** Whether the pose still moves at `time` seconds without a new sample. */
   isMovingAt(/** @type {number} */ time) {
-    return this.lostAt !== null ? time < this.lostAt + HOLD + TO_REST : time < this.foundAt + TO_FACE;
+    return this.lostAt !== null ? time < this.lostAt + this.hold + this.toRest : time < this.foundAt + this.toFace;
   }
 
   /** The parameters at `time` seconds. @returns {HeadParams} */
   paramsAt(/** @type {number} */ time) {
-    if (this.lostAt === null) return interpolatedParams(this.from, this.last, smoothstep((time - this.foundAt) / TO_FACE));
-    return interpolatedParams(this.last, this.rest, smoothstep((time - this.lostAt - HOLD) / TO_REST));
+    if (this.lostAt === null) return interpolatedParams(this.from, this.last, smoothstep((time - this.foundAt) / this.toFace));
+    return interpolatedParams(this.last, this.rest, smoothstep((time - this.lostAt - this.hold) / this.toRest));
   }
 }
 

@@ -8,9 +8,6 @@ import { Retargeting, meanRotation, quantile } from "./retargeting.js";
 /** @import { StoredNumbers } from "../container/container.js" */
 /** @import { Recording } from "./recording.js" */
 
-const NEUTRAL_QUANTILE = 0.2;
-const MIN_CALIBRATION_FRAMES = 30;
-
 /** @typedef {Object} PlayedMotion
  * @property {string} name
  * @property {number} duration seconds
@@ -75,7 +72,7 @@ export function retargetedMotion(recording, header, range) {
   const frames = recording.weights.map((weights) => retargeting.mapped(weights));
   const { joints, positions } = recording, turns = recording.turns.map((turn) => rotationOf(turn));
   if (recording.resting === "zero") retargeting.restAtZero(recording.names);
-  else if (frames.length >= MIN_CALIBRATION_FRAMES) calibrate(retargeting, frames, turns);
+  else if (frames.length >= retargeting.options.retargeting.min_calibration_frames) calibrate(retargeting, frames, turns);
   if (recording.resting === "find" && positions)
     retargeting.meanPosition = [0, 1, 2].map((axis) => positions.reduce((sum, row) => sum + row[axis] / positions.length, 0));
   const gaps = recording.weights.map((weights) => retargeting.contact?.gapOf(weights) ?? 0);
@@ -96,8 +93,9 @@ export function retargetedMotion(recording, header, range) {
 /** Takes a low quantile of the weights for the resting face, and the mean rotation for that of the camera.
  * @param {Retargeting} retargeting @param {number[][]} frames @param {number[][]} turns */
 function calibrate(retargeting, frames, turns) {
+  const { neutral_quantile: part } = retargeting.options.retargeting;
   retargeting.source = retargeting.names.map((name, e) =>
-    name.startsWith("eyeLook") ? 0 : quantile(frames.map((frame) => frame[e]), NEUTRAL_QUANTILE),
+    name.startsWith("eyeLook") ? 0 : quantile(frames.map((frame) => frame[e]), part),
   );
   retargeting.closeLips(frames.map((frame) => retargeting.replaceNeutral(frame)));
   retargeting.turnFrom(meanRotation(turns));

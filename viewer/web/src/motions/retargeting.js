@@ -2,17 +2,12 @@
  *
  * As avatar/driving/driver.py with its defaults. */
 import { numbersOf } from "../container/container.js";
+import { drivingOptions } from "../container/driving_options.js";
 import { dot } from "../avatar/lid_closure.js";
 import { add, clamp, multiply, quatOf, scaled, subtract, transposed, writeMatrix } from "../avatar/linear.js";
 /** @import { HeadParams } from "../avatar/head.js" */
 /** @import { TrainedRange } from "../avatar/trained_range.js" */
 /** @import { AvatarHeader } from "../container/avatar_container.js" */
-
-const TRAVEL = 0.5; // fraction of the travel of the head, DEFAULT_TRAVEL of the driver
-const CLOSED_QUANTILE = 0.05;
-/** Gaps of a motion in meters up to which the avatar has the same gap, and from which on its own is not changed. */
-const TOUCHING = 0.0026;
-const APART = 0.0045;
 
 export class Retargeting {
   /** Not calibrated yet: the other person rests at weights of zero, looks straight ahead and does not travel.
@@ -21,6 +16,7 @@ export class Retargeting {
   constructor(header, range, names) {
     this.header = header;
     this.range = range;
+    this.options = drivingOptions(header);
     this.names = header.head.expression_names;
     const count = this.names.length;
     this.columns = this.names.map((name) => names.indexOf(name));
@@ -75,7 +71,7 @@ export class Retargeting {
     if (!this.header.driving.lips) return;
     const gap = numbersOf(this.header, "driving.lips.gap", [])[0];
     const opening = numbersOf(this.header, "driving.lips.opening", [this.neutral.length]);
-    const closedGap = quantile(frames.map((frame) => gap + dot(frame, opening)), CLOSED_QUANTILE);
+    const closedGap = quantile(frames.map((frame) => gap + dot(frame, opening)), this.options.lips.closed_quantile);
     const openGap = this.neutral.reduce((sum, weight, e) => sum + Math.max(weight * opening[e], 0), 0);
     const scale = openGap > 0 ? clamp(1 - closedGap / openGap, 0, 1) : 1;
     this.neutral = this.neutral.map((weight, e) => (weight * opening[e] > 0 ? scale * weight : weight));
@@ -86,8 +82,8 @@ export class Retargeting {
    * head @param {number[] | null} position [3] meters; null: not measured @param {number} gap of the motion's lips, meters;
    * only used with a `contact` @returns {HeadParams} */
   params(weights, jointRot, rotation, position, gap = 0) {
-    const { range, meanPosition, contact } = this;
-    const travel = position && meanPosition ? scaled(subtract(position, meanPosition), TRAVEL) : [0, 0, 0];
+    const { range, meanPosition, contact } = this, { travel: part } = this.options.retargeting;
+    const travel = position && meanPosition ? scaled(subtract(position, meanPosition), part) : [0, 0, 0];
     const pose = range.limited({
       expression: this.replaceNeutral(weights),
       jointRot: [0, 0, 0, 0, 0, 0, ...jointRot.slice(6)],
@@ -122,6 +118,7 @@ class LipContact {
       gap: numbersOf(header, `driving.${entry}.gap`, [])[0],
       opening: numbersOf(header, `driving.${entry}.opening`, [count]),
     });
+    this.options = drivingOptions(header).lips;
     this.source = lips("embedded_lips", known.length);
     this.columns = names.map((name) => known.indexOf(name));
     this.target = lips("lips", header.head.expression_names.length);
@@ -139,7 +136,8 @@ class LipContact {
   apply(gap, expression) {
     const { target, close } = this, effect = -target.opening[close];
     if (effect <= 0) return expression;
-    const near = clamp((APART - gap) / (APART - TOUCHING), 0, 1);
+    const { touching, apart } = this.options;
+    const near = clamp((apart - gap) / (apart - touching), 0, 1);
     const excess = target.gap + dot(target.opening, expression) - gap, out = [...expression];
     out[close] = clamp(out[close] + (near * near * (3 - 2 * near) * excess) / effect, 0, 1);
     return out;
