@@ -16,16 +16,23 @@ if TYPE_CHECKING:
     from avatar.jobs.live_sources import SourceOptions
     from avatar.jobs.live_web import live_page
     from avatar.jobs.live_window import LiveOptions, live, view
-    from avatar.jobs.rendering import ImageOptions, RenderOptions, render
+    from avatar.jobs.motion_options import MotionOptions
+    from avatar.jobs.relight_options import RelightOptions
+    from avatar.jobs.rendering import EncodingOptions, ImageOptions, RenderOptions, render
+    from avatar.jobs.speech_options import SpeechOptions
     from avatar.jobs.training import TrainOptions, train
 
 _HOMES = {
     "CaptureOptions": "avatar.jobs.capturing",
+    "EncodingOptions": "avatar.jobs.rendering",
     "EvaluateOptions": "avatar.jobs.evaluating",
     "ImageOptions": "avatar.jobs.rendering",
     "LiveOptions": "avatar.jobs.live_window",
+    "MotionOptions": "avatar.jobs.motion_options",
+    "RelightOptions": "avatar.jobs.relight_options",
     "RenderOptions": "avatar.jobs.rendering",
     "SourceOptions": "avatar.jobs.live_sources",
+    "SpeechOptions": "avatar.jobs.speech_options",
     "TrainOptions": "avatar.jobs.training",
     "capture": "avatar.jobs.capturing",
     "evaluate": "avatar.jobs.evaluating",
@@ -38,11 +45,15 @@ _HOMES = {
 
 __all__ = [
     "CaptureOptions",
+    "EncodingOptions",
     "EvaluateOptions",
     "ImageOptions",
     "LiveOptions",
+    "MotionOptions",
+    "RelightOptions",
     "RenderOptions",
     "SourceOptions",
+    "SpeechOptions",
     "TrainOptions",
     "capture",
     "evaluate",

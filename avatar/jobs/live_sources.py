@@ -35,7 +35,7 @@ class SourceOptions:
     loop: bool = False
     """restart the file at its end"""
     torso: bool = True
-    """the avatar's torso moves as the driver's does in the camera's image; off: as in training, with the head"""
+    """the avatar's torso moves as the performer's does in the camera's image; off: as in training, with the head"""
 
     def check(self) -> None:
         """Raise HeadsplatError for more than one source."""

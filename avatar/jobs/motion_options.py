@@ -31,7 +31,7 @@ class MotionOptions:
     travel: Annotated[float, Between(0, 10)] = 0.5
     """fraction of the head's travel about its mean position"""
     soft_clamp: Annotated[bool, arg(help_behavior_hint="(default: soft-clamped)")] = True
-    """do not limit expressions and poses to the range the avatar was trained on"""
+    """off: expressions and poses are not limited to the range the avatar was trained on"""
     gain: Gain = ()
     """scale the weights of expressions, or of the groups brows, eyes, mouth, jaw or head"""
     smooth: Annotated[float, arg(metavar="SECONDS"), Between(0, MAX_WINDOW)] = 0.0

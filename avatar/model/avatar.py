@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from avatar.types import Gaussians, HeadParams, LocalGaussians, PosedHead, Posed
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView, ValuesView
+
+    from typing_extensions import Self  # in `typing` from Python 3.11 on
 
 P = TypeVar("P", bound="AvatarPart")
 

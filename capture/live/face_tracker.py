@@ -1,4 +1,4 @@
-"""Tracks a driver's face frame by frame: landmarks, then a warm-started fit of pose and expression.
+"""Tracks a performer's face frame by frame: landmarks, then a warm-started fit of pose and expression.
 
 The network's landmarks depend slightly on the crop: a region that jitters makes landmarks jitter, and the next region
 is computed from the landmarks. A low-pass filter on the region breaks that loop.

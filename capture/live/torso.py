@@ -1,4 +1,4 @@
-"""The driver's torso from frame to frame: registered to one frame of the session, at a low resolution, unmatted."""
+"""The performer's torso from frame to frame: registered to one frame of the session, at a low resolution, unmatted."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ from tests.capture.live.synthetic import QueueSource
 
 #: Columns and rows of the contact sheet, and the side of its images in pixels.
 _COLUMNS, _ROWS, _SIDE = 4, 4, 256
-#: Fraction of the distance from rest to the driver's pose that counts as recovered.
+#: Fraction of the distance from rest to the performer's pose that counts as recovered.
 _RECOVERED = 0.9
 _PARTS = ("weights", "joint_rot", "translation")
 
@@ -140,7 +140,7 @@ def serial(avatar: Avatar, video: Covered) -> dict[str, float]:
 
 
 def neutral_rms(run: Run) -> dict[str, float]:
-    """RMS distance of the avatar from its neutral while the driver's face is at rest.
+    """RMS distance of the avatar from its neutral while the performer's face is at rest.
 
     Of the neutral itself, and of earlier samples: one half of them as the neutral, the other half retargeted, if the
     person rests in them (without blinks: lids are compared too).
@@ -183,7 +183,7 @@ def lids_of(run: Run) -> dict[str, float]:
 
 
 def recovery(avatar: Avatar, video: VideoSource, hide: float) -> dict[str, float]:
-    """Seconds from the reappearance of the face to its first sample, and to 90 % of the driver's pose; in real time."""
+    """Seconds from the reappearance of the face to its first sample, and to 90 % of the performer's pose; in real time."""
     run = drive_live(avatar, Covered(video, hide + 3, hide), realtime=True)
     rest = run.pipeline._presence.neutral
     lost = [pose for clock, pose in run.poses if pose.phase == "lost" and clock < hide + 1]
@@ -274,7 +274,7 @@ def jitter(run: Run) -> dict[str, float]:
 
 
 def sheet(run: Run, camera: Camera, path: Path) -> None:
-    """The driver's frames next to the avatar's, as a PNG."""
+    """The performer's frames next to the avatar's, as a PNG."""
     animator = Animator(run.pipeline.avatar, _SIDE, _SIDE)
     fresh = [pose for _, pose in run.poses if pose.fresh]
     rows = []

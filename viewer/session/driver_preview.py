@@ -1,4 +1,4 @@
-"""The preview image of the driver's camera: a small frame with the tracked landmarks."""
+"""The preview image of the performer's camera: a small frame with the tracked landmarks."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from viewer.render.view_settings import ViewSettings
 from viewer.session.state import CameraSettings, Editing, Panels, Sliders, Timeline
 
 Action = Literal[
-    "calibrate",  # take the driver's next resting face as the neutral
+    "calibrate",  # take the performer's next resting face as the neutral
     "choose file",  # open the system's file dialog
     "close",
     "learn person",  # another person is in front of the camera

@@ -41,7 +41,7 @@ class AvatarPoseSource(Protocol):
 class LivePipeline(Protocol):
     """A live source with filters, calibration and retargeting, as `capture.live.LivePipeline`."""
 
-    gains: dict[str, float]  # by group: factor of the driver's expression strength
+    gains: dict[str, float]  # by group: factor of the performer's expression strength
 
     def start(self) -> None:
         """Start; raises HeadsplatError on failure."""
@@ -53,7 +53,7 @@ class LivePipeline(Protocol):
         """The avatar's pose now."""
 
     def calibrate(self) -> None:
-        """Take the driver's next resting face as the neutral."""
+        """Take the performer's next resting face as the neutral."""
 
     def learn_again(self) -> None:
         """Discard the identity: another person is in front of the camera."""

@@ -1,4 +1,4 @@
-"""Retargeting of a live driver: the driver's neutral maps to the avatar's, and lids close together."""
+"""Retargeting of live samples: the neutral of the performer maps to the avatar's, and lids close together."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_gains(gains: Mapping[str, float]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Neutral:
-    """A driver's resting face and pose."""
+    """A performer's resting face and pose."""
 
     weights: Tensor  # [E] of the motion
     eyes: Tensor  # [2,3] axis-angle radians

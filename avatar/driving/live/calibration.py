@@ -1,4 +1,4 @@
-"""Neutral calibration: the first time window in which the driver's face is at rest is the neutral."""
+"""Neutral calibration: the first time window in which the performer's face is at rest is the neutral."""
 
 from __future__ import annotations
 

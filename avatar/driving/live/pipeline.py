@@ -58,7 +58,7 @@ class LivePipeline:
         self.source = source
         self.options = options or LiveOptions()
         self.meter = LatencyMeter()
-        #: factor of the driver's expression strength by group; applies from the next sample on
+        #: factor of the performer's expression strength by group; applies from the next sample on
         self.gains: dict[str, float] = dict.fromkeys(GROUPS, 1.0) | dict(self.options.gains)
         with torch.no_grad():
             self.resting_face = resting_face(avatar)  # [E], the avatar's expression for a calibrated driver at rest
@@ -78,7 +78,7 @@ class LivePipeline:
         self.source.stop()
 
     def calibrate(self) -> None:
-        """Take the driver's next resting face as the neutral; of a voice the neutral is known and stays."""
+        """Take the performer's next resting face as the neutral; of a voice the neutral is known and stays."""
         if self._calibrator is not None and not isinstance(self.source, VoicePoseSource):
             self._calibrator.restart()
 

@@ -14,7 +14,7 @@ LOST_AFTER = 0.5
 
 
 class PoseSource(Protocol):
-    """Produces samples of a driver's face."""
+    """Produces samples of a performer's face."""
 
     name: str  # for display
 
@@ -27,7 +27,7 @@ class PoseSource(Protocol):
     def earlier(self) -> Sequence[Sample]:
         """Samples of the same face from before the first one that `latest` returned, oldest first.
 
-        A camera source has some: it fits the driver's identity before it produces samples.
+        A camera source has some: it fits the performer's identity before it produces samples.
         """
 
     def stop(self) -> None:

@@ -17,11 +17,11 @@ class PresenceOptions:
     to_neutral: float = 0.5
     """blend from there to the avatar's neutral"""
     to_driver: float = 0.25
-    """blend from the current pose to the driver's once the face is tracked again"""
+    """blend from the current pose to the performer's once the face is tracked again"""
 
 
 class Presence:
-    """Blends the driver's pose with the avatar's neutral as the face is lost and found."""
+    """Blends the performer's pose with the avatar's neutral as the face is lost and found."""
 
     def __init__(self, neutral: HeadParams, options: PresenceOptions) -> None:
         """Args: parameters [1] of the avatar at rest; durations."""
@@ -41,7 +41,7 @@ class Presence:
         return self._lost_at is not None
 
     def update(self, params: HeadParams, time: float) -> None:
-        """Set the driver's pose of a face tracked at `time` seconds."""
+        """Set the performer's pose of a face tracked at `time` seconds."""
         if self._lost_at is not None:
             self._blend_from = self.params_at(time)
             # After a loss shorter than the hold the pose still jumps a little, hence the same blend.

@@ -63,7 +63,7 @@ class AvatarPose:
     sample: Sample | None = None  # of a live source: the newest, smoothed; confidence 0 where the face is lost
     #: stage -> seconds, time.monotonic(), of the newest sample with a face; the window adds "drawn" and "shown"
     stamps: Mapping[str, float] = field(default_factory=dict)
-    torso: MeasuredTorso | None = None  # [1] where the driver's is measured
+    torso: MeasuredTorso | None = None  # [1] where the performer's is measured
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The avatar's torso while the driver's is measured: changes between the measurement and the torso map are gradual."""
+"""The avatar's torso while the performer's is measured: changes between the measurement and the torso map are gradual."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TorsoBlend:
         self._time = float("-inf")  # seconds, of the last measurement
 
     def update(self, moved: Tensor | None, confidence: float, time: float) -> None:
-        """Set the motion [1,3] of the torso from the driver's neutral at `time` seconds; None: not measured."""
+        """Set the motion [1,3] of the torso from the performer's neutral at `time` seconds; None: not measured."""
         self._trust = self.trust_at(time)
         self._time = time
         self._goal = 0.0 if moved is None else min(max((confidence - _DISTRUST) / (_TRUST - _DISTRUST), 0.0), 1.0)

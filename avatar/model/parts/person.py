@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.avatar_header import check_entry
 from avatar.model.layout import Layout, TensorLayout
 from avatar.model.torso import TorsoMap
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` from Python 3.11 on
 
 #: Confidence of the motion up to which only the torso map counts, and from which on it does not count.
 _DISTRUST = 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from avatar.training.adam import BETAS, EPS_OF_GAUSSIANS
 from avatar.training.anchors import ANCHOR_WEIGHTS
 from avatar.training.image_queue import ImageQueue
 from avatar.training.parts.part import AvatarPartTraining, Step, Training
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` from Python 3.11 on
 
 #: Steps after which what all recordings share moves into the avatar.
 EVERY = 50

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from avatar.training.adam import Group, Optimizer
 from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
 from avatar.training.parallel import Processes
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # in `typing` from Python 3.11 on
 
 P = TypeVar("P", bound="PartTraining")
 A = TypeVar("A", bound=AvatarPart)

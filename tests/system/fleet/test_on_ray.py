@@ -171,7 +171,7 @@ def test_ctrl_c_ends_the_fleet_and_its_processes(studio: Path, tmp_path: Path) -
     command = [*COMMAND, "fleet", "render", str(manifest), "-o", str(out), "--cores", "2"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: any("attended" in name for name in process_tree(process.pid).values()))
+        wait_until(lambda: any("child_process" in name for name in process_tree(process.pid).values()))
         tree = process_tree(process.pid)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The preview image of the driver's camera."""
+"""The preview image of the performer's camera."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ SHORTCUTS = (
     Shortcut(imgui.Key.n, "N", "resting face: all sliders to 0", _rest),
     Shortcut(imgui.Key.home, "Home", "front view", _front),
     Shortcut(imgui.Key.m, "M", "mirror the image in the window", _mirror),
-    Shortcut(imgui.Key.c, "C", "calibrate: take the driver's resting face", _do(Do("calibrate"))),
+    Shortcut(imgui.Key.c, "C", "calibrate: take the performer's resting face", _do(Do("calibrate"))),
     Shortcut(imgui.Key.p, "P", "save the image to a file", _do(Do("snapshot"))),
     Shortcut(imgui.Key.r, "R", "start or stop recording motion and video", _do(Do("record"))),
     Shortcut(imgui.Key.b, "B", "paint with the mouse, or move the camera again", _brush),

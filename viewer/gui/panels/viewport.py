@@ -26,7 +26,7 @@ _CORNERS = ((imgui.ImVec2(0, 0), imgui.ImVec2(1, 1)), (imgui.ImVec2(1, 0), imgui
 
 
 def viewport_panel(state: State, textures: Textures) -> Iterator[Edit]:
-    """The image as large as fits, mouse input on it, and the driver's camera in a corner."""
+    """The image as large as fits, mouse input on it, and the performer's camera in a corner."""
     space = imgui.get_content_region_avail()
     corner = imgui.get_cursor_pos()
     width, height = textures.avatar.size
@@ -98,7 +98,7 @@ def _orbit_after_input(orbit: Orbit, horizontal: float, vertical: float, paintin
 
 
 def _preview(start: imgui.ImVec2, size: imgui.ImVec2, textures: Textures, mirrored: bool) -> None:
-    """The driver's camera, in the image's lower left corner, a quarter of its width."""
+    """The performer's camera, in the image's lower left corner, a quarter of its width."""
     width, height = textures.preview.size
     preview_size = imgui.ImVec2(size.x / 4, size.x / 4 * height / width)
     imgui.set_cursor_pos(imgui.ImVec2(start.x + 8, start.y + size.y - preview_size.y - 8))

@@ -1,4 +1,4 @@
-"""Live retargeting: the driver's neutral maps to the avatar's, lids close together, gains scale groups."""
+"""Live retargeting: the performer's neutral maps to the avatar's, lids close together, gains scale groups."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ export class LivePoses {
     this.socket = this.#connect();
   }
 
-  /** Requests that the driver's next resting face becomes the neutral one. */
+  /** Requests that the performer's next resting face becomes the neutral one. */
   calibrate() {
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send("calibrate");
   }
