@@ -1,6 +1,6 @@
 """A `headsplat` command in a process of its own: its cores, its time limit, its last sentence, its use of memory.
 
-The process ends with the one that started it, however that ends: `child_process` waits for the end of its standard input.
+The process ends with the one that started it, however that ends: `child_process` waits until its standard input ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The performer's torso in live frames: accuracy on patterns and on a synthetic person, no torso, other things in view."""
+"""The performer's torso in live frames: accuracy on patterns and a synthetic person, no torso, other things in view."""
 
 from __future__ import annotations
 
