@@ -183,7 +183,7 @@ def lids_of(run: Run) -> dict[str, float]:
 
 
 def recovery(avatar: Avatar, video: VideoSource, hide: float) -> dict[str, float]:
-    """Seconds from the reappearance of the face to its first sample, and to 90 % of the performer's pose, in real time."""
+    """Seconds from the reappearance of the face to its first sample, and to 90 % of the performer's pose; real time."""
     run = drive_live(avatar, Covered(video, hide + 3, hide), realtime=True)
     rest = run.pipeline._presence.neutral
     lost = [pose for clock, pose in run.poses if pose.phase == "lost" and clock < hide + 1]

@@ -1,4 +1,4 @@
-"""The avatar's torso while the performer's is measured: the measurement and the torso map replace each other gradually."""
+"""The avatar's torso while the performer's is measured: gradual changes between the measurement and the torso map."""
 
 from __future__ import annotations
 
