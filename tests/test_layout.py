@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -180,3 +181,12 @@ def test_no_signature_is_too_wide() -> None:
 def test_the_diagrams_of_the_architecture_page_show_every_package(picture: str, packages: tuple[str, ...]) -> None:
     text = (ROOT / "docs" / "images" / f"{picture}.svg").read_text(encoding="utf-8")
     assert not [name for name in packages if f"avatar/{name}<" not in text and f"{name}, " not in text]
+
+
+def test_the_trainer_is_short_and_names_no_optional_part() -> None:
+    kinds = r"layer\b|light|wrinkle|appearance|weight_network|corrector|hash|perceptual|guidance|local_bases|prior"
+    core = ("training/trainer.py", "training/relocation.py", "training/anchors.py", "model/avatar_file.py")
+    texts = {name: (ROOT / "avatar" / name).read_text(encoding="utf-8") for name in core}
+    named = {name: re.findall(kinds, text, re.IGNORECASE) for name, text in texts.items()}
+    assert not any(named.values()), named
+    assert len(texts[core[0]].splitlines()) <= 250

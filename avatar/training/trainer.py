@@ -1,7 +1,6 @@
 """One step of training: render a batch of frames, loss, gradients, Adam; and the refinement of the frames.
 
-All of it runs on the device of the trainer.
-What trains beside the Gaussians themselves are parts (`avatar.training.parts`), whose hooks are called here.
+It runs on the device of the trainer. Optional parts are trained by the hooks of `avatar.training.parts`, called here.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from avatar.training.config import TrainConfig
 from avatar.training.corrections import set_hidden_colors, smooth_torso_depth
 from avatar.training.facing import facing, facing_part
 from avatar.training.image_queue import ImageQueue
+from avatar.training.losses import Losses
 from avatar.training.parallel import Processes
 from avatar.training.parts.part import P, PartTraining, Step, Training
 from avatar.training.parts.registry import parts_of
@@ -32,59 +32,7 @@ from avatar.training.prediction import predict
 from avatar.training.relocation import relocate, relocation_due
 from avatar.training.visibility import COLOR_FRAMES, initialize_colors, measure
 
-#: Steps on a device between two readings of the loss: each waits until the device has done all its work.
-READ_EVERY = 20
-#: Weight of a step in the running mean of the squared difference, after the first ones.
-_NEWEST_SHARE = 0.02
-
-
-class Losses:
-    """Collects the losses of the steps; the numbers are the same however many are read at once."""
-
-    def __init__(self, read_every: int) -> None:
-        """Args: number of steps that are read at once."""
-        self._read_every = read_every
-        self._waiting: list[tuple[Tensor, Tensor, int]] = []  # loss and squared difference, steps done
-        self._last = 0.0
-        self._mean_square = 0.05
-
-    def add(self, losses: Tensor, squares: Tensor, steps: int) -> float:
-        """Take what a step found; returns the loss of the last step that was read.
-
-        Args:
-            losses: [B] of the images.
-            squares: [B] mean squared differences of the images.
-            steps: that are done, with this one.
-        """
-        self._waiting.append((losses.detach().mean(), squares.mean(), steps))
-        if len(self._waiting) >= self._read_every:
-            self._read()
-        return self._last
-
-    @property
-    def mean_square(self) -> float:
-        """Running mean of the squared difference; reads the steps that were not read yet."""
-        self._read()
-        return self._mean_square
-
-    @mean_square.setter
-    def mean_square(self, value: float) -> None:
-        self._waiting.clear()
-        self._mean_square = value
-
-    def _read(self) -> None:
-        if not self._waiting:
-            return
-        if len(self._waiting) == 1:
-            values = [value.item() for value in self._waiting[0][:2]]
-        else:  # one copy from the device
-            values = torch.stack([value for entry in self._waiting for value in entry[:2]]).tolist()
-        for loss, square, (*_, steps) in zip(values[::2], values[1::2], self._waiting, strict=True):
-            self._last = loss
-            self._mean_square += (square - self._mean_square) * max(_NEWEST_SHARE, 1 / steps)
-        self._waiting.clear()
-
-
+#: Steps in which the learning rates rise to their values.
 WARM_UP = 20
 
 
@@ -132,7 +80,7 @@ class Trainer:
         self.rng = np.random.default_rng(config.seed + 1)
         self.queue = ImageQueue(range(len(frames)))
         self.steps_done = 0
-        self.losses = Losses(1 if self.device.type == "cpu" else READ_EVERY)
+        self.losses = Losses(self.device)
         self.refinement: ClipFit | None = None
         self.refinement_skipped = ""  # why the refinement was left out; empty if it was not
 
@@ -169,10 +117,7 @@ class Trainer:
         return factor * self.config.fine_rate if fine else factor
 
     def step(self, fraction: float) -> float:
-        """One optimization step at `fraction` (0..1) of the schedule; returns the loss, of the last step that was read.
-
-        On a device only every `READ_EVERY`-th step waits for its loss.
-        """
+        """One optimization step at `fraction` (0..1) of the schedule; returns the loss of the last step that is known."""
         # Random images, over random backgrounds.
         step = self._next_step(fraction)
         frames = step.frames

@@ -21,11 +21,12 @@ from avatar.training.checkpoints import state_of
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
+from avatar.training.losses import READ_EVERY, Losses
 from avatar.training.prediction import compare
 from avatar.training.progress import preview_of
 from avatar.training.report import TrainResult
 from avatar.training.snapshot import snapshot_of
-from avatar.training.trainer import READ_EVERY, Losses, Trainer
+from avatar.training.trainer import Trainer
 from tests.support.pretended import GPU, HOST, Device, MixedDevices
 from tests.support.tiny import side_camera, tiny_capture
 
@@ -164,7 +165,8 @@ def test_the_loss_is_read_every_twenty_steps(gpu: Device, small: Capture) -> Non
 
 def test_losses_are_the_same_however_many_are_read_at_once() -> None:
     values = torch.rand(45, 2, 3, generator=torch.Generator().manual_seed(0))
-    each, some = Losses(1), Losses(20)
+    each = Losses(torch.device("cpu"))
+    some = Losses(torch.device("meta"))
     for step, (losses, squares) in enumerate(values, start=1):
         last = each.add(losses, squares, step)
         assert last == losses.mean().item()

@@ -8,9 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from avatar.data.training_frames import TrainingFrames
 from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.layout import Layout, TensorLayout
 from avatar.model.rig import Rig
+from avatar.training.adam import Group
+from avatar.training.config import TrainConfig
+from avatar.training.parts.part import AvatarPartTraining, Step
 from avatar.types import PosedHead
 
 
@@ -46,6 +50,26 @@ class Glow(AvatarPart):
         """See `AvatarPart.check`."""
         if not tensors["gain"].any():
             raise ValueError("glow.gain: expected a color that is not black")
+
+
+class GlowTraining(AvatarPartTraining[Glow]):
+    """Trains the glow by the images, with a term of the loss that draws it to a half."""
+
+    key = "glow"
+    kind = Glow
+
+    @classmethod
+    def build(cls, avatar: Avatar, frames: TrainingFrames, config: TrainConfig) -> None:
+        """Every Gaussian glows a little at first."""
+        avatar.add_part(Glow(torch.full((len(avatar),), 0.25), torch.tensor([1.0, 0.5, 0.25])))
+
+    def groups(self) -> list[Group]:
+        """The amount of each Gaussian."""
+        return [Group(self.key, self.part.amount, 1e-3, axis=0)]
+
+    def loss(self, step: Step) -> Tensor:
+        """The squared distance of the glow from a half, for each image."""
+        return 10.0 * len(step.indices) * (self.part.amount - 0.5).square().mean()
 
 
 def glowing(avatar: Avatar) -> Avatar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +18,22 @@ from avatar.data.training_frames import load_frames
 from avatar.editing.blend import blend_avatars
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
+from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, AvatarPart, bake_identity
 from avatar.model.avatar_file import load_avatar, read_header, save_avatar
 from avatar.model.gaussian_set import GaussianSet, with_gaussians
 from avatar.model.parts import registry
 from avatar.model.parts.wrinkles import Wrinkles
 from avatar.rendering.animator import Animator
+from avatar.training.checkpoints import restore, state_of
 from avatar.training.config import TrainConfig
+from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
+from avatar.training.parts import registry as trainings
 from avatar.training.relocation import relocate
 from avatar.training.trainer import Trainer
 from avatar.training.visibility import measure
-from tests.avatar.model.parts.made_up_part import Glow, glowing
+from tests.avatar.model.parts.made_up_part import Glow, GlowTraining, glowing
 from tests.support.parts import required
 
 CONFIG = TrainConfig(size=64, steps=30, gaussians=900, refine_at=1.0, layer=False)
@@ -40,6 +45,11 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry, "_KINDS", dict(registry._KINDS))
     registry.register(Glow)
     yield
+
+
+def baked_head(capture: Capture) -> HeadModel:
+    """The head with the identity of a capture."""
+    return bake_identity(load_head(), torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
 
 
 def glow_of(avatar: Avatar) -> torch.Tensor:
@@ -116,7 +126,7 @@ def test_its_entry_is_an_object(tiny_avatar: Avatar, tmp_path: Path, entry: obje
 
 
 def test_relocation_takes_it_along(tiny: Capture) -> None:
-    person = bake_identity(load_head(), torch.from_numpy(np.asarray(tiny.track["identity"], np.float32)))
+    person = baked_head(tiny)
     frames = load_frames(tiny, tiny.train_indices, 64, person)
     trainer = Trainer(glowing(build_avatar(person, frames, CONFIG)), frames, CONFIG)
     trainer.initialize()
@@ -130,7 +140,27 @@ def test_relocation_takes_it_along(tiny: Capture) -> None:
     assert torch.equal(glow_of(avatar), avatar.rig.bary[:, 0])
 
 
-# The training term of the part belongs here: its group of the optimizer, its gradient and its state in a checkpoint.
+def test_it_is_trained_by_its_term_of_the_loss_and_continues_from_a_checkpoint(
+    tiny: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainings, "_PARTS", list(trainings._PARTS))
+    trainings.register(GlowTraining)
+    config = replace(CONFIG, relocate=0.1)
+    result = fit(tiny, load_head(), config)
+    glow = glow_of(result.avatar)
+    assert len(glow) == config.gaussians
+    assert ((glow - 0.5).abs() < 0.25).float().mean() > 0.9  # nearer to a half than at first
+    save_avatar(tmp_path / "glow.avatar", result.avatar)
+    assert torch.equal(required(load_avatar(tmp_path / "glow.avatar"), Glow).amount, glow)
+
+    person = baked_head(tiny)
+    frames = load_frames(tiny, tiny.train_indices, 64, person)
+    trainer, again = (Trainer(build_avatar(person, frames, config), frames, config) for _ in range(2))
+    trainer.initialize()
+    trainer.step(0.0)
+    restore(again, state_of(trainer))
+    assert trainer.step(0.1) == again.step(0.1)
+    assert torch.equal(glow_of(trainer.avatar), glow_of(again.avatar))
 
 
 def test_an_edit_keeps_the_rows_of_what_it_keeps_and_fills_those_that_it_adds(tiny_avatar: Avatar) -> None:
