@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -41,14 +39,6 @@ class Crop:
     width: int  # source pixels
     height: int
     scale: float  # stored pixels per source pixel, at most 1
-
-    @staticmethod
-    def of_row(metadata: Mapping[str, Any], principal_point: np.ndarray) -> Crop:
-        """The crop of a row of a capture of one camera, from capture.json and the row's principal point [2]."""
-        crop = replace(Crop(0, 0, 0, 0, 1.0), **{name: metadata["crop"][name] for name in ("width", "height", "scale")})
-        middle = np.array([metadata["source"]["width"], metadata["source"]["height"]]) / 2
-        x, y = np.rint(middle - principal_point / crop.scales).astype(int)
-        return replace(crop, x=int(x), y=int(y))
 
     @property
     def stored_size(self) -> tuple[int, int]:

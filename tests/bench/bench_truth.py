@@ -31,13 +31,13 @@ from avatar.training.fit import fit
 from avatar.types import HeadParams
 from capture import CaptureOptions, run_capture
 from capture.faces.landmarks import HeadDetector
-from capture.synthetic.compare import first_rows, score_tracks
 from capture.synthetic.folder import MATTES_DIR, TRUTH_FILE, VIDEO_FILE, write_synthetic
 from capture.synthetic.options import SyntheticOptions
-from capture.synthetic.score import TruthScore, matte_iou, table
 from capture.synthetic.truth import SyntheticTruth
-from capture.video.crop import Crop
 from tests.bench.exact_landmarks import exact_capture
+from tests.bench.track_comparison import first_rows, score_tracks
+from tests.bench.track_score import TruthScore, matte_iou, table
+from tests.support.crops import crop_of_row
 
 REFINED_FILE = "refined.npz"
 TEST_FRACTION = 0.2
@@ -73,7 +73,7 @@ def _matte_iou(capture: Capture, folder: Path) -> float:
     if not (folder / MATTES_DIR).is_dir():
         return float("nan")
     rows = range(0, len(capture), MATTE_STEP)
-    crops = [Crop.of_row(capture.metadata, capture.track["principal_point"][row]) for row in rows]
+    crops = [crop_of_row(capture.metadata, capture.track["principal_point"][row]) for row in rows]
     size = max(capture.metadata["width"], capture.metadata["height"])
     _, found = capture.images(rows, size)
     true = [_true_matte(folder, int(number)) for number in capture.track["frame_number"][rows]]

@@ -11,8 +11,8 @@ from avatar.data.capture_folder import FRAMES_DIR, MATTES_DIR, TRACK_ARRAYS, Cap
 from avatar.head import load_head
 from capture.options import CaptureOptions
 from capture.pipeline import capture_frames
-from capture.video.crop import Crop
 from tests.capture.video.fake_video import SIZE, FakeVideo, fake_models, fit_person_quickly, source_metadata
+from tests.support.crops import crop_of_row
 
 #: The face is so far away that the window is smaller than the frame.
 FAR = 0.45
@@ -50,7 +50,7 @@ def test_stored_frames_are_the_pixels_of_the_source_where_the_principal_points_s
     source = list(FakeVideo())
     gradient = np.add.outer(np.arange(SIZE), 3 * np.arange(SIZE)).astype(np.uint8)
     for row in (0, 17, 35):
-        crop = Crop.of_row(capture.metadata, capture.track["principal_point"][row])
+        crop = crop_of_row(capture.metadata, capture.track["principal_point"][row])
         stored, _ = capture.images([row], SIZE)
         np.testing.assert_array_equal(stored[0], crop.apply(source[row].rgb))
         np.testing.assert_allclose(crop.principal_point(SIZE, SIZE), capture.track["principal_point"][row])

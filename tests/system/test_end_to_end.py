@@ -19,9 +19,9 @@ from avatar.model.avatar_file import read_avatar
 from capture.networks.models import WHEEL_MEMBERS, model_path
 from capture.networks.vision_library import vision_library
 from capture.synthetic import SyntheticOptions, SyntheticTruth, make_video
-from capture.synthetic.compare import first_rows, score_tracks
-from capture.synthetic.score import TruthScore
 from tests.bench.bench_camera import Clip, compared
+from tests.bench.track_comparison import first_rows, score_tracks
+from tests.bench.track_score import TruthScore
 from tests.support.browser import find_chromium
 
 pytestmark = pytest.mark.slow

@@ -9,6 +9,7 @@ from capture.options import Framing
 from capture.tracker.problem import Pinhole
 from capture.video.crop import DESIRED_FACE, Crop, MovingWindow, face_heights, few_pixels
 from tests.capture.video.fake_video import true_points
+from tests.support.crops import crop_of_row
 
 FULL_HD, UHD = (1920, 1080), (3840, 2160)
 RATE = 30.0
@@ -104,7 +105,7 @@ def test_a_point_through_the_camera_of_a_row_lands_on_its_pixel_of_the_source(mo
             "crop": {"width": crop.width, "height": crop.height, "scale": crop.scale},
             "source": {"width": UHD[0], "height": UHD[1]},
         }
-        assert Crop.of_row(metadata, center) == crop
+        assert crop_of_row(metadata, center) == crop
 
 
 def test_a_bright_source_pixel_is_where_its_coordinates_say() -> None:

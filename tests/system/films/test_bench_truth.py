@@ -10,9 +10,9 @@ import pytest
 
 from avatar.data.capture_folder import Capture, track_defaults
 from capture.synthetic import APPEARANCES, SyntheticOptions, SyntheticScene
-from capture.synthetic.compare import score_tracks
 from tests.bench.bench_truth import REFINED_FILE, tracks
 from tests.bench.exact_landmarks import exact_capture
+from tests.bench.track_comparison import score_tracks
 from tests.support.tiny import tiny_capture
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from capture.synthetic.score import (
+from tests.bench.track_score import (
     COLUMNS,
     HeadMotion,
     TruthScore,

@@ -12,7 +12,7 @@ from avatar.data.capture_folder import Capture, track_defaults
 from avatar.head import load_head
 from avatar.types import NECK, HeadParams
 from capture.synthetic import SyntheticTruth
-from capture.synthetic.compare import Comparison, first_rows, score_tracks
+from tests.bench.track_comparison import Comparison, first_rows, score_tracks
 from tests.support.tiny import tiny_params
 
 STEPS = 12

@@ -15,8 +15,8 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.types import NECK, HeadParams
 from capture.faces.landmarks import HeadDetector
-from capture.synthetic.score import HeadMotion, TruthScore, constant_pose, score, shuffled_expressions
 from capture.synthetic.truth import SyntheticTruth
+from tests.bench.track_score import HeadMotion, TruthScore, constant_pose, score, shuffled_expressions
 
 Array = NDArray[np.floating]
 
