@@ -47,31 +47,6 @@ class PaintSurface:
         self._low = np.fmin.reduce(blocks, (1, 3))
         self._high = np.fmax.reduce(blocks, (1, 3))
 
-    def stamped(
-        self,
-        canvas: Canvas | None,
-        face: int,
-        bary: Tensor,
-        color: tuple[float, float, float],
-        radius: float,
-        opacity: float = 1.0,
-        hardness: float = 0.8,
-    ) -> Canvas:
-        """A copy of a canvas with a disc on the surface added.
-
-        Args:
-            canvas: [SIZE,SIZE,4], unchanged; None: without paint before.
-            face: under the middle of the disc.
-            bary: [3] of the middle on that face.
-            color: display sRGB, 0..1.
-            radius: of the disc on the surface, millimeters.
-            opacity: of the middle, 0..1.
-            hardness: 0..1, part of the radius from which on the opacity falls.
-        """
-        result = np.zeros((SIZE, SIZE, 4), np.uint8) if canvas is None else canvas.copy()
-        self.stamp(result, face, bary, color, radius, opacity, hardness)
-        return result
-
     def stamp(
         self,
         canvas: Canvas,

@@ -78,21 +78,6 @@ class _Tile:
     marks: GaussianSet | None = None  # of the cells, once they are needed
 
 
-def painted(avatar: Avatar, canvas: Canvas) -> Avatar:
-    """A copy of `avatar` with the marks of `canvas`; its own Gaussians in front of them take their color.
-
-    All others are the same, bit for bit.
-
-    Args:
-        avatar: to paint on.
-        canvas: [SIZE,SIZE,4] uint8 RGBA in the UV layout of its head, straight alpha.
-
-    Raises:
-        HeadsplatError: the head has no texture coordinates.
-    """
-    return Painter(avatar).painted(canvas)
-
-
 class Painter:
     """Paints on one avatar again and again: what a stroke does not touch is kept from the call before."""
 
@@ -114,7 +99,13 @@ class Painter:
 
     @torch.no_grad()
     def painted(self, canvas: Canvas) -> Avatar:
-        """See `painted`."""
+        """A copy of the avatar with the marks of `canvas`; its own Gaussians in front of them take their color.
+
+        All others are the same, bit for bit.
+
+        Args:
+            canvas: [SIZE,SIZE,4] uint8 RGBA in the UV layout of the head, straight alpha.
+        """
         smallest = 2 if self.avatar.sampling.filter_scale > _FINE else 1
         tiles = self._tiles_of(canvas, smallest)
         while sum(len(tile.cells.row) for tile in tiles) > MAX_DECALS:

@@ -22,7 +22,7 @@ from avatar.model.gaussian_set import with_edit
 class Lender:
     """Another avatar that lends hair or glasses."""
 
-    layer: str  # of MOVABLE
+    layer: str  # "hair" or "glasses"
     avatar: Avatar
     name: str  # of its file, for the provenance
     consent: str = ""

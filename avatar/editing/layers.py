@@ -25,8 +25,6 @@ from avatar.model.segmentation import ENOUGH, Floats, Regions, places_of
 from avatar.types import Binding, LocalGaussians
 
 LAYERS = ("skin", "brows", "hair", "glasses", "clothes")
-#: Layers that can be taken from another avatar.
-MOVABLE = ("hair", "glasses")
 #: Centimeters over the skin, and difference of colors from the skin around, at which a Gaussian before the eyes or
 #: beside the temples may be glasses; square millimeters of them that glasses have at least.
 _GLASSES_HEIGHT = (0.25, 0.45)
@@ -194,7 +192,7 @@ def with_layer_from(avatar: Avatar, other: Avatar, name: str) -> Avatar:
     Args:
         avatar: that gets the layer.
         other: that lends it; a head of the same topology.
-        name: of MOVABLE.
+        name: "hair" or "glasses".
 
     Raises:
         HeadsplatError: the heads differ, or `other` has no such layer.

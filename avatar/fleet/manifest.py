@@ -21,7 +21,6 @@ from avatar.fleet.store import file_system, is_url, local_path
 
 #: Columns that name what a row is made of; all others are options, COMMAND.OPTION.
 COLUMNS = ("name", "source", "avatar", "motion", "capture")
-COMMANDS = ("train", "render", "eval")
 MAX_BYTES = 1 << 28
 _NAME = re.compile(r"[^\W_][\w.+-]{0,99}")
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")

@@ -14,7 +14,6 @@ from typing import Any
 
 from avatar.common.files import write_error
 from avatar.common.printable import printable
-from avatar.errors import HeadsplatError
 from avatar.fleet.runner import Event
 
 
@@ -66,27 +65,6 @@ class MetricsFile:
             self._stream.write((json.dumps(entry, ensure_ascii=True) + "\n").encode())
         except OSError as error:
             raise write_error(self._path, error) from error
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The events in a file of JSON lines; lines that a killed run has not finished are left out.
-
-    Raises:
-        HeadsplatError: there is no such file.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise HeadsplatError(f"{path}: cannot read these metrics; give the file that a fleet has written") from error
-    events = []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(entry, dict):
-            events.append(entry)
-    return events
 
 
 def failure_table(failed: Mapping[str, str]) -> str:

@@ -7,12 +7,11 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any, Optional, TypeVar
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import UseAppendAction, arg
 
 from avatar.common.frame_rate import MAX_FPS
 from avatar.common.ranges import Between
 
-Source = Annotated[Positional[Path], arg(metavar="VIDEO|CAPTURE")]
 Out = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
 EMBEDDED = "embedded"  # as in avatar.head, whose import loads torch
 # `typing.Optional`: tyro checks a default of type `X | None` by typeguard, whose import takes 30 ms.

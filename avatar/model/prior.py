@@ -199,43 +199,8 @@ def _other_side() -> NDArray[np.int64]:
     return np.asarray(cKDTree(points).query(points * [-1, 1, 1])[1], np.int64)
 
 
-def fit_albedo(albedo: NDArray[np.floating], rank: int) -> tuple[Floats, Floats, Floats]:
-    """Mean [K,3], basis [K,3,R] and noise variance [K,3] of the albedo [P,K,3] of P people, linear light."""
-    table = np.log(np.asarray(albedo, np.float64) + FLOOR)
-    people = len(table)
-    mean = table.mean(0)
-    flat = (table - mean).reshape(people, -1)
-    values, vectors = np.linalg.eigh(flat @ flat.T / people)
-    order = np.argsort(values)[::-1][:rank]
-    basis = flat.T @ vectors[:, order] / np.sqrt(people)
-    basis *= np.sign(basis[np.abs(basis).argmax(0), np.arange(basis.shape[1])])
-    noise = (flat**2).mean(0) - (basis**2).sum(1)
-    return mean, basis.reshape(*mean.shape, -1), noise.clip(1e-4).reshape(mean.shape)
-
-
-def write_prior(path: Path, mean: Floats, basis: Floats, noise: Floats) -> None:
-    """Store a prior: mean in int16, basis in int8, deviations in uint8.
-
-    Args:
-        path: the .npz file to write.
-        mean: [K,3] logarithm of the albedo; stored in thousandths.
-        basis: [K,3,R]; each vector is stored relative to its largest value.
-        noise: [K,3] variance; its root is stored in hundredths.
-    """
-    unit = np.abs(basis).max((0, 1)) / 127
-    np.savez_compressed(
-        path,
-        magic=np.array(MAGIC),
-        version=np.array(VERSION),
-        mean=np.rint(mean * 1000).astype(np.int16),
-        basis=np.rint(basis / unit).astype(np.int8).transpose(2, 1, 0).copy(),
-        unit=unit.astype(np.float32),
-        deviation=np.rint(np.sqrt(noise) * 100).clip(1, 255).astype(np.uint8),
-    )
-
-
 def read_prior(path: Path = FILE) -> HeadPrior:
-    """The prior of a file of `write_prior`.
+    """The prior of a file of `tools.weights.prior`.
 
     Raises:
         HeadsplatError: the file is missing, or is not a prior of this version.

@@ -30,8 +30,6 @@ Floats = NDArray[np.float64]
 _ON_SKIN = 1.6, 2.8
 #: Distance from the mesh above which hair of the head is placed by where it is, not by where it is bound.
 _RAISED = 0.4
-#: Gaussians less opaque than this say nothing about the color of a region.
-VISIBLE = 0.1
 #: A weight below the first is 0, one above the second is 1.
 _EDGE = 0.12, 0.80
 #: Neighbors over which weights are compared, and the distance over which they count less, centimeters.

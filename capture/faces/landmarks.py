@@ -84,11 +84,6 @@ class Landmarks:
     presence: float  # 0..1, how sure the network is that there is a face
 
 
-def inter_ocular(points: np.ndarray) -> float:
-    """Distance in space, in pixels, of the outer eye corners of landmarks [478,3]."""
-    return float(np.linalg.norm(points[RIGHT_EYE_OUTER] - points[LEFT_EYE_OUTER]))
-
-
 class LandmarkTracker:
     """The landmark network on one thread; not safe to call from two threads at once."""
 

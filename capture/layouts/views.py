@@ -63,10 +63,6 @@ class ViewSet:
         """Whether pose and intrinsics of every view are known."""
         return all(view.K is not None and view.world_to_cam is not None for view in self.views)
 
-    def of_camera(self, camera: int) -> list[View]:
-        """Views of one camera in order of time."""
-        return sorted((view for view in self.views if view.camera == camera), key=lambda view: view.time_step)
-
     def camera_index(self, name: str) -> int:
         """Index of the camera with that name or index; raises HeadsplatError if there is none."""
         if name in self.cameras:

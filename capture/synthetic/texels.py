@@ -50,11 +50,3 @@ class TexelGrid:
         """Sample rows [P] of pixels that show `face` [P] at `bary` [P,3]."""
         cell = np.clip((bary[:, :2] * self._resolution).astype(np.int64), 0, self._resolution - 1)
         return face.astype(np.int64) * self.per_face + self._sample[cell[:, 0] * self._resolution + cell[:, 1]]
-
-
-class VertexGrid:
-    """The vertices themselves as samples: what a painter makes of them are colors of vertices."""
-
-    def interpolate(self, values: Array) -> Array:
-        """The vertex values [V,C]."""
-        return values.astype(np.float32)

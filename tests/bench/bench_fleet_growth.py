@@ -23,7 +23,6 @@ from typing import Any
 from avatar.errors import HeadsplatError
 from avatar.fleet.jobs import Needs
 from avatar.fleet.manifest import ManifestRow
-from avatar.fleet.metrics import read_metrics
 from avatar.fleet.rows import FleetSetup, Row, render_row, train_row
 from avatar.fleet.runner import Event, Runner
 from avatar.fleet.store import Store
@@ -36,6 +35,7 @@ from tests.bench.fleet_simulation import (
     Task,
     VirtualCluster,
 )
+from tests.support.fleet import read_metrics
 
 #: Frames of a piece of a film.
 PIECE = 600

@@ -38,8 +38,8 @@ from avatar.training.fit import fit
 from avatar.types import Camera
 from capture.synthetic.exact_capture import write_exact_capture
 from capture.synthetic.options import SyntheticOptions
-from capture.synthetic.rooms import room_coefficients
 from capture.synthetic.video import SyntheticScene
+from tests.support.room_light import room_coefficients
 
 CLIPS, UNSEEN = ("left", "right"), "below"
 _SHOWN = (0.02, 0.15, 0.31, 0.51, 0.68, 0.85)  # of the length of the clips: the frames that are compared

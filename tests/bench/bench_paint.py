@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avatar import ops
-from avatar.editing.decals import Canvas, painted
+from avatar.editing.decals import Canvas, Painter
 from avatar.editing.surface_map import SIZE, SurfaceMap, in_image
 from avatar.export.posed import posed
 from avatar.geometry.rotations import triangle_frames
@@ -237,7 +237,8 @@ def measured(avatar: Avatar) -> dict[str, dict[int, list[Shown]]]:
     subject = subject_of(avatar, posed(avatar))
     front = front_camera(subject, _PIXELS, _PIXELS)
     places, canvas = places_of(avatar)
-    black, white = painted(avatar, canvas), painted(avatar, canvas | np.array([255, 255, 255, 0], np.uint8))
+    black = Painter(avatar).painted(canvas)
+    white = Painter(avatar).painted(canvas | np.array([255, 255, 255, 0], np.uint8))
     plain, marked = Animator(avatar, _PIXELS, _PIXELS), Animator(white, _PIXELS, _PIXELS)
     found: dict[str, dict[int, list[Shown]]] = {name: {yaw: [] for yaw in VIEWS} for name in PLACES}
     for expression in EXPRESSIONS:

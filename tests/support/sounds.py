@@ -1,4 +1,4 @@
-"""Sound files for tests."""
+"""Sound files, and what the acoustic model hears in a whole sound."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from avatar.performance.speech.acoustic import LOOKAHEAD, AcousticModel, AcousticStream
 
 
 def write_wav(path: Path, samples: NDArray[np.floating], rate: int, bits: int = 16) -> Path:
@@ -24,3 +26,9 @@ def write_wav(path: Path, samples: NDArray[np.floating], rate: int, bits: int = 
         file.setframerate(rate)
         file.writeframes(data.tobytes())
     return path
+
+
+def log_probabilities(features: np.ndarray, model: AcousticModel | None = None) -> np.ndarray:
+    """Logarithms [n,P] of the probability of each phone in every frame of a whole sound, features [n,BANDS]."""
+    stream = AcousticStream(model)
+    return np.concatenate((stream.push(features), stream.finish()))[LOOKAHEAD:]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from avatar.performance.speech.features import RATE, log_mel, windows_of
+from avatar.performance.speech.features import HOP, RATE, WINDOW, log_mel
 from avatar.performance.speech.phones import PHONES, SILENCE, Phone
 from tools.weights import espeak, flite
 
@@ -160,6 +160,15 @@ def utterance(
     sound = sound / (np.abs(sound).max() + 1e-6) * 0.7
     features = log_mel(windows_of(sound.astype(np.float32)))
     return Utterance(features, frame_labels(phones, len(features)), source)
+
+
+def windows_of(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The windows [n // HOP + 1, WINDOW] of a whole sound [n], with silence around it."""
+    count = len(samples) // HOP + 1
+    padded = np.zeros((count - 1) * HOP + WINDOW, np.float32)
+    kept = samples[: len(padded) - WINDOW // 2]
+    padded[WINDOW // 2 : WINDOW // 2 + len(kept)] = kept
+    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
 
 
 def training_speech(hours: float, seed: int, voices: tuple[str, ...] = flite.VOICES) -> Iterator[Utterance]:

@@ -124,13 +124,6 @@ def grid_faces(rows: int, columns: int, closed: bool) -> Ints:
     return np.stack(cells, 2).reshape(-1, 3)
 
 
-def outward(vertices: Floats, faces: Ints) -> Ints:
-    """Faces with the winding that makes the enclosed volume positive (for closed or nearly closed parts)."""
-    centered = vertices - vertices.mean(0)
-    volume = np.einsum("fc,fc->", face_normals(vertices, faces), centered[faces].mean(1))
-    return faces if volume > 0 else faces[:, ::-1].copy()
-
-
 class MeshBuilder:
     """A mesh that is extended ring by ring from a first patch."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 from avatar.common.npz import DamagedNpz, read_npy
@@ -14,8 +13,6 @@ from avatar.motion.arrays import MotionArrays
 
 from .assemble import frame_times
 from .flame import flame_motion, rows_of
-
-Floats = NDArray[np.floating]
 
 _POSES = 15
 _WORD = r"(expressions?|exprs?|exps?|poses?)"

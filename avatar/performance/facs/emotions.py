@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from avatar.errors import HeadsplatError
-from avatar.performance.facs.table import LEFT, RIGHT, FacsTable
+from avatar.performance.facs.table import FacsTable
 from avatar.performance.facs.units import UnitReader
 
 Floats = NDArray[np.float64]
@@ -205,13 +205,6 @@ def chosen_labels(distribution: Floats) -> NDArray[np.int64]:
 def emotion_units(label: str, intensity: float = 1.0, table: FacsTable | None = None) -> Floats:
     """Intensities [U,2] (left, right) of the preset of an emotion, or of "neutral"."""
     return EmotionReader(table or FacsTable.load()).face(label, intensity)
-
-
-def affect_of(units: ArrayLike, table: FacsTable | None = None, speech: ArrayLike = 0.0) -> Affect:
-    """Emotions of intensities [T,U], or [T,U,2] for the left and the right side."""
-    given = np.asarray(units, np.float64)
-    sides = np.stack([given, given], -1) if given.ndim == 2 else given[..., [LEFT, RIGHT]]
-    return EmotionReader(table or FacsTable.load())(sides, speech)
 
 
 def face_of(valence: float, arousal: float, table: FacsTable | None = None) -> Floats:

@@ -202,11 +202,6 @@ def _inverse_range(values: Floats, pairs: Sequence[tuple[float, float]]) -> Floa
     return np.asarray(np.interp(values, intensity, at))
 
 
-def to_units(weights: ArrayLike, table: FacsTable | None = None) -> Floats:
-    """Intensities [T,U] 0..1 of weights [T,52] in the order of ARKIT_52; the units are `table.keys`."""
-    return UnitReader(table or FacsTable.load())(weights)
-
-
 def to_weights(intensities: ArrayLike, table: FacsTable | None = None) -> Floats:
     """Weights [T,52] 0..1 of intensities [T,U], or [T,U,2] for the left and the right side."""
     return UnitReader(table or FacsTable.load()).weights(intensities)

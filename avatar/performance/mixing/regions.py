@@ -140,11 +140,6 @@ def region_of(name: str) -> str:
     raise HeadsplatError(f"no expression {name!r:.60}; {_suggestion(name)}")
 
 
-def columns_of(selector: str, where: str = "regions") -> list[int]:
-    """Columns of `NAMES` of a selector; raises HeadsplatError as `selected`."""
-    return [NAMES.index(name) for name in selected(selector, where)[0]]
-
-
 def _weights(selection: Selection, where: str) -> dict[str, float]:
     if isinstance(selection, str):
         selection = [selection]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -196,7 +196,3 @@ def _in_range(record: Any, name: str, low: float, high: float) -> None:
     value = getattr(record, name)
     if not (math.isfinite(value) and low <= value <= high):
         raise ValueError(f"`{name}` is {value:g}, expected {low:g} to {high:g}")
-
-
-#: Keys of a layer, for documentation and tests.
-LAYER_KEYS = tuple(item.name for item in fields(LayerSpec))

@@ -72,20 +72,6 @@ class Reading:
         return np.asarray(found[0])
 
 
-def frame_reading(
-    names: Sequence[str], weights: ArrayLike, joint_rot: ArrayLike, table: FacsTable | None = None
-) -> Reading:
-    """Read one frame without any memory: no resting face, no speech, no gestures.
-
-    Args:
-        names: of the expressions [E].
-        weights: [E].
-        joint_rot: [J,3] axis-angle radians.
-        table: None: headsplat's own.
-    """
-    return LiveReader(table, np.zeros(len(ARKIT_52)), tracked=False).read(names, weights, joint_rot, 0.0)
-
-
 @dataclass(eq=False)
 class LiveReader:
     """Reads frames as they come; it learns the resting face and the pose of the head from the first ones."""

@@ -142,9 +142,3 @@ class AcousticStream:
     def finish(self) -> Floats:
         """The last LOOKAHEAD frames [LOOKAHEAD,P] of the sound, which ends in silence."""
         return self.push(np.full((LOOKAHEAD, BANDS), _SILENCE, np.float32))
-
-
-def log_probabilities(features: Floats, model: AcousticModel | None = None) -> Floats:
-    """Logarithms [n,P] of the probability of each phone in every frame of a whole sound, features [n,BANDS]."""
-    stream = AcousticStream(model)
-    return np.concatenate((stream.push(features), stream.finish()))[LOOKAHEAD:]

@@ -35,15 +35,6 @@ def log_mel(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.log(energy @ bands + _FLOOR).astype(np.float32)
 
 
-def windows_of(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The windows [n // HOP + 1, WINDOW] of a whole sound [n], with silence around it."""
-    count = len(samples) // HOP + 1
-    padded = np.zeros((count - 1) * HOP + WINDOW, np.float32)
-    kept = samples[: len(padded) - WINDOW // 2]
-    padded[WINDOW // 2 : WINDOW // 2 + len(kept)] = kept
-    return np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
-
-
 class FrameCutter:
     """Cuts a sound that arrives in parts into the windows of `log_mel`."""
 

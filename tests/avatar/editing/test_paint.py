@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from avatar.editing import decals
 from avatar.editing.brush import PaintSurface
-from avatar.editing.decals import Painter, painted
+from avatar.editing.decals import Painter
 from avatar.editing.style import Mark
 from avatar.editing.surface_map import SIZE, SurfaceMap, in_image
 from avatar.errors import HeadsplatError
@@ -83,7 +83,7 @@ def projected(avatar: Avatar, params: HeadParams, camera: Camera, canvas: np.nda
 
 def test_a_mark_stays_within_a_texel_over_expressions_and_views(smooth: Avatar) -> None:
     canvas = disc(smooth)
-    marked, errors = painted(smooth, canvas), []
+    marked, errors = Painter(smooth).painted(canvas), []
     surface, take = SurfaceMap.of(smooth.head), torch.from_numpy(canvas[..., 3] > 0)
     triangles, bary = smooth.head.faces[surface.face[take]], surface.bary[take][..., None]
     animator = Animator(marked, PIXELS, PIXELS)
@@ -106,7 +106,7 @@ def test_a_mark_stays_within_a_texel_over_expressions_and_views(smooth: Avatar) 
 
 def test_only_the_mark_changes(smooth: Avatar) -> None:
     canvas = disc(smooth)
-    marked, camera = painted(smooth, canvas), side_camera(PIXELS, 0)
+    marked, camera = Painter(smooth).painted(canvas), side_camera(PIXELS, 0)
     params = poses(smooth)[0]
     before = Animator(smooth, PIXELS, PIXELS).render(params, camera).numpy().astype(float)
     difference = np.abs(Animator(marked, PIXELS, PIXELS).render(params, camera).numpy() - before)
@@ -119,7 +119,7 @@ def test_only_the_mark_changes(smooth: Avatar) -> None:
 
 def test_only_gaussians_over_the_mark_change_and_only_in_color_and_opacity(smooth: Avatar) -> None:
     canvas = disc(smooth)
-    marked, moving = painted(smooth, canvas), smooth.blendshapes.count
+    marked, moving = Painter(smooth).painted(canvas), smooth.blendshapes.count
     added = len(marked) - len(smooth)
     assert added == marked.blendshapes.count - moving > 20
     own = torch.cat([torch.arange(moving), torch.arange(moving + added, len(marked))])
@@ -141,7 +141,7 @@ def test_skin_over_the_mark_does_not_veil_it(smooth: Avatar) -> None:
     avatar.offsets[:, 2] = 0.002 * (torch.arange(len(avatar)) % 3 - 1)  # skin of three layers, 2 mm apart
     avatar.logit_opacities.fill_(0.0)
     canvas = disc(avatar)
-    marked, params, camera = painted(avatar, canvas), poses(avatar)[4], side_camera(PIXELS, 0)
+    marked, params, camera = Painter(avatar).painted(canvas), poses(avatar)[4], side_camera(PIXELS, 0)
     before = Animator(avatar, PIXELS, PIXELS).render(params, camera).numpy().astype(float)
     after = Animator(marked, PIXELS, PIXELS).render(params, camera).numpy().astype(float)
     columns, rows = np.floor(projected(avatar, params, camera, disc(avatar, radius=12))).astype(int).T
@@ -153,7 +153,7 @@ def test_a_mark_lies_at_the_mean_depth_of_translucent_skin(smooth: Avatar) -> No
     avatar = load_copy(smooth)
     avatar.offsets[:, 2] = 0.002
     avatar.logit_opacities.fill_(1.0)
-    marked = painted(avatar, disc(avatar))
+    marked = Painter(avatar).painted(disc(avatar))
     own = slice(avatar.blendshapes.count, avatar.blendshapes.count + len(marked) - len(avatar))
     assert (marked.offsets[own, 2] - 0.002).abs().max() < 0.0003
 
@@ -165,7 +165,7 @@ def test_paint_of_half_the_opacity_covers_half(smooth: Avatar) -> None:
     avatar.logit_opacities.fill_(-9.0)  # the mark alone over white
     params, camera = poses(avatar)[4], side_camera(PIXELS, 0)
     before = Animator(avatar, PIXELS, PIXELS).render(params, camera).numpy().astype(float)
-    after = Animator(painted(avatar, canvas), PIXELS, PIXELS).render(params, camera).numpy()
+    after = Animator(Painter(avatar).painted(canvas), PIXELS, PIXELS).render(params, camera).numpy()
     column, row = projected(avatar, params, camera, disc(avatar, radius=2)).mean(0).astype(int)
     near = np.s_[row - 4 : row + 5, column - 4 : column + 5]
     share = 1 - after[near][..., 1:].mean() / before[near][..., 1:].mean()
@@ -188,21 +188,21 @@ def test_a_stroke_by_tiles_equals_painting_at_once(smooth: Avatar) -> None:
     once = painter.painted(first)
     both = np.maximum(first, disc(smooth, 50))
     again = painter.painted(both).state_dict()
-    assert all(torch.equal(value, again[name]) for name, value in painted(smooth, both).state_dict().items())
+    assert all(torch.equal(value, again[name]) for name, value in Painter(smooth).painted(both).state_dict().items())
     back = painter.painted(first).state_dict()
     assert all(torch.equal(value, back[name]) for name, value in once.state_dict().items())
 
 
 def test_the_number_of_gaussians_is_bounded(smooth: Avatar, monkeypatch: pytest.MonkeyPatch) -> None:
     canvas = disc(smooth, radius=40)
-    many = len(painted(smooth, canvas)) - len(smooth)
+    many = len(Painter(smooth).painted(canvas)) - len(smooth)
     monkeypatch.setattr(decals, "MAX_DECALS", many // 3)
-    assert len(painted(smooth, canvas)) - len(smooth) <= many // 3
+    assert len(Painter(smooth).painted(canvas)) - len(smooth) <= many // 3
 
 
 def test_a_painted_file_comes_back(smooth: Avatar, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("paint") / "p.avatar"
-    marked = painted(smooth, disc(smooth))
+    marked = Painter(smooth).painted(disc(smooth))
     save_avatar(path, marked)
     stored = load_avatar(path)
     params, camera = poses(smooth)[1], side_camera(64, 10)
@@ -213,7 +213,7 @@ def test_a_painted_file_comes_back(smooth: Avatar, tmp_path_factory: pytest.Temp
 def test_a_mark_follows_the_offsets_of_the_gaussians_around(smooth: Avatar) -> None:
     avatar, shift = load_copy(smooth), torch.tensor([0.0, 0.0, 0.3])
     avatar.blendshapes.basis[0, :, :3] = shift  # along the normals, in centimeters
-    marked = painted(avatar, disc(avatar))
+    marked = Painter(avatar).painted(disc(avatar))
     own = marked.blendshapes.basis[0, avatar.blendshapes.count :, :3]
     assert (own - shift).abs().max() < 0.08
 
@@ -222,7 +222,8 @@ def test_a_stamp_is_a_disc_of_its_radius(smooth: Avatar) -> None:
     places = PaintSurface(smooth, SurfaceMap.of(smooth.head))
     head = smooth.head
     face, bary = int(head.landmark_faces[CHEEK]), head.landmark_bary[CHEEK]
-    canvas = places.stamped(None, face, bary, (0.0, 1.0, 0.0), 5.0)
+    canvas = np.zeros((SIZE, SIZE, 4), np.uint8)
+    places.stamp(canvas, face, bary, (0.0, 1.0, 0.0), 5.0)
     rows, columns = np.nonzero(canvas[..., 3] > 127)
     middle = (places.rest[head.faces[face]] * bary[:, None]).sum(0).numpy() * 1000
     distance = np.linalg.norm(places.points[rows, columns] - middle, axis=1)
@@ -255,4 +256,4 @@ def test_a_head_without_coordinates_is_refused(smooth: Avatar) -> None:
     avatar = load_copy(smooth)
     avatar.head = replace(avatar.head, uv=torch.zeros_like(avatar.head.uv))
     with pytest.raises(HeadsplatError, match="no texture coordinates"):
-        painted(avatar, disc(smooth))
+        Painter(avatar).painted(disc(smooth))

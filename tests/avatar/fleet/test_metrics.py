@@ -12,8 +12,9 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from avatar.fleet.jobs import Outcome
-from avatar.fleet.metrics import MetricsFile, failure_table, read_metrics
+from avatar.fleet.metrics import MetricsFile, failure_table
 from avatar.fleet.runner import Event
+from tests.support.fleet import read_metrics
 
 OUTCOME = Outcome("train/anna", None, seconds=1.23456, cpu_seconds=2.0004, memory=5, node="box", log="last lines")
 
@@ -56,21 +57,6 @@ def test_a_second_run_appends_after_a_torn_line(tmp_path: Path) -> None:
             file.write(Event("row", name))
     assert [entry["row"] for entry in read_metrics(path)] == ["anna", "carl", "dora"]
     assert path.read_bytes().endswith(b"\n") and b"\n\n" not in path.read_bytes()
-
-
-@pytest.mark.parametrize("line", [b"", b"{", b"7", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"row": "b'])
-def test_lines_that_are_no_events_are_left_out(tmp_path: Path, line: bytes) -> None:
-    path = tmp_path / "fleet.jsonl"
-    path.write_bytes(b'{"row": "a"}\n' + line + b'\n{"row": "c"}\n')
-    assert [entry["row"] for entry in read_metrics(path)] == ["a", "c"]
-
-
-def test_a_missing_file_gives_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(HeadsplatError) as caught:
-        read_metrics(tmp_path / "none.jsonl")
-    assert str(caught.value) == (
-        f"{tmp_path / 'none.jsonl'}: cannot read these metrics; give the file that a fleet has written"
-    )
 
 
 def test_a_place_that_cannot_be_written_gives_a_sentence(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.model import prior
-from avatar.model.prior import HeadPrior, applies_to, from_log, head_prior, read_prior, to_log, write_prior
+from avatar.model.prior import HeadPrior, applies_to, from_log, head_prior, read_prior, to_log
 
 Floats = NDArray[np.float64]
 DEVIATIONS = (1.0, *[0.3] * 3, *[0.3, *[0.05] * 3] * 2)
@@ -130,25 +130,6 @@ def test_the_stored_prior_fits_the_embedded_head() -> None:
     assert model.mean.shape == (7522, 3) and model.basis.shape == (7522, 3, 32)
     assert (model.noise > 0).all() and prior.FILE.stat().st_size < 1 << 20
     assert applies_to(load_head()) and not applies_to(load_head("embedded-half"))
-
-
-def test_a_prior_survives_its_file(small: HeadPrior, tmp_path: Path) -> None:
-    model = head_prior()
-    write_prior(tmp_path / "prior.npz", model.mean, model.basis, model.noise)
-    again = read_prior(tmp_path / "prior.npz")
-    assert np.allclose(again.mean, model.mean, atol=1e-9) and np.allclose(again.basis, model.basis, atol=1e-7)
-    assert np.allclose(again.noise, model.noise, atol=1e-9)
-
-
-def test_the_fit_finds_the_directions_of_made_people() -> None:
-    rng = np.random.default_rng(2)
-    directions = np.linalg.qr(rng.standard_normal((60, 2)))[0] * [3.0, 1.5]
-    table = -1 + (rng.standard_normal((400, 2)) @ directions.T).reshape(400, 20, 3) + rng.normal(0, 0.02, (400, 20, 3))
-    mean, basis, noise = prior.fit_albedo(np.exp(table) - prior.FLOOR, 2)
-    assert np.abs(mean + 1).max() < 0.3
-    found, wanted = basis.reshape(60, 2), directions
-    assert np.allclose(found @ found.T, wanted @ wanted.T, atol=0.25)
-    assert np.sqrt(noise.mean()) == pytest.approx(0.02, rel=0.1)
 
 
 @pytest.mark.parametrize("shape", [(29, 3), (30, 4)])

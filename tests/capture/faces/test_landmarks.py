@@ -10,7 +10,8 @@ import pytest
 
 from capture.faces import landmarks
 from capture.faces.detector import Detection, FaceDetector
-from capture.faces.landmarks import LandmarkTracker, Roi, inter_ocular
+from capture.faces.landmarks import LandmarkTracker, Roi
+from capture.tracker.indices import inter_ocular
 from capture.video.decoding import open_video
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
-from capture.faces.landmarks import inter_ocular
 from capture.options import FaceModels
 from capture.stages.landmarks import FaceFollower
 from capture.synthetic import SyntheticOptions, make_video
+from capture.tracker.indices import inter_ocular
 from capture.video import decoding
 from capture.video.decoding import open_video
 from tests.capture.video.test_decoding import rotated

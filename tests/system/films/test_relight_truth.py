@@ -19,10 +19,10 @@ from avatar.training.config import TrainConfig
 from avatar.types import Camera
 from capture.synthetic.exact_capture import write_exact_capture
 from capture.synthetic.options import SyntheticOptions
-from capture.synthetic.rooms import room_coefficients
 from capture.synthetic.video import SyntheticScene
 from tests.support.build_cache import cached_avatar
 from tests.support.parts import required
+from tests.support.room_light import room_coefficients
 
 SIZE, FRAMES = 96, 20
 EXACT = {"width": SIZE, "height": SIZE, "frames": FRAMES, "noise": 0.0, "exposure_drift": 0.0, "handheld": 0.0}

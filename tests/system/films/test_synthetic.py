@@ -12,9 +12,10 @@ from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.types import NECK, ROOT
 from capture.faces.detector import FaceDetector
-from capture.faces.landmarks import LandmarkTracker, Roi, inter_ocular
+from capture.faces.landmarks import LandmarkTracker, Roi
 from capture.synthetic import SyntheticOptions, SyntheticScene, SyntheticTruth, make_video
 from capture.synthetic.motion import perform
+from capture.tracker.indices import inter_ocular
 from capture.video.decoding import open_video
 
 pytestmark = pytest.mark.slow

@@ -17,11 +17,10 @@ import numpy as np
 import pytest
 
 from avatar.data.capture_folder import Capture
-from avatar.fleet.metrics import read_metrics
 from avatar.jobs.render_inputs import capture_entry
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
-from tests.support.fleet import is_running, ours, process_tree, tensors_of
+from tests.support.fleet import is_running, ours, process_tree, read_metrics, tensors_of
 
 pytest.importorskip("ray", reason="needs Ray (pip install 'headsplat[fleet]')")
 pytestmark = [

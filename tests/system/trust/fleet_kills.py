@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from avatar.fleet.cores import shared_folder
-from avatar.fleet.metrics import read_metrics
 from avatar.fleet.store import sha256_of
-from tests.support.fleet import is_running, make_people, ours, process_tree, tensors_of
+from tests.support.fleet import is_running, make_people, ours, process_tree, read_metrics, tensors_of
 
 TARGETS = ("worker", "driver", "node")
 #: Seconds that a killed process may take to disappear with its children.

@@ -329,7 +329,8 @@ def layout(whole: Capture, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def views(root: Path) -> list[np.ndarray]:
     """All that a capture takes from a layout folder."""
     found = read_layout(root)
-    shown = [frame.rgb for _, frame in read_images(found.of_camera(0))]
+    first = sorted((view for view in found.views if view.camera == 0), key=lambda view: view.time_step)
+    shown = [frame.rgb for _, frame in read_images(first)]
     mattes = [read_mask(view) for view in found.views if view.mask is not None]
     cameras = [array for view in found.views for array in (view.K, view.world_to_cam) if array is not None]
     steps = np.array([(view.time_step, view.camera, view.time, *view.size) for view in found.views])

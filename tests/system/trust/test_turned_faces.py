@@ -12,7 +12,6 @@ from avatar.common.image_io import write_image
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.video import write_video
-from capture.faces.landmarks import inter_ocular
 from capture.faces.people import SIGNATURE
 from capture.matting.user_matte import open_mattes
 from capture.options import FaceModels
@@ -20,6 +19,7 @@ from capture.stages.frames import ImageStage
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person
 from capture.stages.orientation import find_turn
 from capture.synthetic import SyntheticOptions, make_video
+from capture.tracker.indices import inter_ocular
 from capture.video.crop import Crop, MovingWindow
 from capture.video.decoding import SourceFrame, open_video
 from capture.video.split import FramePlan

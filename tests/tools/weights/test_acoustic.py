@@ -14,11 +14,11 @@ from avatar.performance.speech.acoustic import (
     LOOKAHEAD,
     AcousticModel,
     load_acoustic_model,
-    log_probabilities,
     normalized,
 )
 from avatar.performance.speech.features import BANDS
 from avatar.performance.speech.phones import PHONES
+from tests.support.sounds import log_probabilities
 from tools.weights import acoustic
 from tools.weights.speech_corpus import Utterance
 

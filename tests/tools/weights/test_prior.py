@@ -16,8 +16,7 @@ from capture.synthetic import APPEARANCES
 from capture.synthetic.person import Person
 from capture.synthetic.population import random_appearance, skin_color, skin_tone
 from capture.synthetic.skin import SkinPainter
-from capture.synthetic.texels import VertexGrid
-from tools.weights.prior import HELD_OUT, albedo_of, main
+from tools.weights.prior import HELD_OUT, VertexGrid, albedo_of, fit_albedo, main, write_prior
 
 Floats = NDArray[np.float64]
 UNSEEN = ("left_ear", "right_ear", "eyelids", "scalp", "hair_cap", "neck")
@@ -127,3 +126,22 @@ def test_the_command_writes_the_prior_that_the_package_contains(
 def test_the_command_names_a_rank_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-o", str(tmp_path / "prior.npz"), "--people", "8", "--rank", "8"]) == 1
     assert "--people 8 --rank 8: expected a rank of at least 1, more people than that" in capsys.readouterr().err
+
+
+def test_a_prior_survives_its_file(tmp_path: Path) -> None:
+    model = head_prior()
+    write_prior(tmp_path / "prior.npz", model.mean, model.basis, model.noise)
+    again = read_prior(tmp_path / "prior.npz")
+    assert np.allclose(again.mean, model.mean, atol=1e-9) and np.allclose(again.basis, model.basis, atol=1e-7)
+    assert np.allclose(again.noise, model.noise, atol=1e-9)
+
+
+def test_the_fit_finds_the_directions_of_made_people() -> None:
+    rng = np.random.default_rng(2)
+    directions = np.linalg.qr(rng.standard_normal((60, 2)))[0] * [3.0, 1.5]
+    table = -1 + (rng.standard_normal((400, 2)) @ directions.T).reshape(400, 20, 3) + rng.normal(0, 0.02, (400, 20, 3))
+    mean, basis, noise = fit_albedo(np.exp(table) - FLOOR, 2)
+    assert np.abs(mean + 1).max() < 0.3
+    found, wanted = basis.reshape(60, 2), directions
+    assert np.allclose(found @ found.T, wanted @ wanted.T, atol=0.25)
+    assert np.sqrt(noise.mean()) == pytest.approx(0.02, rel=0.1)

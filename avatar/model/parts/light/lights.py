@@ -14,7 +14,6 @@ from torch import Tensor
 
 from avatar.common.radiance_image import read_radiance
 from avatar.errors import HeadsplatError
-from avatar.geometry.rotations import SH_C0
 from avatar.model.parts.light.harmonics import TERMS, ambient, directional, rotate_light
 from avatar.reference.sh import sh_basis
 
@@ -150,8 +149,3 @@ def project(image: NDArray[np.floating]) -> Tensor:
     area = across * (torch.pi / rows) * (2 * torch.pi / columns)
     weighted = (sh_basis(grid, TERMS) * area[..., None]).reshape(-1, TERMS)
     return (weighted.T @ torch.from_numpy(small).reshape(-1, 3)).float()
-
-
-def brightness(coefficients: Tensor) -> Tensor:
-    """Mean radiance [3] of a light [9,3]."""
-    return coefficients[0] * SH_C0

@@ -7,7 +7,7 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
-from avatar.performance.facs.emotions import EmotionReader, affect_of, chosen_labels, emotion_units, face_of
+from avatar.performance.facs.emotions import EmotionReader, chosen_labels, emotion_units, face_of
 from avatar.performance.facs.phrases import PhraseReader, face_of_text
 from avatar.performance.facs.table import FacsTable
 from avatar.performance.facs.units import UnitReader
@@ -62,7 +62,8 @@ def test_a_strong_unit_of_no_emotion_is_unknown(key: str) -> None:
 
 
 def test_distributions_add_up_to_one() -> None:
-    affect = affect_of(np.random.default_rng(0).random((30, len(TABLE.units))))
+    sides = np.random.default_rng(0).random((30, len(TABLE.units)))
+    affect = EMOTIONS(np.stack([sides, sides], -1))
     np.testing.assert_allclose(affect.distribution.sum(1), 1.0)
     assert np.abs(np.stack([affect.valence, affect.arousal])).max() <= 1
 

@@ -12,7 +12,7 @@ from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.lip_gap import LipGap
 from avatar.performance.facs.table import DEFAULT_TABLE, FacsTable
-from avatar.performance.facs.units import UnitReader, arkit_columns, arkit_weights, head_units, to_units, to_weights
+from avatar.performance.facs.units import UnitReader, arkit_columns, arkit_weights, head_units, to_weights
 
 TABLE = FacsTable.load()
 READER = UnitReader(TABLE)
@@ -28,7 +28,7 @@ def one(key: str, left: float, right: float | None = None) -> np.ndarray:
 @pytest.mark.parametrize("unit", TABLE.units, ids=lambda unit: unit.key)
 @pytest.mark.parametrize("intensity", [0.1, 0.35, 0.7, 1.0])
 def test_a_unit_alone_reads_back_as_itself(unit, intensity: float) -> None:
-    found = to_units(to_weights(one(unit.key, intensity)))[0]
+    found = UnitReader(TABLE)(to_weights(one(unit.key, intensity)))[0]
     row = TABLE.keys.index(unit.key)
     assert found[row] == pytest.approx(intensity, abs=1e-6)
     others = {key for key, value in zip(TABLE.keys, found, strict=True) if value >= TABLE.threshold} - {unit.key}

@@ -12,7 +12,7 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
-from avatar.performance.facs.emotions import affect_of, emotion_units
+from avatar.performance.facs.emotions import EmotionReader, emotion_units
 from avatar.performance.facs.table import FacsTable
 from avatar.performance.facs.units import UnitReader, to_weights
 from avatar.performance.mixing.closures import ClosureOptions, closed_frames
@@ -232,7 +232,7 @@ def test_the_readout_of_an_emotion_rises_with_its_strength_while_the_face_speaks
     for strength in (0.0, 0.5, 1.0):
         layers = layer("speech.wav", kind="speech"), layer("face.jpg", kind="photo", strength=strength)
         motion = mix(StackSpec(layers), loaders({"speech.wav": talking()}, photo)).motion
-        affect = affect_of(UnitReader(table).sides(motion.weights.numpy()), table, 1.0)
+        affect = EmotionReader(table)(UnitReader(table).sides(motion.weights.numpy()), 1.0)
         found.append(float(affect.scores[:, table.labels.index(emotion)].mean()))
     assert found[0] < found[1] - 0.05 and found[1] < found[2] - 0.05
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from avatar.errors import HeadsplatError
-from avatar.performance.mixing.stack_file import LAYER_KEYS, read_stack
+from avatar.performance.mixing.stack_file import LayerSpec, read_stack
 
 LAYER = '[[layer]]\nsource = "a.csv"\n'
 EVERYTHING = """
@@ -70,7 +71,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert (base.label, base.mode, base.trim, base.gain) == ("base", "max", [0.5, 3], {"brows": 1.4})
     assert smile.pulse is not None and smile.pulse.times == (1, 2.5) and smile.regions == ["mouth", "cheeks.left"]
     assert (speech.text, speech.hold, speech.frame) == ("Hello", True, 3)
-    assert all(key in EVERYTHING for key in LAYER_KEYS)
+    assert all(item.name in EVERYTHING for item in fields(LayerSpec))
 
 
 @pytest.mark.parametrize(

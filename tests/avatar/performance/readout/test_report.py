@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from avatar.head.arkit import ARKIT_52
-from avatar.performance.readout.live import LiveReader, frame_reading
+from avatar.performance.readout.live import LiveReader
 from avatar.performance.readout.report import SCHEMA, TakeReport
 from avatar.performance.readout.take import Take, read_take
 from avatar.performance.readout.words import conclusion
@@ -184,7 +184,8 @@ def test_the_live_reader_knows_nothing_without_a_face() -> None:
 
 
 def test_one_frame_is_read_without_memory() -> None:
-    reading = frame_reading(("mouthSmileLeft", "mouthSmileRight"), [0.9, 0.9], np.zeros((5, 3)))
+    reader = LiveReader(None, np.zeros(len(ARKIT_52)), tracked=False)
+    reading = reader.read(("mouthSmileLeft", "mouthSmileRight"), [0.9, 0.9], np.zeros((5, 3)), 0.0)
     assert reading.label == "happiness" and reading.lids == "open" and not reading.learning
     parts = reading.contributions()[TABLE.labels.index("happiness")]
     assert parts[ARKIT_52.index("mouthSmileLeft")] > 0.3

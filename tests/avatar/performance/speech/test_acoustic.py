@@ -16,10 +16,10 @@ from avatar.performance.speech.acoustic import (
     AcousticStream,
     acoustic_model,
     load_acoustic_model,
-    log_probabilities,
 )
 from avatar.performance.speech.features import BANDS
 from avatar.performance.speech.phones import PHONES
+from tests.support.sounds import log_probabilities
 
 
 def noise(frames: int) -> np.ndarray:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
-from avatar.performance.speech.features import HOP, RATE, FrameCutter, log_mel, windows_of
+from avatar.performance.speech.features import HOP, RATE, FrameCutter, log_mel
 from avatar.performance.speech.live import Resampler
 from avatar.performance.speech.tracks import SILENT, PitchTracker, levels, voiced_only
+from tools.weights.speech_corpus import windows_of
 
 
 def voice(hertz: np.ndarray | float, seconds: float = 1.0) -> np.ndarray:
