@@ -6,5 +6,5 @@
 | `acoustic` | `avatar/performance/speech/acoustic.npz` | speech of eSpeak NG and Flite |
 | `correction` | `avatar/performance/readout/correction.csv` | films of random synthetic people, tracked |
 
-The head itself comes from `avatar/head/generate`.
+The head itself comes from `tools/head`.
 """

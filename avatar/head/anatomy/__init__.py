@@ -1,1 +1,1 @@
-"""Proportions, parts and expressions of heads: used to complete FLAME and ICT heads and by the generator."""
+"""Proportions and parts of heads: used to complete FLAME and ICT heads, and by the generator `tools/head`."""

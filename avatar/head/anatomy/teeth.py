@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .cage import Cage
-from .indices import UPPER_LIP_MIDDLE
 from .mesh import Floats
 from .parts import Grid, Part, flip
 
@@ -121,10 +119,13 @@ def _row_colors(kind: str, middle: Floats, u: Floats) -> Floats:
     return (base * (1 - 0.8 * shade) + np.array(_GAP) * 0.8 * shade) * (1 - 0.35 * np.abs(u) ** 2)[:, None]
 
 
-def teeth(cage: Cage, upper: bool, follows: tuple[tuple[int, float], ...]) -> Part:
-    """A row of 14 teeth with its gum, from the outside over the edges to the inside."""
+def teeth(lip: Floats, upper: bool, follows: tuple[tuple[int, float], ...]) -> Part:
+    """A row of 14 teeth with its gum, from the outside over the edges to the inside, behind `lip` [3] cm.
+
+    `lip` is the middle of the upper lip for both rows.
+    """
     jaw = _UPPER if upper else _LOWER
-    rows = [_row(row, jaw, cage.vertices[UPPER_LIP_MIDDLE]) for row in _ROWS]
+    rows = [_row(row, jaw, lip) for row in _ROWS]
     vertices = np.vstack([points for points, _ in rows])
     colors = np.vstack([color for _, color in rows])
     columns = len(rows[0][0])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cage import Cage
-from .indices import LOWER_LIP_MIDDLE
 from .mesh import Floats, face_normals, smoothstep
 from .parts import Grid, Part, flip, polar
 
@@ -48,9 +46,8 @@ def _colors(vertices: Floats, lip: Floats) -> Floats:
     return (1 - root) * colors + root * np.array(_ROOT)
 
 
-def tongue(cage: Cage, follows: tuple[tuple[int, float], ...]) -> Part:
-    """The tongue behind the lower teeth, with its tongueOut shape."""
-    lip = cage.vertices[LOWER_LIP_MIDDLE]
+def tongue(lip: Floats, follows: tuple[tuple[int, float], ...]) -> Part:
+    """The tongue behind the lower teeth, with its tongueOut shape; `lip` [3] cm, the middle of the lower lip."""
     vertices = _vertices(lip)
     around = 2 * np.pi * np.arange(_COLUMNS) / _COLUMNS
     grid = Grid(_ROWS, _COLUMNS, closed=True, pole_at=0)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 
 from avatar.errors import HeadsplatError
 from avatar.head.anatomy import parts, teeth, tongue
-from avatar.head.anatomy.cage import Cage
-from avatar.head.anatomy.indices import FACE_POINTS
 from avatar.head.anatomy.mesh import Floats, Ints
 
 from .anatomy import Anatomy
@@ -94,18 +91,10 @@ def _band(outer: Ints, inner: Ints) -> Ints:
     return np.vstack([np.stack([outer, inner, next_outer], -1), np.stack([next_outer, inner, next_inner], -1)])
 
 
-@dataclass(frozen=True)
-class _LandmarkPositions:
-    """In place of a cage where only the landmark positions are read."""
-
-    vertices: Floats  # [478,3] cm
-
-
 def make_parts(lips: Floats) -> list[parts.Part]:
     """Upper teeth, lower teeth and tongue (vertices in cm) behind the middle of the lips, `lips` [3] meters."""
     behind = lips * 100 - [0, 0, _TEETH_BACK]
-    cage = cast(Cage, _LandmarkPositions(np.tile(behind, (FACE_POINTS, 1))))  # the generators read nothing else
-    generated = [teeth.teeth(cage, True, ()), teeth.teeth(cage, False, ()), tongue.tongue(cage, ())]
+    generated = [teeth.teeth(behind, True, ()), teeth.teeth(behind, False, ()), tongue.tongue(behind, ())]
     drops = (_UPPER_DROP, 0.0, 0.0)
     return [
         replace(part, vertices=part.vertices + np.array([behind[0], -drop, 0]))

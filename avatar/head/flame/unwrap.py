@@ -15,9 +15,8 @@ import scipy.sparse as sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import spsolve
 
-from avatar.head.anatomy.atlas import signed_areas
 from avatar.head.anatomy.indices import NOSE_TIP, OVAL
-from avatar.head.anatomy.mesh import clipped_cotangents
+from avatar.head.anatomy.mesh import clipped_cotangents, signed_areas
 
 from .anatomy import Anatomy, Eyeball
 from .surface import Floats, Ints, Mask, border_loops, edge_graph

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from avatar.errors import HeadsplatError
-from avatar.head.anatomy.expressions import NAMES
+from avatar.head.arkit import ARKIT_52
 from avatar.head.flame.surface import component_labels
 from avatar.head.model import HeadModel
 from avatar.head.wavefront import read_text
@@ -26,7 +26,7 @@ from .rig import Rig, find_rig, regressor, rest_displacements, sphere_center, sp
 
 NEUTRAL = "generic_neutral_mesh.obj"
 #: ARKit shapes in Live Link order; the release has no tongue shape, and eyeBlink closes the lids
-ARKIT = tuple(name for name in NAMES if name not in ("tongueOut", "eyelidLeft", "eyelidRight"))
+ARKIT = tuple(name for name in ARKIT_52 if name != "tongueOut")
 _LANDMARK_FILE = "vertex_indices.json"
 _MAX_IDENTITIES = 200
 _PARENTS = (-1, 0, 1, 1, 1)

@@ -10,10 +10,10 @@ import torch
 
 from avatar.head import HeadModel, load_head
 from avatar.head.anatomy import base
-from avatar.head.anatomy.cage import NOSTRIL_RIM, correct_depth
 from avatar.head.anatomy.indices import CREASE_UPPER, CREASE_UPPER_FAR, LIP_LOWER, LIP_UPPER
 from avatar.head.sheets import View
 from avatar.ops import mesh as rasterize
+from tools.head.cage import NOSTRIL_RIM, correct_depth
 
 from .measures import mirror_of, normals, region, template
 

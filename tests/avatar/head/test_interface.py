@@ -11,9 +11,9 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.head import HeadModel, load_head
-from avatar.head.anatomy.expressions import NAMES
 from avatar.head.regions import Region
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE
+from tools.head.expressions import NAMES
 
 REGIONS = get_args(Region)
 JOINTS_AT = ((0, -0.22, -0.10), (0, -0.16, -0.096), (0, -0.013, -0.063))  # meters: root, neck, jaw

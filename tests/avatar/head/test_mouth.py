@@ -10,9 +10,9 @@ import torch
 
 from avatar.head import HeadModel, load_head, sheets
 from avatar.head.anatomy.indices import CORNERS, LIP_LOWER, LIP_UPPER
-from avatar.head.anatomy.mesh import rotation_x
 from avatar.head.sheets import View
 from avatar.ops import mesh as rasterize
+from tools.head.mesh import rotation_x
 
 from .measures import mirror_of, posed, region, template
 

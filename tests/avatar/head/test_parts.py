@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from avatar.head.anatomy import base
-from avatar.head.anatomy.cage import build_cage
 from avatar.head.anatomy.parts import Part
-from avatar.head.generate import eyes
-from avatar.head.generate.assemble import make_parts
+from tools.head import eyes
+from tools.head.assemble import make_parts
+from tools.head.cage import build_cage
 
 from .measures import normals
 

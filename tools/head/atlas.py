@@ -8,12 +8,13 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import spsolve
 
+from avatar.head.anatomy.indices import OVAL
+from avatar.head.anatomy.mesh import MIRROR, Floats, Ints, clipped_cotangents, signed_areas
+
 from .cage import Cage, face_vertices
 from .cranium import SKULL_RINGS
-from .indices import OVAL
 from .lids import LOOP
 from .lips import contact_loop
-from .mesh import MIRROR, Floats, Ints, clipped_cotangents
 
 _FACE_RADIUS = 0.81  # of the disc
 _SQUARENESS = 8  # power of the outlines' superellipses: 2 is a circle
@@ -150,12 +151,6 @@ def cage_atlas(cage: Cage) -> tuple[Floats, Ints, Ints]:
             flats.append(np.array([discs[island - 1][int(index)] for index in ids]))
         islands.append(np.full(len(ids), island))
     return np.vstack(flats), uv_faces, np.concatenate(islands)
-
-
-def signed_areas(flat: Floats, faces: Ints) -> Floats:
-    """Signed areas [F] of flat triangles."""
-    a, b, c = (flat[faces[:, corner]] for corner in range(3))
-    return ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
 
 
 def pack(skin: tuple[Floats, Ints, Ints], parts: Sequence[tuple[Floats, Ints]]) -> tuple[Floats, list[Floats]]:

@@ -6,10 +6,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from avatar.head import skinning
+from avatar.head.anatomy.indices import LIP_LOWER, LIP_UPPER, OVAL
+from avatar.head.anatomy.mesh import Floats, smoothstep
 
 from .cage import Cage
-from .indices import LIP_LOWER, LIP_UPPER, OVAL
-from .mesh import Floats, smoothstep
 
 HINGE = np.array([0, -1.3, -6.3])
 

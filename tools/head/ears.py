@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from avatar.head.anatomy.cage import Cage
-from avatar.head.anatomy.implicit import smooth_max
-from avatar.head.anatomy.mesh import Floats, rotation_x, smoothstep
+from avatar.head.anatomy.mesh import Floats, smoothstep
 from avatar.head.anatomy.parts import Grid, Part, flip, polar
+
+from .cage import Cage
+from .implicit import smooth_max
+from .mesh import rotation_x
 
 _CENTER_Y = -1.55  # cm, origin of the ear's axes u (back), v (up)
 _CENTER_Z = -7.55

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatar.head.anatomy.cage import Cage
-from avatar.head.anatomy.lids import EYE_RADIUS
 from avatar.head.anatomy.mesh import Floats, smoothstep
 from avatar.head.anatomy.parts import Grid, Part, mean_of, polar
+
+from .cage import Cage
+from .lids import EYE_RADIUS
 
 IRIS_RADIUS = 0.59  # cm, adults' mean (Rufer et al. 2005)
 IRIS_ANGLE = float(np.arcsin(IRIS_RADIUS / EYE_RADIUS))

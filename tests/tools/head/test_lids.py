@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from avatar.head.anatomy import base
-from avatar.head.anatomy.cage import Cage, build_cage
-from avatar.head.anatomy.expressions import NAMES, skin_curves, skin_shapes
 from avatar.head.anatomy.indices import LID_LOWER, LID_UPPER
-from avatar.head.anatomy.jaw import skin_weights
-from avatar.head.anatomy.lids import CLOSED_CLEARANCE, EYE_RADIUS
+from tools.head.cage import Cage, build_cage
+from tools.head.expressions import NAMES, skin_curves, skin_shapes
+from tools.head.jaw import skin_weights
+from tools.head.lids import CLOSED_CLEARANCE, EYE_RADIUS
 
 CORNEA = 1.20 * 1.045  # cm, the eyeball's radius at its bulge
 EDGE = (*LID_UPPER[1:-1], *LID_LOWER[1:-1])

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sparse
 
-from avatar.head.anatomy.cage import Cage
 from avatar.head.anatomy.indices import BROW_LOWER, BROW_UPPER, LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER
 from avatar.head.anatomy.mesh import MIRROR, Floats, smoothstep
 from avatar.head.subdivision import midpoint_matrix
 
+from .cage import Cage
 from .regions import above_hairline, soft
 
 SKIN = (0.82, 0.66, 0.57)

@@ -11,12 +11,13 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from avatar.head import stored
-from avatar.head.anatomy import atlas, base, cartoon
-from avatar.head.anatomy.cage import build_cage, symmetric_triangles
+from avatar.head.anatomy import base
 from avatar.head.anatomy.mesh import MIRROR
-from avatar.head.generate import build_head
-from avatar.head.generate.__main__ import main
 from avatar.head.subdivision import loop_matrix, midpoint_matrix, split_faces, unique_edges
+from tools.head import atlas, cartoon, mean_face
+from tools.head.__main__ import main
+from tools.head.assemble import build_head
+from tools.head.cage import build_cage, symmetric_triangles
 
 REMADE = [item.name for item in fields(stored.StoredHead) if item.name not in ("regressor_weight",)]
 #: indices: the same on every platform
@@ -90,7 +91,7 @@ def test_the_base_is_symmetric_level_and_has_human_pupils() -> None:
     assert (mean.mirror[mean.mirror] == np.arange(478)).all()
     assert (mean.mirror[:468] == np.arange(468)).sum() == 28
     assert abs(np.linalg.norm(mean.points[468] - mean.points[473]) - 6.3) < 1e-4
-    assert abs(base.frankfurt_pitch(mean.points)) < 1e-3
+    assert abs(mean_face.frankfurt_pitch(mean.points)) < 1e-3
 
 
 def test_the_face_has_852_symmetric_triangles() -> None:
@@ -112,7 +113,7 @@ def test_a_base_is_built_from_any_landmark_network() -> None:
         lean = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
         return mean.points @ lean.T * [6.0, -6.0, -6.0] + 96, 1.0
 
-    again = base.build(network, mean.triangles)
+    again = mean_face.build(network, mean.triangles)
     assert set(seen) == {(1, cartoon.SIZE, cartoon.SIZE, 3)} and len(seen) == 48
     assert np.abs(again.points - mean.points).max() < 1e-3
     assert (again.mirror == mean.mirror).all()
@@ -120,12 +121,12 @@ def test_a_base_is_built_from_any_landmark_network() -> None:
 
 def test_a_network_of_another_size_is_refused() -> None:
     with pytest.raises(HeadsplatError, match=r"expected points \[478,3\], got \[68, 3\]"):
-        base.build(lambda image: (np.zeros((68, 3)), 1.0), base.load().triangles)
+        mean_face.build(lambda image: (np.zeros((68, 3)), 1.0), base.load().triangles)
 
 
 def test_the_tessellation_is_read_as_triangles() -> None:
     text = "FACEMESH_TESSELATION = frozenset([(127, 34), (34, 139), (139, 127), (11, 0), (0, 37), (37, 11)])"
-    assert base.read_tessellation(text).tolist() == [[127, 34, 139], [11, 0, 37]]
+    assert mean_face.read_tessellation(text).tolist() == [[127, 34, 139], [11, 0, 37]]
 
 
 def test_rebuilding_without_a_model_file_is_an_error_of_ours(capsys: pytest.CaptureFixture[str]) -> None:

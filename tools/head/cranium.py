@@ -6,6 +6,9 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.sparse.linalg import spsolve
 
+from avatar.head.anatomy.indices import OVAL
+from avatar.head.anatomy.mesh import MIRROR, Floats, Ints, smoothstep
+
 from .implicit import (
     both_sides,
     capsule,
@@ -17,8 +20,7 @@ from .implicit import (
     smooth_max,
     smooth_min,
 )
-from .indices import OVAL
-from .mesh import MIRROR, Floats, Ints, MeshBuilder, bilaplacian, smoothstep
+from .mesh import MeshBuilder, bilaplacian
 
 SKULL_RINGS = 15
 _PIVOT = np.array([0, -13.3, -1.6])  # below the chin; the half-planes of the sweep rotate about the x axis through it

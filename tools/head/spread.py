@@ -9,7 +9,9 @@ import scipy.sparse as sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import spsolve
 
-from .mesh import Floats, Ints, bilaplacian, unique_edges_lengths
+from avatar.head.anatomy.mesh import Floats, Ints
+
+from .mesh import bilaplacian, unique_edges_lengths
 
 Row = tuple[int, int, float]  # a vertex between two landmarks: first, second, position from 0 (first) to 1 (second)
 Handles = dict[int, Floats]  # cage vertex -> displacement [3], cm

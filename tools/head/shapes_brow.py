@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .cage import Cage
-from .indices import (
+from avatar.head.anatomy.indices import (
     BROW_LOWER,
     BROW_UPPER,
     CORNERS,
@@ -21,8 +20,10 @@ from .indices import (
     LIP_LOWER,
     LIP_UPPER,
 )
+from avatar.head.anatomy.mesh import MIRROR, Floats
+
+from .cage import Cage
 from .lids import follow_bags, push_out
-from .mesh import MIRROR, Floats
 from .spread import Handles, set_lip
 
 _LID_EDGE = LID_UPPER + LID_LOWER[1:-1]

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .indices import (
+from avatar.head.anatomy.indices import (
     CREASE_LOWER,
     CREASE_LOWER_FAR,
     CREASE_UPPER,
@@ -18,7 +18,9 @@ from .indices import (
     LID_UPPER,
     MIDDLE_LIDS,
 )
-from .mesh import MIRROR, Floats, Ints, MeshBuilder
+from avatar.head.anatomy.mesh import MIRROR, Floats, Ints
+
+from .mesh import MeshBuilder
 from .spread import Handles, Row
 
 EYE_RADIUS = 1.20  # cm

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse.linalg import eigsh
 
-from avatar.head.anatomy.cage import Cage
 from avatar.head.anatomy.indices import FACE_POINTS, UPPER_LIP_MIDDLE
-from avatar.head.anatomy.mesh import MIRROR, Floats, Ints, smoothstep, symmetrize
+from avatar.head.anatomy.mesh import MIRROR, Floats, Ints, smoothstep
+
+from .cage import Cage
+from .mesh import symmetrize
 
 #: Gaussian-process kernel: length and amplitude in cm, whole head or face only
 _KERNEL = ((9.0, 0.25, False), (6.0, 0.22, False), (3.0, 0.16, True), (1.6, 0.09, True), (0.9, 0.05, True))

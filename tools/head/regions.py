@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import scipy.sparse as sparse
 
-from avatar.head.anatomy.cage import Cage, face_vertices
 from avatar.head.anatomy.indices import CREASE_LOWER, CREASE_UPPER, LID_LOWER, LID_UPPER, LIP_LOWER, LIP_UPPER
-from avatar.head.anatomy.lips import contact_loop
 from avatar.head.anatomy.mesh import MIRROR, Floats, smoothstep
 from avatar.head.anatomy.parts import Part
+
+from .cage import Cage, face_vertices
+from .lips import contact_loop
 
 _INSIDE = 0.45  # subdivision weight of hidden cage vertices above which a vertex is hidden
 #: depth and height of the hairline, from the nape over the ear to the temple and the middle of the forehead, cm

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 from scipy.sparse.linalg import splu
 
+from avatar.head.anatomy.indices import BROW_LOWER, BROW_UPPER, CREASE_UPPER, FOREHEAD, LID_UPPER
+from avatar.head.anatomy.mesh import MIRROR, Floats, Ints
 from avatar.head.subdivision import loop_matrix
 
-from .indices import BROW_LOWER, BROW_UPPER, CREASE_UPPER, FOREHEAD, LID_UPPER
 from .lids import EYE_RADIUS
-from .mesh import MIRROR, Floats, Ints
 from .spread import Row
 
 Folds = dict[int, Row]  # new vertex -> the two landmarks between which it lies

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from avatar.head.anatomy.indices import CORNERS, LIP_LOWER, LIP_UPPER
+from avatar.head.anatomy.mesh import Floats, smoothstep
+
 from .cage import Cage
-from .indices import CORNERS, LIP_LOWER, LIP_UPPER
-from .mesh import Floats, smoothstep
 from .shapes_mouth import LipMotion, Table, both_halves, column_x, lip_handles
 from .spread import SOCK_WEIGHTS, Handles, set_lip
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avatar.head.anatomy.indices import LIP_LOWER, LIP_UPPER, LOWER_LIP_MIDDLE
+from avatar.head.anatomy.mesh import MIRROR, Floats, smoothstep
+
 from .cage import Cage
-from .indices import LIP_LOWER, LIP_UPPER, LOWER_LIP_MIDDLE
-from .mesh import MIRROR, Floats, smoothstep
 from .spread import SOCK_WEIGHTS, Handles, set_lip
 
 #: displacement of a lip vertex from (column 0 corner .. 5 middle, row 0 outer .. 3 contact, 0 middle .. 1 corner)

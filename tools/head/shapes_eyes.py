@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from avatar.head.anatomy.indices import LID_LOWER, LID_UPPER
+from avatar.head.anatomy.mesh import Floats
+
 from .cage import Cage
-from .indices import LID_LOWER, LID_UPPER
 from .lids import LID_REACH, LidTravel, follow_bags, lid_motion
-from .mesh import Floats
 from .spread import Handles
 
 _BLINK = LidTravel(1, 1, outer_rise=0.3)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from .mesh import Floats
+from avatar.head.anatomy.mesh import Floats
 
 Solid = Callable[[Floats], Floats]  # points [...,3] -> approximate signed distance [...], cm, negative inside
 

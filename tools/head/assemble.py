@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import splu
 
-from avatar.head.anatomy import atlas, expressions, jaw, parts, teeth, tongue
+from avatar.head.anatomy import parts, teeth, tongue
 from avatar.head.anatomy.base import Base
-from avatar.head.anatomy.cage import Cage, build_cage
 from avatar.head.anatomy.indices import FACE_POINTS, LOWER_LIP_MIDDLE, UPPER_LIP_MIDDLE
-from avatar.head.anatomy.lids import LOOP
 from avatar.head.anatomy.mesh import Floats
 from avatar.head.skinning import joint_regressor_weights
 from avatar.head.stored import UNITS_PER_METER, StoredHead, to_fractions, to_units
 from avatar.head.subdivision import loop_matrix
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
-from . import colors, ears, eyes, identity, regions, skinning
+from . import atlas, colors, ears, expressions, eyes, identity, jaw, regions, skinning
+from .cage import Cage, build_cage
+from .lids import LOOP
 
 _UPPER_LIP = (UPPER_LIP_MIDDLE, 0, 61, 291, 82, 312)
 _CHIN = (LOWER_LIP_MIDDLE, 17, 18, 152, 200)
@@ -29,15 +29,16 @@ _EAR_ROOTS = ((234, 127), (454, 356))
 def make_parts(cage: Cage) -> list[parts.Part]:
     """Eyes, teeth, tongue and ears; each moves with the identity motion of its landmarks."""
     left_lids = cage.mirrored(LOOP)
+    upper_lip = cage.vertices[UPPER_LIP_MIDDLE]
     right = eyes.right_eye(cage, LOOP, RIGHT_EYE)
     lower = tuple((index, weight / 2) for group in (_UPPER_LIP, _CHIN) for index, weight in parts.mean_of(group))
     left_ear = ears.left_ear(cage, parts.mean_of(_EAR_ROOTS[1]))
     return [
         right,
         right.mirrored("left_eyeball", parts.mean_of(left_lids), LEFT_EYE),
-        teeth.teeth(cage, True, parts.mean_of(_UPPER_LIP)),
-        teeth.teeth(cage, False, lower),
-        tongue.tongue(cage, lower),
+        teeth.teeth(upper_lip, True, parts.mean_of(_UPPER_LIP)),
+        teeth.teeth(upper_lip, False, lower),
+        tongue.tongue(cage.vertices[LOWER_LIP_MIDDLE], lower),
         left_ear.mirrored("right_ear", parts.mean_of(_EAR_ROOTS[0])),
         left_ear,
     ]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .indices import LIP_LOWER, LIP_UPPER
-from .mesh import Floats, Ints, MeshBuilder
+from avatar.head.anatomy.indices import LIP_LOWER, LIP_UPPER
+from avatar.head.anatomy.mesh import Floats, Ints
+
+from .mesh import MeshBuilder
 
 CONTACT_GAP = 0.004  # cm, half of the gap between neutral lips
 #: rings of the sock: depth, opening (negative overlaps, so that no slit shows), width factor

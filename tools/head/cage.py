@@ -7,10 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
-from .base import Base
+from avatar.head.anatomy.base import Base
+from avatar.head.anatomy.indices import FACE_POINTS, LID_LOWER, LID_UPPER
+from avatar.head.anatomy.mesh import MIRROR, Floats, Ints, face_normals
+
 from .cranium import add_cranium, fair
 from .folds import Folds, add_rows, place_folds, smoothed_folds
-from .indices import FACE_POINTS, LID_LOWER, LID_UPPER
 from .lids import (
     EYE_RADIUS,
     FISSURE,
@@ -24,7 +26,7 @@ from .lids import (
     push_out,
 )
 from .lips import add_sock, close_lips
-from .mesh import MIRROR, Floats, Ints, MeshBuilder, face_normals, mirror_map, orient, vertex_normals
+from .mesh import MeshBuilder, mirror_map, orient, vertex_normals
 from .spread import Spreader
 
 #: the right nostril's rim, from its front around the septum's side to the wing

@@ -1,4 +1,4 @@
-"""`python -m avatar.head.generate`: generate the stored head, optionally its mean face and contact sheets."""
+"""`python -m tools.head`: generate the stored head, optionally its mean face and contact sheets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from avatar.head.embedded import head_from
 from avatar.head.sheets import write_sheets
 from avatar.head.stored import ARRAYS
 
+from . import mean_face
 from .assemble import build_head
 
 
-def _network(name: str, model: Path | None) -> base.LandmarkNetwork:
+def _network(name: str, model: Path | None) -> mean_face.LandmarkNetwork:
     """An instance of the class `module:attribute` for a model file."""
     module, _, attribute = name.partition(":")
     if model is None or not model.is_file():
@@ -28,7 +29,7 @@ def _network(name: str, model: Path | None) -> base.LandmarkNetwork:
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m avatar.head.generate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.head", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=ARRAYS, help="output file of the head")
     parser.add_argument("--base", type=Path, default=base.STORED, help="file of the mean face")
     parser.add_argument(
@@ -51,10 +52,11 @@ def main(arguments: list[str]) -> int:
     try:
         if options.rebuild_base:
             if options.tessellation:
-                triangles = base.read_tessellation(options.tessellation.read_text(encoding="utf-8"))
+                triangles = mean_face.read_tessellation(options.tessellation.read_text(encoding="utf-8"))
             else:
                 triangles = base.load().triangles
-            base.save(base.build(_network(options.rebuild_base, options.landmark_model), triangles), options.base)
+            network = _network(options.rebuild_base, options.landmark_model)
+            mean_face.save(mean_face.build(network, triangles), options.base)
         head = build_head(base.load(options.base))
         head.write(options.output)
         if options.sheets:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatar.head.anatomy import jaw
-from avatar.head.anatomy.expressions import NAMES
-from avatar.head.anatomy.jaw import HINGE
 from avatar.head.anatomy.mesh import MIRROR, Floats, smoothstep
 from avatar.head.anatomy.parts import Part
 from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
+from . import jaw
+from .expressions import NAMES
 from .eyes import LOOKS
+from .jaw import HINGE
 
 ROOT_POSITION = np.array([0, -22.0, -10.0])
 NECK_POSITION = np.array([0, -16.0, -9.6])

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from avatar.head.anatomy.mesh import MIRROR, Floats
+from avatar.head.anatomy.parts import Part
 from avatar.head.arkit import ARKIT_52
 
 from . import jaw, shapes_brow, shapes_eyes, shapes_lips, shapes_mouth
 from .cage import Cage
-from .mesh import MIRROR, Floats
-from .parts import Part
 
 #: ARKit's 52 names in the order of Live Link Face's packets, then the two separate lids
 NAMES: tuple[str, ...] = (*ARKIT_52, "eyelidLeft", "eyelidRight")
