@@ -49,14 +49,9 @@ _FILL_NEIGHBORS = 60
 _MAX_LIGHT = 0.7  # largest logarithm of the gain between the light of two avatars
 
 
-def layers_of(avatar: Avatar, regions: Regions | None = None) -> NDArray[np.int64]:
-    """The layer [N] of each Gaussian, an index of LAYERS.
-
-    Args:
-        avatar: whose Gaussians are assigned.
-        regions: of `avatar`, if they are known.
-    """
-    regions = Regions(places_of(avatar)) if regions is None else regions
+def layers_of(avatar: Avatar) -> NDArray[np.int64]:
+    """The layer [N] of each Gaussian, an index of LAYERS."""
+    regions = Regions(places_of(avatar))
     count = len(avatar)
     places = regions.places
     hair = regions.hair()[:count]

@@ -61,24 +61,21 @@ def ridge(features: Tensor, target: Tensor, damping: Tensor) -> Tensor:
     return weights
 
 
-def cross_validate(
-    features: Tensor, target: Tensor, dampings: tuple[float, ...] = DAMPINGS, slack: float = 0.0
-) -> CrossValidation:
-    """Leave out each contiguous block of samples in turn.
+def cross_validate(features: Tensor, target: Tensor, slack: float = 0.0) -> CrossValidation:
+    """Leave out each contiguous block of samples in turn; each output gets that of DAMPINGS with its smallest error.
 
     Args:
         features: [n,D] float64, in the order of time; the first is a constant.
         target: [n,K] float64.
-        dampings: the candidates in increasing order; each output gets that of its smallest error.
         slack: an output gets a smaller damping if its squared error is larger by this fraction at most: where samples
             beyond those of the fit are to be predicted, damping biases and errors within the fit hardly tell.
     """
     block = torch.arange(len(features)) * _BLOCKS // max(1, len(features))
-    every = torch.stack([_predict(features, target, block, damping) for damping in dampings])
+    every = torch.stack([_predict(features, target, block, damping) for damping in DAMPINGS])
     squares = (every - target).square().sum(1)  # [D,K]
     best = (squares <= (1 + slack) * squares.amin(0)).int().argmax(0)  # [K], the first
     predicted = every.gather(0, best.expand(1, len(target), -1))[0]
-    return CrossValidation(target.new_tensor(dampings)[best], predicted, target)
+    return CrossValidation(target.new_tensor(DAMPINGS)[best], predicted, target)
 
 
 def _predict(features: Tensor, target: Tensor, block: Tensor, damping: float) -> Tensor:

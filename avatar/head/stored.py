@@ -21,20 +21,6 @@ UNITS_PER_METER = 100_000.0
 ARRAYS = Path(__file__).with_name("embedded.npz")
 
 
-def to_units(centimeters: NDArray[np.float64]) -> NDArray[np.int16]:
-    """Lengths in cm as integers in stored units."""
-    # Rounding to 6 decimals first makes both sides of the face round alike at ties.
-    exact = np.round(centimeters * (UNITS_PER_METER / 100), 6)
-    units = np.rint(exact)
-    assert np.abs(units).max(initial=0) < 2**15, "a length does not fit into int16"
-    return units.astype(np.int16)
-
-
-def to_fractions(values: NDArray[np.float64]) -> NDArray[np.uint16]:
-    """Values 0..1 as 0..65535."""
-    return np.rint(np.clip(values, 0, 1) * 65535).astype(np.uint16)
-
-
 @dataclass(frozen=True)
 class StoredHead:
     """Arrays of the file. C cage vertices, P vertices of separate parts, V all after subdivision (skin, then parts)."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import triangle_frames
 from avatar.head.model import HeadModel
-from avatar.head.regions import Region
+from avatar.head.regions import INSIDE, Region
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes, Mode
 from avatar.model.parts.mesh_layer import EYES, MOUTH, MeshLayer, has_parts, skin_vertices
@@ -38,12 +38,7 @@ EXPRESSIVE: tuple[Region, ...] = (
     "eyelids",
     "left_eye_region",
     "right_eye_region",
-    "left_eyeball",
-    "right_eyeball",
-    "teeth_upper",
-    "teeth_lower",
-    "tongue",
-    "mouth_interior",
+    *INSIDE,
 )
 LAYER_PARTS = MOUTH + EYES  # have no Gaussians in an avatar with a mesh layer
 #: Brows, lashes and lips have all their Gaussians over a layer with skin, too; elsewhere on it there are fewer.

@@ -72,11 +72,10 @@ class Feed(Protocol):
 class WebcamFeed:
     """A webcam, by its number."""
 
-    def __init__(self, index: int = 0, size: tuple[int, int] | None = None) -> None:
-        """Args: the camera's number; the (width, height) to request."""
+    def __init__(self, index: int) -> None:
+        """Args: the camera's number."""
         self.name = f"webcam {index}"
         self._index = index
-        self._size = size
         self._device: Any = None
 
     def open(self) -> Lens:
@@ -84,9 +83,6 @@ class WebcamFeed:
         # OpenCV's messages about a missing camera would only precede the error below.
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         device = cv2.VideoCapture(self._index)
-        if self._size is not None:
-            device.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
-            device.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
         device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         success, image = device.read() if device.isOpened() else (False, None)
         if not success or image is None:

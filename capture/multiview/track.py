@@ -78,18 +78,15 @@ def head_distances(cameras: Sequence[RigCamera], positions: np.ndarray) -> list[
     return [max(float(np.median(np.linalg.norm(positions - c.position, axis=1))), 1e-3) for c in cameras]
 
 
-def fit_rig_person(
-    model: LandmarkModel, cameras: Sequence[RigCamera], training: TimeSteps, options: RigOptions | None = None
-) -> RigPerson:
+def fit_rig_person(model: LandmarkModel, cameras: Sequence[RigCamera], training: TimeSteps) -> RigPerson:
     """Identity from training time steps.
 
     Args:
         model: landmark model of the head.
         cameras: all cameras, calibrated, meters.
         training: training time steps only.
-        options: weights.
     """
-    options = options or RigOptions()
+    options = RigOptions()
     neutral = np.zeros(model.identity_size)
     problem = RigProblem.create(model, neutral, cameras, [1.0] * len(cameras), options.fit)
     states = [problem.initial_state(observations) for observations in training.observations]

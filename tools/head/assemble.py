@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse.linalg import splu
 
 from avatar.head.anatomy import parts, teeth, tongue
@@ -13,7 +14,7 @@ from avatar.head.anatomy.base import Base
 from avatar.head.anatomy.indices import FACE_POINTS, LOWER_LIP_MIDDLE, UPPER_LIP_MIDDLE
 from avatar.head.anatomy.mesh import Floats
 from avatar.head.skinning import joint_regressor_weights
-from avatar.head.stored import UNITS_PER_METER, StoredHead, to_fractions, to_units
+from avatar.head.stored import UNITS_PER_METER, StoredHead
 from avatar.head.subdivision import loop_matrix
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE
 
@@ -24,6 +25,20 @@ from .lids import LOOP
 _UPPER_LIP = (UPPER_LIP_MIDDLE, 0, 61, 291, 82, 312)
 _CHIN = (LOWER_LIP_MIDDLE, 17, 18, 152, 200)
 _EAR_ROOTS = ((234, 127), (454, 356))
+
+
+def to_units(centimeters: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Lengths in cm as integers in stored units."""
+    # Rounding to 6 decimals first makes both sides of the face round alike at ties.
+    exact = np.round(centimeters * (UNITS_PER_METER / 100), 6)
+    units = np.rint(exact)
+    assert np.abs(units).max(initial=0) < 2**15, "a length does not fit into int16"
+    return units.astype(np.int16)
+
+
+def to_fractions(values: NDArray[np.float64]) -> NDArray[np.uint16]:
+    """Values 0..1 as 0..65535."""
+    return np.rint(np.clip(values, 0, 1) * 65535).astype(np.uint16)
 
 
 def make_parts(cage: Cage) -> list[parts.Part]:

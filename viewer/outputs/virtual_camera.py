@@ -25,6 +25,9 @@ _LINUX = (
 )
 _OBS = "install OBS Studio (https://obsproject.com), start its virtual camera once and stop it again"
 _GRACE = 2.0  # seconds that closing waits for a device that does not respond
+#: What is requested of the device: pixels, which video calls expect, and frames per second.
+_SIZE = (1280, 720)
+_RATE = 30.0
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,9 @@ class VirtualCamera:
         camera.send(image)
     """
 
-    def __init__(self, width: int = 1280, height: int = 720, rate: float = 30.0) -> None:
-        """
-        Args:
-            width: pixels to request of the device; video calls expect 1280x720.
-            height: the same.
-            rate: frames per second to request.
-
-        Raises:
-            HeadsplatError: pyvirtualcam or a device is missing; the message says how to install it.
-        """
-        self._camera = _open_camera(width, height, rate)
+    def __init__(self) -> None:
+        """Raises HeadsplatError where pyvirtualcam or a device is missing; the message says how to install it."""
+        self._camera = _open_camera()
         # Read now: these properties raise once the camera is closed.
         self._device = self._camera.device
         self._size = (self._camera.width, self._camera.height)
@@ -122,7 +117,7 @@ class VirtualCamera:
             self._camera.close()
 
 
-def _open_camera(width: int, height: int, rate: float) -> Any:
+def _open_camera() -> Any:
     try:
         import pyvirtualcam
     except ModuleNotFoundError as error:
@@ -132,7 +127,7 @@ def _open_camera(width: int, height: int, rate: float) -> Any:
             f"pyvirtualcam cannot be loaded ({error}); install it again with {_INSTALL} --force-reinstall"
         ) from error
     try:
-        return pyvirtualcam.Camera(width=width, height=height, fps=rate, fmt=pyvirtualcam.PixelFormat.RGB)
+        return pyvirtualcam.Camera(width=_SIZE[0], height=_SIZE[1], fps=_RATE, fmt=pyvirtualcam.PixelFormat.RGB)
     except RuntimeError as error:
         advice = _LINUX if sys.platform.startswith("linux") else _OBS
         raise HeadsplatError(f"no virtual camera can be opened ({_reason(error)}); {advice}") from error

@@ -28,7 +28,7 @@ OPPOSITES = (
 )
 
 
-def amplified(weights: np.ndarray, factors: Mapping[str, float], where: str = "amplify") -> np.ndarray:
+def amplified(weights: np.ndarray, factors: Mapping[str, float]) -> np.ndarray:
     """Weights scaled by region with a soft knee: proportional while small, never above 1, order preserved.
 
     A weight w becomes f w / (1 + (f - 1) w^3) for a factor f above 1, and f w below. A factor of 1 changes no bit.
@@ -37,7 +37,6 @@ def amplified(weights: np.ndarray, factors: Mapping[str, float], where: str = "a
         weights: [T,len(NAMES)].
         factors: selector (see `regions.selected`) -> factor from 0 to MAX_FACTOR; of several for one expression the
             last counts, so that a side or an expression can differ from its region.
-        where: the place that error messages name.
 
     Returns:
         [T,len(NAMES)]; joints are not scaled.
@@ -47,9 +46,9 @@ def amplified(weights: np.ndarray, factors: Mapping[str, float], where: str = "a
     """
     factor = np.ones(len(NAMES))
     for selector, value in factors.items():
-        mask = Mask.of(selector, where)
+        mask = Mask.of(selector, "amplify")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MAX_FACTOR:
-            raise HeadsplatError(f"{where}: {selector} is {value!r:.40}, expected a factor from 0 to {MAX_FACTOR}")
+            raise HeadsplatError(f"amplify: {selector} is {value!r:.40}, expected a factor from 0 to {MAX_FACTOR}")
         factor[mask.names > 0] = value
     strong = np.maximum(factor - 1, 0)
     scaled = factor * weights / (1 + strong * np.clip(weights, 0, 1) ** _KNEE)

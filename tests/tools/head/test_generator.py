@@ -14,7 +14,7 @@ from avatar.head import stored
 from avatar.head.anatomy import base
 from avatar.head.anatomy.mesh import MIRROR
 from avatar.head.subdivision import loop_matrix, midpoint_matrix, split_faces, unique_edges
-from tools.head import atlas, cartoon, mean_face
+from tools.head import assemble, atlas, cartoon, mean_face
 from tools.head.__main__ import main
 from tools.head.assemble import build_head
 from tools.head.cage import build_cage, symmetric_triangles
@@ -61,7 +61,7 @@ def test_rounding_errors_do_not_decide_texture_coordinates(kept: stored.StoredHe
     flat, faces, island = atlas.cage_atlas(replace(cage, vertices=moved))
     packed, _ = atlas.pack((flat, faces, island), [])
     skin = island == 0
-    assert np.array_equal(stored.to_fractions(packed[skin]), kept.cage_uv[skin])
+    assert np.array_equal(assemble.to_fractions(packed[skin]), kept.cage_uv[skin])
 
 
 def test_remaking_gives_the_stored_names(remade: stored.StoredHead, kept: stored.StoredHead) -> None:
