@@ -117,7 +117,7 @@ class Trainer:
         return factor * self.config.fine_rate if fine else factor
 
     def step(self, fraction: float) -> float:
-        """One optimization step at `fraction` (0..1) of the schedule; returns the loss of the last step that is known."""
+        """One optimization step at `fraction` (0..1) of the schedule; returns the loss of the last step read so far."""
         # Random images, over random backgrounds.
         step = self._next_step(fraction)
         frames = step.frames
