@@ -76,8 +76,8 @@ class Driver:
 
         "find": resting face, mean rotation and mean position are those of the recorded person, by `calibrated` with
         all frames that have a face; fewer than `MIN_CALIBRATION_FRAMES` of them give only the position. "zero": zero
-        weights are the avatar's neutral expression with closed lips, the
-        head rotates and moves about the avatar's mean pose, and the lips touch where those of the motion do.
+        weights are the avatar's neutral expression with closed lips, the head rotates and moves about the avatar's mean
+        pose, and the lips touch where those of the motion do.
 
         Args:
             avatar: the avatar to drive.
