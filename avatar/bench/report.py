@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -14,6 +13,7 @@ import torch
 
 from avatar import __version__
 from avatar.bench.timing import Timing
+from avatar.common.processes import usable_cores
 from avatar.ops.backend import native_for
 
 Part = Literal["path", "step", "split", "peer"]
@@ -96,7 +96,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "headsplat": __version__,
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": native.threads() if native else 0,
         "SIMD level": native.simd_level() if native else "none",
         "system": platform.platform(),

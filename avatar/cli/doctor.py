@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from avatar import __version__
 from avatar.cli.info import as_text
+from avatar.common.processes import usable_cores
 from avatar.errors import HeadsplatError
 from avatar.jobs.inspection import model_files
 from avatar.jobs.option_types import OptionalText
@@ -132,7 +133,7 @@ def examine() -> dict[str, Any]:
         "headsplat": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cores": _usable_cores(),
+        "cores": usable_cores(),
         "native_kernels": _attempt(_native),
         "cuda": _attempt(_cuda),
         "cuda_kernels": _attempt(_cuda_kernels),
@@ -152,10 +153,6 @@ def _attempt(check: Callable[[], Any]) -> Any:
         return check()
     except Exception as error:
         return f"failed: {type(error).__name__}: {error}"
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _package(name: str, distribution: str, command: str, use: str = "") -> str:

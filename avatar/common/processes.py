@@ -1,4 +1,4 @@
-"""Processes that `torchrun` has started to train one avatar, and the memory of this one; without torch."""
+"""Processes that `torchrun` has started to train one avatar, and cores and memory of this one; without torch."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def own_rank() -> int:
 def local_device(name: str) -> str:
     """The device of this process for `--device`: with `cuda`, each process of a machine has a GPU of its own."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if name == "cuda" and started_processes() > 1 else name
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _STATM = Path("/proc/self/statm")

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from avatar import __version__
+from avatar.common.processes import usable_cores
 from avatar.errors import HeadsplatError
 from avatar.fleet.jobs import Job, Needs, Outcome
 from avatar.fleet.runner import Lost
@@ -67,7 +68,7 @@ class RayCluster:
         if address is None:
             options |= {
                 "address": "local",
-                "num_cpus": cores or _own_cores(),
+                "num_cpus": cores or usable_cores(),
                 "object_store_memory": _OBJECT_STORE,
             }
         else:
@@ -147,7 +148,3 @@ class RayCluster:
             return Lost(key, f"{key}: its worker was killed")
         except errors.RayError as error:
             return Lost(key, f"{key}: Ray lost it ({type(error).__name__}: {str(error).splitlines()[0][:160]})")
-
-
-def _own_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,6 +17,7 @@ from avatar import ops
 from avatar.rendering.animator import Animator, PosedFrame
 from avatar.rendering.mesh_shader import MeshShader, gaussian_normals, layer_normals
 from avatar.rendering.readback import Readback
+from avatar.rendering.render import to_uint8
 from avatar.rendering.settings import RenderSettings
 from avatar.types import Camera
 
@@ -106,7 +107,7 @@ class FrameRenderer:
             self._add_peak(animator.rgb, animator.alpha)
         passes: dict[str, Callable[[], Tensor]] = {
             "rgb": lambda: self._rgb(top),
-            "alpha": lambda: _to_bytes(self._downsample(animator.alpha)),
+            "alpha": lambda: to_uint8(self._downsample(animator.alpha)),
             "depth": self._depth,
             "normals": lambda: self._normals(frame, camera),
             "mesh": lambda: self._mesh(frame, camera, top),
@@ -145,7 +146,7 @@ class FrameRenderer:
         """
         if self.settings.background.transparent:
             straight = rgb / alpha.clamp_min(1e-6)[..., None]
-            return _to_bytes(torch.cat([straight, alpha[..., None]], -1))
+            return to_uint8(torch.cat([straight, alpha[..., None]], -1))
         if self._background_image is None:
             return ops.to_bytes(rgb[None], alpha[None], self._background_color)[0]
         background = self._background_image[top : top + self._rows]
@@ -178,10 +179,6 @@ class FrameRenderer:
 
     def _add_peak(self, rgb: Tensor, alpha: Tensor) -> None:
         self._peaks.append(alpha.amax() + 0 * rgb.sum())  # 0 times a value that is not finite is NaN
-
-
-def _to_bytes(values: Tensor) -> Tensor:
-    return (values.clamp(0, 1) * 255 + 0.5).to(torch.uint8)
 
 
 def _strip_camera(camera: Camera, step: int, top: int, rows: int) -> Camera:
