@@ -1,6 +1,7 @@
-"""Screenshots of the window for README and documentation: `python -m tests.support.screenshots demo/demo.avatar`.
+"""Pictures for README and documentation, of the demo and the window: `python -m tests.support.screenshots AVATAR`.
 
-The motion is the one that `headsplat demo` writes, puppet.csv. Needs a display of 1280x800 or more.
+AVATAR is demo/demo.avatar; the motion and the video are those that `headsplat demo` writes beside it. Needs a
+display of 1280x800 or more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 
+from avatar.jobs.images import GAP, LABEL_HEIGHT, labeled_grid
+from avatar.jobs.live_sources import LiveSources, SourceOptions
+from avatar.jobs.rendering import EncodingOptions, ImageOptions, RenderOptions, render
+from avatar.jobs.showcase import HOLD, MOVE, PUPPET
 from avatar.model.avatar_file import load_avatar
 from tests.support.window_driver import WindowDriver, run_scenarios
 from viewer.render.orbit import Orbit
@@ -30,6 +35,17 @@ _WINDOW, _HEIGHT, _WIDTH = (1280, 760), 384, 320
 #: Degrees: the camera of the posed head, within the views of its training, and the head's yaw, pitch and roll.
 _SIDE, _HEAD = Orbit(yaw=-8.0, pitch=3.0), (6.0, -3.0, 3.0)
 _TEXT = "very happy and slightly surprised"
+#: Seconds after calibration at which the picture of the live window is taken.
+_LIVE_SECONDS = 2.0
+#: Pixels of an image of the sheet, its rows (label and pass), and its frames: one in each pose of the puppet.
+_CELL = 210
+_ROWS = {"front": "rgb", "orbit": "rgb", "depth": "depth", "normals": "normals", "mesh": "mesh"}
+_FRAMES = [pose * (HOLD + MOVE) + HOLD // 2 for pose in range(len(PUPPET))]
+#: Halves of the picture of the README: title, sheet of the demo, rows and columns of it.
+_TEASER = (
+    ("video (top) and avatar (bottom), frames never trained on", "comparison", (0, 1), (1, 2, 4, 5)),
+    ("the avatar in poses nobody filmed", "puppet", (0, 1), (1, 2, 3, 5)),
+)
 _POSED = {"mouthSmileLeft": 0.85, "mouthSmileRight": 0.5, "browOuterUpLeft": 0.9, "jawOpen": 0.18, "eyeBlinkRight": 1.0}
 
 
@@ -79,6 +95,62 @@ def views(window: WindowDriver, out: Path) -> Mapping[str, Any]:
     return {}
 
 
+def live(window: WindowDriver) -> Mapping[str, Any]:
+    """The video as a camera drives the avatar: calibrated, with a smile."""
+    window.session.select_source("webcam")
+    window.change("camera", height=512)
+    window.until(lambda: window.state.status.live.get("calibrated", 0) > 0, 30)
+    window.until(lambda: False, _LIVE_SECONDS)
+    window.context.window_focus("//Latency")
+    window.context.mouse_move_to_pos((_WINDOW[0] / 2, 8))
+    window.rest(8)
+    window.screen("live")
+    return {}
+
+
+def sheet(avatar: Path) -> np.ndarray:
+    """The avatar along the motion, [H,W,3] RGB: rows of two cameras, depth, normals and the mesh."""
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for label, name in _ROWS.items():
+            out = Path(temporary) / label
+            image = ImageOptions(size=str(_CELL), camera="orbit" if label == "orbit" else "front", passes=name)
+            options = RenderOptions(avatar.parent / "puppet.csv", image=image, storage=EncodingOptions(codec="png"))
+            render(avatar, out, options)
+            frames = [cv2.imread(str(out / f"{frame:05}.png"), cv2.IMREAD_UNCHANGED) for frame in _FRAMES]
+            rows.append((label, [_eight_bit(frame) for frame in frames]))
+    return labeled_grid(rows, [label for label, _ in PUPPET])
+
+
+def teaser(demo: Path) -> np.ndarray:
+    """The picture at the top of the README, BGR: frames beside the avatar, and the avatar in poses set by hand."""
+    halves = []
+    for title, name, rows, columns in _TEASER:
+        image = cv2.imread(str(demo / f"{name}.png"))
+        height = (image.shape[0] - LABEL_HEIGHT) // 3 - GAP
+        width = height * 3 // 4
+        left = image.shape[1] - 6 * (width + GAP)
+        cells = [
+            [image[top : top + height, x : x + width] for x in (left + column * (width + GAP) for column in columns)]
+            for top in (LABEL_HEIGHT + row * (height + GAP) for row in rows)
+        ]
+        half = cv2.vconcat([cv2.hconcat(row) for row in cells])
+        half = cv2.copyMakeBorder(half, 28, 0, 4, 16, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        cv2.putText(half, title, (4, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
+        halves.append(half)
+    return cv2.hconcat(halves)
+
+
+def _eight_bit(image: np.ndarray) -> np.ndarray:
+    """An image of a file on white, RGB uint8 [H,W,3]; depth from dark, far, to light."""
+    if image.ndim == 3:
+        return np.where((image == image[0, 0]).all(-1, keepdims=True), 255, image)[..., 2::-1]
+    seen = image > 0
+    low = image[seen].min()
+    gray = np.where(seen, 255 - 225.0 * (image - low) / (image[seen].max() - low), 255)
+    return np.repeat(gray.astype(np.uint8)[..., None], 3, 2)
+
+
 def _taken(window: WindowDriver, panel: str, name: str) -> Mapping[str, Any]:
     window.context.window_focus(f"//{panel}")
     window.context.mouse_move_to_pos((_WINDOW[0] / 2, 8))
@@ -101,7 +173,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path(".github/pictures"))
     arguments = parser.parse_args()
     avatar = load_avatar(arguments.avatar)
-    session = Session(avatar, arguments.avatar.name)
+    sources = LiveSources(SourceOptions(webcam=str(arguments.avatar.parent / "phone.mp4"), loop=True), None, None)
+    session = Session(avatar, arguments.avatar.name, sources.choices())
     session.show(open_any(arguments.avatar.parent / "puppet.csv", avatar))
     arguments.output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -111,13 +184,21 @@ def main() -> None:
             "views": partial(views, out=arguments.output),
             "emotion": emotion,
             "reading": reading,
+            "live": live,
         }
         run_scenarios(session, scenarios, folder, _WINDOW)
         for path in folder.glob("*.json"):
             if error := json.loads(path.read_text())["error"]:
                 raise SystemExit(error)
-        for name, image in (("window", "window"), ("window-emotion", "emotion"), ("window-reading", "reading")):
+        for name, image in (
+            ("window", "window"),
+            ("window-emotion", "emotion"),
+            ("window-reading", "reading"),
+            ("live", "live"),
+        ):
             _write(arguments.output / f"{name}.jpg", cv2.imread(str(folder / f"{image}.png")))
+    _write(arguments.output / "render.jpg", sheet(arguments.avatar)[..., ::-1])
+    assert cv2.imwrite(str(arguments.output / "demo.png"), teaser(arguments.avatar.parent))
 
 
 if __name__ == "__main__":
