@@ -29,6 +29,7 @@ class Faulty:
 
     def __init__(self, native: Any, name: str, spoil: Callable[[Outputs], None]) -> None:
         self._native, self._name, self._spoil = native, name, spoil
+        self._outputs: set[int] = set()  # arguments that a call has changed
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(self._native, name)
@@ -38,8 +39,10 @@ class Faulty:
         def spoiled(*arguments: Any) -> Any:
             before = [value.clone() for value in _tensors(arguments)]
             result = function(*arguments)
-            written = [now for now, then in zip(_tensors(arguments), before, strict=True) if not _equal(now, then)]
-            self._spoil(written)
+            after = _tensors(arguments)
+            # New memory may hold the result of an earlier call: what was written once is an output in every call.
+            self._outputs |= {at for at, then in enumerate(before) if not _equal(after[at], then)}
+            self._spoil([after[at] for at in sorted(self._outputs)])
             return result
 
         return spoiled
