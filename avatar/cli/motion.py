@@ -43,7 +43,7 @@ class MotionInfo:
     motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
     motion_fps: OptionalFps = None
-    """frame rate of a motion file without times"""
+    """frame rate of a motion file without times, or of rows whose timecodes are wrong"""
     json: bool = False
     """print JSON"""
 
@@ -99,7 +99,7 @@ class MotionConvert:
     motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
     motion_fps: OptionalFps = None
-    """frame rate of a motion file without times"""
+    """frame rate of a motion file without times, or of rows whose timecodes are wrong"""
     to_head: OptionalHead = None
     """retarget the expressions to this head: embedded (ARKit's names), or a head file"""
     overwrite: bool = False

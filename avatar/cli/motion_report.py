@@ -57,7 +57,7 @@ class MotionReport:
     motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
     motion_fps: OptionalFps = None
-    """frame rate of a motion file without times"""
+    """frame rate of a motion file without times, or of rows whose timecodes are wrong"""
     overwrite: bool = False
     """replace outputs that exist"""
 

@@ -36,7 +36,7 @@ def load_motion_source(
     Args:
         path: the file or folder.
         head: name or file of the head model that the motion was made for; None: the capture's own, or not known.
-        fps: frames per second of a file without times.
+        fps: frames per second of a file without times, or of rows with timecodes, over which it wins.
         log: receives messages about the head model's file.
 
     Raises:

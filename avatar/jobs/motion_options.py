@@ -19,7 +19,7 @@ class MotionOptions:
     motion_head: OptionalHead = None
     """the head model (FLAME's file) that the motion's expressions were made for"""
     motion_fps: OptionalFps = None
-    """frame rate of a motion file without times"""
+    """frame rate of a motion file without times, or of rows whose timecodes are wrong"""
     neutral: Literal["resting", "as-is", "zero"] = "resting"
     """resting: the resting face of the motion maps to that of the avatar; it is found in the frames, or has zero
     weights where the file says so, as after `motion speak` and `motion mix`; as-is: weights are not changed, but

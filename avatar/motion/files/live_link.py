@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from avatar.motion.arrays import MotionArrays
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Resting
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec
-from .assemble import Rows, note_unused_fps, to_arrays, unwrapped
+from .assemble import Rows, to_arrays
 from .gaze import LOOKS, total_rotations
 from .names import ARKIT, arkit_columns
 from .text import Table, read_table
+from .timecode import Timecode, row_times
 
 Floats = NDArray[np.floating]
 
@@ -27,15 +27,11 @@ COUNT = "BlendShapeCount"
 #: The last column, of zeros, in files of motions whose zero weights are the resting face. Other programs ignore it, or
 #: see an expression that does not move.
 RESTING = "RestingWeight"
-#: The app's timecodes count 60 frames per second at any camera rate.
-TICKS = 60
-DAY = 86400.0
 ANGLES = {
     ROOT: ("HeadYaw", "HeadPitch", "HeadRoll"),
     LEFT_EYE: ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll"),
     RIGHT_EYE: ("RightEyeYaw", "RightEyePitch", "RightEyeRoll"),
 }
-_TIMECODE = re.compile(r"([0-9]{1,2}):([0-9]{2}):([0-9]{2})[:;]([0-9]{1,2}(?:\.[0-9]*)?)")
 
 
 def is_live_link(header: tuple[str, ...]) -> bool:
@@ -76,7 +72,7 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
 
     Args:
         path: the CSV file.
-        fps: not used, since the file contains times; a note is added if it is given.
+        fps: frames per second of its rows, which wins over the timecodes; None: by the timecodes.
         table: its content; None: read from `path`.
 
     Returns:
@@ -87,23 +83,20 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
     """
     table = table or read_table(path)
     notes: list[str] = []
-    note_unused_fps(fps, notes)
     columns = _Columns.of(table, notes)
     cells = [place for place, _ in columns.weights] + [place for three in columns.angles.values() for place in three]
-    time: list[float] = []
-    codes: list[str] = []
+    codes: list[Timecode] = []
     has_face: list[bool] = []
     values: list[Floats] = []
     blank = np.zeros(len(cells), np.float32)
     for line, row in table.rows:
         face = _row_has_face(table, columns, line, row)
-        codes.append(row[columns.time].strip() if columns.time < len(row) else "")
-        time.append(_seconds(codes[-1], table.where(line)))
+        codes.append(Timecode.of(row[columns.time].strip() if columns.time < len(row) else "", table.where(line)))
         has_face.append(face)
         values.append(table.numbers(line, row, cells) if face else blank)
-    whole = np.array(values, np.float32).reshape(len(time), len(cells))
+    whole = np.array(values, np.float32).reshape(len(codes), len(cells))
     rows = Rows(
-        time=unwrapped(np.array(time), DAY),
+        time=row_times(codes, fps, notes),
         names=tuple(name for _, name in columns.weights),
         weights=whole[:, : len(columns.weights)],
         has_face=np.array(has_face, bool),
@@ -112,7 +105,7 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
     _set_rotations(rows, columns, whole[:, len(columns.weights) :].astype(np.float64), notes)
     start = int(np.argmin(rows.time)) if len(rows.time) else 0
     if rows.time[start : start + 1].any():
-        notes.append(f"the take starts at timecode {codes[start]}; its times are relative to that")
+        notes.append(f"the take starts at timecode {codes[start].text}; its times are relative to that")
     return to_arrays(path, rows, ARKIT, notes, rebase=True)
 
 
@@ -162,14 +155,6 @@ def _row_has_face(table: Table, columns: _Columns, line: int, row: list[str]) ->
     if int(count[:9]) > 0 or any(cell.strip() for cell in row[2:]):
         table.check_width(line, row)
     return int(count[:9]) > 0
-
-
-def _seconds(timecode: str, where: str) -> float:
-    found = _TIMECODE.fullmatch(timecode.strip())
-    parts = [float(part) for part in found.groups()] if found else []
-    if not parts or parts[0] >= 24 or parts[1] >= 60 or parts[2] >= 60 or parts[3] >= TICKS:
-        raise HeadsplatError(f"{where}: {timecode[:40]!r} is not a timecode HH:MM:SS:FF.fff; repair or delete the line")
-    return parts[0] * 3600 + parts[1] * 60 + parts[2] + parts[3] / TICKS
 
 
 #: The app's column order: Apple's, but with right before left for jaw and mouth.

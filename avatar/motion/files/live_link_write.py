@@ -16,8 +16,9 @@ from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, Motion
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, rotvec_to_angles
 from .gaze import joints_to_weights, total_rotations
-from .live_link import COLUMNS, DAY, HEADER, RESTING, TICKS
+from .live_link import COLUMNS, HEADER, RESTING
 from .names import listed
+from .timecode import DAY, TICKS
 
 Floats = NDArray[np.floating]
 

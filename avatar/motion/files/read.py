@@ -53,7 +53,8 @@ def read_motion(path: str | Path, *, fps: float | None = None) -> Motion:
     Args:
         path: a CSV or JSON of Live Link Face, Audio2Face or named weights; FLAME parameters: a flame_param folder, its
             parent folder, a stacked .npz, metrical-tracker's .frame files, either of a .npy pair; a .motion.npz.
-        fps: frames per second of a file without times; 30 when None (metrical-tracker's: 25).
+        fps: frames per second of a file without times; 30 when None (metrical-tracker's: 25). It wins over
+            the timecodes of Live Link files.
 
     Returns:
         The motion in the space "arkit52" (Apple's 52 names), "flame" or the space named in the file.
