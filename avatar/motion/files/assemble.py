@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,10 @@ Floats = NDArray[np.floating]
 
 #: Frames per second of files without times and rate.
 DEFAULT_FPS = 30.0
+#: Fewer rows do not show that rows are repeated or takes appended.
+_MIN_ROWS = 10
+#: Share of single repeated rows above which a note is due.
+_REPEATED = 0.25
 
 
 @dataclass
@@ -69,6 +73,8 @@ def to_arrays(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: b
     for joint, rotvec in rows.joint_rot.items():
         joints[:, joint] = rotvec[source]
     translation = np.zeros((len(order), 3)) if rows.translation is None else rows.translation[source]
+    if rows.has_face is None or rows.has_face.all():
+        _note_repeated(np.concatenate([rows.weights[order], joints.reshape(len(order), -1), translation], 1), notes)
     return MotionArrays(
         time=np.asarray(time, np.float64),
         names=rows.names,
@@ -91,6 +97,43 @@ def _order(time: Floats, notes: list[str]) -> NDArray[np.int64]:
     if not first.all():
         notes.append(f"{counted(int((~first).sum()), 'row')} with the same time as the row before: dropped")
     return order[first]
+
+
+def _note_repeated(values: Floats, notes: list[str]) -> None:
+    """Append a note where a row here and a row there repeats the one before, or the second half repeats the first."""
+    count = len(values)
+    if count < _MIN_ROWS:
+        return
+    same = np.concatenate([[False], (values[1:] == values[:-1]).all(1), [False]])
+    alone = int((same[1:-1] & ~same[:-2] & ~same[2:]).sum())
+    if alone > _REPEATED * count:
+        notes.append(
+            f"{alone} of {count} rows repeat the row before, as where the rate of a film was raised: the motion "
+            "moves in steps; --smooth evens them out"
+        )
+    half = count // 2
+    moves = (values[:half] != values[:1]).any()
+    if count % 2 == 0 and moves and (values[:half] == values[half:]).all():
+        notes.append(f"rows {half + 1} to {count} repeat rows 1 to {half}, as where a take was appended to itself")
+
+
+def note_restart(time: Floats, notes: list[str]) -> None:
+    """Append a note where the times [T] of a file start over, as where takes were appended."""
+    back = np.flatnonzero(np.diff(time) < 0)
+    if len(time) >= _MIN_ROWS and 0 < len(back) <= 0.05 * len(time):
+        notes.append(
+            f"the times go back in row {back[0] + 2} of {len(time)}, as where takes were appended: their rows are "
+            "mixed or lost; split the file there"
+        )
+
+
+def with_still_note(motion: MotionArrays) -> MotionArrays:
+    """The motion with a note if nothing moves in it."""
+    still = "nothing moves in this motion: all frames are the same"
+    parts = (motion.weights, motion.joint_rot, motion.translation)
+    if len(motion) < 2 or still in motion.notes or any(part.size and np.ptp(part, axis=0).any() for part in parts):
+        return motion
+    return replace(motion, notes=(*motion.notes, still))
 
 
 def _last_with_face(path: Path, has_face: NDArray[np.bool_], notes: list[str]) -> NDArray[np.int64]:

@@ -11,13 +11,15 @@ from avatar.common.frame_rate import MAX_FPS
 from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 
-from .assemble import Rows, frame_times, note_unused_fps, to_arrays
+from .assemble import Rows, frame_times, note_restart, note_unused_fps, to_arrays
 from .named_json import names_of
-from .names import ARKIT, arkit_columns
+from .names import ARKIT, arkit_columns, listed
 from .text import Table, check_frames, number, numbers
 
 _PREFIX = "blendshapes."
 _NO_HEAD_POSE = "Audio2Face has no head pose: the head does not move"
+#: Keys of its JSON and columns of its CSV that are no motion: the rest is dropped with a note.
+_NO_MOTION = {"exportfps", "trackpath", "numposes", "numframes", "facsnames", "weightmat", "timecode", "index", "frame"}
 
 
 def is_audio2face(header: tuple[str, ...]) -> bool:
@@ -44,6 +46,7 @@ def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> M
     clock = lower.index("timecode") if "timecode" in lower else None
     names = [name[len(_PREFIX) :] if name.lower().startswith(_PREFIX) else "" for name in table.header]
     columns = arkit_columns(names, table.where(1), notes)
+    _note_dropped([name for name in table.header if not name.lower().startswith(_PREFIX)], notes)
     time = []
     values = []
     for line, row in table.rows:
@@ -56,8 +59,16 @@ def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> M
     else:
         note_unused_fps(fps, notes)
         times = np.array(time)
+        note_restart(times, notes)
     weights = np.array(values, np.float32).reshape(len(values), len(columns))
     return to_arrays(path, Rows(times, tuple(name for _, name in columns), weights), ARKIT, notes)
+
+
+def _note_dropped(names: list[str], notes: list[str]) -> None:
+    """Append a note on what a file has beside the weights: `joints` with the rotations of jaw, eyes and head."""
+    dropped = [name for name in names if name and name.lower() not in _NO_MOTION and not name.startswith("Unnamed:")]
+    if dropped:
+        notes.append(f"dropped, only the weights are read: {listed(dropped)}")
 
 
 def is_audio2face_json(content: Any) -> bool:
@@ -82,6 +93,7 @@ def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> 
     notes = [_NO_HEAD_POSE]
     names = names_of(content["facsNames"], f"{path}: facsNames")
     columns = arkit_columns(names, f"{path}: facsNames", notes)
+    _note_dropped([str(key) for key, value in content.items() if value], notes)
     table = content["weightMat"]
     if not isinstance(table, list) or not table:
         raise HeadsplatError(f"{path}: weightMat: expected a row of weights for each frame; export the file again")

@@ -33,6 +33,10 @@ ANGLES = {
     RIGHT_EYE: ("RightEyeYaw", "RightEyePitch", "RightEyeRoll"),
 }
 
+#: Radians farther than a head or an eye turns from the camera, and more than any radians, with or without sign.
+_FARTHEST = 2.0
+_TURN = 6.3
+
 
 def is_live_link(header: tuple[str, ...]) -> bool:
     """Whether the header of a CSV file is Live Link's."""
@@ -102,11 +106,35 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
         has_face=np.array(has_face, bool),
         resting=columns.resting,
     )
-    _set_rotations(rows, columns, whole[:, len(columns.weights) :].astype(np.float64), notes)
+    angles = _in_radians(columns, whole[:, len(columns.weights) :].astype(np.float64), notes)
+    _set_rotations(rows, columns, angles, notes)
     start = int(np.argmin(rows.time)) if len(rows.time) else 0
     if rows.time[start : start + 1].any():
         notes.append(f"the take starts at timecode {codes[start].text}; its times are relative to that")
     return to_arrays(path, rows, ARKIT, notes, rebase=True)
+
+
+def _in_radians(columns: _Columns, angles: Floats, notes: list[str]) -> Floats:
+    """The angles [T,3J], converted where they can only be degrees; notes those that are farther than a head turns."""
+    names = [name for joint in columns.angles for name in ANGLES[joint]]
+    if not angles.size:
+        return angles
+    reached = np.abs(angles).max(0)
+    largest = float(reached.max())
+    if largest <= _FARTHEST:
+        return angles
+    name = names[int(reached.argmax())]
+    if largest > _TURN:
+        notes.append(
+            f"{name} reaches {largest:.3g}, which is no angle in radians: the angles of head and eyes "
+            "are read as degrees"
+        )
+        return np.radians(angles)
+    notes.append(
+        f"{name} reaches {largest:.3g} radians, {np.degrees(largest):.0f} degrees, farther than a face turns: if the "
+        "file has degrees, divide its angles by 57.29578"
+    )
+    return angles
 
 
 def _set_rotations(rows: Rows, columns: _Columns, angles: Floats, notes: list[str]) -> None:

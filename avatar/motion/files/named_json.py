@@ -18,7 +18,7 @@ from avatar.geometry.numpy_rotations import quat_to_rotvec
 from avatar.motion.arrays import MotionArrays, head_quat
 from avatar.types import ROOT, Motion
 
-from .assemble import Rows, frame_times, note_unused_fps, to_arrays
+from .assemble import Rows, frame_times, note_restart, note_unused_fps, to_arrays
 from .live_link_write import lost_pose, with_gaze
 from .names import ARKIT, FLAME, arkit_columns
 from .text import check_frames, check_names, check_resting, number, numbers
@@ -91,7 +91,9 @@ def _times(path: Path, frames: list[dict[str, Any]], fps: float | None, notes: l
         missing = timed.index(False)
         raise HeadsplatError(f"{path}: frames[{missing}].time: missing, while other frames have one; give all or none")
     note_unused_fps(fps, notes)
-    return np.array([number(frame["time"], f"{path}: frames[{k}].time") for k, frame in enumerate(frames)])
+    time = np.array([number(frame["time"], f"{path}: frames[{k}].time") for k, frame in enumerate(frames)])
+    note_restart(time, notes)
+    return time
 
 
 def _rotations(path: Path, frames: list[dict[str, Any]], notes: list[str]) -> Floats | None:
@@ -108,7 +110,13 @@ def _rotations(path: Path, frames: list[dict[str, Any]], notes: list[str]) -> Fl
     (count,) = counts
     if count == 3:
         notes.append(f"rotation is read as {ROTATION}")
-        return np.array(values)
+        rotvec = np.array(values)
+        if (largest := float(np.abs(rotvec).max())) > 2 * np.pi:
+            notes.append(
+                f"rotation reaches {largest:.3g}, more than a turn in radians: it seems to have degrees or other "
+                "angles; write axis-angle in radians"
+            )
+        return rotvec
     notes.append("the frames have no rotation: the head does not move" if not count else
                  f"rotations of {count} numbers are ignored: only axis-angle (3 numbers) is read")  # fmt: skip
     return None

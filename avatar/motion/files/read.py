@@ -12,6 +12,7 @@ from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 from avatar.types import Motion
 
+from .assemble import with_still_note
 from .audio2face import is_audio2face, is_audio2face_json, read_audio2face_csv, read_audio2face_json
 from .flame_arrays import pairs_in, read_pair
 from .journal import is_journal, read_journal
@@ -70,10 +71,10 @@ def read_arrays(path: Path, fps: float | None = None) -> MotionArrays:
     check_fps(fps)
     try:
         if path.is_dir():
-            return _read_folder(path, fps)
+            return with_still_note(_read_folder(path, fps))
         if not path.is_file():
             raise HeadsplatError(f"{path}: no such file; check its path")
-        return _read_file(path, fps)
+        return with_still_note(_read_file(path, fps))
     except OSError as error:
         raise HeadsplatError(os_error_sentence(error, path)) from error
 
