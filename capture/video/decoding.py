@@ -54,10 +54,18 @@ _SWS_BT2020 = 9
 BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
 )
+#: Of BT.2020's primaries, the luminance (ITU-R BT.2100).
+_BT2020_LUMINANCE = np.array([[0.2627, 0.6780, 0.0593]], dtype=np.float32)
+#: Linear light of diffuse white (203 cd/m2, ITU-R BT.2408), and the peak (cd/m2) of the display that HLG is shown on,
+#: with the gamma of its luminance (BT.2100).
+_DIFFUSE_WHITE = 0.8
+_DIFFUSE_NITS = 203
+_HLG_NITS = 1000
+_HLG_GAMMA = 1.2
 #: HDR frames are read with this many bits; linear light beyond the brightest is white.
 _HDR_BITS = 10
 _HDR_BRIGHTEST = 4.0
-_HDR_STEPS = 4096  # of the table of codes
+_HDR_STEPS = 4096  # of the tables of codes and of luminance
 
 
 @dataclass(frozen=True)
@@ -393,16 +401,20 @@ def _upright(decoded: av.VideoFrame, metadata: VideoMetadata, reformatter: Video
     """The frame [H,W,3] uint8 sRGB, upright and with square pixels."""
     turned = metadata.rotation % 180 != 0
     width, height = (metadata.height, metadata.width) if turned else (metadata.width, metadata.height)
-    rgb = reformatter.reformat(
+    deep = metadata.hdr or decoded.format.components[0].bits > 8
+    rgb: np.ndarray = reformatter.reformat(
         decoded,
         width=width,
         height=height,
-        format="rgb48le" if metadata.hdr else "rgb24",
+        format="rgb48le" if deep else "rgb24",
         src_colorspace=color_matrix(decoded),
         interpolation="BICUBIC",
     ).to_ndarray()
     if metadata.hdr:
         rgb = hdr_to_srgb(rgb, metadata.transfer)
+    elif deep:
+        # swscale's own conversion to 8 bits darkens by two levels
+        rgb = ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8)  # rgb / 257, rounded
     return np.ascontiguousarray(np.rot90(rgb, metadata.rotation // 90)) if metadata.rotation else rgb
 
 
@@ -421,14 +433,30 @@ def color_matrix(decoded: av.VideoFrame) -> int:
 def hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
     """BT.2020 HDR code values [H,W,3] uint8 or uint16 to sRGB uint8: linearize, change primaries, roll off highlights.
 
-    HLG and PQ curves are those of ITU-R BT.2100; diffuse white (203 cd/m2, ITU-R BT.2408) maps to sRGB 0.9.
+    HLG and PQ are those of ITU-R BT.2100, HLG as a display of 1000 cd/m2 shows it; diffuse white (203 cd/m2, ITU-R
+    BT.2408) maps to sRGB 0.9.
     """
     import cv2  # only videos in HDR need it
 
     codes = rgb if rgb.dtype == np.uint8 else rgb >> (16 - _HDR_BITS)
-    linear = cv2.transform(hdr_curve(transfer, 8 if rgb.dtype == np.uint8 else _HDR_BITS)[codes], BT2020_TO_BT709)
+    light = hdr_curve(transfer, 8 if rgb.dtype == np.uint8 else _HDR_BITS)[codes]
+    linear = cv2.transform(light, BT2020_TO_BT709)
+    if transfer == HLG:
+        # The table is read by the fourth root: square roots have the same bits on every processor, powers have not.
+        root = cv2.sqrt(cv2.sqrt(np.clip(cv2.transform(light, _BT2020_LUMINANCE), 0, 1)))
+        linear *= _HLG_TABLE[np.rint(root * _HDR_STEPS).astype(np.uint16)][..., None]
     index = cv2.sqrt(np.clip(linear, 0, _HDR_BRIGHTEST)) * (_HDR_STEPS / _HDR_BRIGHTEST**0.5)
     return _HDR_TABLE[np.rint(index).astype(np.uint16)]
+
+
+def _hlg_table() -> np.ndarray:
+    """The factor [_HDR_STEPS+1] float32 from HLG's scene light to display light, by the fourth root of its luminance.
+
+    The gamma applies to luminance, so that it changes no hue (BT.2100, reference OOTF).
+    """
+    luminance = np.linspace(0, 1, _HDR_STEPS + 1) ** 4
+    peak = _HLG_NITS / _DIFFUSE_NITS * _DIFFUSE_WHITE
+    return (peak * luminance ** (_HLG_GAMMA - 1)).astype(np.float32)
 
 
 def _hdr_table() -> np.ndarray:
@@ -441,24 +469,23 @@ def _hdr_table() -> np.ndarray:
 
 
 _HDR_TABLE = _hdr_table()
+_HLG_TABLE = _hlg_table()
 
 
 @lru_cache(maxsize=4)
 def hdr_curve(transfer: int, bits: int) -> np.ndarray:
-    """Linear light [2^bits] float32 of code values, diffuse white at 0.8 (sRGB 0.906)."""
+    """Linear light [2^bits] float32 of code values: PQ's on the display, diffuse white at 0.8; HLG's of the scene."""
     code = np.linspace(0, 1, 1 << bits)
     if transfer == HLG:
         a = 0.17883277
         b = 0.28466892
         c = 0.55991073
-        scene = np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12)
-        nits = 1000 * scene**1.2
-    else:
-        m1 = 0.1593017578125
-        m2 = 78.84375
-        c1 = 0.8359375
-        c2 = 18.8515625
-        c3 = 18.6875
-        root = code ** (1 / m2)
-        nits = 10000 * (np.clip(root - c1, 0, None) / (c2 - c3 * root)) ** (1 / m1)
-    return (nits / 203 * 0.8).astype(np.float32)
+        return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12).astype(np.float32)
+    m1 = 0.1593017578125
+    m2 = 78.84375
+    c1 = 0.8359375
+    c2 = 18.8515625
+    c3 = 18.6875
+    root = code ** (1 / m2)
+    nits = 10000 * (np.clip(root - c1, 0, None) / (c2 - c3 * root)) ** (1 / m1)
+    return (nits / _DIFFUSE_NITS * _DIFFUSE_WHITE).astype(np.float32)

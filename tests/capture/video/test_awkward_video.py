@@ -118,6 +118,10 @@ def to_hdr(frames: np.ndarray, transfer: int) -> np.ndarray:
     code = frames / 255
     linear = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
     wide = np.clip(linear @ np.linalg.inv(decoding.BT2020_TO_BT709).T, 0, None)
+    if transfer == decoding.HLG:  # the scene's light: the gamma is taken from the luminance
+        display = wide * 203 / 0.8 / 1000
+        luminance = display @ [[0.2627], [0.6780], [0.0593]]
+        wide = display * np.maximum(luminance, 1e-9) ** (1 / 1.2 - 1)
     curve = decoding.hdr_curve(transfer, 10)
     return (np.interp(wide, curve, np.arange(1024)) * 64).astype(np.uint16)
 
