@@ -42,7 +42,7 @@ class InfoCommand:
             return 0
         is_capture = "report" in properties
         report = properties.pop("report", None)
-        show(as_text(properties))
+        show(as_text(_video_words(properties) if properties["kind"] == "video" else properties))
         if report is not None:
             show("\n".join(single_line(line) for line in report["words"]))
         elif is_capture:
@@ -57,6 +57,19 @@ class InfoCommand:
             raise HeadsplatError(f"{self.file}: --report is for capture folders; omit it for a file")
         with printed() as notify:
             report_capture(Capture.load(self.file), Notices(notify), overlay=True)
+
+
+def _video_words(properties: dict[str, Any]) -> dict[str, Any]:
+    """Properties of a video as people read them: "about" before what was not counted, names instead of numbers."""
+    words = dict(properties)
+    about = "" if words.pop("frames_counted") else "about "
+    words["frame_count"] = f"{about}{words['frame_count']}"
+    words["duration"] = f"{about}{round(words['duration'], 3)} s"
+    words["fps"] = round(words["fps"], 3)
+    words["rotation"] = f"{words['rotation']} degrees counter-clockwise" if words["rotation"] else "none"
+    words["transfer"] = words.pop("transfer_name")
+    words["focal_35mm"] = words["focal_35mm"] or "not stated"
+    return words
 
 
 def as_text(properties: dict[str, Any], indent: str = "") -> str:

@@ -14,6 +14,26 @@ if TYPE_CHECKING:
     from avatar.head import HeadModel
 
 _MOTIONS = (".csv", ".json", ".motion.npz", ".npy")
+#: Seconds for which the frames of a video are counted; beyond that their number is an estimate.
+COUNT_LIMIT = 3.0
+#: Transfer characteristics of video (ITU-T H.273).
+_TRANSFERS = {
+    0: "not stated",
+    1: "BT.709",
+    2: "not stated",
+    4: "gamma 2.2",
+    5: "gamma 2.8",
+    6: "BT.601",
+    7: "SMPTE 240M",
+    8: "linear",
+    11: "xvYCC",
+    13: "sRGB",
+    14: "BT.2020, 10 bits",
+    15: "BT.2020, 12 bits",
+    16: "PQ (HDR)",
+    17: "DCI",
+    18: "HLG (HDR)",
+}
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -58,8 +78,15 @@ def _capture(path: Path) -> dict[str, Any]:
 def _video(path: Path) -> dict[str, Any]:
     from capture.video.decoding import open_video
 
-    metadata = dataclasses.asdict(open_video(path).metadata)
-    return {"file": str(path), "kind": "video", "bytes": path.stat().st_size, **metadata}
+    metadata, counted = open_video(path).count_frames(COUNT_LIMIT)
+    return {
+        "file": str(path),
+        "kind": "video",
+        "bytes": path.stat().st_size,
+        **dataclasses.asdict(metadata),
+        "frames_counted": counted,
+        "transfer_name": _TRANSFERS.get(metadata.transfer, "unknown"),
+    }
 
 
 def load_located_head(source: str, notices: Notices = SILENT) -> HeadModel:

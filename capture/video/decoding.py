@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 from avatar.common.files import error_words
 from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.errors import HeadsplatError
-from capture.video.frame_index import ContinuousTimes, FrameIndex
+from capture.video.frame_index import ContinuousTimes, FrameIndex, HeaderIndex, Packets
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,12 @@ _SMALLEST_STEP = 1e-3
 _MOST_PIXELS = 1 << 26
 _LONGEST_SIDE = 16384
 _MOST_FRAMES = 20_000_000
+_MOST_LISTED = 2_000_000  # of frames in an index that are looked at: a third of a second
 _SLOWEST = 1e-3
 _FASTEST = 2000.0
 _WIDEST = 10.0
+#: A header's rate that is this close (relative) to the counted one is the rate: times are rounded.
+_SAME_RATE = 0.02
 #: Transfer characteristics of HDR video (ITU-T H.273): PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
 PQ = 16
 HLG = 18
@@ -84,8 +87,8 @@ class VideoMetadata:
     width: int  # pixels, upright
     height: int
     fps: float  # average frames a second
-    frame_count: int  # estimate
-    duration: float  # seconds, estimate
+    frame_count: int  # as the header states it, or an estimate; `VideoSource.count_frames` counts
+    duration: float  # seconds, likewise
     rotation: int  # degrees counter-clockwise that were applied to make it upright: 0, 90, 180 or 270
     focal_35mm: float | None  # millimeters, equivalent for 36 mm wide film; None if the file does not state it
     transfer: int  # transfer characteristics (ITU-T H.273), 0 where unknown
@@ -117,14 +120,52 @@ class VideoSource:
         self.warnings: list[str] = []
 
     def __len__(self) -> int:
-        """Number of frames: counted if the packets identify them, estimated otherwise."""
-        return len(self.index) if self.index else self.frame_count
+        """Number of frames, by the packets."""
+        return len(self._packets) or self.frame_count
+
+    @cached_property
+    def _packets(self) -> Packets:
+        with _open_container(self.path) as container:
+            return Packets.read(container, _video_stream(container, self.path))
 
     @cached_property
     def index(self) -> FrameIndex | None:
         """The index of the frames; None if the packets do not identify them."""
+        return FrameIndex.of(self._packets)
+
+    def count_frames(self, limit: float) -> tuple[VideoMetadata, bool]:
+        """The metadata with frames, duration and rate as the packets have them, not as the header states them.
+
+        Args:
+            limit: seconds it may take.
+
+        Returns:
+            The metadata, and whether they were counted; beyond `limit` they are estimated.
+        """
+        stated = self.metadata
         with _open_container(self.path) as container:
-            return FrameIndex.of(container, _video_stream(container, self.path))
+            stream = _video_stream(container, self.path)
+            size = container.size
+            listed = HeaderIndex.of(container, stream, _MOST_LISTED)
+            if listed and listed.end <= size:
+                return self._counted(listed.frames, self.duration), True
+            packets = Packets.read(container, stream, limit)
+        frames = len(packets)
+        if packets.whole:
+            return (self._counted(frames, packets.seconds), True) if frames else (stated, False)
+        rate = self._counted(frames, packets.seconds).fps
+        if stated.frame_count <= frames and packets.position:  # the header states no count: by the part that was read
+            frames = max(frames, round(frames * size / packets.position))
+            return replace(stated, frame_count=frames, duration=frames / rate, fps=rate), False
+        return replace(stated, fps=rate), False
+
+    def _counted(self, frames: int, seconds: float) -> VideoMetadata:
+        """The metadata with a number of frames and the seconds that they take, 0 where that is not known."""
+        rate = frames / seconds if seconds else 0.0
+        stated = self.fps
+        same = abs(rate - stated) < _SAME_RATE * stated or not _SLOWEST <= rate <= _FASTEST
+        fps = stated if same else rate
+        return replace(self.metadata, frame_count=frames, duration=seconds or frames / fps, fps=fps)
 
     def with_turn(self, degrees: int) -> VideoSource:
         """The same video with every frame turned counter-clockwise by `degrees` more: 90, 180 or 270."""
@@ -291,7 +332,9 @@ def open_video(path: str | Path) -> VideoSource:
         first = _first_picture(container, stream, path)
         fps = _rate(stream)
         duration = _duration(container, stream)
-        count = min(stream.frames or max(1, round(duration * fps)), _MOST_FRAMES)
+        listed = HeaderIndex.of(container, stream, _MOST_LISTED)
+        announced = listed.frames if listed else stream.frames
+        count = min(announced or max(1, round(duration * fps)), _MOST_FRAMES)
         rotation = round(getattr(first, "rotation", 0) / 90) * 90 % 360
         height, width = _upright_size(first, stream, rotation)
         _check_size(width, height, path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,8 @@ import numpy as np
 _WORTH_A_JUMP = 12
 #: Decoding times never decrease in a sound file; a step back of more seconds than this is a clock that restarts.
 _RESTART = 0.5
+#: Packets between two looks at the clock.
+_LOOK = 64
 
 
 class ContinuousTimes:
@@ -21,7 +25,8 @@ class ContinuousTimes:
         """Args: the stream of the packets."""
         tick = float(stream.time_base or 0)
         rate = float(stream.average_rate or 0)
-        self._step = round(1 / (rate * tick)) if rate and tick else 1  # ticks of a frame without a stated duration
+        #: ticks of a frame without a stated duration
+        self.step = round(1 / (rate * tick)) if rate and tick else 1
         self._back = _RESTART / tick if tick else np.inf
         self._shift = 0  # ticks
         #: of the last two packets: decoding time in ticks of the file, and the end of all frames so far, shifted
@@ -42,9 +47,78 @@ class ContinuousTimes:
         dts = packet.dts
         packet.pts = packet.pts + self._shift
         packet.dts = packet.dts + self._shift
-        end = max(self._last[1], packet.pts + (packet.duration or self._step))
+        end = max(self._last[1], packet.pts + (packet.duration or self.step))
         self._before = self._last
         self._last = (dts, end)
+
+
+@dataclass(frozen=True)
+class Packets:
+    """What the packets of a stream say about its frames, without those that an edit list or a marker leaves out."""
+
+    ticks: list[int | None]  # presentation times in the file's order; None where a packet states none
+    keys: list[bool]  # whether decoding can start there
+    tick: float  # seconds; 0 where the stream does not state it
+    restarts: int  # times the file's clock restarts; `ticks` continue there
+    step: int  # ticks of the last frame
+    position: int  # bytes of the file up to the last packet
+    whole: bool  # whether the file was read to its end, not only until a limit on time
+
+    @staticmethod
+    def read(container: Any, stream: Any, limit: float = math.inf) -> Packets:
+        """Read through the packets of an open file, for at most `limit` seconds."""
+        ticks: list[int | None] = []
+        keys: list[bool] = []
+        times = ContinuousTimes(stream)
+        step = position = number = 0
+        whole = True
+        end = time.monotonic() + limit
+        try:
+            for packet in container.demux(stream):
+                if number and number % _LOOK == 0 and time.monotonic() >= end:
+                    whole = False
+                    break
+                number += 1
+                position = max(position, packet.pos or 0)
+                times.apply(packet)
+                if packet.size and not packet.is_discard:
+                    ticks.append(packet.pts)
+                    keys.append(packet.is_keyframe)
+                    step = packet.duration or times.step
+        except av.error.FFmpegError:
+            pass  # a damaged end: what was read so far is what there is
+        return Packets(ticks, keys, float(stream.time_base or 0), times.restarts, step, position, whole)
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+    @property
+    def seconds(self) -> float:
+        """From the first frame to the end of the last; 0 where the packets state no times."""
+        known = [tick for tick in self.ticks if tick is not None]
+        return (max(known) - min(known) + self.step) * self.tick if len(known) == len(self.ticks) > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class HeaderIndex:
+    """The frames that the header of an mp4 or mov file lists, without those that its edit list cuts away."""
+
+    frames: int
+    end: int  # bytes of the file that the frames need
+
+    @staticmethod
+    def of(container: Any, stream: Any, most: int) -> HeaderIndex | None:
+        """Read the index of an open file; None where it does not list every frame, or more than `most`."""
+        entries = getattr(stream, "index_entries", ())
+        # Fragments are listed as they are read; frames before the first that an edit list shows may not be listed.
+        if "mp4" not in container.format.name or not len(entries) <= stream.frames <= most:
+            return None
+        frames = end = 0
+        for entry in entries:
+            if not entry.is_discard:
+                frames += 1
+                end = max(end, entry.pos + entry.size)
+        return HeaderIndex(frames, end) if frames else None
 
 
 @dataclass(frozen=True)
@@ -57,25 +131,15 @@ class FrameIndex:
     restarts: int = 0  # times the file's clock restarts; `ticks` continue there
 
     @staticmethod
-    def of(container: Any, stream: Any) -> FrameIndex | None:
-        """Read through the packets of an open file; None if they do not identify single frames."""
-        packets: list[tuple[int, bool]] = []
-        times = ContinuousTimes(stream)
-        try:
-            for packet in container.demux(stream):
-                times.apply(packet)
-                if packet.size and not packet.is_discard:
-                    if packet.pts is None:
-                        return None
-                    packets.append((packet.pts, packet.is_keyframe))
-        except av.error.FFmpegError:
-            pass  # a damaged end: what was read so far is what there is
-        ticks = np.array([pts for pts, _ in packets], dtype=np.int64)
+    def of(packets: Packets) -> FrameIndex | None:
+        """The index of a whole file's packets; None if they do not identify single frames."""
+        known = [tick for tick in packets.ticks if tick is not None]
+        ticks = np.array(known, dtype=np.int64)
         order = np.argsort(ticks, kind="stable")
-        if not len(ticks) or (np.diff(ticks[order]) == 0).any():
+        if not len(ticks) or len(ticks) < len(packets) or (np.diff(ticks[order]) == 0).any():
             return None
-        keys = np.flatnonzero(np.array([key for _, key in packets])[order])
-        return FrameIndex(ticks[order], keys, float(stream.time_base or 0), times.restarts)
+        keys = np.flatnonzero(np.array(packets.keys)[order])
+        return FrameIndex(ticks[order], keys, packets.tick, packets.restarts)
 
     def __len__(self) -> int:
         return len(self.ticks)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -16,6 +20,8 @@ from avatar.cli import doctor
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import VERSION, save_avatar
 from avatar.video import write_video
+from capture.video.decoding import VideoSource, open_video
+from tests.capture.video.test_decoding import rotated
 
 
 @pytest.fixture
@@ -44,6 +50,121 @@ def test_info_of_a_video_as_text(capsys: pytest.CaptureFixture[str], video: Path
     lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
     assert lines["kind"] == "video"
     assert lines["width"] == "96"
+
+
+def record(path: Path, codec: str, times: list[float], **options: str) -> Path:
+    """A video of noise whose frames are shown at `times` (seconds), with options of the container."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"this build of PyAV has no {codec} encoder")
+    rng = np.random.default_rng(3)
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time in times:
+            frame = av.VideoFrame.from_ndarray(rng.integers(0, 255, (48, 64, 3), dtype=np.uint8), format="rgb24")
+            frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
+            container.mux(stream.encode(frame.reformat(format="yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def trimmed(path: Path, count: int, cut: int) -> Path:
+    """A video of `count` frames whose edit list leaves out the first `cut`, as trimming without encoding writes it."""
+    write_video(path, (np.full((48, 64, 3), 2 * number, np.uint8) for number in range(count)), 30)
+    options = {"avoid_negative_ts": "disabled"}
+    with (
+        av.open(str(path)) as source,
+        av.open(str(path.with_name("trimmed.mp4")), "w", options=options) as container,
+    ):
+        own = source.streams.video[0]
+        copy = container.add_stream_from_template(own)
+        shift = round(cut / 30 / float(own.time_base or 1))
+        for packet in source.demux(own):
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
+                container.mux(packet)
+    return path.with_name("trimmed.mp4")
+
+
+EVEN = [number / 30 for number in range(90)]
+#: Name, how it is made, frames, seconds, frames a second.
+UNANNOUNCED: list[tuple[str, Callable[[Path], Path], int, float, float]] = [
+    ("a browser's recording", lambda d: record(d / "clip.webm", "libvpx", EVEN, live="1"), 90, 3.0, 30),
+    (
+        "a browser's recording at another rate",
+        lambda d: record(d / "clip.webm", "libvpx", [0.05 * number for number in range(40)], live="1"),
+        40,
+        2.0,
+        20,
+    ),
+    ("an edit list", lambda d: trimmed(d / "clip.mp4", 90, 40), 50, 1.667, 30),
+    (
+        "fragments",
+        lambda d: record(d / "clip.mp4", "libx264", EVEN, movflags="frag_keyframe+empty_moov"),
+        90,
+        3.0,
+        30,
+    ),
+    ("packets without times", lambda d: record(d / "clip.h264", "libx264", EVEN), 90, 3.6, 25),
+]
+
+
+@pytest.mark.parametrize(
+    ("make", "frames", "seconds", "fps"), [kind[1:] for kind in UNANNOUNCED], ids=[kind[0] for kind in UNANNOUNCED]
+)
+def test_info_counts_the_frames_that_a_header_does_not_announce(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    make: Callable[[Path], Path],
+    frames: int,
+    seconds: float,
+    fps: float,
+) -> None:
+    path = make(tmp_path)
+    assert cli.main(["info", str(path), "--json"]) == 0
+    properties = json.loads(capsys.readouterr().out)
+    assert (properties["frame_count"], properties["frames_counted"]) == (frames, True)
+    assert properties["duration"] == pytest.approx(seconds, abs=0.02)
+    assert properties["fps"] == pytest.approx(fps, rel=0.01)
+    video = open_video(path)
+    assert len(list(video)) == len(video) == frames
+    assert video.warnings == []
+
+
+def test_info_says_about_where_counting_took_too_long(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = record(tmp_path / "clip.webm", "libvpx", [number / 30 for number in range(100)], live="1")
+    monkeypatch.setattr("avatar.jobs.inspection.COUNT_LIMIT", 0.0)
+    assert cli.main(["info", str(path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    count = int(shown.split("frame count about ")[1].split()[0])
+    assert 80 < count < 120  # by the bytes of the frames that were read
+    assert f"duration about {round(count / 30, 3)} s" in shown
+    assert cli.main(["info", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["frames_counted"] is False
+
+
+@pytest.mark.parametrize(
+    ("matrix", "transfer", "words"),
+    [([1, 0, 0, 1], 1, ("none", "BT.709")), ([0, 1, -1, 0], 18, ("270 degrees counter-clockwise", "HLG (HDR)"))],
+)
+def test_info_has_words_for_rotation_and_transfer(
+    capsys: pytest.CaptureFixture[str],
+    video: Path,
+    matrix: list[int],
+    transfer: int,
+    words: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = rotated(video, matrix)
+    stated = open_video(path).metadata
+    monkeypatch.setattr(VideoSource, "count_frames", lambda self, limit: (replace(stated, transfer=transfer), True))
+    assert cli.main(["info", str(path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"rotation {words[0]} " in shown and f"transfer {words[1]}" in shown
+    assert "frame count 3 duration 0.12 s" in shown
 
 
 def test_info_of_a_missing_file_lists_accepted_kinds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
