@@ -66,7 +66,9 @@ def _video_words(properties: dict[str, Any]) -> dict[str, Any]:
     words["frame_count"] = f"{about}{words['frame_count']}"
     words["duration"] = f"{about}{round(words['duration'], 3)} s"
     words["fps"] = round(words["fps"], 3)
-    words["rotation"] = f"{words['rotation']} degrees counter-clockwise" if words["rotation"] else "none"
+    steps = [f"{words['rotation']} degrees counter-clockwise"] if words["rotation"] else []
+    steps += ["mirrored left to right"] if words.pop("mirrored") else []
+    words["rotation"] = ", then ".join(steps) or "none"
     words["transfer"] = words.pop("transfer_name")
     words["focal_35mm"] = words["focal_35mm"] or "not stated"
     return words

@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 
 from avatar.common.files import error_words
@@ -89,7 +90,8 @@ class VideoMetadata:
     fps: float  # average frames a second
     frame_count: int  # as the header states it, or an estimate; `VideoSource.count_frames` counts
     duration: float  # seconds, likewise
-    rotation: int  # degrees counter-clockwise that were applied to make it upright: 0, 90, 180 or 270
+    rotation: int  # degrees counter-clockwise by which frames are turned to be upright: 0, 90, 180 or 270
+    mirrored: bool  # whether they are then mirrored, left to right
     focal_35mm: float | None  # millimeters, equivalent for 36 mm wide film; None if the file does not state it
     transfer: int  # transfer characteristics (ITU-T H.273), 0 where unknown
 
@@ -115,6 +117,7 @@ class VideoSource:
         self.frame_count = metadata.frame_count
         self.duration = metadata.duration
         self.rotation = metadata.rotation
+        self.mirrored = metadata.mirrored
         self.focal_35mm = metadata.focal_35mm
         self.hdr = metadata.hdr
         self.warnings: list[str] = []
@@ -172,7 +175,8 @@ class VideoSource:
         source = copy.copy(self)
         metadata = self.metadata
         width, height = (self.height, self.width) if degrees % 180 else (self.width, self.height)
-        rotation = (metadata.rotation + degrees) % 360
+        # To mirror and then to turn is to turn the other way and then to mirror.
+        rotation = (metadata.rotation + (-degrees if metadata.mirrored else degrees)) % 360
         source.metadata = replace(metadata, width=width, height=height, rotation=rotation)
         source.width = width
         source.height = height
@@ -335,7 +339,7 @@ def open_video(path: str | Path) -> VideoSource:
         listed = HeaderIndex.of(container, stream, _MOST_LISTED)
         announced = listed.frames if listed else stream.frames
         count = min(announced or max(1, round(duration * fps)), _MOST_FRAMES)
-        rotation = round(getattr(first, "rotation", 0) / 90) * 90 % 360
+        rotation, mirrored = _orientation(first)
         height, width = _upright_size(first, stream, rotation)
         _check_size(width, height, path)
         metadata = VideoMetadata(
@@ -345,6 +349,7 @@ def open_video(path: str | Path) -> VideoSource:
             frame_count=int(count),
             duration=duration or count / fps,
             rotation=rotation,
+            mirrored=mirrored,
             focal_35mm=_focal_35mm({**container.metadata, **stream.metadata}),
             transfer=int(stream.codec_context.color_trc or 0),
         )
@@ -431,6 +436,24 @@ def _focal_35mm(metadata: dict[str, str]) -> float | None:
     return None
 
 
+def _orientation(decoded: av.VideoFrame) -> tuple[int, bool]:
+    """Degrees counter-clockwise by which a frame is turned to be upright, and whether it is then mirrored.
+
+    By its display matrix (ISO/IEC 14496-12): pixel (x, y) is shown at (a x + c y, b x + d y). Angles between are
+    rounded to quarter turns.
+    """
+    attached: Any = decoded.side_data
+    stated = attached.get(SideDataType.DISPLAYMATRIX)
+    if stated is None:
+        return 0, False
+    a, b, _, c, d = np.frombuffer(bytes(stated), dtype="=i4")[:5].astype(np.float64)
+    mirrored = bool(a * d - b * c < 0)
+    if mirrored:  # the matrix of the turn alone: x is negated after it
+        a, c = -a, -c
+    clockwise = math.atan2(b - c, a + d)
+    return -round(clockwise / (math.pi / 2)) * 90 % 360, mirrored
+
+
 def _upright_size(decoded: av.VideoFrame, stream: Any, rotation: int) -> tuple[int, int]:
     """(height, width) with square pixels and the rotation applied."""
     aspect = float(stream.sample_aspect_ratio or 1)
@@ -458,7 +481,8 @@ def _upright(decoded: av.VideoFrame, metadata: VideoMetadata, reformatter: Video
     elif deep:
         # swscale's own conversion to 8 bits darkens by two levels
         rgb = ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8)  # rgb / 257, rounded
-    return np.ascontiguousarray(np.rot90(rgb, metadata.rotation // 90)) if metadata.rotation else rgb
+    upright = np.rot90(rgb, metadata.rotation // 90)
+    return np.ascontiguousarray(upright[:, ::-1] if metadata.mirrored else upright)
 
 
 def color_matrix(decoded: av.VideoFrame) -> int:

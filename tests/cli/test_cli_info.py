@@ -148,7 +148,12 @@ def test_info_says_about_where_counting_took_too_long(
 
 @pytest.mark.parametrize(
     ("matrix", "transfer", "words"),
-    [([1, 0, 0, 1], 1, ("none", "BT.709")), ([0, 1, -1, 0], 18, ("270 degrees counter-clockwise", "HLG (HDR)"))],
+    [
+        ([1, 0, 0, 1], 1, ("none", "BT.709")),
+        ([0, 1, -1, 0], 18, ("270 degrees counter-clockwise", "HLG (HDR)")),
+        ([-1, 0, 0, 1], 16, ("mirrored left to right", "PQ (HDR)")),
+        ([1, 0, 0, -1], 2, ("180 degrees counter-clockwise, then mirrored left to right", "not stated")),
+    ],
 )
 def test_info_has_words_for_rotation_and_transfer(
     capsys: pytest.CaptureFixture[str],

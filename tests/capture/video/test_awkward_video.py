@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
@@ -12,8 +14,10 @@ import numpy as np
 import pytest
 
 from avatar.errors import HeadsplatError
+from capture.live.camera import FileFeed
 from capture.options import FaceModels
 from capture.stages.landmarks import FaceFollower
+from capture.stages.orientation import find_turn
 from capture.synthetic import SyntheticOptions, make_video
 from capture.tracker.indices import inter_ocular
 from capture.video import decoding
@@ -143,6 +147,21 @@ KINDS: list[tuple[str, Make, tuple[int, int], float, tuple[int, int]]] = [
     ("quarter turn", lambda d, p: turned(d, p, [0, 1, -1, 0], 1), (WIDTH, HEIGHT), 1, (0, 0)),
     ("half turn", lambda d, p: turned(d, p, [-1, 0, 0, -1], 2), (WIDTH, HEIGHT), 1, (0, 0)),
     ("three quarter turn", lambda d, p: turned(d, p, [0, -1, 1, 0], 3), (WIDTH, HEIGHT), 1, (0, 0)),
+    ("mirrored", lambda d, p: rotated(encode(d / "c.mp4", p[:, :, ::-1]), [-1, 0, 0, 1]), (WIDTH, HEIGHT), 1, (0, 0)),
+    (
+        "mirrored top to bottom",
+        lambda d, p: rotated(encode(d / "c.mp4", p[:, ::-1]), [1, 0, 0, -1]),
+        (WIDTH, HEIGHT),
+        1,
+        (0, 0),
+    ),
+    (
+        "mirrored on its side",
+        lambda d, p: rotated(encode(d / "c.mp4", p.swapaxes(1, 2)), [0, 1, 1, 0]),
+        (WIDTH, HEIGHT),
+        1,
+        (0, 0),
+    ),
     (
         "variable frame rate",
         lambda d, p: encode(d / "c.mp4", p, times=[0, 0.02, 0.3, 0.31]),
@@ -218,6 +237,21 @@ def test_the_face_is_upright_and_in_its_place(
     assert found is not None and expected is not None
     distance = np.linalg.norm(found.points[:, :2] - (expected.points[:, :2] * scale + shift), axis=1)
     assert distance.mean() < SAME_PLACE * scale * inter_ocular(expected.points)
+
+
+@pytest.mark.parametrize("matrix", [[-1, 0, 0, 1], [1, 0, 0, -1]], ids=["left to right", "top to bottom"])
+def test_a_capture_and_a_camera_leave_a_mirrored_video_as_players_show_it(
+    tmp_path: Path, plain: np.ndarray, follower: FaceFollower, matrix: list[int]
+) -> None:
+    stored = plain[:, :, ::-1] if matrix[0] < 0 else plain[:, ::-1]
+    path = rotated(encode(tmp_path / "clip.mp4", stored), matrix)
+    workspace: Any = SimpleNamespace(load_partial=lambda name: None, save_partial=lambda name, arrays: None)
+    assert find_turn(open_video(path), np.arange(4), follower, workspace) == 0
+    feed = FileFeed(path, "all")
+    lens = feed.open()
+    frame = next(feed.frames()).rgb
+    assert (lens.height, lens.width) == frame.shape[:2] == plain.shape[1:3]
+    assert np.abs(frame.astype(int) - plain[0]).mean() < 5  # of 255: coding; 30 where it is turned or mirrored
 
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,11 +73,11 @@ def test_odd_sizes_are_padded_to_even(tmp_path: Path) -> None:
     assert (source.width, source.height) == (132, 98)
 
 
-def rotated(video: Path, matrix: list[int]) -> Path:
-    """A copy of an mp4 whose track header holds another display matrix (a, b, c, d as 16.16 fixed point)."""
+def rotated(video: Path, matrix: Sequence[float]) -> Path:
+    """A copy of an mp4 whose track header holds another display matrix (a, b, c, d)."""
     content = bytearray(video.read_bytes())
     start = content.index(b"tkhd") + 4 + 40  # version 0: 40 bytes lie between the box's name and the matrix
-    a, b, c, d = (value * 65536 for value in matrix)
+    a, b, c, d = (round(value * 65536) for value in matrix)  # 16.16 fixed point
     values = [a, b, 0, c, d, 0, 0, 0, 1 << 30]
     content[start : start + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
     path = video.with_name("rotated.mp4")
@@ -93,6 +95,36 @@ def test_rotation_metadata_is_applied(video: Path, matrix: list[int], clockwise:
     frame = next(iter(source)).rgb
     assert frame.shape == upright.shape
     assert np.abs(corners(frame) - corners(upright)).max() <= COLOR_TOLERANCE
+
+
+#: Display matrices (a, b, c, d) that mirror, and what a player does with the stored image.
+MIRRORING: list[tuple[str, list[int], Callable[[np.ndarray], np.ndarray]]] = [
+    ("left to right", [-1, 0, 0, 1], lambda image: image[:, ::-1]),
+    ("top to bottom", [1, 0, 0, -1], lambda image: image[::-1]),
+    ("about a diagonal", [0, 1, 1, 0], lambda image: image.swapaxes(0, 1)),
+    ("about the other diagonal", [0, -1, -1, 0], lambda image: image.swapaxes(0, 1)[::-1, ::-1]),
+]
+
+
+@pytest.mark.parametrize(("matrix", "play"), [kind[1:] for kind in MIRRORING], ids=[kind[0] for kind in MIRRORING])
+def test_a_display_matrix_that_mirrors_is_applied_as_players_do(
+    video: Path, matrix: list[int], play: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    stored = next(iter(open_video(video))).rgb
+    source = open_video(rotated(video, matrix))
+    shown = play(stored)
+    assert source.mirrored and (source.height, source.width) == shown.shape[:2]
+    np.testing.assert_array_equal(next(iter(source)).rgb, shown)
+    turned = source.with_turn(90)
+    assert (turned.height, turned.width) == shown.shape[1::-1]
+    np.testing.assert_array_equal(next(iter(turned)).rgb, np.rot90(shown))
+
+
+def test_a_turn_between_quarters_is_rounded(video: Path) -> None:
+    cos, sin = math.cos(math.radians(100)), math.sin(math.radians(100))
+    source = open_video(rotated(video, [cos, sin, -sin, cos]))  # clockwise
+    assert (source.rotation, source.mirrored) == (270, False)
+    assert open_video(video).mirrored is False
 
 
 def test_the_focal_length_a_phone_writes_is_found(tmp_path: Path) -> None:
