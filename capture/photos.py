@@ -7,6 +7,7 @@ that all that reads a video reads them too. Between two photos lie many minutes:
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +17,12 @@ import cv2
 import numpy as np
 
 from avatar.common.files import path_text
-from avatar.common.image_io import read_image
-from avatar.common.media import MEDIA_ERRORS
+from avatar.common.image_io import check_pixels, encode_jpeg, read_image
+from avatar.common.media import MEDIA_ERRORS, open_media
+from avatar.common.photo_files import picture_format
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
+from capture.heif import heif_exif, read_heif
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.pipeline import SourceTraits, capture_frames
 from capture.sources import source_digest
@@ -31,6 +34,9 @@ MOST_PHOTOS = 20
 CANVAS = 2048
 APART = 1000.0
 _JPEG = b"\xff\xd8"
+_EXIF = b"Exif\0\0"
+_HEIF = ("HEIC", "AVIF")
+_LONGEST_EXIF = 65_000  # bytes, of one segment of a JPEG file
 _FOCAL_KEY = "focallengthin35mmfilm"
 
 
@@ -139,16 +145,34 @@ def _name_of(names: list[str]) -> str:
 
 def _read(path: Path) -> np.ndarray:
     """The photo [H,W,3] uint8 sRGB, upright by its metadata."""
-    image = read_image(path, cv2.IMREAD_COLOR)
+    content = picture_format(path)
+    if content is not None and content.name in _HEIF:
+        return read_heif(path)
+    image = _read_gif(path) if content is not None and content.name == "GIF" else read_image(path, cv2.IMREAD_COLOR)
     if image is None or image.dtype != np.uint8:
-        raise HeadsplatError(f"{path}: not a photo that can be read; give a JPEG, PNG, WebP, TIFF or BMP file")
+        known = "" if content is None else f" ({content.name})"
+        raise HeadsplatError(
+            f"{path}: not a photo that can be read{known}; give a JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP file"
+        )
     return image[..., ::-1]
+
+
+def _read_gif(path: Path) -> np.ndarray | None:
+    """The first picture of a GIF file [H,W,3] uint8 BGR; None if it is damaged."""
+    with path.open("rb") as stream:
+        width, height = struct.unpack("<6xHH", stream.read(10).ljust(10, b"\0"))
+    check_pixels(path, (width, height))
+    try:
+        with open_media(path) as container:
+            return next(container.decode(video=0)).to_ndarray(format="bgr24")
+    except (*MEDIA_ERRORS, StopIteration, IndexError):
+        return None
 
 
 def _focal_35mm(path: Path) -> float | None:
     """The 35 mm equivalent focal length in millimeters that the photo states, if any."""
-    data = path.read_bytes()
-    if not data.startswith(_JPEG):
+    data = _jpeg_with_exif(path)
+    if data is None:
         return None
     try:
         with av.open(io.BytesIO(data), "r", "jpeg_pipe") as container:
@@ -163,6 +187,20 @@ def _focal_35mm(path: Path) -> float | None:
                 return None
             return focal if 5 <= focal <= 1000 else None
     return None
+
+
+def _jpeg_with_exif(path: Path) -> bytes | None:
+    """A JPEG file with the photo's EXIF data: itself, or a small one with those of a HEIC file; None without them."""
+    content = picture_format(path)
+    if content is not None and content.name in _HEIF:
+        exif = heif_exif(path)
+        if exif is None or len(exif) > _LONGEST_EXIF:
+            return None
+        small = encode_jpeg(np.zeros((8, 8), np.uint8), 50)
+        body = _EXIF + exif
+        return small[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + small[2:]
+    data = path.read_bytes()
+    return data if data.startswith(_JPEG) else None
 
 
 def _on_canvas(image: np.ndarray, factor: float, size: tuple[int, int]) -> np.ndarray:

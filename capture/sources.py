@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from avatar.common.photo_files import are_photos
+from avatar.common.photo_files import are_photos, no_video
 from avatar.errors import HeadsplatError
 
 
@@ -20,7 +20,9 @@ def check_source(paths: Sequence[Path]) -> None:
             )
     if len(paths) > 1 and not are_photos(paths):
         wrong = next(path for path in paths if not are_photos([path]))
-        raise HeadsplatError(f"{wrong}: not a photo; give one video, or photos only")
+        raise HeadsplatError(f"{wrong}: {no_video(wrong) or 'not a photo; give one video, or photos only'}")
+    if not are_photos(paths) and (reason := no_video(paths[0])):
+        raise HeadsplatError(f"{paths[0]}: {reason}")
 
 
 def source_digest(paths: Sequence[Path]) -> str:

@@ -27,6 +27,7 @@ OPTIONAL = (
     "pyarrow",
     "pocketsphinx",
     "sounddevice",
+    "pillow_heif",
 )
 #: The window's packages load a graphics library: only modules that draw the window may need them.
 WINDOW = ("imgui_bundle", "moderngl", "glfw")

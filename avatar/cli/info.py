@@ -18,10 +18,10 @@ from avatar.jobs.notices import Notices
 
 @dataclass(frozen=True)
 class InfoCommand:
-    """Print the properties of an avatar, a capture folder or a video."""
+    """Print the properties of an avatar, a capture folder, a video or a photo."""
 
     file: Annotated[Positional[Path], arg(metavar="FILE")]
-    """an .avatar file, a capture folder or a video"""
+    """an .avatar file, a capture folder, a video or a photo"""
     report: bool = False
     """evaluate a capture again, with the track refined by training if there is one; writes report.json, coverage.png
     and overlay.mp4"""

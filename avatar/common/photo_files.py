@@ -1,13 +1,151 @@
-"""Names of photos."""
+"""What a picture file is: a photo or an animation, by its content, and only where that is unknown by its name."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".gif")
+#: Brands of files with one picture, and with a sequence of them (ISO/IEC 23008-12; AV1 Image File Format).
+_STILLS = (b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"MiHB", b"MiHE", b"MiHA")
+_SEQUENCES = (b"avis", b"msf1", b"hevc", b"hevx", b"hevm", b"hevs")
+#: Compatible brands, and boxes or blocks of a file, that are looked at.
+_MOST_BRANDS = 64
+_MOST_BOXES = 100_000
+_GIF_EXTENSION = 0x21
+_GIF_IMAGE = 0x2C
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """What a picture file contains."""
+
+    name: str
+    animated: bool = False  # whether it has several pictures that follow each other
+
+
+def picture_format(path: Path) -> PictureFormat | None:
+    """The format of a picture file by its content; None where it is none that is known, a folder, or missing."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as stream:
+            return _format(stream)
+    except (OSError, ValueError, struct.error, IndexError):
+        return None
 
 
 def are_photos(paths: Sequence[Path]) -> bool:
-    """Whether `paths` has names of photos, and nothing else."""
-    return bool(paths) and all(path.suffix.lower() in PHOTO_SUFFIXES for path in paths)
+    """Whether `paths` are photos by their content or, where that is unknown, by their names, and nothing else."""
+    return bool(paths) and all(map(_is_photo, paths))
+
+
+def no_video(path: Path) -> str | None:
+    """Why a picture file is not read as a video, and what to do, in words that follow its name; None if it may be one.
+
+    GIF animations are videos.
+    """
+    content = picture_format(path)
+    if content is None or (content.name == "GIF" and content.animated):
+        return None
+    if content.animated:
+        return f"an animated {content.name} file, which is not read; convert it to MP4, or save a picture of it as JPEG"
+    return f"a photo ({content.name}), which shows no motion; give a video"
+
+
+def _is_photo(path: Path) -> bool:
+    content = picture_format(path)
+    return path.suffix.lower() in PHOTO_SUFFIXES if content is None else not content.animated
+
+
+def _format(stream: BinaryIO) -> PictureFormat | None:
+    head = stream.read(32)
+    if head.startswith(b"\xff\xd8\xff"):
+        return PictureFormat("JPEG")
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return PictureFormat("PNG")
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return PictureFormat("WebP", _animated_webp(stream))
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return PictureFormat("GIF", _animated_gif(stream))
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return PictureFormat("TIFF")
+    if head[:2] == b"BM" and head[6:10] == bytes(4):
+        return PictureFormat("BMP")
+    if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return PictureFormat("JPEG XL")
+    return _of_boxes(stream) if head[4:8] == b"ftyp" else None
+
+
+def _of_boxes(stream: BinaryIO) -> PictureFormat | None:
+    """The format of an ISO base media file; None for one that is no picture, such as an MP4 video."""
+    stream.seek(0)
+    size = min(struct.unpack(">I", stream.read(4))[0], 16 + 4 * _MOST_BRANDS)
+    content = stream.read(size - 4)
+    brands = [content[at : at + 4] for at in (4, *range(12, size - 7, 4))]  # the major one, and compatible ones
+    name = "AVIF" if {b"avif", b"avis"} & set(brands) else "HEIC"
+    if brands[0] in _SEQUENCES:
+        return PictureFormat(name, animated=True)
+    if brands[0] in _STILLS or (set(_STILLS) & set(brands) and not _has_box(stream, b"moov")):
+        return PictureFormat(name)
+    return None
+
+
+def _has_box(stream: BinaryIO, kind: bytes) -> bool:
+    """Whether a box of `kind` is on the top level of an ISO base media file."""
+    end = stream.seek(0, 2)
+    at = 0
+    for _ in range(_MOST_BOXES):
+        stream.seek(at)
+        size, found = struct.unpack(">I4s", stream.read(8))
+        if found == kind:
+            return True
+        if size == 1:
+            (size,) = struct.unpack(">Q", stream.read(8))
+        if size < 8 or at + size >= end:
+            break
+        at += size
+    return False
+
+
+def _animated_webp(stream: BinaryIO) -> bool:
+    """Whether a WebP file has two frames of an animation."""
+    stream.seek(12)
+    frames = 0
+    for _ in range(_MOST_BOXES):
+        header = stream.read(8)
+        if len(header) < 8 or frames > 1:
+            break
+        kind, size = struct.unpack("<4sI", header)
+        frames += kind == b"ANMF"
+        stream.seek(size + size % 2, 1)
+    return frames > 1
+
+
+def _animated_gif(stream: BinaryIO) -> bool:
+    """Whether a GIF file has two images."""
+    stream.seek(10)
+    _skip_palette(stream, stream.read(3)[0])  # before it the background's color and the aspect
+    images = 0
+    for _ in range(_MOST_BOXES):
+        kind = stream.read(1)
+        if not kind or images > 1:
+            break
+        if kind[0] == _GIF_IMAGE:
+            images += 1
+            _skip_palette(stream, stream.read(9)[8])
+        elif kind[0] != _GIF_EXTENSION:
+            break
+        stream.seek(1, 1)  # the label of an extension, or the size of the codes
+        while (length := stream.read(1)) and length[0]:
+            stream.seek(length[0], 1)
+    return images > 1
+
+
+def _skip_palette(stream: BinaryIO, flags: int) -> None:
+    """Go past the colors that follow a header of a GIF file with these flags."""
+    if flags & 0x80:
+        stream.seek(3 * 2 ** (flags % 8 + 1), 1)

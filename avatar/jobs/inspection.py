@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatar.common.photo_files import are_photos, picture_format
 from avatar.errors import HeadsplatError
 from avatar.jobs.notices import SILENT, Notices
 
@@ -44,7 +45,19 @@ def describe_file(path: Path) -> dict[str, Any]:
         return _capture(path)
     if path.name.lower().endswith(_MOTIONS):
         raise HeadsplatError(f"{path}: use `headsplat motion info {path}` for a motion file")
+    if are_photos([path]):
+        return _photo(path)
     return _avatar(path) if path.suffix == ".avatar" else _video(path)
+
+
+def _photo(path: Path) -> dict[str, Any]:
+    from capture.photos import open_photos
+
+    source = open_photos([path])
+    name = getattr(picture_format(path), "name", None)
+    focal = {"focal": round(source.prior.focal, 1), "focal_origin": source.prior.origin}
+    size = {"width": source.width, "height": source.height}
+    return {"file": str(path), "kind": "photo", "bytes": path.stat().st_size, "format": name, **size, **focal}
 
 
 def _avatar(path: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from av.video.reformatter import VideoReformatter
 
 from avatar.common.files import error_words
 from avatar.common.media import MEDIA_ERRORS, open_media
+from avatar.common.photo_files import no_video
 from avatar.errors import HeadsplatError
 from capture.video.frame_index import ContinuousTimes, FrameIndex, HeaderIndex, Packets
 
@@ -363,6 +364,8 @@ def _open_container(path: Path) -> Any:
         raise HeadsplatError(f"{path}: a folder, not a video file; name the video inside it")
     if path.is_file() and path.stat().st_size == 0:
         raise HeadsplatError(f"{path} is not a video: the file is empty; copy it from the phone again")
+    if reason := no_video(path):
+        raise HeadsplatError(f"{path}: {reason}")
     try:
         return open_media(path)
     except PermissionError as error:

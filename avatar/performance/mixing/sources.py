@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from avatar.common.photo_files import PHOTO_SUFFIXES
+from avatar.common.photo_files import PHOTO_SUFFIXES, are_photos
 from avatar.common.toml_config import read_toml
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
@@ -80,7 +80,7 @@ def kind_of(layer: LayerSpec, path: Path) -> Kind:
         if suffix in _FILE_SUFFIXES or "/" in layer.source:
             raise HeadsplatError(f"{path}: no such file; check the layer's source")
         return "preset" if preset_named(layer.source) is not None else "emotion"
-    if suffix in PHOTO_SUFFIXES:
+    if are_photos([path]):
         return "photo"
     if suffix in SOUND_SUFFIXES:
         return "speech"

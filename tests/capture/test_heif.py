@@ -1,0 +1,106 @@
+"""HEIC and AVIF photos: single pictures, grids, transformations, EXIF data, damage, and what cannot be decoded."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from avatar.errors import HeadsplatError
+from capture.heif import read_heif
+from capture.photos import open_photos
+from capture.tracker.camera import FILM_DIAGONAL
+from tests.capture.heif_files import AV1, HEVC, Codec, aperture, heif_file, mirrored, rotation
+from tests.support.import_graph import ROOT
+
+#: Levels by which coding changes a picture of smooth colors.
+TOLERANCE = 6
+
+
+def picture(width: int, height: int) -> np.ndarray:
+    """Colors that tell all places and directions apart."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([40 + 170 * x / width, 40 + 170 * y / height, np.full((height, width), 128)], -1).astype(np.uint8)
+
+
+def assert_near(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.shape == expected.shape and found.dtype == np.uint8
+    assert np.abs(found.astype(int) - expected).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("codec", [HEVC, AV1])
+@pytest.mark.parametrize("tile", [None, 128])
+def test_a_picture_is_read_whole_or_in_tiles(tmp_path: Path, codec: Codec, tile: int | None) -> None:
+    image = picture(300, 200)
+    (tmp_path / "a.heic").write_bytes(heif_file(image, codec, tile))
+    assert_near(read_heif(tmp_path / "a.heic"), image)
+
+
+@pytest.mark.parametrize("tile", [None, 128])
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_turned_picture_is_upright(tmp_path: Path, tile: int | None, quarters: int) -> None:
+    image = picture(256, 128)
+    (tmp_path / "a.heic").write_bytes(heif_file(image, tile=tile, properties=(rotation(quarters),)))
+    assert_near(read_heif(tmp_path / "a.heic"), np.rot90(image, quarters))
+
+
+def test_mirrors_and_apertures_apply_in_their_order(tmp_path: Path) -> None:
+    image = picture(256, 128)
+    (tmp_path / "a.heic").write_bytes(heif_file(image, properties=(aperture(200, 100), rotation(1), mirrored(1))))
+    assert_near(read_heif(tmp_path / "a.heic"), np.rot90(image[14:114, 28:228])[:, ::-1])
+    (tmp_path / "b.heic").write_bytes(heif_file(image, properties=(mirrored(0),)))
+    assert_near(read_heif(tmp_path / "b.heic"), image[::-1])
+
+
+def test_the_focal_length_of_the_exif_data_is_used(tmp_path: Path) -> None:
+    fields = struct.pack("<HHII", 0x8769, 4, 1, 26) + struct.pack("<I", 0)
+    exif = b"II*\0" + struct.pack("<IH", 8, 1) + fields + struct.pack("<HHHIHHI", 1, 0xA405, 3, 1, 24, 0, 0)
+    (tmp_path / "IMG_1.HEIC").write_bytes(heif_file(picture(400, 300), tile=256, exif=exif))
+    prior = open_photos([tmp_path / "IMG_1.HEIC"]).prior
+    assert prior.origin == "metadata" and prior.focal == pytest.approx(np.hypot(400, 300) * 24 / FILM_DIAGONAL)
+
+
+def test_a_file_of_another_program_is_read() -> None:
+    """The first frame of the demo's video, written by pillow-heif."""
+    image = read_heif(ROOT / "tests" / "data" / "pillow.heic")
+    assert image.shape == (360, 270, 3)
+    np.testing.assert_allclose(image.mean((0, 1)), [141.4, 135.0, 126.5], atol=1)
+
+
+def test_damaged_files_get_one_sentence_that_says_how_to_convert(tmp_path: Path) -> None:
+    whole = heif_file(picture(256, 256), tile=128)
+    path = tmp_path / "a.heic"
+    rng = np.random.default_rng(0)
+    cut = [whole[:size] for size in range(24, len(whole) - 1, 97)]
+    flipped = []
+    for _ in range(60):
+        data = bytearray(whole)
+        data[int(rng.integers(24, 700))] ^= int(rng.integers(1, 256))
+        flipped.append(bytes(data))
+    for data in [*cut, *flipped]:
+        path.write_bytes(data)
+        try:
+            read_heif(path)
+        except HeadsplatError as error:
+            assert "export it as JPEG" in str(error) or "the most that is read" in str(error)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(HeadsplatError, match=r"a\.heic: .* cannot be decoded here \(it is cut off\)"):
+        read_heif(path)
+
+
+def test_without_a_decoder_pillow_heif_reads_it_if_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.heic"
+    path.write_bytes(heif_file(picture(64, 64)))
+    monkeypatch.setattr("capture.heif.av.codecs_available", set())
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(HeadsplatError, match=r"no decoder of HEVC\); export it as JPEG, .*pip install pillow-heif"):
+        read_heif(path)
+    library = SimpleNamespace(open_heif=lambda stream, convert_hdr_to_8bit: picture(64, 64))
+    monkeypatch.setitem(sys.modules, "pillow_heif", library)
+    np.testing.assert_array_equal(read_heif(path), picture(64, 64))
