@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from avatar.types import HeadParams, TorsoPose
 
 YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
-SpzVersionName = Literal[3, 4]  # equal to avatar.export.SpzVersion, likewise
+SpzVersionName = Literal[2, 3, 4]  # equal to avatar.export.SpzVersion, likewise
 SUFFIXES = ("", ".ply", ".spz", ".obj", ".glb", ".html", ".hsa")
 _WEB = (".html", ".hsa")
 _MESHES = (".obj", ".glb")
@@ -74,7 +74,7 @@ class ExportCommand:
     """.glb only: the Gaussians in one pose (KHR_gaussian_splatting) in place of the mesh; programs that do not know the
     extension show points"""
     spz_version: SpzVersionName = 4
-    """version of a .spz; 3 for programs that cannot read 4"""
+    """version of a .spz; 3 for programs that cannot read 4, 2 for Unity (UnityGaussianSplatting reads only that)"""
     y_axis: YAxisName = "down"
     """direction of the y axis in .ply files. down: as in scenes trained from COLMAP; SuperSplat, PlayCanvas and Brush
     correct it. up: for tools that do not (Blender, three.js)"""

@@ -1,11 +1,12 @@
-"""Export of posed Gaussians in Niantic's compressed format SPZ, versions 4 and 3.
+"""Export of posed Gaussians in Niantic's compressed format SPZ, versions 4, 3 and 2.
 
-Both store the same bytes per Gaussian, one attribute after the other: position (3 x 24-bit fixed point, little endian),
+All store the same bytes per Gaussian, one attribute after the other: position (3 x 24-bit fixed point, little endian),
 opacity (u8), color (3 x u8, `f_dc` * 0.15 + 0.5), scale (3 x u8, (ln + 10) * 16), rotation (u32: the index of the
 largest component of xyzw in the upper 2 bits, the three others with a sign and 9 bits of sqrt(2) * component each), and
 the spherical harmonics above degree 0 (u8, coefficient * 128 + 128, channels of a coefficient together). Version 3 is a
 16-byte header and all attributes in one gzip stream; version 4 a 32-byte header, records of extensions, a table of
-sizes, and a zstd frame per attribute.
+sizes, and a zstd frame per attribute. Version 2 is version 3 with another rotation: x, y and z of the quaternion whose
+w is positive (3 x u8, component * 127.5 + 127.5).
 
 Axes are RUB: x to the person's right, y up, z to the back, so that the face looks along -z. Converters then make the
 .ply (right, down, front) and the .glb (left, up, front) that headsplat writes from it, and the other way round. Source:
@@ -38,14 +39,14 @@ from avatar.types import Gaussians, HeadParams
 from .placement import turned_around
 from .ply import placed, remarks
 
-SpzVersion = Literal[3, 4]
+SpzVersion = Literal[2, 3, 4]
 MAGIC = b"NGSP"
 _AXES = "x points to the person's right, y up, the face looks along -z"
 #: Of positions: steps of 15 micrometers up to 128 m. With the 12 of Niantic's library (0.24 mm) an image of a head at
 #: 512x512 pixels loses 6 dB.
 FRACTIONAL_BITS = 16
-#: Gaussians that readers of version 3 accept; version 4 has no limit.
-MAX_COUNT_V3 = 10_000_000
+#: Gaussians that readers of versions 2 and 3 accept; version 4 has no limit.
+MAX_COUNT_GZIP = 10_000_000
 #: Type of the record with our comments: the upper 16 bits are the vendor's, chosen freely.
 COMMENTS_RECORD = 0x4853_0001
 _HAS_EXTENSIONS = 0x2
@@ -96,7 +97,7 @@ def write_spz(
         path: the file to write.
         avatar: the avatar.
         params: [1], from `posed`, a track or a retargeted motion.
-        version: of the format; 3 for programs that do not know 4.
+        version: of the format; 3 or 2 for programs that do not know 4.
         consent: the consent statement stored in the file.
 
     Raises:
@@ -112,10 +113,10 @@ def spz_bytes(gaussians: Gaussians, lines: Sequence[str] = (), version: SpzVersi
     """The .spz of Gaussians [1,N] whose axes are those of the format; `lines` are stored as text."""
     count = len(gaussians)
     degree = _DEGREES[gaussians.sh.shape[2]]
-    streams = [stream for stream in _streams(gaussians) if stream]
+    streams = [stream for stream in _streams(gaussians, version) if stream]
     text = "\n".join(single_line(" ".join(line.split())) for line in lines)
-    if version == 3:
-        header = struct.pack("<4sIIBBBB", MAGIC, 3, count, degree, FRACTIONAL_BITS, 0, 0)
+    if version != 4:
+        header = struct.pack("<4sIIBBBB", MAGIC, version, count, degree, FRACTIONAL_BITS, 0, 0)
         return _gzip(header + b"".join(streams), text)
     payload = text.encode("utf-8", "replace")
     record = struct.pack("<II", COMMENTS_RECORD, len(payload)) + payload if payload else b""
@@ -129,9 +130,10 @@ def spz_bytes(gaussians: Gaussians, lines: Sequence[str] = (), version: SpzVersi
 
 def _check(path: str | Path, gaussians: Gaussians, version: SpzVersion) -> None:
     """Raise HeadsplatError for Gaussians that the format cannot store."""
-    if version == 3 and len(gaussians) > MAX_COUNT_V3:
+    if version != 4 and len(gaussians) > MAX_COUNT_GZIP:
         raise HeadsplatError(
-            f"{path}: {len(gaussians)} Gaussians, version 3 of .spz stores up to {MAX_COUNT_V3}; use version 4"
+            f"{path}: {len(gaussians)} Gaussians, version {version} of .spz stores up to {MAX_COUNT_GZIP}; "
+            "use version 4"
         )
     farthest = float(gaussians.means.abs().max())
     limit = 2.0 ** (23 - FRACTIONAL_BITS) - 1
@@ -141,7 +143,7 @@ def _check(path: str | Path, gaussians: Gaussians, version: SpzVersion) -> None:
         )
 
 
-def _streams(gaussians: Gaussians) -> list[bytes]:
+def _streams(gaussians: Gaussians, version: SpzVersion) -> list[bytes]:
     """The six attributes in the order of the format; the last is empty for degree 0."""
     sh = gaussians.sh[0].double()
     return [
@@ -149,7 +151,7 @@ def _streams(gaussians: Gaussians) -> list[bytes]:
         _bytes(gaussians.opacities[0] * 255),
         _bytes((sh[:, 0] * 0.15 + 0.5) * 255),
         _bytes((gaussians.scales[0].double().log() + 10) * 16),
-        _smallest_three(gaussians.quats[0]),
+        (_first_three if version == 2 else _smallest_three)(gaussians.quats[0]),
         _bytes(sh[:, 1:] * 128 + 128),
     ]
 
@@ -163,6 +165,22 @@ def _fixed_point(means: Tensor) -> bytes:
     """Positions [N,3] as signed integers of 24 bits, little endian."""
     fixed = (_numpy(means) * 2**FRACTIONAL_BITS).round().astype("<i4")
     return fixed.reshape(-1, 1).view(np.uint8)[:, :3].tobytes()
+
+
+def _first_three(quats: Tensor) -> bytes:
+    """x, y and z of quaternions [N,4] wxyz, a byte each.
+
+    Readers compute w from the others, which is inaccurate where it is small: 12 degrees. A Gaussian stays the
+    same when it turns by half a turn about an axis of its own, which moves any component of the quaternion to the place
+    of w. The largest is moved there; w is then at least 1/2 and the rotation accurate to 1.5 degrees.
+    """
+    w, x, y, z = _numpy(torch.nn.functional.normalize(quats.double(), dim=-1)).T
+    # q, q i, q j and q k
+    turned = np.stack([[w, x, y, z], [-x, w, z, -y], [-y, -z, w, x], [-z, y, -x, w]])  # [4,4,N]
+    largest = np.abs(turned[:, 0]).argmax(0)
+    chosen = turned[largest, :, np.arange(len(quats))]  # [N,4]
+    xyz = chosen[:, 1:] * np.where(chosen[:, :1] < 0, -1.0, 1.0)
+    return (xyz * 127.5 + 127.5).round().clip(0, 255).astype(np.uint8).tobytes()
 
 
 def _smallest_three(quats: Tensor) -> bytes:

@@ -110,7 +110,7 @@ def test_a_mesh_of_another_head_reports_its_license(
     assert "FLAME license, research only" in (tmp_path / "me.obj").read_text()
 
 
-@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("version", [2, 3, 4])
 def test_a_compressed_file_has_the_pose_and_the_consent(
     me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], version: int
 ) -> None:

@@ -32,30 +32,30 @@ class Spz:
 
     @staticmethod
     def read(path: Path) -> Spz:
-        """Read version 3 (gzip) or 4 (zstd frames)."""
+        """Read versions 2 and 3 (gzip) or 4 (zstd frames)."""
         content = path.read_bytes()
-        return _version_3(content) if content[:2] == b"\x1f\x8b" else _version_4(content)
+        return _gzipped(content) if content[:2] == b"\x1f\x8b" else _version_4(content)
 
 
-def _version_3(content: bytes) -> Spz:
+def _gzipped(content: bytes) -> Spz:
     method, flags, time = struct.unpack_from("<BBI", content, 2)
     assert (method, flags, time) == (8, 0x10, 0)  # deflate, a comment, no time
     text = content[10 : content.index(b"\0", 10)].decode("latin-1")
     data = gzip.decompress(content)
     magic, version, count, degree, bits, spz_flags, reserved = struct.unpack_from("<4sIIBBBB", data)
-    assert (magic, version, spz_flags, reserved) == (b"NGSP", 3, 0, 0)
+    assert (magic, spz_flags, reserved) == (b"NGSP", 0, 0) and version in (2, 3)
     streams, start = [], 16
-    for size in _sizes(count, degree):
+    for size in _sizes(count, degree, version):
         streams.append(data[start : start + size])
         start += size
     assert start == len(data)
-    return Spz(3, text, bits, _rows(streams, count, degree, bits))
+    return Spz(version, text, bits, _rows(streams, count, degree, bits, version))
 
 
 def _version_4(content: bytes) -> Spz:
     magic, version, count, degree, bits, flags, number, table = struct.unpack_from("<4sIIBBBBI", content)
     assert (magic, version) == (b"NGSP", 4) and not any(content[20:32])
-    sizes = [size for size in _sizes(count, degree) if size]
+    sizes = [size for size in _sizes(count, degree, 4) if size]
     assert number == len(sizes)
     text = ""
     if flags:
@@ -72,11 +72,12 @@ def _version_4(content: bytes) -> Spz:
         assert len(streams[-1]) == size
         start += compressed
     assert start == len(content)
-    return Spz(4, text, bits, _rows([*streams, b""][:6], count, degree, bits))
+    return Spz(4, text, bits, _rows([*streams, b""][:6], count, degree, bits, 4))
 
 
-def _sizes(count: int, degree: int) -> list[int]:
-    return [count * width for width in (9, 1, 3, 3, 4, 3 * (_SH_TERMS[degree] - 1))]
+def _sizes(count: int, degree: int, version: int) -> list[int]:
+    rotation = 3 if version == 2 else 4
+    return [count * width for width in (9, 1, 3, 3, rotation, 3 * (_SH_TERMS[degree] - 1))]
 
 
 def unzstd(frame: bytes) -> bytes:
@@ -100,7 +101,7 @@ def unzstd(frame: bytes) -> bytes:
     return bytes(zstandard.ZstdDecompressor().decompress(frame))
 
 
-def _rows(streams: list[bytes], count: int, degree: int, bits: int) -> NDArray[Any]:
+def _rows(streams: list[bytes], count: int, degree: int, bits: int, version: int) -> NDArray[Any]:
     raw = dict(zip(_BYTE_FIELDS, (np.frombuffer(stream, np.uint8) for stream in streams), strict=True))
     position = raw["position"].reshape(count, 3, 3).astype(np.int64) @ [1, 256, 65536]
     position = np.where(position >= 1 << 23, position - (1 << 24), position) / 2.0**bits
@@ -111,9 +112,15 @@ def _rows(streams: list[bytes], count: int, degree: int, bits: int) -> NDArray[A
         "f_dc": (raw["color"].reshape(count, 3) / 255 - 0.5) / 0.15,
         "f_rest": ((raw["sh"].reshape(count, -1, 3) - 128.0) / 128).swapaxes(1, 2).reshape(count, -1),
         "scale": raw["scale"].reshape(count, 3) / 16 - 10,
-        "rot": _quats(raw["rotation"].view("<u4")),
+        "rot": _first_three(raw["rotation"]) if version == 2 else _quats(raw["rotation"].view("<u4")),
     }
     return _named(values)
+
+
+def _first_three(packed: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """wxyz of x, y and z in bytes, 0 at 127.5; w is not negative."""
+    xyz = packed.reshape(-1, 3) / 127.5 - 1
+    return np.column_stack([np.sqrt(np.maximum(1 - np.square(xyz).sum(1), 0)), xyz])
 
 
 def _quats(packed: NDArray[np.uint32]) -> NDArray[np.float64]:

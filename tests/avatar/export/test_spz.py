@@ -27,13 +27,15 @@ from tests.avatar.export.splat_readers import Spz
 from tests.avatar.export.test_ply import from_front, random_gaussians
 from tests.support.parts import required
 
-VERSIONS: tuple[SpzVersion, ...] = (3, 4)
+VERSIONS: tuple[SpzVersion, ...] = (2, 3, 4)
 POSITIONS, SCALES, COLORS = ("x", "y", "z"), ("scale_0", "scale_1", "scale_2"), ("f_dc_0", "f_dc_1", "f_dc_2")
 QUATS = ("rot_0", "rot_1", "rot_2", "rot_3")
 #: Half a step of the format in each value: 16 fractional bits; ln in sixteenths; bytes of 0.15 f_dc; bytes; 1/128.
 STEPS = {"position": 2**-17, "scale": 1 / 32, "color": 0.5 / (0.15 * 255), "opacity": 0.5 / 255, "sh": 1 / 256}
 #: Of a rotation matrix: three components with half a step of sqrt(1/2) / 511 each and the fourth from their sum.
 ROTATION_STEP = 6 * 0.5**0.5 / 511
+#: The same of version 2: x, y, z with half a step of 1/127.5, w >= 1/2 from their sum of squares.
+ROTATION_STEP_V2 = 0.028
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,11 @@ def opacities(rows: NDArray[Any]) -> NDArray[np.float64]:
     return 1 / (1 + np.exp(-rows["opacity"].astype(np.float64)))
 
 
-def assert_close(found: NDArray[Any], expected: NDArray[Any], margin: float = 1e-5) -> None:
+def rotation_step(version: SpzVersion) -> float:
+    return ROTATION_STEP_V2 if version == 2 else ROTATION_STEP
+
+
+def assert_close(found: NDArray[Any], expected: NDArray[Any], version: SpzVersion = 4, margin: float = 1e-5) -> None:
     """The values are those of a PLY within half a step of the format; scales below its range are its smallest."""
     assert len(found) == len(expected)
     differences = {
@@ -65,7 +71,7 @@ def assert_close(found: NDArray[Any], expected: NDArray[Any], margin: float = 1e
         assert np.abs(difference).max() < STEPS[name] + margin, name
     found_axes, axes = rotations(columns(found, *QUATS)), rotations(columns(expected, *QUATS))
     signs = np.sign((found_axes * axes).sum(1, keepdims=True))  # a Gaussian is the same with an axis reversed
-    assert np.abs(found_axes * signs - axes).max() < ROTATION_STEP
+    assert np.abs(found_axes * signs - axes).max() < rotation_step(version)
 
 
 def turned(rows: NDArray[Any]) -> NDArray[Any]:
@@ -93,7 +99,7 @@ def test_values_are_within_half_a_step_of_the_ply(tmp_path: Path, terms: int, ve
     (tmp_path / "a.ply").write_bytes(ply_bytes(gaussians))
     found = Spz.read(tmp_path / "a.spz")
     assert (found.version, found.text) == (version, "")
-    assert_close(found.rows, Ply.read(tmp_path / "a.ply").elements["vertex"])
+    assert_close(found.rows, Ply.read(tmp_path / "a.ply").elements["vertex"], version)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -107,7 +113,7 @@ def test_a_posed_avatar_with_a_mesh_layer_has_the_gaussians_of_the_ply(
     assert layered.part(MeshLayer) is not None and len(found) == len(layered) + len(
         required(layered, MeshLayer).mesh.faces
     )
-    assert_close(found, expected)
+    assert_close(found, expected, version)
 
 
 def test_an_independent_rasterizer_renders_the_image_of_the_ply(tiny_avatar: Avatar, tmp_path: Path) -> None:
@@ -136,14 +142,21 @@ def test_the_ranges_of_the_format_clamp_what_is_outside(tmp_path: Path) -> None:
     )
 
 
-def test_every_largest_component_and_sign_of_a_rotation_is_restored(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_largest_component_and_sign_of_a_rotation_is_restored(tmp_path: Path, version: SpzVersion) -> None:
     signs = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 4)
     sizes = torch.cat([0.1 + 0.8 * torch.eye(4), torch.ones(1, 4), torch.eye(4)])
     quats = torch.nn.functional.normalize((signs[:, None] * sizes).flatten(0, 1), dim=-1)[None]
     base = random_gaussians(quats.shape[1], 1)
-    (tmp_path / "a.spz").write_bytes(spz_bytes(Gaussians(base.means, quats, base.scales, base.opacities, base.sh)))
-    found = rotations(columns(Spz.read(tmp_path / "a.spz").rows, *QUATS))
-    assert np.abs(found - rotations(quats[0].double().numpy())).max() < ROTATION_STEP
+    splats = Gaussians(base.means, quats, base.scales, base.opacities, base.sh)
+    (tmp_path / "a.spz").write_bytes(spz_bytes(splats, (), version))
+    found, expected = (
+        rotations(columns(Spz.read(tmp_path / "a.spz").rows, *QUATS)),
+        rotations(quats[0].double().numpy()),
+    )
+    if version == 2:  # turned by half a turn about an axis of the Gaussian
+        found *= np.where((found * expected).sum(1, keepdims=True) < 0, -1, 1)
+    assert np.abs(found - expected).max() < rotation_step(version)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -158,12 +171,45 @@ def test_the_file_contains_axes_and_consent_as_lines_of_text(
     assert found.fractional_bits == 16
 
 
-def test_version_3_is_plain_gzip_and_does_not_depend_on_the_time(tiny_avatar: Avatar, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "size"), [(2, 19), (3, 20)])
+def test_versions_2_and_3_are_plain_gzip_and_do_not_depend_on_the_time(
+    tiny_avatar: Avatar, tmp_path: Path, version: SpzVersion, size: int
+) -> None:
     for name in ("a.spz", "b.spz"):
-        write_spz(tmp_path / name, tiny_avatar, posed(tiny_avatar), 3)
+        write_spz(tmp_path / name, tiny_avatar, posed(tiny_avatar), version)
     content = (tmp_path / "a.spz").read_bytes()
     assert content == (tmp_path / "b.spz").read_bytes()
-    assert len(gzip.decompress(content)) == 16 + 20 * len(tiny_avatar)
+    assert len(gzip.decompress(content)) == 16 + size * len(tiny_avatar)
+
+
+def test_the_bytes_of_a_gaussian_in_version_2() -> None:
+    """By the format's description: header, position, alpha, color, scale, x y z of the quaternion."""
+    half = 0.5**0.5
+    splat = Gaussians(
+        torch.tensor([[[1.0, -1.0, 0.5]]]),
+        torch.tensor([[[-half, -half, 0.0, 0.0]]]),  # as half, half, 0, 0
+        torch.tensor([[[1.0, torch.e**-1, torch.e**-2]]]),
+        torch.tensor([[1.0]]),
+        torch.tensor([[[[0.0, 10.0, -10.0]]]]),
+    )
+    assert gzip.decompress(spz_bytes(splat, (), 2)) == (
+        b"NGSP\x02\0\0\0\x01\0\0\0\0\x10\0\0\0\0\x01\0\0\xff\0\x80\0\xff\x80\xff\0\xa0\x90\x80\xda\x80\x80"
+    )
+
+
+def test_a_rotation_with_a_small_w_is_as_accurate_as_any_in_version_2(tmp_path: Path) -> None:
+    """Such as (0, 1, 0, 0) and its neighbors, whose w readers would find wrong by .09."""
+    quats = torch.nn.functional.normalize(torch.tensor([[[0.02, 1.0, 0.03, -0.01], [-0.01, 0.6, -0.6, 0.5]]]), dim=-1)
+    base = random_gaussians(2, 1)
+    splats = Gaussians(base.means, quats, base.scales, base.opacities, base.sh)
+    (tmp_path / "a.spz").write_bytes(spz_bytes(splats, (), 2))
+    found, expected = (
+        rotations(columns(Spz.read(tmp_path / "a.spz").rows, *QUATS)),
+        rotations(quats[0].double().numpy()),
+    )
+    shapes = [axes * splats.scales[0].double().numpy()[:, None] for axes in (found, expected)]
+    covariances = [shape @ shape.swapaxes(1, 2) for shape in shapes]
+    assert np.abs(covariances[0] - covariances[1]).max() < 0.03 * np.abs(covariances[1]).max()
 
 
 def test_a_file_is_less_than_a_third_of_the_ply(tiny_avatar: Avatar, tmp_path: Path) -> None:
@@ -177,10 +223,11 @@ def test_gaussians_that_the_format_cannot_store_are_refused(
     tiny_avatar: Avatar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = posed(tiny_avatar)
-    monkeypatch.setattr("avatar.export.spz.MAX_COUNT_V3", 1000)
-    message = r"a\.spz: 1500 Gaussians, version 3 of \.spz stores up to 1000; use version 4$"
-    with pytest.raises(HeadsplatError, match=message):
-        write_spz(tmp_path / "a.spz", tiny_avatar, params, 3)
+    monkeypatch.setattr("avatar.export.spz.MAX_COUNT_GZIP", 1000)
+    for version in (2, 3):
+        message = rf"a\.spz: 1500 Gaussians, version {version} of \.spz stores up to 1000; use version 4$"
+        with pytest.raises(HeadsplatError, match=message):
+            write_spz(tmp_path / "a.spz", tiny_avatar, params, version)
     params.translation[0, 0] += 200
     with pytest.raises(HeadsplatError, match=r"a Gaussian is 200 m from the origin, \.spz stores up to 127 m; export"):
         write_spz(tmp_path / "a.spz", tiny_avatar, params)
@@ -201,7 +248,7 @@ def test_splat_transform_makes_our_ply_and_our_glb_from_it(
     write_splat_glb(tmp_path / "a.glb", layered, params)
     for name in ("read.ply", "read.glb"):
         subprocess.run([program, tmp_path / "a.spz", tmp_path / name], check=True, capture_output=True)
-    assert_close(*(Ply.read(tmp_path / f"{name}.ply").elements["vertex"] for name in ("read", "a")))
+    assert_close(*(Ply.read(tmp_path / f"{name}.ply").elements["vertex"] for name in ("read", "a")), version)
     found, expected = (Glb.read(tmp_path / f"{name}.glb") for name in ("read", "a"))
     assert found.json["extensionsUsed"] == expected.json["extensionsUsed"]
     primitives = [glb.json["meshes"][0]["primitives"][0] for glb in (found, expected)]
