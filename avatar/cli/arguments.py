@@ -6,14 +6,9 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from avatar.errors import HeadsplatError
 from avatar.jobs.parsing import parse_number
-
-if TYPE_CHECKING:
-    pass
-
 
 #: Narrower terminals get help of this width.
 _MIN_COLUMNS = 40

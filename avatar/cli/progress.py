@@ -152,25 +152,29 @@ SENTENCES = Notices(_print)
 @contextlib.contextmanager
 def printed() -> Iterator[Notify]:
     """Print what a job tells: results on stdout; sentences, and progress as `stage` shows it, on stderr."""
-    updates: dict[str, Update] = {}
-    with contextlib.ExitStack() as stages:
+    stages: dict[str, tuple[Update, contextlib.ExitStack]] = {}
 
-        def receive(notice: Notice) -> None:
-            if isinstance(notice, Message):
-                say(notice.text)
-                return
-            if isinstance(notice, Result):
-                show(notice.text)
-                return
-            if notice.stage not in updates:
-                updates[notice.stage] = stages.enter_context(stage(notice.stage))
-            if notice.ended:
-                updates.clear()
-                stages.close()
-            else:
-                updates[notice.stage](notice.fraction, notice.text)
+    def receive(notice: Notice) -> None:
+        if isinstance(notice, Message):
+            say(notice.text)
+        elif isinstance(notice, Result):
+            show(notice.text)
+        elif notice.ended:
+            _, shown = stages.pop(notice.stage, (None, contextlib.ExitStack()))
+            failure = _FailedError() if notice.failed else None
+            with contextlib.suppress(_FailedError):
+                shown.__exit__(None if failure is None else _FailedError, failure, None)
+        else:
+            if notice.stage not in stages:
+                shown = contextlib.ExitStack()
+                stages[notice.stage] = shown.enter_context(stage(notice.stage)), shown
+            stages[notice.stage][0](notice.fraction, notice.text)
 
-        yield receive
+    yield receive
+
+
+class _FailedError(Exception):
+    """A stage that is shown has failed."""
 
 
 @contextlib.contextmanager

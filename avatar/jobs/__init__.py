@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from avatar.jobs.capturing import CaptureOptions, capture
     from avatar.jobs.evaluating import EvaluateOptions, evaluate
     from avatar.jobs.live_sources import SourceOptions
-    from avatar.jobs.live_web import live_page
+    from avatar.jobs.live_web import PageOpened, live_page
     from avatar.jobs.live_window import LiveOptions, live, view
     from avatar.jobs.motion_options import MotionOptions
+    from avatar.jobs.notices import Message, Progress, Result
     from avatar.jobs.relight_options import RelightOptions
     from avatar.jobs.rendering import EncodingOptions, ImageOptions, RenderOptions, render
     from avatar.jobs.speech_options import SpeechOptions
@@ -28,9 +29,13 @@ _HOMES = {
     "EvaluateOptions": "avatar.jobs.evaluating",
     "ImageOptions": "avatar.jobs.rendering",
     "LiveOptions": "avatar.jobs.live_window",
+    "Message": "avatar.jobs.notices",
     "MotionOptions": "avatar.jobs.motion_options",
+    "PageOpened": "avatar.jobs.live_web",
+    "Progress": "avatar.jobs.notices",
     "RelightOptions": "avatar.jobs.relight_options",
     "RenderOptions": "avatar.jobs.rendering",
+    "Result": "avatar.jobs.notices",
     "SourceOptions": "avatar.jobs.live_sources",
     "SpeechOptions": "avatar.jobs.speech_options",
     "TrainOptions": "avatar.jobs.training",
@@ -49,9 +54,13 @@ __all__ = [
     "EvaluateOptions",
     "ImageOptions",
     "LiveOptions",
+    "Message",
     "MotionOptions",
+    "PageOpened",
+    "Progress",
     "RelightOptions",
     "RenderOptions",
+    "Result",
     "SourceOptions",
     "SpeechOptions",
     "TrainOptions",

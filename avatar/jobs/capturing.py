@@ -11,6 +11,7 @@ from avatar.common.files import check_output, path_text
 from avatar.common.photo_files import are_photos
 from avatar.errors import HeadsplatError
 from avatar.jobs.notices import SILENT, Notices, Notify, ignore
+from avatar.jobs.option_types import EMBEDDED, checked
 from avatar.jobs.outputs import Output, reserved
 from capture.options import CaptureOptions
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
     from capture.report import CaptureReport
 
-EMBEDDED = "embedded"  # as in avatar.head, whose import loads torch
 
 #: A video is tracked in frames of this size: only the track is used.
 _TRACKED_SIZE = 256
@@ -61,7 +61,7 @@ def capture(
 
     sources = paths_of(source)
     out = Path(out)
-    options = CaptureOptions() if options is None else options
+    options = checked(options or CaptureOptions())
     check_source(sources)
     options = replace(options, consent=path_text(options.consent))
     head = None if options.head == EMBEDDED else options.head

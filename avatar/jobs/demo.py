@@ -16,7 +16,7 @@ from avatar.common.ranges import Between
 from avatar.common.toml_config import load_preset
 from avatar.errors import HeadsplatError
 from avatar.jobs.notices import Notices, Notify, Stop, ignore
-from avatar.jobs.option_types import DURATION, SEED, SIDE, OptionalFloat
+from avatar.jobs.option_types import DURATION, SEED, SIDE, OptionalFloat, checked
 from avatar.jobs.outputs import Output, reserved
 from avatar.training.config import TrainConfig
 
@@ -76,7 +76,7 @@ def run_demo(
         HeadsplatError: the folder has other files, or those of a demo and `overwrite` is off.
         KeyboardInterrupt: `stop` ended it.
     """
-    demo = Demo(Path(out), options or DemoOptions(), Notices(notify), stop)
+    demo = Demo(Path(out), checked(options or DemoOptions()), Notices(notify), stop)
     with reserved([Output(demo.out, folder=True, in_place=True)]):
         demo.check()
         demo.out.mkdir(exist_ok=True)
@@ -186,6 +186,7 @@ class Demo:
         with self._step("training", f"training the avatar, {STEPS} steps", STEPS, TRAINING):
             trained = train_capture(capture, settings, outputs, resume=False, notices=self.notices, stop=self.stop)
             if not trained.finished:
+                self.notices.say(f"the present avatar is in {path_text(outputs.avatar)}")
                 raise KeyboardInterrupt
         return outputs.avatar
 

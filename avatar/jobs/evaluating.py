@@ -15,7 +15,7 @@ from avatar.errors import HeadsplatError
 from avatar.jobs.appearance import appearance_of, read_in_appearance
 from avatar.jobs.lpips_network import checked_network, named_file
 from avatar.jobs.notices import SILENT, Notices, Notify, ignore
-from avatar.jobs.option_types import SIDE, AppearanceName, Device, OptionalInt, OptionalPath, with_paths
+from avatar.jobs.option_types import SIDE, AppearanceName, Device, OptionalInt, OptionalPath, checked
 from avatar.jobs.outputs import Output, reserved
 from avatar.jobs.parsing import requested_device
 from avatar.rendering.backends import Rasterizer, backend_of
@@ -85,7 +85,7 @@ def evaluate(
         HeadsplatError: not an avatar, another capture than its own, an option that is not valid, or an output that
             cannot be written.
     """
-    chosen = with_paths(options or EvaluateOptions())
+    chosen = checked(options or EvaluateOptions())
     path = Path(avatar)
     inputs = (path, Path(capture), named_file(chosen.lpips), chosen.sound)
     with reserved(_outputs(chosen), inputs, overwrite=chosen.overwrite):

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avatar.common.files import path_text
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
 from avatar.jobs.appearance import read_in_appearance
 from avatar.jobs.live_run import LiveRun, PageReport
 from avatar.jobs.live_sources import LiveSources, SourceOptions
 from avatar.jobs.live_window import LiveOptions
 from avatar.jobs.notices import Notices, Notify, Result, Stop, cause_of, ignore, stoppable
-from avatar.jobs.option_types import with_paths
+from avatar.jobs.option_types import checked
 from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from viewer.session.pose_sources import LivePipeline
     from viewer.web.bridge import WebBridge
 
+#: Valid ports; 0: any free one.
+PORT = Between(0, 65535)
 _PERIOD = 1 / 120  # seconds between two looks for a new sample: sources have at most 60 a second
 _CLOSING = "closing the page's server"
 
@@ -57,10 +60,11 @@ def live_page(
         HeadsplatError: an option that needs a window, or the source or the server cannot start.
     """
     source = source or SourceOptions()
-    options = with_paths(options or LiveOptions())
+    options = checked(options or LiveOptions())
     notices = Notices(notify)
     path = Path(avatar)
     source.check()
+    PORT.check("--port", port)
     _check(options)
     outputs = [] if options.json is None else [Output(options.json, "--json", (".json",))]
     with reserved(outputs, (path, source.microphone, source.webcam), overwrite=options.overwrite):

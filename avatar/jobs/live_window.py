@@ -23,7 +23,7 @@ from avatar.jobs.option_types import (
     OptionalPath,
     OptionalText,
     Record,
-    with_paths,
+    checked,
 )
 from avatar.jobs.outputs import Output, reserved
 from avatar.jobs.parsing import parse_size, requested_device
@@ -94,7 +94,7 @@ def live(
     """
     source = source or SourceOptions()
     source.check()
-    job = _WindowJob(Path(avatar), with_paths(options or LiveOptions()), None, source)
+    job = _WindowJob(Path(avatar), checked(options or LiveOptions()), None, source)
     return job.run(Notices(notify), stop)
 
 
@@ -120,7 +120,7 @@ def view(
             written.
     """
     played = None if motion is None else Path(motion)
-    job = _WindowJob(Path(avatar), with_paths(options or LiveOptions()), played, None)
+    job = _WindowJob(Path(avatar), checked(options or LiveOptions()), played, None)
     return job.run(Notices(notify), stop)
 
 

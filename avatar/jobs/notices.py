@@ -38,7 +38,8 @@ class Progress:
     stage: str
     fraction: float  # 0..1
     text: str = ""  # what is being done
-    ended: bool = False  # the last one of the stage, which is complete
+    ended: bool = False  # the last one of the stage, which is complete unless it `failed`
+    failed: bool = False
 
     def __str__(self) -> str:
         return f"{self.stage}: {self.fraction:.0%}{', ' if self.text else ''}{self.text}"
@@ -95,8 +96,8 @@ class Notices:
         def update(fraction: float, text: str = "") -> None:
             self.notify(Progress(title, fraction, text))
 
-        yield update
-        self.notify(Progress(title, 1.0, ended=True))
+        with self._ending(lambda: title):
+            yield update
 
     @contextmanager
     def stages(self) -> Iterator[Callable[[str, float, str], None]]:
@@ -113,9 +114,20 @@ class Notices:
             current = title
             self.notify(Progress(title, fraction, text))
 
-        yield report
-        if current is not None:
-            self.notify(Progress(current, 1.0, ended=True))
+        with self._ending(lambda: current):
+            yield report
+
+    @contextmanager
+    def _ending(self, stage: Callable[[], str | None]) -> Iterator[None]:
+        """Tell at the end of the block that the stage has ended, or failed; None: there is none."""
+        try:
+            yield
+        except BaseException:
+            if (title := stage()) is not None:
+                self.notify(Progress(title, 1.0, ended=True, failed=True))
+            raise
+        if (title := stage()) is not None:
+            self.notify(Progress(title, 1.0, ended=True))
 
     @contextmanager
     def counted_stages(self) -> Iterator[Callable[[str, int, int], None]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional, TypeVar
+from typing import Annotated, Any, Literal, Optional, TypeVar
 
 from tyro.conf import UseAppendAction, arg
 
 from avatar.common.frame_rate import MAX_FPS
-from avatar.common.ranges import Between
+from avatar.common.ranges import Between, check_numbers
+from avatar.errors import HeadsplatError
 
 Out = Annotated[Path, arg(aliases=["-o"], metavar="PATH")]
 EMBEDDED = "embedded"  # as in avatar.head, whose import loads torch
@@ -47,19 +49,42 @@ Record = Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PATH")]
 Options = TypeVar("Options")
 
 
-def with_paths(options: Options) -> Options:
-    """The options of a job, a dataclass, with a `Path` for every text in a field that is one."""
+def checked(options: Options) -> Options:
+    """The options of a job, a dataclass: with a `Path` for every text in a field of paths.
+
+    Raises:
+        HeadsplatError: a number is outside its range, or a text is none of those that its field may have.
+    """
+    check_numbers(options)
+    return _checked(options)
+
+
+def _checked(options: Options) -> Options:
     hints = typing.get_type_hints(type(options), include_extras=True)
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(options):  # type: ignore[arg-type]
         value = getattr(options, field.name)
-        if isinstance(value, str) and _is_path(hints[field.name]):
-            changes[field.name] = Path(value)
-        elif dataclasses.is_dataclass(value):
-            changes[field.name] = with_paths(value)
+        parts = list(_parts(hints[field.name]))
+        if dataclasses.is_dataclass(value):
+            changes[field.name] = _checked(value)
+        elif Path in parts and value is not None:
+            several = any(typing.get_origin(part) is tuple for part in parts)
+            paths = (value,) if isinstance(value, str | Path) else tuple(value)
+            changes[field.name] = tuple(map(Path, paths)) if several else Path(value)
+        elif value is not None:
+            _check_choice(field.name, value, parts)
     return dataclasses.replace(options, **changes)  # type: ignore[type-var]
 
 
-def _is_path(hint: Any) -> bool:
-    """Whether a type annotation is a path, or an optional one."""
-    return hint is Path or any(_is_path(each) for each in typing.get_args(hint))
+def _parts(hint: Any) -> Iterator[Any]:
+    """A type annotation, and the types in it."""
+    yield hint
+    for part in () if typing.get_origin(hint) is Literal else typing.get_args(hint):
+        yield from _parts(part)
+
+
+def _check_choice(name: str, value: Any, parts: Sequence[Any]) -> None:
+    """Raise HeadsplatError where only some texts are valid and `value` is none of them."""
+    choices = [choice for part in parts if typing.get_origin(part) is Literal for choice in typing.get_args(part)]
+    if choices and value not in choices:
+        raise HeadsplatError(f"--{name.replace('_', '-')}: expected {', '.join(map(str, choices))}, got {value!r}")

@@ -24,7 +24,7 @@ from avatar.jobs.option_types import (
     OptionalFloat,
     OptionalFps,
     OptionalPath,
-    with_paths,
+    checked,
 )
 from avatar.jobs.outputs import Output, is_report, reserved
 from avatar.jobs.parsing import chosen_frames, parse_frames, parse_size, requested_device
@@ -136,7 +136,7 @@ def render(
     Raises:
         HeadsplatError: an input cannot be read, an option is not valid, or an output cannot be written.
     """
-    return RenderJob(paths_of(avatars), Path(out), with_paths(options)).run(Notices(notify), stop)
+    return RenderJob(paths_of(avatars), Path(out), checked(options)).run(Notices(notify), stop)
 
 
 @dataclass(frozen=True)

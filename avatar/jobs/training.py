@@ -30,7 +30,7 @@ from avatar.jobs.option_types import (
     OptionalHead,
     OptionalInt,
     OptionalPath,
-    with_paths,
+    checked,
 )
 from avatar.jobs.outputs import Output, reserved
 from avatar.jobs.training_outputs import Outputs, TrainedAvatar, train_capture
@@ -118,7 +118,7 @@ def train(
     Raises:
         HeadsplatError: an input cannot be read, an option is not valid, or an output cannot be written.
     """
-    return TrainJob(paths_of(source), Path(out), with_paths(options or TrainOptions())).run(Notices(notify), stop)
+    return TrainJob(paths_of(source), Path(out), checked(options or TrainOptions())).run(Notices(notify), stop)
 
 
 @dataclass(frozen=True)

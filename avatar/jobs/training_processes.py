@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
-from contextlib import nullcontext
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,10 +77,22 @@ def train_share(
     from avatar.data.capture_head import head_of
     from avatar.training.fit import fit
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    with together(device) as processes:
+    with _without_signals(), together(device) as processes:
         fit(
             capture, head_of(capture, head), settings, checkpoint=checkpoint, resume=resume, device=device,
             processes=processes, others=others,
         )  # fmt: skip
+
+
+@contextmanager
+def _without_signals() -> Iterator[None]:
+    """Ignore Ctrl-C and SIGTERM in the block, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -90,11 +90,15 @@ def train_with_window(
             device=device, others=others, notices=notices, stop=stopped,
         )  # fmt: skip
         try:
-            _show(_Training(capture, head, outputs.avatar.name, snapshots, notices, stopped, trained))
-        finally:
-            snapshots.close()
-        while not wait([trained], _POLL_SECONDS).done:
-            pass
+            try:
+                _show(_Training(capture, head, outputs.avatar.name, snapshots, notices, stopped, trained))
+            finally:
+                snapshots.close()
+            while not wait([trained], _POLL_SECONDS).done:
+                pass
+        except BaseException:  # Ctrl-C where nothing handles it: the worker must end, too
+            stopped.set()
+            raise
         return trained.result()
 
 

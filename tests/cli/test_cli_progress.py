@@ -16,8 +16,9 @@ import torch
 from avatar import cli
 from avatar.cli import progress
 from avatar.cli.info import InfoCommand
-from avatar.cli.progress import State, choose_display, display_of_process, say, stage
+from avatar.cli.progress import State, choose_display, display_of_process, printed, say, stage
 from avatar.data.capture_folder import Capture
+from avatar.jobs.notices import Notices
 from avatar.model.avatar_file import load_avatar
 
 ROOT = Path(__file__).parents[2]
@@ -181,3 +182,18 @@ def test_train_shows_its_phases_as_json_or_not_at_all(
     assert not any(word in printed.err for word in ("preparing", "training:", "finishing", "{"))
     left, right = (load_avatar(tmp_path / name).state_dict() for name in ("a.avatar", "b.avatar"))
     assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_a_stage_of_a_job_ends_alone_and_a_failed_one_is_not_called_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with printed() as notify:
+        notices = Notices(notify)
+        with notices.stage("outer") as update:
+            update(0.5)
+            with pytest.raises(ZeroDivisionError), notices.stage("inner"):
+                raise ZeroDivisionError
+            notices.say("it goes on")
+        notices.show("the result")
+    printed_text = capsys.readouterr()
+    said = printed_text.err.splitlines()
+    assert said[0] == "it goes on" and said[1].startswith("outer: done in ") and len(said) == 2
+    assert printed_text.out == "the result\n"

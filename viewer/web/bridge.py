@@ -68,7 +68,7 @@ class WebBridge:
         self._message: str | None = None
         self._calibrate = threading.Event()
         self._started = threading.Event()
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -83,7 +83,7 @@ class WebBridge:
         self._thread.start()
         self._started.wait()
         if self._error is not None:
-            reason = self._error.strerror or str(self._error)
+            reason = getattr(self._error, "strerror", None) or str(self._error)
             raise HeadsplatError(
                 f"cannot serve on {self.host}, port {self.port}: {reason}; choose another --port or --host"
             )
@@ -123,12 +123,10 @@ class WebBridge:
                 server_header=None,
                 logger=_log,
             )
-        except OSError as error:
+        except Exception as error:  # `start` waits: whatever it is, it must be told
             self._error = error
+            self._started.set()
             return
-        finally:
-            if self._error is not None:
-                self._started.set()
         async with server:
             self.port = server.sockets[0].getsockname()[1]
             self._started.set()
