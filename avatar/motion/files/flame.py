@@ -20,6 +20,8 @@ Floats = NDArray[np.floating]
 
 #: FLAME has 100 expressions; no release has more than this.
 MAX_MODES = 400
+#: FLAME's root joint in the mean head, meters: some trackers rotate the head about the origin, a motion about this.
+ROOT_JOINT = np.array([-0.0016, -0.1460, -0.0824])
 _REMEDY = "export the parameters again"
 
 

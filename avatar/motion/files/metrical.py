@@ -15,7 +15,7 @@ from avatar.motion.arrays import MotionArrays
 from avatar.motion.files.metrical_frame import RATE, load_frame
 
 from .assemble import frame_times
-from .flame import flame_motion, note_ignored, rows_of
+from .flame import ROOT_JOINT, flame_motion, note_ignored, rows_of
 
 Floats = NDArray[np.floating]
 
@@ -28,8 +28,7 @@ _PARTS = {
 _VERSION = "FLAME 2020, which metrical-tracker uses"
 #: World -> OpenCV axes of a camera at the origin that looks along -z.
 _FACING = np.diag([1.0, -1.0, -1.0])
-#: FLAME's root joint in the mean head, meters: the file rotates the head about the origin, a motion about this joint.
-_ROOT = np.array([-0.0016, -0.1460, -0.0824])
+_ROOT = ROOT_JOINT
 
 
 def frames_of(folder: Path) -> list[tuple[int, Path]]:

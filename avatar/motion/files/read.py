@@ -15,6 +15,7 @@ from avatar.types import Motion
 from .assemble import with_still_note
 from .audio2face import is_audio2face, is_audio2face_json, read_audio2face_csv, read_audio2face_json
 from .flame_arrays import pairs_in, read_pair
+from .flame_layouts import layout_of
 from .journal import is_journal, read_journal
 from .live_link import is_live_link, read_live_link
 from .named_json import is_named_json, read_named_json
@@ -22,7 +23,7 @@ from .names import listed
 from .stored import HEADER, read_stored
 from .text import read_json, read_table
 from .vhap import FOLDER as VHAP_FOLDER
-from .vhap import STACKED, is_flame, numbered, opened, read_folder, read_stacked
+from .vhap import STACKED_FILES, numbered, opened, read_folder, read_stacked
 
 _KNOWN = (
     "Live Link Face or Audio2Face CSV, JSON with names and frames, Audio2Face JSON, FLAME parameters (flame_param/, "
@@ -106,7 +107,7 @@ def _read_archive(path: Path, fps: float | None) -> MotionArrays:
     archive = opened(path)
     if HEADER in archive.names:
         return read_stored(path, archive)
-    if is_flame(set(archive.names)):
+    if layout_of(path, archive) is not None:
         return read_stacked(path, archive, fps)
     raise HeadsplatError(f"{path}: its arrays ({listed(sorted(archive.names))}) are not a motion; expected {_KNOWN}")
 
@@ -137,8 +138,9 @@ def _read_folder(folder: Path, fps: float | None) -> MotionArrays:
     for candidate in (folder, folder / VHAP_FOLDER):
         if numbered(candidate):
             return read_folder(candidate, fps)
-    if (folder / STACKED).is_file():
-        return read_stacked(folder / STACKED, opened(folder / STACKED), fps)
+    for name in STACKED_FILES:
+        if (folder / name).is_file():
+            return read_stacked(folder / name, opened(folder / name), fps)
     for candidate in (folder, folder / FOLDER):
         if files := frames_of(candidate):
             return read_metrical(candidate, files, fps)

@@ -1,4 +1,4 @@
-"""FLAME parameters of VHAP and GaussianAvatars: flame_param/NNNNN.npz, or all frames in one flame_param.npz."""
+"""FLAME parameters of VHAP, GaussianAvatars and other trackers: NNNNN.npz in a folder, or all frames in one .npz."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from avatar.motion.arrays import MotionArrays
 
 from .assemble import frame_times
 from .flame import flame_motion, note_ignored, rows_of
+from .flame_layouts import VHAP, FlameLayout, layout_of
 
 FOLDER = "flame_param"
 STACKED = "flame_param.npz"
-_WIDTHS = {"expr": None, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3}
-_VERSION = "FLAME 2023, VHAP's default"
-
-
-def is_flame(names: set[str]) -> bool:
-    """Whether an .npz with these arrays contains FLAME parameters."""
-    return "expr" in names or len(names & set(_WIDTHS)) > 1
+#: All frames in one file, by VHAP and by CAP4D.
+STACKED_FILES = (STACKED, "fit.npz")
 
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:
@@ -38,14 +34,22 @@ def read_stacked(path: Path, archive: Npz, fps: float | None = None) -> MotionAr
         HeadsplatError: arrays that do not match each other; the message names file and array.
     """
     notes: list[str] = []
-    parts = _parts(path, archive)
+    layout = _layout(path, archive)
+    parts = _parts(path, archive, layout)
     frames = max(len(part) for part in parts.values())
     for name, part in parts.items():
         if len(part) not in (1, frames):
             raise HeadsplatError(f"{path}: {name}: {len(part)} frames, others have {frames}; export it again")
         parts[name] = np.repeat(part, frames, 0) if len(part) < frames else part
-    note_ignored(sorted(set(archive.names) - set(_WIDTHS)), notes)
-    return flame_motion(path, frame_times(range(frames), fps, notes), parts, _VERSION, notes)
+    note_ignored(sorted(set(archive.names) - set(layout.widths)), notes)
+    parts = layout.convert(path, archive, parts, notes)
+    rate = layout.rate(path, archive) if fps is None else None
+    if rate is None:
+        time = frame_times(range(frames), fps, notes)
+    else:
+        notes.append(f"{rate:g} fps, as the file says")
+        time = np.arange(frames) / rate
+    return flame_motion(path, time, parts, layout.version, notes)
 
 
 def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
@@ -59,10 +63,12 @@ def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
     numbers = np.array([number for number, _ in files])
     frames: list[dict[str, NDArray]] = []
     ignored: set[str] = set()
+    first = opened(files[0][1])
+    layout = _layout(files[0][1], first)
     for _, path in files:
         archive = opened(path)
-        ignored |= set(archive.names) - set(_WIDTHS)
-        frames.append(_parts(path, archive))
+        ignored |= set(archive.names) - set(layout.widths)
+        frames.append(_parts(path, archive, layout))
         for name in frames[0].keys() | frames[-1].keys():
             shapes = [parts[name].shape if name in parts else "nothing" for parts in (frames[0], frames[-1])]
             if shapes[0] != shapes[1] or shapes[0][0] != 1:
@@ -71,7 +77,8 @@ def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
     if missing := int(numbers[-1] - numbers[0] + 1 - len(numbers)):
         notes.append(f"{missing} frame numbers are missing between {numbers[0]} and {numbers[-1]}: a gap in time")
     note_ignored(sorted(ignored), notes)
-    return flame_motion(folder, frame_times(numbers - numbers[0], fps, notes), parts, _VERSION, notes)
+    parts = layout.convert(folder, first, parts, notes)
+    return flame_motion(folder, frame_times(numbers - numbers[0], fps, notes), parts, layout.version, notes)
 
 
 def opened(path: Path) -> Npz:
@@ -86,14 +93,21 @@ def opened(path: Path) -> Npz:
         raise HeadsplatError(f"{path}: damaged ({str(error)[:120]}); copy it again") from error
 
 
-def _parts(path: Path, archive: Npz) -> dict[str, NDArray]:
+def _layout(path: Path, archive: Npz) -> FlameLayout:
+    layout = layout_of(path, archive)
+    if layout is None:
+        raise HeadsplatError(f"{path}: none of {', '.join(VHAP)} in it; export the parameters again")
+    return layout
+
+
+def _parts(path: Path, archive: Npz, layout: FlameLayout) -> dict[str, NDArray]:
     found = {}
-    for name, width in _WIDTHS.items():
+    for name, width in layout.widths.items():
         if name in archive.names:
             try:
                 found[name] = rows_of(archive.array(name), width, f"{path}: {name}")
             except DamagedNpz as error:
                 raise HeadsplatError(f"{path}: {name}: {str(error)[:120]}; copy it again") from error
     if not found:
-        raise HeadsplatError(f"{path}: none of {', '.join(_WIDTHS)} in it; export the parameters again")
+        raise HeadsplatError(f"{path}: none of {', '.join(layout.widths)} in it; export the parameters again")
     return found
