@@ -70,6 +70,7 @@ def _video_words(properties: dict[str, Any]) -> dict[str, Any]:
     steps += ["mirrored left to right"] if words.pop("mirrored") else []
     words["rotation"] = ", then ".join(steps) or "none"
     words["transfer"] = words.pop("transfer_name")
+    words["primaries"] = words.pop("primaries_name")
     words["focal_35mm"] = words["focal_35mm"] or "not stated"
     return words
 

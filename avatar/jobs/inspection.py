@@ -35,6 +35,18 @@ _TRANSFERS = {
     17: "DCI",
     18: "HLG (HDR)",
 }
+#: Color primaries (H.273).
+_PRIMARIES = {
+    0: "not stated",
+    1: "BT.709",
+    2: "not stated",
+    4: "BT.470 M",
+    5: "BT.601 (625 lines)",
+    6: "BT.601 (525 lines)",
+    9: "BT.2020",
+    11: "DCI-P3",
+    12: "Display P3",
+}
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -99,6 +111,7 @@ def _video(path: Path) -> dict[str, Any]:
         **dataclasses.asdict(metadata),
         "frames_counted": counted,
         "transfer_name": _TRANSFERS.get(metadata.transfer, "unknown"),
+        "primaries_name": _PRIMARIES.get(metadata.primaries, "unknown"),
     }
 
 

@@ -59,6 +59,10 @@ _SWS_BT2020 = 9
 BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
 )
+#: The same, Display P3 to BT.709 (SMPTE EG 432-1).
+P3_TO_BT709 = np.array([[1.2249, -0.2249, 0.0], [-0.0421, 1.0421, 0.0], [-0.0196, -0.0786, 1.0983]], dtype=np.float32)
+#: By color primaries (H.273) that SDR video may have.
+_WIDE_GAMUTS = {9: BT2020_TO_BT709, 12: P3_TO_BT709}
 #: Of BT.2020's primaries, the luminance (ITU-R BT.2100).
 _BT2020_LUMINANCE = np.array([[0.2627, 0.6780, 0.0593]], dtype=np.float32)
 #: Linear light of diffuse white (203 cd/m2, ITU-R BT.2408), and the peak (cd/m2) of the display that HLG is shown on,
@@ -70,7 +74,7 @@ _HLG_GAMMA = 1.2
 #: HDR frames are read with this many bits; linear light beyond the brightest is white.
 _HDR_BITS = 10
 _HDR_BRIGHTEST = 4.0
-_HDR_STEPS = 4096  # of the tables of codes and of luminance
+_HDR_STEPS = 4096  # of the tables of codes and of luminance, for SDR of a wide gamut too
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ class VideoMetadata:
     mirrored: bool  # whether they are then mirrored, left to right
     focal_35mm: float | None  # millimeters, equivalent for 36 mm wide film; None if the file does not state it
     transfer: int  # transfer characteristics (ITU-T H.273), 0 where unknown
+    primaries: int  # color primaries (H.273), 0 where unknown
 
     @property
     def hdr(self) -> bool:
@@ -353,6 +358,7 @@ def open_video(path: str | Path) -> VideoSource:
             mirrored=mirrored,
             focal_35mm=_focal_35mm({**container.metadata, **stream.metadata}),
             transfer=int(stream.codec_context.color_trc or 0),
+            primaries=int(stream.codec_context.color_primaries or 0),
         )
     return VideoSource(path, metadata)
 
@@ -484,6 +490,8 @@ def _upright(decoded: av.VideoFrame, metadata: VideoMetadata, reformatter: Video
     elif deep:
         # swscale's own conversion to 8 bits darkens by two levels
         rgb = ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8)  # rgb / 257, rounded
+    if not metadata.hdr and metadata.primaries in _WIDE_GAMUTS:
+        rgb = wide_to_srgb(rgb, _WIDE_GAMUTS[metadata.primaries])
     upright = np.rot90(rgb, metadata.rotation // 90)
     return np.ascontiguousarray(upright[:, ::-1] if metadata.mirrored else upright)
 
@@ -519,6 +527,26 @@ def hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
     return _HDR_TABLE[np.rint(index).astype(np.uint16)]
 
 
+def wide_to_srgb(rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """SDR code values [H,W,3] uint8 of a wide gamut to sRGB; `matrix` [3,3] changes primaries in linear light."""
+    import cv2  # only videos of a wide gamut need it
+
+    linear = cv2.transform(_LINEAR_TABLE[rgb], matrix)
+    return _SRGB_TABLE[np.rint(cv2.sqrt(np.clip(linear, 0, 1)) * _HDR_STEPS).astype(np.uint16)]
+
+
+def _linear_table() -> np.ndarray:
+    """Linear light [256] float32 of sRGB codes."""
+    code = np.linspace(0, 1, 256)
+    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def _srgb_codes(linear: np.ndarray) -> np.ndarray:
+    """sRGB codes uint8 of linear light 0..1."""
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(encoded * 255).astype(np.uint8)
+
+
 def _hlg_table() -> np.ndarray:
     """The factor [_HDR_STEPS+1] float32 from HLG's scene light to display light, by the fourth root of its luminance.
 
@@ -534,11 +562,12 @@ def _hdr_table() -> np.ndarray:
     linear = _HDR_BRIGHTEST * np.linspace(0, 1, _HDR_STEPS + 1) ** 2
     knee = 0.7
     linear = np.where(linear > knee, knee + (1 - knee) * np.tanh((linear - knee) / (1 - knee)), linear)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)
+    return _srgb_codes(linear)
 
 
 _HDR_TABLE = _hdr_table()
+_LINEAR_TABLE = _linear_table()
+_SRGB_TABLE = _srgb_codes(np.linspace(0, 1, _HDR_STEPS + 1) ** 2)  # by the square root of linear light
 _HLG_TABLE = _hlg_table()
 
 

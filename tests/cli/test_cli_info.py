@@ -164,11 +164,11 @@ def test_info_has_words_for_rotation_and_transfer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = rotated(video, matrix)
-    stated = open_video(path).metadata
-    monkeypatch.setattr(VideoSource, "count_frames", lambda self, limit: (replace(stated, transfer=transfer), True))
+    stated = replace(open_video(path).metadata, transfer=transfer, primaries=12)
+    monkeypatch.setattr(VideoSource, "count_frames", lambda self, limit: (stated, True))
     assert cli.main(["info", str(path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert f"rotation {words[0]} " in shown and f"transfer {words[1]}" in shown
+    assert f"rotation {words[0]} " in shown and f"transfer {words[1]} primaries Display P3" in shown
     assert "frame count 3 duration 0.12 s" in shown
 
 

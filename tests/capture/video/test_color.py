@@ -24,6 +24,8 @@ PATCH = 32
 LUMA = {1: (0.2126, 0.0722), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 #: BT.709 to BT.2020 primaries in linear light (ITU-R BT.2087, table 2), and the weights of BT.2020's luminance.
 TO_BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+#: The same to Display P3 (SMPTE EG 432-1).
+TO_P3 = np.array([[0.8225, 0.1775, 0.0], [0.0332, 0.9668, 0.0], [0.0171, 0.0724, 0.9105]])
 LUMINANCE = np.array([0.2627, 0.6780, 0.0593])
 HLG, PQ = 18, 16
 
@@ -120,6 +122,18 @@ def test_a_10_bit_sdr_video_has_the_colors_it_was_made_of(tmp_path: Path) -> Non
 
 def test_a_10_bit_sdr_video_of_standard_definition_has_the_colors_it_was_made_of(tmp_path: Path) -> None:
     check(encode(tmp_path / "clip.mkv", COLORS / 255, 6, 6, 6), COLORS)
+
+
+@pytest.mark.parametrize(
+    ("gamut", "matrix", "transfer", "primaries"),
+    [(TO_BT2020, 9, 14, 9), (TO_P3, 1, 1, 12)],
+    ids=["BT.2020", "Display P3"],
+)
+def test_sdr_of_a_wide_gamut_has_the_colors_it_was_made_of(
+    tmp_path: Path, gamut: np.ndarray, matrix: int, transfer: int, primaries: int
+) -> None:
+    signal = srgb(np.clip(linear(COLORS) @ gamut.T, 0, 1)) / 255
+    check(encode(tmp_path / "clip.mkv", signal, matrix, transfer, primaries), COLORS)
 
 
 def with_box(content: bytes, sample_entry: bytes, box: bytes) -> bytes:
