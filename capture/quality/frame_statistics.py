@@ -20,9 +20,14 @@ _BACKGROUND = 0.04
 #: Range of linear light in which a color shows the exposure: noise below, clipping above.
 DARKEST = 0.004
 BRIGHTEST = 0.92
-#: Luminance of linear sRGB; difference of square roots of luminance, 0..1, that counts as none.
+#: Luminance of linear sRGB; difference of square roots of luminance, 0..1, that counts as none. In less light than that
+#: of _FULL (the square root at the face's bright side) it is smaller in proportion: contrast is.
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _SAME = 0.008
+_FULL = 0.5
+#: Bright side of a face (square root of luminance: an 8-bit value of 26) under which codecs flatten it to a few values.
+_DIM = 0.1
+_BRIGHT_SIDE = 0.95  # quantile of the face
 
 
 def _linear_table() -> np.ndarray:
@@ -69,10 +74,15 @@ def face_light(rgb: np.ndarray, mesh: np.ndarray) -> np.ndarray:
 def flat_share(face: np.ndarray) -> float:
     """The largest share 0..1 of landmarks of one brightness, for the linear light [468,3] around them.
 
-    Faces in photos have .04 to .15, overexposed or compressed to blocks too; line drawings and cartoons .3 to 1.
+    Faces in photos have .04 to .15, dark, overexposed or compressed to blocks too; line drawings and cartoons .3 to 1.
+    So dark a face that a codec may have flattened it has 0.
     """
     brightness = np.sort(np.sqrt(face @ _LUMINANCE))
-    last = np.searchsorted(brightness, brightness + _SAME, side="right")
+    bright_side = float(np.quantile(brightness, _BRIGHT_SIDE))
+    if bright_side < _DIM:
+        return 0.0
+    same = _SAME * min(1.0, bright_side / _FULL)
+    last = np.searchsorted(brightness, brightness + same, side="right")
     return float((last - np.arange(len(brightness))).max() / len(brightness))
 
 
