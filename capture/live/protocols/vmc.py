@@ -3,8 +3,10 @@
 From the protocol's description: `/VMC/Ext/Blend/Val (name)(value)` any number of times, then `/VMC/Ext/Blend/Apply`
 applies them; `/VMC/Ext/Bone/Pos (name)(x y z)(qx qy qz qw)` is a bone's pose relative to its parent; `/VMC/Ext/T` is
 the sender's clock; the fourth number of `/VMC/Ext/OK` is 0 while nothing is tracked. Values are valid until they are
-sent again. Quaternions are Unity's: left-handed, x to the character's right, y up, the face along +z. Our x is to the
-left, so a rotation (x, y, z, w) becomes (x, -y, -z, w).
+sent again. Models without ARKit's shapes send VRM's presets (`vrm_presets`), which are used until a name of ARKit
+arrives. Some senders leave Apply out: their frame ends where the clock or a name comes again. Quaternions are Unity's:
+left-handed, x to the character's right, y up, the face along +z. Our x is to the left, so a rotation (x, y, z, w)
+becomes (x, -y, -z, w).
 
 Assumptions: the rest rotation of bones is the identity (VRM 0 and what its senders stream; bones of a VRM 1 model may
 have another one), and rotations of hips, spine and chest and positions of all bones are irrelevant for the face. The
@@ -22,6 +24,7 @@ from avatar.types import JAW, LEFT_EYE, RIGHT_EYE, ROOT
 
 from .osc import Argument, Message, parse_osc
 from .packet_face import MAX_NAME, MAX_WEIGHT, Face, Malformed, arkit_weights, resting_joints
+from .vrm_presets import preset_weights
 
 PORT = 39539
 _VAL = "/VMC/Ext/Blend/Val"
@@ -37,19 +40,27 @@ _TO_OURS = np.array([1.0, -1.0, -1.0, 1.0])
 _MIN_NUMBERS = {_VAL: 1, _BONE: 7, _CLOCK: 1, _OK: 1}
 #: More names than any character has; further names are ignored.
 _MAX_NAMES = 1024
+#: Frames that end without Apply before they are used: the first may be the rest of one whose start was not received.
+_UNAPPLIED = 2
 
 
 class VmcDecoder:
-    """Decodes the packets of one sender in order: Apply completes a face from all values received before."""
+    """Decodes the packets of one sender in order: Apply completes a face from all values received before.
+
+    For a sender that has never sent Apply the next timestamp does, or the next value of a name that the frame has.
+    """
 
     def __init__(self) -> None:
+        self._applies = False  # whether the sender sends Apply
+        self._frame: set[str] = set()  # names of the frame that no Apply has completed
+        self._unapplied = 0  # frames, up to _UNAPPLIED
         self._values: dict[str, float] = {}
         self._rotations: dict[int, Rotation] = {}
         self._tracked = True
         self._clock: float | None = None
 
     def __call__(self, data: bytes) -> Face | Malformed | None:
-        """The face of the last Apply in the packet; None without one.
+        """The face of the last frame that ends in the packet; None where none ends.
 
         A malformed packet changes nothing.
         """
@@ -60,13 +71,31 @@ class VmcDecoder:
             if reason := _fault(message):
                 return Malformed(reason)
         face: Face | Malformed | None = None
-        last = max((number for number, message in enumerate(messages) if message.address == _APPLY), default=None)
+        last = self._last_end(messages)
         for number, message in enumerate(messages):
             if number == last:  # of several faces in a packet only the newest is used
                 face = self._face()
-            elif message.address in _MIN_NUMBERS:
+            if message.address in _MIN_NUMBERS:
                 self._store(message.address, message.arguments)
         return face
+
+    def _last_end(self, messages: Sequence[Message]) -> int | None:
+        """The number of the message before which the last frame of the packet ends; None where none does."""
+        applies = [number for number, message in enumerate(messages) if message.address == _APPLY]
+        self._applies = self._applies or bool(applies)
+        if self._applies:
+            self._frame.clear()
+            return applies[-1] if applies else None
+        last = None
+        for number, message in enumerate(messages):
+            name = str(message.arguments[0]) if message.address == _VAL else ""
+            if self._frame and (message.address == _CLOCK or name in self._frame):
+                self._frame.clear()
+                self._unapplied = min(self._unapplied + 1, _UNAPPLIED)
+                last = number if self._unapplied == _UNAPPLIED else None
+            if name and len(self._frame) < _MAX_NAMES:
+                self._frame.add(name)
+        return last
 
     def _store(self, address: str, arguments: Sequence[Argument]) -> None:
         if address == _CLOCK:
@@ -88,6 +117,8 @@ class VmcDecoder:
         if isinstance(result, Malformed):
             return result
         weights, ignored = result
+        if len(ignored) == len(self._values):  # no name of ARKit
+            weights, ignored = preset_weights(self._values)
         joints = resting_joints()
         rotations = dict(self._rotations)
         skull = rotations.pop(_NECK, Rotation.identity()) * rotations.pop(_HEAD, Rotation.identity())
