@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: Valid ports; 0: any free one.
 PORT = Between(0, 65535)
 _PERIOD = 1 / 120  # seconds between two looks for a new sample: sources have at most 60 a second
+_NOTE_PERIOD = 0.5  # seconds between two looks for a note of the source
 _CLOSING = "closing the page's server"
 
 
@@ -147,7 +148,8 @@ def _drive(running: _Running, avatar: Avatar, seconds: float | None, notices: No
 
     bridge = running.bridge
     pipeline = running.pipeline
-    last = ""
+    last = note = ""
+    noted = -_NOTE_PERIOD
     end = float("inf") if seconds is None else running.began + seconds
     with stoppable(stop, _CLOSING) as stopped:
         with suppress(KeyboardInterrupt):  # the second Ctrl-C, or the first one where nothing handles it
@@ -158,7 +160,10 @@ def _drive(running: _Running, avatar: Avatar, seconds: float | None, notices: No
                     pipeline.calibrate()
                 pose = pipeline.latest()
                 running.samples += pose.fresh
-                message = pose_message(avatar, pose)
+                if (now := time.monotonic()) - noted >= _NOTE_PERIOD:
+                    noted = now
+                    note = pipeline.stats().get("input", {}).get("unused", "")
+                message = pose_message(avatar, pose, note)
                 if message != last:
                     bridge.publish(message)
                 last = message

@@ -14,9 +14,9 @@ _DIGITS = 6
 
 
 @torch.no_grad()
-def pose_message(avatar: Avatar, pose: AvatarPose) -> str:
+def pose_message(avatar: Avatar, pose: AvatarPose, note: str = "") -> str:
     """JSON of a pose: `expression` [E], `jointRot` [15] and `translation` [3] of the avatar, `torso` [6] where it is
-    measured (units of the torso map), and the `phase` of the source."""
+    measured (units of the torso map), the `phase` of the source, and a `note` on it where there is one."""
     params = pose.params
     entries: dict[str, object] = {
         "expression": _round_digits(params.expression[0]),
@@ -24,6 +24,8 @@ def pose_message(avatar: Avatar, pose: AvatarPose) -> str:
         "translation": _round_digits(params.translation[0]),
         "phase": pose.phase,
     }
+    if note:
+        entries["note"] = note
     if pose.torso is not None:
         torso = avatar.rig.torso
         measured = pose.torso.pose(torso, *avatar.head.skull_pose(params))

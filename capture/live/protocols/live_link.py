@@ -33,7 +33,7 @@ _TIME = struct.Struct(">ifii")
 def parse_live_link(data: bytes) -> Face | Malformed:
     """The face in one packet."""
     if not data or data[0] != VERSION:
-        return Malformed(f"version {data[0]}, not {VERSION}" if data else "empty")
+        return Malformed(_version(data) if data else "empty")
     ids = []
     at = 1
     for what in ("device id", "subject"):
@@ -51,6 +51,13 @@ def parse_live_link(data: bytes) -> Face | Malformed:
     if isinstance(values, Malformed):
         return values
     return _face(values, "/".join(ids), (frame + subframe) * per / rate)
+
+
+def _version(data: bytes) -> str:
+    """What a packet of another version is."""
+    newer = data[:2] == b"\1\0"  # its version has two bytes, little-endian
+    mode = ", the newer format of the app: choose its ARKit mode" if newer else ""
+    return f"version {data[0]}, not {VERSION}{mode}"
 
 
 def _values(rest: bytes) -> np.ndarray | Malformed | None:

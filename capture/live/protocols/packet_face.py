@@ -45,6 +45,7 @@ class Face:
     stream: str = ""  # which of a sender's streams, where the protocol names them
     source_time: float | None = None  # seconds of the sender's clock
     ignored: tuple[str, ...] = ()  # names that are not ARKit's
+    has_expressions: bool = True  # whether it has one with a known name
 
 
 @lru_cache(maxsize=1024)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from avatar.driving.live.samples import Sample, SourceStats
 from avatar.head.arkit import ARKIT_52
-from avatar.motion.files.names import ARKIT
+from avatar.motion.files.names import ARKIT, listed
 
 from .packet_face import Face, GazeDeduplicator, Malformed
+from .unused import UnusedPackets
 
 Address = tuple[str, int]
 Decode = Callable[[bytes], Face | Malformed | None]
@@ -90,6 +91,7 @@ class PacketReceiver:
     ignored: set[str] = field(default_factory=set)  # names that are not ARKit's
     loss: LossEstimate = field(default_factory=LossEstimate)
     rate: Rate = field(default_factory=Rate)
+    unused: UnusedPackets = field(default_factory=UnusedPackets)
     _sender: _Sender | None = None
 
     def receive(self, data: bytes, address: Address, now: float) -> Sample | None:
@@ -107,26 +109,44 @@ class PacketReceiver:
                 sender = _Sender(address, self.make_decoder(), now)
         elif sender.address != address:
             self.foreign += 1
+            self.unused.add("foreign", now, address[0])
             return None
         face = sender.decode(data)
         if isinstance(face, Malformed):
-            self.count_malformed(face.reason)
+            self.count_malformed(face.reason, now)
             return None
         self._sender = sender
         if face is None:
             sender.heard = now
+            self.unused.add("incomplete", now)
             return None
-        return self._sample(sender, face, now) if self._is_newer(sender, face, now) else None
+        if not self._is_newer(sender, face, now):
+            return None
+        self._judge(face, now)
+        return self._sample(sender, face, now)
 
-    def count_malformed(self, reason: str) -> None:
-        """Count a packet that could not be decoded."""
+    def count_malformed(self, reason: str, now: float) -> None:
+        """Count a packet at `now` seconds that could not be decoded."""
         self.malformed += 1
         self.reason = reason
+        self.unused.add("malformed", now, reason)
+
+    def _judge(self, face: Face, now: float) -> None:
+        """Note whether a face shows an expression, or why not."""
+        if face.confidence <= 0:
+            self.unused.add("no face", now)
+        elif face.has_expressions:
+            self.unused.clear()
+        elif face.ignored:
+            self.unused.add("names", now, listed(face.ignored, 3))
+        else:
+            self.unused.add("no expressions", now)
 
     def _is_newer(self, sender: _Sender, face: Face, now: float) -> bool:
         if face.stream != sender.stream:
             if sender.stream is not None and now - sender.heard <= SENDER_TIMEOUT:
                 self.foreign += 1
+                self.unused.add("foreign", now, face.stream)
                 return False
             sender.stream = face.stream
             sender.newest = -math.inf
@@ -139,6 +159,7 @@ class PacketReceiver:
         if ahead < 0 and not (ahead < -RESTART and 0 <= face.source_time - sender.restarted <= RESTART):
             sender.restarted = face.source_time if ahead < -RESTART else math.inf
             self.late += 1
+            self.unused.add("late", now)
             self.loss.add_late()
             return False
         self.loss.add_step(ahead)
@@ -177,4 +198,5 @@ class PacketReceiver:
             "sender": f"{sender.address[0]}:{sender.address[1]}" if sender else None,
             "last_malformed": self.reason,
             "ignored_names": sorted(self.ignored),
+            "unused": self.unused.sentence(now),
         }

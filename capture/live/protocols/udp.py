@@ -18,6 +18,7 @@ from avatar.driving.live.samples import Sample, SourceStats
 from avatar.errors import HeadsplatError
 
 from .packet_order import Address, Decode, PacketReceiver
+from .unused import Reason
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ class UdpSource:
         self._last: Sample | None = None  # the last one, until it was reported as lost
         self._replaced = self._greetings = self._silences = 0
         self._heard = 0.0
+        self._told: set[Reason] = set()  # why packets are not used, as far as it was said
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -104,6 +106,7 @@ class UdpSource:
         self._receiver = PacketReceiver(self.protocol.make_decoder)
         self._last = None
         self._replaced = self._greetings = self._silences = 0
+        self._told = set()
         self._ending.clear()
         self._thread = threading.Thread(
             target=self._run, args=(bound,), name=f"{self.protocol.name} source", daemon=True
@@ -163,6 +166,7 @@ class UdpSource:
                     greeted = now
                     self._greetings += 1
                     _send(bound, self.protocol.greeting, self._greeted)
+                self._tell_unused(now)
                 if self._last is not None and now - self._heard > LOST_AFTER:
                     self._silences += 1
                     self._put(self._last.as_lost(now))
@@ -196,8 +200,17 @@ class UdpSource:
                 reason = f"{type(error).__name__}: {error}"
                 if reason != self._receiver.reason:  # log a flood of them once
                     log.warning("%s: a packet of %s cannot be decoded", self.name, address[0], exc_info=error)
-                self._receiver.count_malformed(reason)
+                self._receiver.count_malformed(reason, now)
                 return None
+
+    def _tell_unused(self, now: float) -> None:
+        """Say why what arrives is not used, once for each reason."""
+        with self._counting:
+            reason = self._receiver.unused.reason(now)
+            sentence = self._receiver.unused.sentence(now)
+        if reason is not None and reason not in self._told:
+            self._told.add(reason)
+            log.warning("%s: %s", self.name, sentence)
 
     def _put(self, sample: Sample) -> None:
         with self._lock:

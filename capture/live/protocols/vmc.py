@@ -128,7 +128,14 @@ class VmcDecoder:
         # the time of one face only
         clock = self._clock
         self._clock = None
-        return Face(weights, joints, confidence=float(self._tracked), source_time=clock, ignored=ignored)
+        return Face(
+            weights,
+            joints,
+            confidence=float(self._tracked),
+            source_time=clock,
+            ignored=ignored,
+            has_expressions=len(ignored) < len(self._values),
+        )
 
 
 def _fault(message: Message) -> str | None:

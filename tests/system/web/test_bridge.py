@@ -203,6 +203,12 @@ def test_a_message_has_the_parameters_of_the_pose(layered: Avatar) -> None:
     assert found["phase"] == "driving" and "torso" not in found
 
 
+def test_a_message_has_a_note_on_the_source_where_there_is_one(layered: Avatar) -> None:
+    pose = AvatarPose(posed(layered), "waiting")
+    assert json.loads(pose_message(layered, pose, "packets arrive"))["note"] == "packets arrive"
+    assert "note" not in json.loads(pose_message(layered, pose))
+
+
 def test_a_measured_torso_is_sent_as_the_renderer_uses_it(layered: Avatar) -> None:
     params, measured = posed(layered), MeasuredTorso(torch.tensor([[0.01, -0.005, 0.05]]), 0.7)
     found = json.loads(pose_message(layered, AvatarPose(params, "driving", torso=measured)))

@@ -106,6 +106,14 @@ def test_poses_of_another_avatar_are_not_shown(live: Page, bridge: WebBridge, la
     assert_params(live.run("app.params()"), pose.params)
 
 
+def test_a_note_on_the_source_is_shown_in_place_of_its_state(live: Page, bridge: WebBridge, layered: Avatar) -> None:
+    pose = AvatarPose(posed(layered), "waiting")
+    bridge.publish(pose_message(layered, pose, "packets arrive that cannot be <b>read</b>"))
+    live.wait("document.getElementById('live-state').textContent === 'packets arrive that cannot be <b>read</b>'")
+    bridge.publish(pose_message(layered, pose))
+    live.wait("document.getElementById('live-state').textContent === 'waiting for a face'")
+
+
 def test_the_page_connects_again_after_an_interruption(live: Page, bridge: WebBridge, layered: Avatar) -> None:
     live.run("app.live.socket.close()")
     live.wait("document.getElementById('live-state').textContent.startsWith('disconnected')")

@@ -28,7 +28,10 @@ def _live(state: State) -> Iterator[Edit]:
     calibrated = float(status.live.get("calibrated", 0.0))
     if calibrated < 1:
         imgui.progress_bar(calibrated, imgui.ImVec2(-1, 0), "resting face")
-    if note := status.live.get("calibration", {}).get("note"):
+    source = status.live.get("input", {})
+    for note in (status.live.get("calibration", {}).get("note"), source.get("unused")):
+        if not note:
+            continue
         imgui.push_text_wrap_pos(0)
         imgui.text_colored(_AMBER, str(note))
         imgui.pop_text_wrap_pos()
@@ -37,7 +40,6 @@ def _live(state: State) -> Iterator[Edit]:
     imgui.same_line()
     if imgui.button("another person"):
         yield Do("learn person")
-    source = status.live.get("input", {})
     for name in ("rate", "received", "dropped", "malformed"):
         if name in source:
             imgui.text(f"{name} {source[name]:.0f}")

@@ -53,7 +53,7 @@ export class LivePoses {
 
   /** @param {string} text */
   #receive(text) {
-    const { expression, jointRot, translation, torso, phase } = JSON.parse(text);
+    const { expression, jointRot, translation, torso, phase, note } = JSON.parse(text);
     const isPose =
       areNumbers(expression, this.expressions) && areNumbers(jointRot, JOINT_NUMBERS) && areNumbers(translation, 3);
     if (!isPose || (torso !== undefined && !areNumbers(torso, TORSO_NUMBERS))) {
@@ -61,7 +61,7 @@ export class LivePoses {
       return;
     }
     this.pose = { expression, jointRot, translation, torso };
-    this.report(STATES[phase] ?? "live");
+    this.report(typeof note === "string" ? note : STATES[phase] ?? "live");
     this.changed();
   }
 }

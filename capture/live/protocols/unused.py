@@ -1,0 +1,58 @@
+"""Why packets that arrive drive nothing, as a sentence for the user."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from avatar.common.printable import single_line
+
+#: Seconds without a usable pose, while packets arrive, after which the reason is told.
+TOLD_AFTER = 3.0
+
+Reason = Literal["malformed", "incomplete", "names", "no expressions", "no face", "late", "foreign"]
+_SENTENCES: dict[Reason, str] = {
+    "malformed": "packets arrive that cannot be read ({detail}): choose the sender's protocol with --listen, or "
+    "another format in the sender",
+    "incomplete": "packets arrive, and no expressions in them: let the sender send expressions (blend shapes) too",
+    "names": "none of the expressions that arrive has a name that headsplat knows ({detail}): give the sender a model "
+    "with ARKit's names or VRM's presets",
+    "no expressions": "poses arrive without expressions: let the sender send expressions (blend shapes) too",
+    "no face": "poses arrive, and the sender says that it tracks no face: look into its camera, or start its tracking",
+    "late": "poses arrive that are older than the newest one: restart the sender",
+    "foreign": "poses of {detail} arrive and are not used while another sender or subject sends: end the one that is "
+    "not wanted",
+}
+
+
+class UnusedPackets:
+    """What has arrived since the last usable pose, by the reason why it was not used."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Reason] = Counter()
+        self._details: dict[Reason, str] = {}  # the last
+        self._since = self._last = 0.0  # seconds, of the first and the last packet
+
+    def add(self, reason: Reason, now: float, detail: str = "") -> None:
+        """Count a packet at `now` seconds that was not used."""
+        if not self._counts or now - self._last > TOLD_AFTER:
+            self.clear()
+            self._since = now
+        self._counts[reason] += 1
+        self._details[reason] = single_line(detail)
+        self._last = now
+
+    def clear(self) -> None:
+        """A usable pose has arrived."""
+        self._counts.clear()
+
+    def reason(self, now: float) -> Reason | None:
+        """The most frequent reason; None before TOLD_AFTER, and where nothing arrives any more."""
+        if not self._counts or self._last - self._since < TOLD_AFTER or now - self._last > TOLD_AFTER:
+            return None
+        return self._counts.most_common(1)[0][0]
+
+    def sentence(self, now: float) -> str:
+        """What arrives, why it is not used and what to do; empty where there is nothing to tell."""
+        reason = self.reason(now)
+        return "" if reason is None else _SENTENCES[reason].format(detail=self._details[reason])
