@@ -227,6 +227,7 @@ class _Decoding:
             raise _UnreadError(f"this FFmpeg has no decoder of {'HEVC' if item.kind == b'hvc1' else 'AV1'}")
         decoder: Any = av.CodecContext.create(available[0], "r")
         decoder.options = {"max_pixels": str(MAX_PIXELS)}
+        decoder.thread_count = 1  # threads that report damage can wait forever for a decoder that is being freed
         decoder.extradata = item.first(parameters)
         frames = [*decoder.decode(av.Packet(self.file.content(item))), *decoder.decode(None)]
         if not frames:
@@ -244,9 +245,15 @@ class _Decoding:
         if int(frame.colorspace) == _UNSPECIFIED:
             frame.colorspace = _BT601
         hdr = int(frame.color_trc) in (PQ, HLG)
-        pixels = "rgb48le" if hdr else "rgb24"
-        rgb = self.reformatter.reformat(frame, format=pixels, src_colorspace=color_matrix(frame)).to_ndarray()
-        return hdr_to_srgb(rgb, int(frame.color_trc)) if hdr else rgb
+        deep = hdr or frame.format.components[0].bits > 8
+        pixels = "rgb48le" if deep else "rgb24"
+        rgb: np.ndarray = self.reformatter.reformat(
+            frame, format=pixels, src_colorspace=color_matrix(frame)
+        ).to_ndarray()
+        if hdr:
+            return hdr_to_srgb(rgb, int(frame.color_trc))
+        # as in videos, rounded here: swscale's own conversion of 10 bits to 8 darkens
+        return ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8) if deep else rgb
 
 
 def _transformed(rgb: np.ndarray, kind: bytes, content: bytes) -> np.ndarray:

@@ -22,9 +22,11 @@ class Codec:
     item: bytes
     parameters: bytes
     brand: bytes
+    pixels: str = "yuv420p"
 
 
 HEVC = Codec("libx265", b"hvc1", b"hvcC", b"heic")
+HEVC_10 = Codec("libx265", b"hvc1", b"hvcC", b"heix", "yuv420p10le")
 AV1 = Codec("libsvtav1", b"av01", b"av1C", b"avif")
 
 
@@ -74,6 +76,11 @@ def heif_file(
 def rotation(quarters: int) -> bytes:
     """A property: turned counter-clockwise by quarters."""
     return _box(b"irot", bytes([quarters]))
+
+
+def colors(primaries: int, transfer: int, matrix: int, full: bool) -> bytes:
+    """A property: how the picture's numbers are colors (ITU-T H.273)."""
+    return _box(b"colr", b"nclx" + struct.pack(">HHHB", primaries, transfer, matrix, full << 7))
 
 
 def mirrored(axis: int) -> bytes:
@@ -136,14 +143,14 @@ def _coded(image: np.ndarray, codec: Codec) -> tuple[bytes, bytes]:
     """The decoder's parameters and the bytes of a picture."""
     if codec.encoder not in av.codecs_available:
         pytest.skip(f"this FFmpeg has no {codec.encoder}")
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24").reformat(format="yuv420p")
-    return _hevc(frame) if codec is HEVC else _av1(frame)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24").reformat(format=codec.pixels)
+    return _hevc(frame) if codec.encoder == HEVC.encoder else _av1(frame)
 
 
 def _hevc(frame: av.VideoFrame) -> tuple[bytes, bytes]:
     encoder: Any = av.CodecContext.create(HEVC.encoder, "w")
     encoder.width, encoder.height = frame.width, frame.height
-    encoder.pix_fmt = "yuv420p"
+    encoder.pix_fmt = frame.format.name
     encoder.time_base = Fraction(1)
     encoder.options = {"crf": "10", "x265-params": "log-level=none:info=0"}
     stream = b"".join(map(bytes, [*encoder.encode(frame), *encoder.encode(None)]))

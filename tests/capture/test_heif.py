@@ -14,7 +14,8 @@ from avatar.errors import HeadsplatError
 from capture.heif import read_heif
 from capture.photos import open_photos
 from capture.tracker.camera import FILM_DIAGONAL
-from tests.capture.heif_files import AV1, HEVC, Codec, aperture, heif_file, mirrored, rotation
+from capture.video.decoding import hdr_to_srgb
+from tests.capture.heif_files import AV1, HEVC, HEVC_10, Codec, aperture, colors, heif_file, mirrored, rotation
 from tests.support.import_graph import ROOT
 
 #: Levels by which coding changes a picture of smooth colors.
@@ -54,6 +55,31 @@ def test_mirrors_and_apertures_apply_in_their_order(tmp_path: Path) -> None:
     assert_near(read_heif(tmp_path / "a.heic"), np.rot90(image[14:114, 28:228])[:, ::-1])
     (tmp_path / "b.heic").write_bytes(heif_file(image, properties=(mirrored(0),)))
     assert_near(read_heif(tmp_path / "b.heic"), image[::-1])
+
+
+@pytest.mark.parametrize("level", [30, 128, 220])
+def test_ten_bits_are_not_darker(tmp_path: Path, level: int) -> None:
+    (tmp_path / "a.heic").write_bytes(heif_file(np.full((64, 64, 3), level, np.uint8), HEVC_10))
+    assert abs(float(read_heif(tmp_path / "a.heic").mean()) - level) <= 1
+
+
+@pytest.mark.parametrize("tile", [None, 128])
+def test_the_stated_matrix_is_applied(tmp_path: Path, tile: int | None) -> None:
+    red = np.full((128, 128, 3), (200, 60, 60), np.uint8)
+    luma = 0.299 * 200 + 0.701 * 60  # the difference of red to it is stored, in the matrix's own units
+    for matrix, expected in ((6, 200.0), (1, luma + (200 - luma) / (1 - 0.299) * (1 - 0.2126))):
+        (tmp_path / "a.heic").write_bytes(heif_file(red, tile=tile, properties=(colors(1, 13, matrix, False),)))
+        assert read_heif(tmp_path / "a.heic")[..., 0].mean() == pytest.approx(expected, abs=3)
+
+
+def test_the_stated_range_and_transfer_are_applied(tmp_path: Path) -> None:
+    gray = np.full((64, 64, 3), 200, np.uint8)
+    (tmp_path / "a.heic").write_bytes(heif_file(gray, properties=(colors(1, 13, 6, True),)))
+    assert read_heif(tmp_path / "a.heic").mean() == pytest.approx(16 + 200 * 219 / 255, abs=1)
+    (tmp_path / "b.heic").write_bytes(heif_file(gray, HEVC_10, properties=(colors(9, 18, 9, False),)))
+    expected = hdr_to_srgb(np.full((1, 1, 3), 200 * 257, np.uint16), 18).mean()
+    assert read_heif(tmp_path / "b.heic").mean() == pytest.approx(expected, abs=1.5)
+    assert abs(expected - 200) > 5
 
 
 def test_the_focal_length_of_the_exif_data_is_used(tmp_path: Path) -> None:
