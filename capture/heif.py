@@ -21,13 +21,18 @@ from av.video.reformatter import VideoReformatter
 from avatar.common.files import error_words
 from avatar.common.image_io import MAX_PIXELS, check_pixels
 from avatar.errors import HeadsplatError
-from capture.video.decoding import HLG, PQ, color_matrix, hdr_to_srgb
+from capture.video.decoding import BT2020_TO_BT709, HLG, P3_TO_BT709, PQ, color_matrix, hdr_to_srgb, wide_to_srgb
 
 _MAX_BYTES = 512 << 20
 #: FFmpeg's decoders by the type of an item, and the property with the decoder's parameters.
 _DECODERS = {b"hvc1": (("hevc",), b"hvcC"), b"av01": (("libdav1d", "av1"), b"av1C")}
 _UNSPECIFIED = 2  # of H.273: a color property that is not stated
 _BT601 = 6  # the matrix of a picture that states none
+#: By color primaries (H.273); Display P3 is what iPhones take photos in, as an ICC profile says by its name.
+_P3 = 12
+_WIDE_GAMUTS = {9: BT2020_TO_BT709, _P3: P3_TO_BT709}
+_PROFILES = (b"prof", b"rICC")
+_P3_NAMES = (b"Display P3", "Display P3".encode("utf-16-be"))
 _FULL_RANGE = 2  # of FFmpeg
 _DEEPEST = 3  # pictures made of pictures
 #: Items and boxes in a file at most.
@@ -237,11 +242,14 @@ class _Decoding:
     def _converted(self, frame: Any, stated: bytes | None) -> np.ndarray:
         """A decoded frame [H,W,3] uint8 sRGB; `stated` is the property of its colors."""
         if stated is not None and stated[:4] == b"nclx":
-            _, transfer, matrix, full = struct.unpack_from(">HHHB", stated, 4)
+            primaries, transfer, matrix, full = struct.unpack_from(">HHHB", stated, 4)
+            frame.color_primaries = primaries
             frame.color_trc = transfer
             frame.colorspace = matrix
             if full & 0x80:
                 frame.color_range = _FULL_RANGE
+        if stated is not None and stated[:4] in _PROFILES:
+            frame.color_primaries = _P3 if any(name in stated for name in _P3_NAMES) else _UNSPECIFIED
         if int(frame.colorspace) == _UNSPECIFIED:
             frame.colorspace = _BT601
         hdr = int(frame.color_trc) in (PQ, HLG)
@@ -253,7 +261,9 @@ class _Decoding:
         if hdr:
             return hdr_to_srgb(rgb, int(frame.color_trc))
         # as in videos, rounded here: swscale's own conversion of 10 bits to 8 darkens
-        return ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8) if deep else rgb
+        rgb = ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8) if deep else rgb
+        gamut = _WIDE_GAMUTS.get(int(frame.color_primaries))
+        return rgb if gamut is None else wide_to_srgb(rgb, gamut)
 
 
 def _transformed(rgb: np.ndarray, kind: bytes, content: bytes) -> np.ndarray:

@@ -83,6 +83,11 @@ def colors(primaries: int, transfer: int, matrix: int, full: bool) -> bytes:
     return _box(b"colr", b"nclx" + struct.pack(">HHHB", primaries, transfer, matrix, full << 7))
 
 
+def profile(name: str) -> bytes:
+    """A property: an ICC profile, of which only the name is there."""
+    return _box(b"colr", b"prof" + bytes(128) + name.encode("utf-16-be"))
+
+
 def mirrored(axis: int) -> bytes:
     """A property: 0 exchanges top and bottom, 1 left and right."""
     return _box(b"imir", bytes([axis]))

@@ -14,8 +14,8 @@ from avatar.errors import HeadsplatError
 from capture.heif import read_heif
 from capture.photos import open_photos
 from capture.tracker.camera import FILM_DIAGONAL
-from capture.video.decoding import hdr_to_srgb
-from tests.capture.heif_files import AV1, HEVC, HEVC_10, Codec, aperture, colors, heif_file, mirrored, rotation
+from capture.video.decoding import P3_TO_BT709, hdr_to_srgb, wide_to_srgb
+from tests.capture.heif_files import AV1, HEVC, HEVC_10, Codec, aperture, colors, heif_file, mirrored, profile, rotation
 from tests.support.import_graph import ROOT
 
 #: Levels by which coding changes a picture of smooth colors.
@@ -72,6 +72,17 @@ def test_the_stated_matrix_is_applied(tmp_path: Path, tile: int | None) -> None:
         assert read_heif(tmp_path / "a.heic")[..., 0].mean() == pytest.approx(expected, abs=3)
 
 
+@pytest.mark.parametrize("stated", [colors(12, 13, 6, False), profile("Display P3")])
+def test_display_p3_is_converted(tmp_path: Path, stated: bytes) -> None:
+    skin = np.full((64, 64, 3), (190, 140, 120), np.uint8)
+    (tmp_path / "a.heic").write_bytes(heif_file(skin, properties=(stated,)))
+    expected = wide_to_srgb(skin, P3_TO_BT709)[0, 0]
+    assert expected[0] > 195
+    np.testing.assert_allclose(read_heif(tmp_path / "a.heic").mean((0, 1)), expected, atol=2.5)
+    (tmp_path / "b.heic").write_bytes(heif_file(skin, properties=(profile("sRGB IEC61966-2.1"),)))
+    np.testing.assert_allclose(read_heif(tmp_path / "b.heic").mean((0, 1)), skin[0, 0], atol=2.5)
+
+
 def test_the_stated_range_and_transfer_are_applied(tmp_path: Path) -> None:
     gray = np.full((64, 64, 3), 200, np.uint8)
     (tmp_path / "a.heic").write_bytes(heif_file(gray, properties=(colors(1, 13, 6, True),)))
@@ -107,8 +118,8 @@ def test_damaged_files_get_one_sentence_that_says_how_to_convert(tmp_path: Path)
         data = bytearray(whole)
         data[int(rng.integers(24, 700))] ^= int(rng.integers(1, 256))
         flipped.append(bytes(data))
-    for data in [*cut, *flipped]:
-        path.write_bytes(data)
+    for damaged in [*cut, *flipped]:
+        path.write_bytes(damaged)
         try:
             read_heif(path)
         except HeadsplatError as error:
