@@ -1,6 +1,6 @@
-"""Photos in HEIF files: HEIC, which iPhones write, and AVIF; single pictures and grids of tiles.
+"""Photos in HEIF files: HEIC, which iPhones write, and AVIF; single images and grids of tiles.
 
-The container (ISO/IEC 23008-12) is read here, and FFmpeg's decoders of HEVC and AV1 read the pictures. Where these are
+The container (ISO/IEC 23008-12) is read here, and FFmpeg's decoders of HEVC and AV1 read the images. Where these are
 missing, and for rare kinds of content, pillow-heif does if it is installed.
 """
 
@@ -27,25 +27,25 @@ _MAX_BYTES = 512 << 20
 #: FFmpeg's decoders by the type of an item, and the property with the decoder's parameters.
 _DECODERS = {b"hvc1": (("hevc",), b"hvcC"), b"av01": (("libdav1d", "av1"), b"av1C")}
 _UNSPECIFIED = 2  # of H.273: a color property that is not stated
-_BT601 = 6  # the matrix of a picture that states none
+_BT601 = 6  # the matrix of a image that states none
 #: By color primaries (H.273); Display P3 is what iPhones take photos in, as an ICC profile says by its name.
 _P3 = 12
 _WIDE_GAMUTS = {9: BT2020_TO_BT709, _P3: P3_TO_BT709}
 _PROFILES = (b"prof", b"rICC")
 _P3_NAMES = (b"Display P3", "Display P3".encode("utf-16-be"))
 _FULL_RANGE = 2  # of FFmpeg
-_DEEPEST = 3  # pictures made of pictures
+_DEEPEST = 3  # images made of images
 #: Items and boxes in a file at most.
 _MOST = 70_000
 
 
 class _UnreadError(Exception):
-    """The picture cannot be decoded here; the reason."""
+    """The image cannot be decoded here; the reason."""
 
 
 @dataclass
 class _Item:
-    """An item of the file: a picture, a tile, or metadata."""
+    """An item of the file: a image, a tile, or metadata."""
 
     kind: bytes = b""
     extents: list[tuple[int, int, int]] = field(default_factory=list)  # construction method, offset, length
@@ -78,12 +78,12 @@ class HeifFile:
         try:
             meta = next((content for kind, content in _boxes(data) if kind == b"meta"), None)
             if meta is None:
-                raise ValueError("it contains no picture")
+                raise ValueError("it contains no image")
             file._read_meta(dict(_boxes(meta[4:])))
         except (struct.error, IndexError) as error:
             raise ValueError("it is damaged") from error
         if file.primary not in file.items:
-            raise ValueError("it contains no picture")
+            raise ValueError("it contains no image")
         return file
 
     def content(self, item: _Item) -> bytes:
@@ -100,12 +100,12 @@ class HeifFile:
         return b"".join(parts)
 
     def size(self) -> tuple[int, int] | None:
-        """(width, height) in pixels that the file states for its picture, before it is turned."""
+        """(width, height) in pixels that the file states for its image, before it is turned."""
         stated = self.items[self.primary].first(b"ispe")
         return None if stated is None or len(stated) < 12 else struct.unpack_from(">II", stated, 4)
 
     def exif(self) -> bytes | None:
-        """The EXIF data of the picture, from its TIFF header on."""
+        """The EXIF data of the image, from its TIFF header on."""
         for item in self.items.values():
             if item.kind == b"Exif" and (self.primary in item.describes or not item.describes):
                 try:
@@ -130,7 +130,7 @@ class HeifFile:
 
 
 def read_heif(path: Path) -> np.ndarray:
-    """The picture of a HEIC or AVIF file [H,W,3] uint8 sRGB, upright.
+    """The image of a HEIC or AVIF file [H,W,3] uint8 sRGB, upright.
 
     Raises:
         HeadsplatError: it is too large or damaged, or nothing that is installed can decode it.
@@ -141,18 +141,18 @@ def read_heif(path: Path) -> np.ndarray:
     try:
         file = HeifFile.parse(data)
         check_pixels(path, file.size() or (0, 0))
-        return _Decoding(file).picture(file.primary)
+        return _Decoding(file).image(file.primary)
     except (_UnreadError, ValueError, struct.error, IndexError) as error:
         reason = str(error) or "it is damaged"
     except (av.error.FFmpegError, OSError) as error:
         reason = error_words(error)
-    picture = _by_pillow_heif(data)
-    if picture is None:
+    image = _by_pillow_heif(data)
+    if image is None:
         raise HeadsplatError(
             f"{path}: a HEIC or AVIF photo that cannot be decoded here ({reason}); export it as JPEG, or convert it "
             "with `heif-convert`, or `pip install pillow-heif`"
         )
-    return picture
+    return image
 
 
 def heif_exif(path: Path) -> bytes | None:
@@ -164,25 +164,25 @@ def heif_exif(path: Path) -> bytes | None:
 
 
 def _by_pillow_heif(data: bytes) -> np.ndarray | None:
-    """The picture [H,W,3] uint8 as pillow-heif decodes it; None if it is not installed or cannot."""
+    """The image [H,W,3] uint8 as pillow-heif decodes it; None if it is not installed or cannot."""
     try:
         library: Any = importlib.import_module("pillow_heif")
-        picture = np.asarray(library.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True))
-    except Exception:  # an optional library: whatever it raises, the picture is not read
+        image = np.asarray(library.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True))
+    except Exception:  # an optional library: whatever it raises, the image is not read
         return None
-    if picture.ndim != 3 or picture.shape[2] < 3 or picture.dtype != np.uint8:
+    if image.ndim != 3 or image.shape[2] < 3 or image.dtype != np.uint8:
         return None
-    return np.ascontiguousarray(picture[..., :3])
+    return np.ascontiguousarray(image[..., :3])
 
 
 @dataclass
 class _Decoding:
-    """Decodes pictures of a file."""
+    """Decodes images of a file."""
 
     file: HeifFile
     reformatter: VideoReformatter = field(default_factory=VideoReformatter)
 
-    def picture(self, number: int, depth: int = 0) -> np.ndarray:
+    def image(self, number: int, depth: int = 0) -> np.ndarray:
         """Item `number` [H,W,3] uint8 sRGB, with its transformations."""
         item = self.file.items.get(number)
         if item is None or depth > _DEEPEST:
@@ -192,7 +192,7 @@ class _Decoding:
         elif item.kind == b"grid":
             rgb = self._grid(item)
         elif item.kind in (b"iden", b"tmap") and item.parts:  # as it is; with a map for brighter screens
-            rgb = self.picture(item.parts[0], depth + 1)
+            rgb = self.image(item.parts[0], depth + 1)
         else:
             raise _UnreadError(f"its content is of kind {item.kind.decode('ascii', 'replace')!r}")
         for kind, content in item.properties:
@@ -200,32 +200,32 @@ class _Decoding:
         return np.ascontiguousarray(rgb)
 
     def _grid(self, item: _Item) -> np.ndarray:
-        """The picture that is made of tiles of one size, cut to the size it states."""
+        """The image that is made of tiles of one size, cut to the size it states."""
         layout = self.file.content(item)
         rows, columns = layout[2] + 1, layout[3] + 1
         width, height = struct.unpack_from(">II" if layout[1] & 1 else ">HH", layout, 4)
         if len(item.parts) != rows * columns or not 0 < width * height <= MAX_PIXELS:
             raise _UnreadError("its tiles do not fit together")
-        picture: np.ndarray | None = None
+        image: np.ndarray | None = None
         for place, number in enumerate(item.parts):
             part = self.file.items.get(number)
             if part is None or part.kind not in _DECODERS:
                 raise _UnreadError("it is damaged")
             tile = self._decoded(part, item)
-            if picture is None:
+            if image is None:
                 high, wide = tile.shape[:2]
                 if not ((rows - 1) * high < height <= rows * high and (columns - 1) * wide < width <= columns * wide):
                     raise _UnreadError("its tiles do not fit together")
-                picture = np.zeros((rows * high, columns * wide, 3), np.uint8)
+                image = np.zeros((rows * high, columns * wide, 3), np.uint8)
             if tile.shape != (high, wide, 3):
                 raise _UnreadError("its tiles do not fit together")
             top, left = place // columns * high, place % columns * wide
-            picture[top : top + high, left : left + wide] = tile
-        assert picture is not None
-        return picture[:height, :width]
+            image[top : top + high, left : left + wide] = tile
+        assert image is not None
+        return image[:height, :width]
 
     def _decoded(self, item: _Item, whole: _Item) -> np.ndarray:
-        """A coded item [H,W,3] uint8 sRGB without its transformations; `whole` is the picture it is part of."""
+        """A coded item [H,W,3] uint8 sRGB without its transformations; `whole` is the image it is part of."""
         names, parameters = _DECODERS[item.kind]
         available = [name for name in names if name in av.codecs_available]
         if not available:
@@ -267,7 +267,7 @@ class _Decoding:
 
 
 def _transformed(rgb: np.ndarray, kind: bytes, content: bytes) -> np.ndarray:
-    """A picture after one property: turned, mirrored, cut, or as it is."""
+    """A image after one property: turned, mirrored, cut, or as it is."""
     if kind == b"irot":
         return np.rot90(rgb, content[0] & 3)
     if kind == b"imir":
@@ -278,7 +278,7 @@ def _transformed(rgb: np.ndarray, kind: bytes, content: bytes) -> np.ndarray:
 
 
 def _cut(rgb: np.ndarray, content: bytes) -> np.ndarray:
-    """The clean aperture of a picture; all of it where that makes no sense."""
+    """The clean aperture of a image; all of it where that makes no sense."""
     *sizes, x, x_parts, y, y_parts = struct.unpack_from(">IIIIiIiI", content)
     if not (sizes[1] and sizes[3] and x_parts and y_parts):
         return rgb

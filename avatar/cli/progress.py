@@ -151,7 +151,7 @@ SENTENCES = Notices(_print)
 
 @contextlib.contextmanager
 def printed() -> Iterator[Notify]:
-    """Print what a job tells: results on stdout; sentences, and progress as `stage` shows it, on stderr."""
+    """Print what a job reports: results on stdout; sentences, and progress as `stage` shows it, on stderr."""
     stages: dict[str, tuple[Update, contextlib.ExitStack]] = {}
 
     def receive(notice: Notice) -> None:

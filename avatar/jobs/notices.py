@@ -1,4 +1,4 @@
-"""What a job tells its caller while it runs, and how the caller ends it early."""
+"""What a job reports to its caller while it runs, and how the caller ends it early."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Progress:
 
 
 Notice = Message | Result | Progress
-#: Receives what a job tells, in the order in which it happens, such as `print`; may be called from other threads.
+#: Receives what a job reports, in the order in which it happens, such as `print`; may be called from other threads.
 Notify = Callable[[Notice], object]
 #: Receives the finished fraction 0..1 of a stage and what is being done.
 Update = Callable[[float, str], None]
@@ -71,7 +71,7 @@ Stop = threading.Event | StopBlock | None
 
 
 def ignore(notice: Notice) -> None:
-    """Tell nobody."""
+    """Report to nobody."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Notices:
 
     @contextmanager
     def _ending(self, stage: Callable[[], str | None]) -> Iterator[None]:
-        """Tell at the end of the block that the stage has ended, or failed; None: there is none."""
+        """Report at the end of the block that the stage has ended, or failed; None: there is none."""
         try:
             yield
         except BaseException:
@@ -136,7 +136,7 @@ class Notices:
             yield lambda title, done, total: report(title, done / max(total, 1), f"{done} of {total}")
 
 
-#: Of a job that tells nobody.
+#: Of a job that reports to nobody.
 SILENT = Notices()
 
 

@@ -123,7 +123,7 @@ class WebBridge:
                 server_header=None,
                 logger=_log,
             )
-        except Exception as error:  # `start` waits: whatever it is, it must be told
+        except Exception as error:  # `start` waits: it must hear of any error
             self._error = error
             self._started.set()
             return

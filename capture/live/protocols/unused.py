@@ -7,7 +7,7 @@ from typing import Literal
 
 from avatar.common.printable import single_line
 
-#: Seconds without a usable pose, while packets arrive, after which the reason is told.
+#: Seconds without a usable pose, while packets arrive, after which the reason is reported.
 TOLD_AFTER = 3.0
 
 Reason = Literal["malformed", "incomplete", "names", "no expressions", "no face", "late", "foreign"]

@@ -21,7 +21,7 @@ APPLY = osc("/VMC/Ext/Blend/Apply")
 NEWER = struct.pack("<HH", 1, 6) + b"iPhone" + bytes(40)
 
 
-def told(protocol: str, *packets: bytes, seconds: float = 3.5) -> str:
+def reported(protocol: str, *packets: bytes, seconds: float = 3.5) -> str:
     """The sentence after these packets were sent again and again for some seconds."""
     receiver = PacketReceiver(PROTOCOLS[protocol].make_decoder)
     for frame in range(int(seconds * 30) + 1):
@@ -46,8 +46,8 @@ def told(protocol: str, *packets: bytes, seconds: float = 3.5) -> str:
     ],
 )
 def test_the_reason_is_told_after_three_seconds(protocol: str, packet: bytes, expected: str) -> None:
-    assert expected in told(protocol, packet)
-    assert told(protocol, packet, seconds=2.5) == ""
+    assert expected in reported(protocol, packet)
+    assert reported(protocol, packet, seconds=2.5) == ""
 
 
 @pytest.mark.parametrize("protocol", ["livelink", "vmc", "ifacialmocap"])
@@ -85,7 +85,7 @@ def test_another_subject_and_another_sender_are_named_while_the_first_has_no_fac
 
 
 def test_a_detail_of_a_packet_cannot_control_the_terminal() -> None:
-    found = told("vmc", bundle(osc("/VMC/Ext/Blend/Val", "\x1b[31mCry\n", 1.0), APPLY))
+    found = reported("vmc", bundle(osc("/VMC/Ext/Blend/Val", "\x1b[31mCry\n", 1.0), APPLY))
     assert "\\x1b[31mCry\\n" in found and found.isprintable()
 
 
