@@ -19,7 +19,7 @@ import numpy as np
 from avatar.common.files import path_text
 from avatar.common.image_io import check_pixels, encode_jpeg, read_image
 from avatar.common.media import MEDIA_ERRORS, open_media
-from avatar.common.photo_files import picture_format
+from avatar.common.photo_files import image_format
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from capture.heif import heif_exif, read_heif
@@ -145,7 +145,7 @@ def _name_of(names: list[str]) -> str:
 
 def _read(path: Path) -> np.ndarray:
     """The photo [H,W,3] uint8 sRGB, upright by its metadata."""
-    content = picture_format(path)
+    content = image_format(path)
     if content is not None and content.name in _HEIF:
         return read_heif(path)
     image = _read_gif(path) if content is not None and content.name == "GIF" else read_image(path, cv2.IMREAD_COLOR)
@@ -158,7 +158,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _read_gif(path: Path) -> np.ndarray | None:
-    """The first picture of a GIF file [H,W,3] uint8 BGR; None if it is damaged."""
+    """The first image of a GIF file [H,W,3] uint8 BGR; None if it is damaged."""
     with path.open("rb") as stream:
         width, height = struct.unpack("<6xHH", stream.read(10).ljust(10, b"\0"))
     check_pixels(path, (width, height))
@@ -191,7 +191,7 @@ def _focal_35mm(path: Path) -> float | None:
 
 def _jpeg_with_exif(path: Path) -> bytes | None:
     """A JPEG file with the photo's EXIF data: itself, or a small one with those of a HEIC file; None without them."""
-    content = picture_format(path)
+    content = image_format(path)
     if content is not None and content.name in _HEIF:
         exif = heif_exif(path)
         if exif is None or len(exif) > _LONGEST_EXIF:

@@ -1,4 +1,4 @@
-"""What a picture file is: a photo or an animation, by its content, and only where that is unknown by its name."""
+"""What an image file is: a photo or an animation, by its content, and only where that is unknown by its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".gif")
-#: Brands of files with one picture, and with a sequence of them (ISO/IEC 23008-12; AV1 Image File Format).
+#: Brands of files with one image, and with a sequence of them (ISO/IEC 23008-12; AV1 Image File Format).
 _STILLS = (b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"MiHB", b"MiHE", b"MiHA")
 _SEQUENCES = (b"avis", b"msf1", b"hevc", b"hevx", b"hevm", b"hevs")
 #: Compatible brands, and boxes or blocks of a file, that are looked at.
@@ -20,15 +20,15 @@ _GIF_IMAGE = 0x2C
 
 
 @dataclass(frozen=True)
-class PictureFormat:
-    """What a picture file contains."""
+class ImageFormat:
+    """What an image file contains."""
 
     name: str
-    animated: bool = False  # whether it has several pictures that follow each other
+    animated: bool = False  # whether it has several images that follow each other
 
 
-def picture_format(path: Path) -> PictureFormat | None:
-    """The format of a picture file by its content; None where it is none that is known, a folder, or missing."""
+def image_format(path: Path) -> ImageFormat | None:
+    """The format of an image file by its content; None where it is none that is known, a folder, or missing."""
     try:
         if not path.is_file():
             return None
@@ -44,11 +44,11 @@ def are_photos(paths: Sequence[Path]) -> bool:
 
 
 def no_video(path: Path) -> str | None:
-    """Why a picture file is not read as a video, and what to do, in words that follow its name; None if it may be one.
+    """Why an image file is not read as a video, and what to do, in words that follow its name; None if it may be one.
 
     GIF animations are videos.
     """
-    content = picture_format(path)
+    content = image_format(path)
     if content is None or (content.name == "GIF" and content.animated):
         return None
     if content.animated:
@@ -57,40 +57,40 @@ def no_video(path: Path) -> str | None:
 
 
 def _is_photo(path: Path) -> bool:
-    content = picture_format(path)
+    content = image_format(path)
     return path.suffix.lower() in PHOTO_SUFFIXES if content is None else not content.animated
 
 
-def _format(stream: BinaryIO) -> PictureFormat | None:
+def _format(stream: BinaryIO) -> ImageFormat | None:
     head = stream.read(32)
     if head.startswith(b"\xff\xd8\xff"):
-        return PictureFormat("JPEG")
+        return ImageFormat("JPEG")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return PictureFormat("PNG")
+        return ImageFormat("PNG")
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return PictureFormat("WebP", _animated_webp(stream))
+        return ImageFormat("WebP", _animated_webp(stream))
     if head[:6] in (b"GIF87a", b"GIF89a"):
-        return PictureFormat("GIF", _animated_gif(stream))
+        return ImageFormat("GIF", _animated_gif(stream))
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return PictureFormat("TIFF")
+        return ImageFormat("TIFF")
     if head[:2] == b"BM" and head[6:10] == bytes(4):
-        return PictureFormat("BMP")
+        return ImageFormat("BMP")
     if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
-        return PictureFormat("JPEG XL")
+        return ImageFormat("JPEG XL")
     return _of_boxes(stream) if head[4:8] == b"ftyp" else None
 
 
-def _of_boxes(stream: BinaryIO) -> PictureFormat | None:
-    """The format of an ISO base media file; None for one that is no picture, such as an MP4 video."""
+def _of_boxes(stream: BinaryIO) -> ImageFormat | None:
+    """The format of an ISO base media file; None for one that is no image, such as an MP4 video."""
     stream.seek(0)
     size = min(struct.unpack(">I", stream.read(4))[0], 16 + 4 * _MOST_BRANDS)
     content = stream.read(size - 4)
     brands = [content[at : at + 4] for at in (4, *range(12, size - 7, 4))]  # the major one, and compatible ones
     name = "AVIF" if {b"avif", b"avis"} & set(brands) else "HEIC"
     if brands[0] in _SEQUENCES:
-        return PictureFormat(name, animated=True)
+        return ImageFormat(name, animated=True)
     if brands[0] in _STILLS or (set(_STILLS) & set(brands) and not _has_box(stream, b"moov")):
-        return PictureFormat(name)
+        return ImageFormat(name)
     return None
 
 

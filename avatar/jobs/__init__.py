@@ -7,10 +7,11 @@ one imports `capture` and `viewer`. The names load on first use.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from typing import TYPE_CHECKING
 
+from avatar.common.lazy import on_first_use
+
+if TYPE_CHECKING:
     from avatar.jobs.capturing import CaptureOptions, capture
     from avatar.jobs.evaluating import EvaluateOptions, evaluate
     from avatar.jobs.live_sources import SourceOptions
@@ -22,31 +23,6 @@ if TYPE_CHECKING:
     from avatar.jobs.rendering import EncodingOptions, ImageOptions, RenderOptions, render
     from avatar.jobs.speech_options import SpeechOptions
     from avatar.jobs.training import TrainOptions, train
-
-_HOMES = {
-    "CaptureOptions": "avatar.jobs.capturing",
-    "EncodingOptions": "avatar.jobs.rendering",
-    "EvaluateOptions": "avatar.jobs.evaluating",
-    "ImageOptions": "avatar.jobs.rendering",
-    "LiveOptions": "avatar.jobs.live_window",
-    "Message": "avatar.jobs.notices",
-    "MotionOptions": "avatar.jobs.motion_options",
-    "PageOpened": "avatar.jobs.live_web",
-    "Progress": "avatar.jobs.notices",
-    "RelightOptions": "avatar.jobs.relight_options",
-    "RenderOptions": "avatar.jobs.rendering",
-    "Result": "avatar.jobs.notices",
-    "SourceOptions": "avatar.jobs.live_sources",
-    "SpeechOptions": "avatar.jobs.speech_options",
-    "TrainOptions": "avatar.jobs.training",
-    "capture": "avatar.jobs.capturing",
-    "evaluate": "avatar.jobs.evaluating",
-    "live": "avatar.jobs.live_window",
-    "live_page": "avatar.jobs.live_web",
-    "render": "avatar.jobs.rendering",
-    "train": "avatar.jobs.training",
-    "view": "avatar.jobs.live_window",
-}
 
 __all__ = [
     "CaptureOptions",
@@ -73,14 +49,30 @@ __all__ = [
     "view",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'avatar.jobs' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "CaptureOptions": "capturing",
+        "EncodingOptions": "rendering",
+        "EvaluateOptions": "evaluating",
+        "ImageOptions": "rendering",
+        "LiveOptions": "live_window",
+        "Message": "notices",
+        "MotionOptions": "motion_options",
+        "PageOpened": "live_web",
+        "Progress": "notices",
+        "RelightOptions": "relight_options",
+        "RenderOptions": "rendering",
+        "Result": "notices",
+        "SourceOptions": "live_sources",
+        "SpeechOptions": "speech_options",
+        "TrainOptions": "training",
+        "capture": "capturing",
+        "evaluate": "evaluating",
+        "live": "live_window",
+        "live_page": "live_web",
+        "render": "rendering",
+        "train": "training",
+        "view": "live_window",
+    },
+)

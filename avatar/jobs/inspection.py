@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatar.common.photo_files import are_photos, picture_format
+from avatar.common.photo_files import are_photos, image_format
 from avatar.errors import HeadsplatError
 from avatar.jobs.notices import SILENT, Notices
 
@@ -66,7 +66,7 @@ def _photo(path: Path) -> dict[str, Any]:
     from capture.photos import open_photos
 
     source = open_photos([path])
-    name = getattr(picture_format(path), "name", None)
+    name = getattr(image_format(path), "name", None)
     focal = {"focal": round(source.prior.focal, 1), "focal_origin": source.prior.origin}
     size = {"width": source.width, "height": source.height}
     return {"file": str(path), "kind": "photo", "bytes": path.stat().st_size, "format": name, **size, **focal}

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from avatar.common.photo_files import PictureFormat, are_photos, no_video, picture_format
+from avatar.common.photo_files import ImageFormat, are_photos, image_format, no_video
 
 IMAGE = np.zeros((16, 16, 3), np.uint8)
 
@@ -45,22 +45,22 @@ def boxes(*brands: bytes, movie: bool = False) -> bytes:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (encoded(".jpg"), PictureFormat("JPEG")),
-        (encoded(".png"), PictureFormat("PNG")),
-        (encoded(".webp"), PictureFormat("WebP")),
-        (encoded(".tiff"), PictureFormat("TIFF")),
-        (encoded(".bmp"), PictureFormat("BMP")),
-        (webp(1), PictureFormat("WebP")),
-        (webp(3), PictureFormat("WebP", animated=True)),
-        (boxes(b"heic", b"mif1", b"heic"), PictureFormat("HEIC")),
-        (boxes(b"heix", b"mif1"), PictureFormat("HEIC")),
-        (boxes(b"mif1", b"MiHB", b"heic"), PictureFormat("HEIC")),
-        (boxes(b"mif1", b"avif", b"miaf"), PictureFormat("AVIF")),
-        (boxes(b"avif", b"mif1", b"miaf"), PictureFormat("AVIF")),
-        (boxes(b"heic", b"mif1", b"msf1", movie=True), PictureFormat("HEIC")),  # a photo with a sequence beside it
-        (boxes(b"avis", b"avif", b"msf1", movie=True), PictureFormat("AVIF", animated=True)),
-        (boxes(b"hevc", b"msf1", movie=True), PictureFormat("HEIC", animated=True)),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", PictureFormat("JPEG XL")),
+        (encoded(".jpg"), ImageFormat("JPEG")),
+        (encoded(".png"), ImageFormat("PNG")),
+        (encoded(".webp"), ImageFormat("WebP")),
+        (encoded(".tiff"), ImageFormat("TIFF")),
+        (encoded(".bmp"), ImageFormat("BMP")),
+        (webp(1), ImageFormat("WebP")),
+        (webp(3), ImageFormat("WebP", animated=True)),
+        (boxes(b"heic", b"mif1", b"heic"), ImageFormat("HEIC")),
+        (boxes(b"heix", b"mif1"), ImageFormat("HEIC")),
+        (boxes(b"mif1", b"MiHB", b"heic"), ImageFormat("HEIC")),
+        (boxes(b"mif1", b"avif", b"miaf"), ImageFormat("AVIF")),
+        (boxes(b"avif", b"mif1", b"miaf"), ImageFormat("AVIF")),
+        (boxes(b"heic", b"mif1", b"msf1", movie=True), ImageFormat("HEIC")),  # a photo with a sequence beside it
+        (boxes(b"avis", b"avif", b"msf1", movie=True), ImageFormat("AVIF", animated=True)),
+        (boxes(b"hevc", b"msf1", movie=True), ImageFormat("HEIC", animated=True)),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", ImageFormat("JPEG XL")),
         (boxes(b"qt  ", b"qt  ", movie=True), None),
         (boxes(b"isom", b"iso2", b"mp41", movie=True), None),
         (boxes(b"mp42", b"mif1", movie=True), None),
@@ -69,11 +69,11 @@ def boxes(*brands: bytes, movie: bool = False) -> bytes:
         (b"BMx of text", None),
     ],
 )
-def test_the_content_decides_under_any_name(tmp_path: Path, content: bytes, expected: PictureFormat | None) -> None:
+def test_the_content_decides_under_any_name(tmp_path: Path, content: bytes, expected: ImageFormat | None) -> None:
     for name in ("a.heic", "a.jpg", "a.mp4", "a"):
         path = tmp_path / name
         path.write_bytes(content)
-        assert picture_format(path) == expected
+        assert image_format(path) == expected
         known = path.suffix in (".heic", ".jpg") if expected is None else not expected.animated
         assert are_photos([path]) == known
 
@@ -82,8 +82,8 @@ def test_gif_files_are_photos_or_videos(tmp_path: Path) -> None:
     still, film = tmp_path / "a.gif", tmp_path / "b.gif"
     still.write_bytes(gif(tmp_path / "c.gif", 1))
     film.write_bytes(gif(tmp_path / "c.gif", 3))
-    assert picture_format(still) == PictureFormat("GIF") and are_photos([still])
-    assert picture_format(film) == PictureFormat("GIF", animated=True) and not are_photos([still, film])
+    assert image_format(still) == ImageFormat("GIF") and are_photos([still])
+    assert image_format(film) == ImageFormat("GIF", animated=True) and not are_photos([still, film])
     assert no_video(film) is None
     assert no_video(still) == "a photo (GIF), which shows no motion; give a video"
 
@@ -98,4 +98,4 @@ def test_animations_that_are_no_videos_say_what_to_do(tmp_path: Path) -> None:
 def test_names_decide_where_there_is_no_file(tmp_path: Path) -> None:
     assert are_photos([tmp_path / "a.HEIC", tmp_path / "b.avif"])
     assert not are_photos([tmp_path / "a.mov"]) and not are_photos([])
-    assert picture_format(tmp_path) is None
+    assert image_format(tmp_path) is None
