@@ -101,7 +101,7 @@ class SourceStats(TypedDict, total=False):
     sender: str | None  # address
     last_malformed: str  # reason
     ignored_names: list[str]
-    unused: str  # what arrives and why it drives nothing, after some seconds; empty: it does, or nothing arrives
+    unused: str  # what arrives and is not used, and why, after some seconds; empty: all is used, or nothing arrives
 
 
 class CalibrationStats(TypedDict, total=False):

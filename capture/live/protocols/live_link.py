@@ -7,6 +7,10 @@ Both texts have any length (ids of 36 and 37 characters exist). Without a face t
 there. The values are Apple's 52 weights in the order of ARKIT_52, then yaw, pitch, roll of head, left and right eye.
 This is what public receivers and senders use. Assumption: the angles are radians as in the app's CSV files, with the
 signs of `avatar.motion.files.angles`, since both come from the same app.
+
+The app's newer format is recognized, not read. It is little-endian: u16 version | u16 n, subject | the frame time | u16
+values of controls | 6 x f32, head pose. Which controls these are is not in the packet: the app reports their names to
+Unreal Engine over TCP (port 14785), before it sends.
 """
 
 from __future__ import annotations
@@ -28,6 +32,9 @@ _JOINTS = [ROOT, LEFT_EYE, RIGHT_EYE]
 _SIGNS = np.stack([HEAD_SIGNS, EYE_SIGNS, EYE_SIGNS])
 _MAX_ID = 1024
 _TIME = struct.Struct(">ifii")
+#: Of the newer format: version and bytes of the subject; bytes of the head pose.
+_NEWER = struct.Struct("<HH")
+_HEAD_POSE = 6 * 4
 
 
 def parse_live_link(data: bytes) -> Face | Malformed:
@@ -55,9 +62,16 @@ def parse_live_link(data: bytes) -> Face | Malformed:
 
 def _version(data: bytes) -> str:
     """What a packet of another version is."""
-    newer = data[:2] == b"\1\0"  # its version has two bytes, little-endian
-    mode = ", the newer format of the app: choose its ARKit mode" if newer else ""
+    mode = ", the newer format of the app: choose its ARKit mode" if _is_newer(data) else ""
     return f"version {data[0]}, not {VERSION}{mode}"
+
+
+def _is_newer(data: bytes) -> bool:
+    """Whether a packet is of the newer format, as far as its version, its subject and its length show."""
+    version, size = _NEWER.unpack_from(data) if len(data) >= _NEWER.size else (0, 0)
+    text = data[_NEWER.size : _NEWER.size + size]
+    rest = len(data) - _NEWER.size - size - _TIME.size
+    return 0 < version < 256 and 0 < size <= _MAX_ID and rest >= _HEAD_POSE and b"\0" not in text
 
 
 def _values(rest: bytes) -> np.ndarray | Malformed | None:

@@ -198,5 +198,5 @@ class PacketReceiver:
             "sender": f"{sender.address[0]}:{sender.address[1]}" if sender else None,
             "last_malformed": self.reason,
             "ignored_names": sorted(self.ignored),
-            "unused": self.unused.sentence(now),
+            "unused": "; ".join(self.unused.sentences(now).values()),
         }

@@ -206,11 +206,10 @@ class UdpSource:
     def _tell_unused(self, now: float) -> None:
         """Say why what arrives is not used, once for each reason."""
         with self._counting:
-            reason = self._receiver.unused.reason(now)
-            sentence = self._receiver.unused.sentence(now)
-        if reason is not None and reason not in self._told:
+            sentences = self._receiver.unused.sentences(now)
+        for reason in sentences.keys() - self._told:
             self._told.add(reason)
-            log.warning("%s: %s", self.name, sentence)
+            log.warning("%s: %s", self.name, sentences[reason])
 
     def _put(self, sample: Sample) -> None:
         with self._lock:

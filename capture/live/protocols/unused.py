@@ -26,24 +26,45 @@ _SENTENCES: dict[Reason, str] = {
 
 
 class UnusedPackets:
-    """What has arrived since the last usable pose, by the reason why it was not used."""
+    """What has arrived since the last usable pose, by the reason why it was not used; poses of others than the current
+    sender or subject are counted apart, since usable poses do not end them."""
 
     def __init__(self) -> None:
-        self._counts: Counter[Reason] = Counter()
-        self._details: dict[Reason, str] = {}  # the last
-        self._since = self._last = 0.0  # seconds, of the first and the last packet
+        self._own, self._foreign = _Run(), _Run()
 
     def add(self, reason: Reason, now: float, detail: str = "") -> None:
         """Count a packet at `now` seconds that was not used."""
+        (self._foreign if reason == "foreign" else self._own).add(reason, now, detail)
+
+    def clear(self) -> None:
+        """A usable pose has arrived."""
+        self._own.clear()
+
+    def sentences(self, now: float) -> dict[Reason, str]:
+        """What arrives, why it is not used and what to do, by the reason; empty where there is nothing to tell."""
+        reasons = ((run, run.reason(now)) for run in (self._own, self._foreign))
+        return {reason: _SENTENCES[reason].format(detail=run.details[reason]) for run, reason in reasons if reason}
+
+
+class _Run:
+    """Packets without a usable one between them."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Reason] = Counter()
+        self.details: dict[Reason, str] = {}  # the last
+        self._since = self._last = 0.0  # seconds, of the first and the last packet
+
+    def add(self, reason: Reason, now: float, detail: str = "") -> None:
+        """Count a packet at `now` seconds."""
         if not self._counts or now - self._last > TOLD_AFTER:
             self.clear()
             self._since = now
         self._counts[reason] += 1
-        self._details[reason] = single_line(detail)
+        self.details[reason] = single_line(detail)
         self._last = now
 
     def clear(self) -> None:
-        """A usable pose has arrived."""
+        """Forget them."""
         self._counts.clear()
 
     def reason(self, now: float) -> Reason | None:
@@ -51,8 +72,3 @@ class UnusedPackets:
         if not self._counts or self._last - self._since < TOLD_AFTER or now - self._last > TOLD_AFTER:
             return None
         return self._counts.most_common(1)[0][0]
-
-    def sentence(self, now: float) -> str:
-        """What arrives, why it is not used and what to do; empty where there is nothing to tell."""
-        reason = self.reason(now)
-        return "" if reason is None else _SENTENCES[reason].format(detail=self._details[reason])

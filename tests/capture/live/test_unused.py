@@ -17,8 +17,16 @@ from tests.support.face_sender import MotionFile, bone, bundle, osc
 
 A, B = ("127.0.0.1", 1), ("127.0.0.2", 2)
 APPLY = osc("/VMC/Ext/Blend/Apply")
-#: Of the newer format of Live Link Face, as far as its version is concerned.
-NEWER = struct.pack("<HH", 1, 6) + b"iPhone" + bytes(40)
+
+
+def newer(subject: bytes = b"iPhone", version: int = 1, controls: int = 3) -> bytes:
+    """A packet of the newer format of Live Link Face."""
+    time_code = struct.pack("<ifii", 7, 0, 60, 1)
+    return struct.pack(f"<HH{len(subject)}s16sH{controls}H6f", version, len(subject), subject, time_code, controls,
+                       *range(controls), *[0.0] * 6)  # fmt: skip
+
+
+NEWER = newer()
 
 
 def reported(protocol: str, *packets: bytes, seconds: float = 3.5) -> str:
@@ -34,6 +42,7 @@ def reported(protocol: str, *packets: bytes, seconds: float = 3.5) -> str:
     ("protocol", "packet", "expected"),
     [
         ("livelink", NEWER, "version 1, not 6, the newer format of the app: choose its ARKit mode"),
+        ("livelink", newer("Zoë".encode(), 2, 251), "version 2, not 6, the newer format of the app: choose"),
         ("livelink", b"\x05abcd", "(version 5, not 6)"),
         ("livelink", b"jawOpen-50|", "(version 106, not 6)"),
         ("ifacialmocap", b"foo-3|bar-4", "(no ARKit expression names)"),
@@ -68,20 +77,33 @@ def test_a_sentence_ends_when_nothing_arrives_any_more() -> None:
     assert receiver.stats(4.0)["unused"] and not receiver.stats(8.0)["unused"]
 
 
-def test_another_subject_and_another_sender_are_named_while_the_first_has_no_face(motion_file: Path) -> None:
+def test_another_subject_and_another_sender_are_named_while_the_first_drives(motion_file: Path) -> None:
     motion = MotionFile.of(motion_file)
+    receiver = PacketReceiver(PROTOCOLS["livelink"].make_decoder)
+    bob = f"poses of Bob/{face_sender.SUBJECT} arrive and are not used while another sender or subject sends"
+    for frame in range(59):
+        now = frame / 12
+        assert receiver.receive(face_sender.live_link(motion, frame, "Alice"), A, now) is not None
+        assert receiver.receive(face_sender.live_link(motion, frame, "Bob"), A, now) is None
+        assert receiver.stats(now)["unused"].startswith(bob) == (now >= 3)
     receiver = PacketReceiver(PROTOCOLS["livelink"].make_decoder)
     for frame in range(59):
         now = frame / 12
         receiver.receive(face_sender.live_link(motion, frame, "Alice", face=False), A, now)
-        for _ in range(2):
-            receiver.receive(face_sender.live_link(motion, frame, "Bob"), A, now)
-    assert receiver.stats(5.0)["unused"].startswith(f"poses of Bob/{face_sender.SUBJECT} arrive and are not used while")
+        receiver.receive(face_sender.live_link(motion, frame, "Alice"), B, now)
+    found = receiver.stats(5.0)["unused"]
+    assert "tracks no face" in found and "poses of 127.0.0.2 arrive and are not used" in found
+
+
+def test_a_subject_that_ends_is_named_no_longer(motion_file: Path) -> None:
+    motion = MotionFile.of(motion_file)
+    receiver = PacketReceiver(PROTOCOLS["livelink"].make_decoder)
     for frame in range(59):
-        for _ in range(3):
-            receiver.receive(face_sender.live_link(motion, frame, "Alice"), B, 5 + frame / 30)
-        receiver.receive(face_sender.live_link(motion, frame, "Alice", face=False), A, 5 + frame / 30)
-    assert receiver.stats(7.0)["unused"].startswith("poses of 127.0.0.2 arrive and are not used")
+        now = frame / 8
+        receiver.receive(face_sender.live_link(motion, frame, "Alice"), A, now)
+        if now < 4:
+            receiver.receive(face_sender.live_link(motion, frame, "Bob"), A, now)
+    assert receiver.stats(4.0)["unused"] and not receiver.stats(7.3)["unused"]
 
 
 def test_a_detail_of_a_packet_cannot_control_the_terminal() -> None:

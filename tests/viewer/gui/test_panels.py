@@ -21,6 +21,7 @@ from viewer.gui.panels import PANELS, Panel
 from viewer.gui.panels.face import face_panel
 from viewer.gui.panels.latency import latency_panel
 from viewer.gui.panels.shortcuts import SHORTCUTS
+from viewer.gui.panels.source import source_panel
 from viewer.gui.panels.timeline import time_text, timeline_panel
 from viewer.gui.panels.view import view_panel
 from viewer.gui.panels.wings.reading import reading_panel
@@ -177,6 +178,17 @@ def test_the_source_changes_only_by_the_button(monkeypatch: pytest.MonkeyPatch) 
     assert edits(face_panel, STATES["live"]) == []
     clicks(monkeypatch, "use the sliders")
     assert edits(face_panel, STATES["live"]) == [SelectSource(SLIDERS)]
+
+
+def test_what_arrives_and_is_not_used_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = live_state()
+    told = replace(state.status, live={"input": {"unused": "packets arrive that cannot be read"}})
+    notes: list[str] = []
+    monkeypatch.setattr(imgui, "text_colored", lambda color, text: notes.append(text))
+    edits(source_panel, state)
+    assert not notes
+    edits(source_panel, replace(state, status=told))
+    assert notes == ["packets arrive that cannot be read"]
 
 
 def test_scrubbing_goes_to_that_frame(monkeypatch: pytest.MonkeyPatch) -> None:
