@@ -26,6 +26,7 @@ from .light import add_reflections, layer_shade
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step, takes_bfloat16
+from .rendered_loss import LayerScene, LossScene, LossTarget, fuses_rendered_loss, rendered_loss
 from .sh import rotate_sh
 from .splat import splat, splat_features
 from .strain import principal_strains
@@ -36,6 +37,9 @@ __all__ = [
     "TEXEL_NODES",
     "EyeSurface",
     "LayerImages",
+    "LayerScene",
+    "LossScene",
+    "LossTarget",
     "MouthSurface",
     "SplatBuffers",
     "SplatLayer",
@@ -49,6 +53,7 @@ __all__ = [
     "bind",
     "blend",
     "deform",
+    "fuses_rendered_loss",
     "keep_memory",
     "kernel_threads",
     "layer",
@@ -58,6 +63,7 @@ __all__ = [
     "one_thread_each",
     "photometric",
     "principal_strains",
+    "rendered_loss",
     "rigid_normal",
     "rotate_sh",
     "splat",

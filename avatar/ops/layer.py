@@ -19,7 +19,7 @@ Arrays = tuple[Tensor, ...]  # vertices, shade, texels, faces, texel ids, fades,
 Options = tuple[int, int, float, float]  # width, height, near, blur
 
 
-class _CpuLayer:
+class CpuLayer:
     """A layer in memory of the native module, whose images are a window."""
 
     def __init__(self, arrays: Arrays, options: Options) -> None:
@@ -66,7 +66,7 @@ class _Layer(torch.autograd.Function):
     def forward(ctx: Any, options: Options, images: list[Tensor], *inputs: Tensor) -> Tensor:
         arrays = tuple(value.detach().contiguous() for value in inputs)
         vertices = arrays[0]
-        kind = _CudaLayer if has_workspaces(native_for(vertices)) else _CpuLayer
+        kind = _CudaLayer if has_workspaces(native_for(vertices)) else CpuLayer
         ctx.layer = kind(arrays, options)
         width, height = ctx.layer.size
         shape = (len(vertices), height, width)

@@ -28,7 +28,7 @@ def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
         return None
     images = layer_images(posed, camera)
     if posed.reflections is not None:
-        rotation, translation = _in_camera(posed, camera)
+        rotation, translation = in_camera(posed.rotation, posed.translation, camera)
         centers = posed.reflections.centers @ rotation.transpose(1, 2) + translation[:, None]
         images = with_reflections(images, posed.reflections, centers, camera.K)
     return ops.SplatLayer(images, posed.fades.expand_as(gaussians.opacities))
@@ -36,7 +36,7 @@ def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
 
 def layer_images(posed: PosedLayer, camera: Camera) -> LayerImages:
     """Images of a layer [B] from `camera` [B] without reflections, differentiable in the texels."""
-    rotation, translation = _in_camera(posed, camera)
+    rotation, translation = in_camera(posed.rotation, posed.translation, camera)
     # Coordinates first: half of the time of a product of rows of three.
     vertices = torch.baddbmm(translation[..., None], rotation, posed.vertices.transpose(1, 2)).transpose(1, 2)
     return ops.layer(vertices, posed.shade, posed.texels, posed.mesh, camera.K, camera.width, camera.height, blur=BLUR)
@@ -51,17 +51,21 @@ def with_reflections(images: LayerImages, reflections: PosedReflections, centers
         centers: [B,2,3] meters, camera axes.
         K: [B,3,3] pixels.
     """
-    depth = centers[..., 2:].clamp_min(_NEAR)
-    pixels = (centers @ K.transpose(1, 2))[..., :2] / depth - images.origin[:, None]
-    radii = reflections.radii * K[:, :1, 0] / depth[..., 0]
-    return replace(
-        images, color=ops.add_reflections(images.color, images.coverage, reflections.textures, pixels, radii)
+    pixels, radii = places_of(centers, reflections.radii, K)
+    color = ops.add_reflections(
+        images.color, images.coverage, reflections.textures, pixels - images.origin[:, None], radii
     )
+    return replace(images, color=color)
 
 
-def _in_camera(posed: PosedLayer, camera: Camera) -> tuple[Tensor, Tensor]:
-    """Rotation [B,3,3] and translation [B,3] from the skull frame to the camera's."""
+def places_of(centers: Tensor, radii: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels [B,2,2] and radii in pixels [B,2] of reflections at `centers` [B,2,3], `radii` [B,2] (meters, camera)."""
+    depth = centers[..., 2:].clamp_min(_NEAR)
+    return (centers @ K.transpose(1, 2))[..., :2] / depth, radii * K[:, :1, 0] / depth[..., 0]
+
+
+def in_camera(rotation: Tensor, translation: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
+    """Rotation [B,3,3] and translation [B,3] from the skull frame to the camera's, from those to the world."""
     view = camera.world_to_cam
-    rotation = view[:, :3, :3] @ posed.rotation
-    translation = (view[:, :3, :3] @ posed.translation[..., None])[..., 0] + view[:, :3, 3]
-    return rotation, translation
+    shift = (view[:, :3, :3] @ translation[..., None])[..., 0] + view[:, :3, 3]
+    return view[:, :3, :3] @ rotation, shift

@@ -12,23 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
-from avatar.rendering.backends import backend_of
 from avatar.training import constraints
 from avatar.training.adam import Optimizer, gaussian_groups
 from avatar.training.anchors import Anchors
 from avatar.training.config import TrainConfig
 from avatar.training.corrections import set_hidden_colors, smooth_torso_depth
 from avatar.training.facing import facing, facing_part
+from avatar.training.image_loss import ImageLoss
 from avatar.training.image_queue import ImageQueue
 from avatar.training.losses import Losses
 from avatar.training.parallel import Processes
 from avatar.training.parts.part import P, PartTraining, Step, Training
 from avatar.training.parts.registry import parts_of
-from avatar.training.prediction import predict
 from avatar.training.relocation import relocate, relocation_due
 from avatar.training.visibility import COLOR_FRAMES, initialize_colors, measure
 
@@ -77,6 +75,7 @@ class Trainer:
         for part in self.parts:
             part.to(self.device)
             self.optimizer.add(part.groups())
+        self.image_loss = ImageLoss(avatar, config, self.parts)
         self.rng = np.random.default_rng(config.seed + 1)
         self.queue = ImageQueue(range(len(frames)))
         self.steps_done = 0
@@ -121,18 +120,10 @@ class Trainer:
         # Random images, over random backgrounds.
         step = self._next_step(fraction)
         frames = step.frames
-        indices = step.indices
 
-        # Render the avatar in these frames.
-        gaussians = predict(self.avatar, frames, indices, self._offsets(step))
-        rasterize = backend_of(self.config.rasterizer).rasterize
-        step.rgb, step.alpha, _ = rasterize(gaussians, frames.views(indices), with_depth=False)
-
-        # The loss is a sum over the images, by the weights of their frames.
-        losses, squares = ops.photometric(
-            step.rgb, step.alpha, step.truth, step.matte, step.background, self.config.ssim, self.config.mask
-        )
-        loss = (losses * pick(frames.weight, indices)).sum()
+        # Render the avatar in these frames. The loss is a sum over the images, by the weights of their frames.
+        losses, squares = self.image_loss(step, self._offsets(step))
+        loss = (losses * pick(frames.weight, step.indices)).sum()
         for part in self.parts:
             term = part.loss(step)
             loss = loss if term is None else loss + term

@@ -78,7 +78,11 @@ class EyeLight(nn.Module):
             return None
         irises = vertices[:, self.irises]
         apart = (irises.amax(2) - irises.amin(2)).amax(-1)
-        return PosedReflections(irises.mean(2), 0.5 * SPAN * apart, self.reflections * self.inside)
+        return PosedReflections(irises.mean(2), 0.5 * SPAN * apart, self.textures())
+
+    def textures(self) -> Tensor:
+        """The reflections [2,S,S] within their discs."""
+        return self.reflections * self.inside
 
 
 def _polynomials(edges: Tensor) -> Tensor:

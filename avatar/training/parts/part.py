@@ -53,8 +53,8 @@ class Step:
     background: Tensor  # [B,3] random colors behind them
     truth: Tensor  # [B,H,W,3] uint8, the images
     matte: Tensor  # [B,H,W] uint8
-    rgb: Tensor = field(init=False)  # [B,H,W,3] rendered over black, 0..1
-    alpha: Tensor = field(init=False)  # [B,H,W] rendered, 0..1
+    rgb: Tensor = field(init=False)  # [B,H,W,3] rendered over black, 0..1; only where a part has `loss`
+    alpha: Tensor = field(init=False)  # [B,H,W] rendered, 0..1, as `rgb`
     rate: float = field(init=False)  # factor of all learning rates
     touched: Tensor = field(init=False)  # [N] bool, Gaussians that the images show or an anchor moves
 

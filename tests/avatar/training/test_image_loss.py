@@ -1,0 +1,158 @@
+"""The loss of a step in one operation: the same bits as the operations one by one, and only where it may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.data.capture_folder import Capture
+from avatar.data.training_frames import load_frames, pick
+from avatar.head import load_head
+from avatar.model.avatar import bake_identity
+from avatar.ops.backend import wrapped_native
+from avatar.training.config import TrainConfig
+from avatar.training.image_loss import ImageLoss
+from avatar.training.initialization import build_avatar
+from avatar.training.parts.part import PartTraining, Step
+from avatar.training.parts.registry import register
+from avatar.training.trainer import Trainer
+
+CONFIG = TrainConfig(size=64, steps=30, gaussians=700, refine_at=1.0)
+CASES: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "three images": {"batch": 3},
+    "no stretch": {"stretch": False},
+    "no layer": {"layer": False},
+    "layer with skin": {"skin": True},
+    "one basis for each expression": {"mode": "expression"},
+    "local bases": {"mode": "local", "bases": 6},
+    "no filter": {"filter": 0.0},
+    "no SSIM": {"ssim": 0.0},
+}
+
+
+def trainer_of(capture: Capture, config: TrainConfig, *, torso: bool = False, weights: bool = False) -> Trainer:
+    """A trainer after two steps, on request with known torsos, or with images of different weights."""
+    person = bake_identity(load_head(), torch.from_numpy(np.asarray(capture.track["identity"], np.float32)))
+    frames = load_frames(capture, capture.train_indices, config.size, person)
+    avatar = build_avatar(person, frames, config)
+    if torso:
+        states = frames.states
+        with torch.no_grad():
+            frames = replace(
+                frames, states=replace(states, torso=avatar.rig.torso(states.rotation, states.translation))
+            )
+    if weights:
+        frames = replace(frames, weight=torch.linspace(0.1, 1, len(frames)))
+    trainer = Trainer(avatar, frames, config)
+    trainer.initialize()
+    for _ in range(2):
+        trainer.step(0.5)
+    return trainer
+
+
+def gradients(trainer: Trainer, fused: bool) -> dict[str, Tensor]:
+    """Loss, squares and all gradients of an image or several."""
+    indices = torch.arange(trainer.config.batch) + 3
+    frames = trainer.full
+    background = torch.linspace(0, 1, 3 * len(indices)).view(-1, 3)
+    step = Step(2, 0.5, frames, indices, background, pick(frames.rgb, indices), pick(frames.alpha, indices))
+    loss = ImageLoss(trainer.avatar, trainer.config, trainer.parts)
+    assert loss._fused
+    loss._fused = fused
+    trainer.avatar.zero_grad()
+    extra = trainer._offsets(step)
+    losses, squares = loss(step, extra)
+    (losses * pick(frames.weight, indices)).sum().backward()  # type: ignore[no-untyped-call]
+    found = {name: value.grad.clone() for name, value in trainer.avatar.named_parameters() if value.grad is not None}
+    if extra.is_leaf and extra.grad is not None:
+        found["extra"] = extra.grad.clone()
+    return {"losses": losses.detach(), "squares": squares, **found}
+
+
+def check(trainer: Trainer) -> None:
+    expected, found = gradients(trainer, False), gradients(trainer, True)
+    assert expected.keys() == found.keys() and len(found) > 7
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+    assert all(value.abs().max() > 0 for name, value in found.items() if name not in ("texels", "reflections"))
+
+
+@pytest.mark.parametrize("settings", CASES.values(), ids=CASES.keys())
+def test_one_operation_gives_the_bits_of_single_ones(tiny: Capture, settings: dict[str, Any]) -> None:
+    check(trainer_of(tiny, replace(CONFIG, **settings)))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_known_torsos_and_weights_of_images_give_the_same_bits(tiny: Capture, batch: int) -> None:
+    check(trainer_of(tiny, replace(CONFIG, batch=batch), torso=True, weights=True))
+
+
+def test_what_is_known_of_an_image_follows_the_frames(tiny: Capture) -> None:
+    trainer = trainer_of(tiny, CONFIG, torso=True)
+    states = trainer.full.states
+    trainer.full = replace(trainer.full, states=replace(states, vertices=states.vertices.flip(0)))
+    check(trainer)
+    trainer._relocate(trainer.full)
+    check(trainer)
+
+
+class _Brighter(PartTraining):
+    """A part with a loss of its own."""
+
+    key = "brighter"
+
+    def loss(self, step: Step) -> Tensor | None:
+        return step.rgb.mean()
+
+
+@pytest.fixture
+def brighter() -> Iterator[None]:
+    from avatar.training.parts import registry
+
+    register(_Brighter)
+    yield
+    registry._PARTS.remove(_Brighter)
+
+
+def test_a_part_that_reads_the_image_gets_one(tiny: Capture, brighter: None) -> None:
+    trainer = trainer_of(tiny, CONFIG)
+    assert not trainer.image_loss._fused
+
+
+@pytest.mark.parametrize("settings", [{"light": True}, {"wrinkles": True}], ids=["light", "wrinkles"])
+def test_a_part_that_renders_in_its_own_way_is_rendered(tiny: Capture, settings: dict[str, Any]) -> None:
+    assert not trainer_of(tiny, replace(CONFIG, **settings)).image_loss._fused
+
+
+def test_without_native_kernels_the_operations_are_called_one_by_one(tiny: Capture) -> None:
+    trainer = trainer_of(tiny, CONFIG)
+    with wrapped_native(lambda native: None):
+        assert not ops.fuses_rendered_loss(trainer.avatar.offsets)
+        assert not ImageLoss(trainer.avatar, CONFIG, trainer.parts)._fused
+
+
+def test_arguments_that_do_not_fit_are_named(tiny: Capture) -> None:
+    trainer = trainer_of(tiny, CONFIG)
+    avatar, frames = trainer.avatar, trainer.full
+    assert trainer.image_loss._scenes is not None
+    scene, bones = trainer.image_loss._scenes(torch.tensor([0]))
+    target = ops.LossTarget(frames.rgb[:1], frames.alpha[:1], torch.zeros(1, 3), 0.2, 0.02)
+    extra = torch.zeros(1, avatar.blendshapes.count, ops.DEFORM_CHANNELS)
+    with pytest.raises(ValueError, match="texels and textures belong to a scene with a layer"):
+        ops.rendered_loss(avatar.local, extra, bones, scene, target)
+    with pytest.raises(ValueError, match=r"truth: expected .*, got \[1,64,63,3\]"):
+        wrong = replace(target, truth=target.truth[:, :, 1:])
+        ops.rendered_loss(avatar.local, extra, bones, replace(scene, layer=None), wrong)
+    with pytest.raises(ValueError, match="extra: expected"):
+        ops.rendered_loss(avatar.local, extra[0], bones, replace(scene, layer=None), target)
+    with pytest.raises(ValueError, match="only float32 on the CPU"):
+        double = replace(avatar.local, offsets=avatar.offsets.double())
+        ops.rendered_loss(double, extra, bones, replace(scene, layer=None), target)
