@@ -321,3 +321,17 @@ def test_a_truncated_avatar_is_a_message(
     os.truncate(short, short.stat().st_size // 2)
     text = failure(capsys, short, "--motion", tiny.root, "-o", tmp_path / "x.mp4")
     assert "short.avatar: not an avatar file, or a damaged one; train or copy it again" in text
+
+
+def test_a_motionless_motion_is_reported(
+    me: Path, motion_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(motion_file.read_text())
+    for frame in content["frames"]:
+        frame["weights"] = [0.3, 0.1]
+    (tmp_path / "still.json").write_text(json.dumps(content))
+    still = "nothing moves in this motion: all frames are the same"
+    for path, expected in ((motion_file, False), (tmp_path / "still.json", True)):
+        capsys.readouterr()
+        assert run(me, "--motion", path, "-o", tmp_path / path.stem, "--size", 24, "--frames", "0:2") == 0
+        assert (still in "".join(capsys.readouterr())) == expected

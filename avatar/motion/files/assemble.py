@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from avatar.common.jsonable import counted
 from avatar.errors import HeadsplatError
+from avatar.head.arkit import ARKIT_52
 from avatar.motion.arrays import MotionArrays
 from avatar.types import JOINT_NAMES, Resting
 
+from .names import ARKIT
 from .text import check_frames
 
 Floats = NDArray[np.floating]
@@ -25,6 +27,13 @@ DEFAULT_FPS = 30.0
 _MIN_ROWS = 10
 #: Share of single repeated rows above which a note is due.
 _REPEATED = 0.25
+#: Weights above this are no weights; above the other no percent either.
+_NO_WEIGHT = 10.0
+_NO_PERCENT = 150.0
+#: Names that have large weights where a jaw was rotated sideways: our writers express it by them.
+_UNBOUNDED = ("jawLeft", "jawRight")
+#: Share of the frames with a weight above 2 from which a file has percent: fewer are errors of a tracker.
+_PERCENT = 0.2
 
 
 @dataclass
@@ -59,6 +68,7 @@ def to_arrays(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: b
     if not len(rows.time):
         raise HeadsplatError(f"{path}: has no frames; export the take again")
     check_frames(len(rows.time), path)
+    weights = percent_to_weights(rows.names, rows.weights, notes) if space == ARKIT else rows.weights
     order = _order(rows.time, notes)
     time = rows.time[order]
     if rebase:
@@ -74,11 +84,11 @@ def to_arrays(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: b
         joints[:, joint] = rotvec[source]
     translation = np.zeros((len(order), 3)) if rows.translation is None else rows.translation[source]
     if rows.has_face is None or rows.has_face.all():
-        _note_repeated(np.concatenate([rows.weights[order], joints.reshape(len(order), -1), translation], 1), notes)
+        _note_repeated(np.concatenate([weights[order], joints.reshape(len(order), -1), translation], 1), notes)
     return MotionArrays(
         time=np.asarray(time, np.float64),
         names=rows.names,
-        weights=np.asarray(rows.weights[source], np.float32),
+        weights=np.asarray(weights[source], np.float32),
         space=space,
         joint_rot=joints,
         translation=np.asarray(translation, np.float32),
@@ -86,6 +96,21 @@ def to_arrays(path: Path, rows: Rows, space: str, notes: list[str], *, rebase: b
         notes=tuple(notes),
         resting=rows.resting,
     )
+
+
+def percent_to_weights(names: Sequence[str], weights: Floats, notes: list[str]) -> Floats:
+    """Weights [T,E], divided by 100 with a note where those of ARKit's names can only be percent."""
+    known = [i for i, name in enumerate(names) if name in ARKIT_52 and name not in _UNBOUNDED]
+    largest = np.abs(weights[:, known]).max(0, initial=0.0)
+    if not largest.size or largest.max() <= _NO_WEIGHT:
+        return weights
+    reaches = f"{names[known[int(largest.argmax())]]} reaches {largest.max():.4g}"
+    if largest.max() > _NO_PERCENT or (np.abs(weights[:, known]) > 2).any(1).mean() < _PERCENT:
+        note = f"{reaches}, which is no weight: they run from 0 to 1; scale the file's or repair it"
+        notes += [] if note in notes else [note]
+        return weights
+    notes.append(f"{reaches}: the weights are read as percent, and divided by 100")
+    return weights / np.float32(100)
 
 
 def _order(time: Floats, notes: list[str]) -> NDArray[np.int64]:
@@ -113,8 +138,15 @@ def _note_repeated(values: Floats, notes: list[str]) -> None:
         )
     half = count // 2
     moves = (values[:half] != values[:1]).any()
-    if count % 2 == 0 and moves and (values[:half] == values[half:]).all():
+    if count % 2 == 0 and moves and (values[:half] == values[half:]).all() and not _repeats(values[:half]):
         notes.append(f"rows {half + 1} to {count} repeat rows 1 to {half}, as where a take was appended to itself")
+
+
+def _repeats(values: Floats) -> bool:
+    """Whether rows [T,N] are two periods or more of one motion, as of a looping one: nothing was appended there."""
+    count = len(values)
+    same = np.flatnonzero((values[1 : count // 2 + 1] == values[0]).all(1)) + 1
+    return any((values[period:] == values[:-period]).all() for period in same.tolist())
 
 
 def note_restart(time: Floats, notes: list[str]) -> None:
@@ -149,7 +181,11 @@ def _last_with_face(path: Path, has_face: NDArray[np.bool_], notes: list[str]) -
 
 
 def frame_times(
-    frames: Sequence[int] | NDArray[np.int64], fps: float | None, notes: list[str], default: float = DEFAULT_FPS
+    frames: Sequence[int] | NDArray[np.integer | np.floating],
+    fps: float | None,
+    notes: list[str],
+    default: float = DEFAULT_FPS,
+    stated: float | None = None,
 ) -> Floats:
     """Times of the frames of a file without times; appends a note with the rate.
 
@@ -158,12 +194,17 @@ def frame_times(
         fps: frames per second; None: `default`.
         notes: the note is appended.
         default: frames per second when `fps` is None.
+        stated: frames per second that the file has, which win over `default`.
 
     Returns:
         Seconds [T].
     """
-    rate = default if fps is None else fps
-    given = "as given" if fps is not None else "assumed; give another with --motion-fps"
+    if fps is not None:
+        rate, given = fps, "as given"
+    elif stated is not None:
+        rate, given = stated, "as it says itself"
+    else:
+        rate, given = default, "assumed; give another with --motion-fps"
     notes.append(f"the file has no times: {rate:g} fps, {given}")
     return np.asarray(frames, np.float64) / rate
 

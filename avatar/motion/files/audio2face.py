@@ -11,7 +11,9 @@ from avatar.common.frame_rate import MAX_FPS
 from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 
-from .assemble import Rows, frame_times, note_restart, note_unused_fps, to_arrays
+from .assemble import Rows, frame_times, note_unused_fps, to_arrays
+from .clock import clock_column, is_clock, time_value, times_of
+from .foreign import refuse_names
 from .named_json import names_of
 from .names import ARKIT, arkit_columns, listed
 from .text import Table, check_frames, number, numbers
@@ -42,24 +44,23 @@ def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> M
         HeadsplatError: an incomplete row or a cell that is not a number; the message names file and line.
     """
     notes = [_NO_HEAD_POSE]
-    lower = [name.lower() for name in table.header]
-    clock = lower.index("timecode") if "timecode" in lower else None
+    clock = clock_column(table.header)
     names = [name[len(_PREFIX) :] if name.lower().startswith(_PREFIX) else "" for name in table.header]
+    refuse_names(path, names)
     columns = arkit_columns(names, table.where(1), notes)
-    _note_dropped([name for name in table.header if not name.lower().startswith(_PREFIX)], notes)
+    dropped = [name for name in table.header if not name.lower().startswith(_PREFIX) and not is_clock(name)]
+    _note_dropped(dropped, notes)
     time = []
     values = []
     for line, row in table.rows:
         table.check_width(line, row)
         if clock is not None:
-            time.append(number(row[clock], f"{table.where(line)}: {table.header[clock]}"))
+            time.append(time_value(row[clock], f"{table.where(line)}: {table.header[clock]}"))
         values.append(table.numbers(line, row, [column for column, _ in columns]))
     if clock is None:
         times = frame_times(range(len(values)), fps, notes)
     else:
-        note_unused_fps(fps, notes)
-        times = np.array(time)
-        note_restart(times, notes)
+        times = times_of(np.array(time), table.header[clock], str(path), fps, notes)
     weights = np.array(values, np.float32).reshape(len(values), len(columns))
     return to_arrays(path, Rows(times, tuple(name for _, name in columns), weights), ARKIT, notes)
 
@@ -92,6 +93,7 @@ def read_audio2face_json(path: Path, content: Any, fps: float | None = None) -> 
     """
     notes = [_NO_HEAD_POSE]
     names = names_of(content["facsNames"], f"{path}: facsNames")
+    refuse_names(path, names)
     columns = arkit_columns(names, f"{path}: facsNames", notes)
     _note_dropped([str(key) for key, value in content.items() if value], notes)
     table = content["weightMat"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +12,11 @@ from numpy.typing import NDArray
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.arrays import MotionArrays
-from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT, Resting
+from avatar.types import ROOT, Resting
 
-from .angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec
-from .assemble import Rows, to_arrays
-from .gaze import LOOKS, total_rotations
+from .assemble import Rows, percent_to_weights, to_arrays
 from .names import ARKIT, arkit_columns
+from .pose_columns import ANGLES, angle_columns, set_angles
 from .text import Table, read_table
 from .timecode import Timecode, row_times
 
@@ -27,20 +27,15 @@ COUNT = "BlendShapeCount"
 #: The last column, of zeros, in files of motions whose zero weights are the resting face. Other programs ignore it, or
 #: see an expression that does not move.
 RESTING = "RestingWeight"
-ANGLES = {
-    ROOT: ("HeadYaw", "HeadPitch", "HeadRoll"),
-    LEFT_EYE: ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll"),
-    RIGHT_EYE: ("RightEyeYaw", "RightEyePitch", "RightEyeRoll"),
-}
-
-#: Radians farther than a head or an eye turns from the camera, and more than any radians, with or without sign.
-_FARTHEST = 2.0
-_TURN = 6.3
 
 
-def is_live_link(header: tuple[str, ...]) -> bool:
-    """Whether the header of a CSV file is Live Link's."""
-    return TIMECODE.lower() in (name.lower() for name in header)
+def is_live_link(table: Table) -> bool:
+    """Whether a CSV file is Live Link's: it has timecodes, and no plain numbers in their column."""
+    lower = [name.lower() for name in table.header]
+    if TIMECODE.lower() not in lower:
+        return False
+    place = lower.index(TIMECODE.lower())
+    return not (place < len(table.first) and re.fullmatch(r"\s*\d+(\.\d*)?\s*", table.first[place]))
 
 
 @dataclass(frozen=True)
@@ -56,11 +51,8 @@ class _Columns:
         lower = [name.lower() for name in table.header]
         places = {name: place for place, name in reversed(list(enumerate(lower)))}
         taken = {TIMECODE.lower(), COUNT.lower(), RESTING.lower()}
-        angles = {}
-        for joint, names in ANGLES.items():
-            if all(name.lower() in places for name in names):
-                angles[joint] = tuple(places[name.lower()] for name in names)
-                taken |= {name.lower() for name in names}
+        angles = angle_columns(table.header)
+        taken |= {lower[place] for three in angles.values() for place in three}
         others = ["" if name in taken else table.header[i] for i, name in enumerate(lower)]
         if any(lower.count(name) > 1 for name in taken):
             raise HeadsplatError(f"{table.where(1)}: duplicate column; export the take again")
@@ -106,70 +98,12 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
         has_face=np.array(has_face, bool),
         resting=columns.resting,
     )
-    angles = _in_radians(columns, whole[:, len(columns.weights) :].astype(np.float64), notes)
-    _set_rotations(rows, columns, angles, notes)
+    rows.weights = percent_to_weights(rows.names, rows.weights, notes)
+    set_angles(rows, columns.angles, whole[:, len(columns.weights) :].astype(np.float64), notes)
     start = int(np.argmin(rows.time)) if len(rows.time) else 0
     if rows.time[start : start + 1].any():
         notes.append(f"the take starts at timecode {codes[start].text}; its times are relative to that")
     return to_arrays(path, rows, ARKIT, notes, rebase=True)
-
-
-def _in_radians(columns: _Columns, angles: Floats, notes: list[str]) -> Floats:
-    """The angles [T,3J], converted where they can only be degrees; notes those that are farther than a head turns."""
-    names = [name for joint in columns.angles for name in ANGLES[joint]]
-    if not angles.size:
-        return angles
-    reached = np.abs(angles).max(0)
-    largest = float(reached.max())
-    if largest <= _FARTHEST:
-        return angles
-    name = names[int(reached.argmax())]
-    if largest > _TURN:
-        notes.append(
-            f"{name} reaches {largest:.3g}, which is no angle in radians: the angles of head and eyes "
-            "are read as degrees"
-        )
-        return np.radians(angles)
-    notes.append(
-        f"{name} reaches {largest:.3g} radians, {np.degrees(largest):.0f} degrees, farther than a face turns: if the "
-        "file has degrees, divide its angles by 57.29578"
-    )
-    return angles
-
-
-def _set_rotations(rows: Rows, columns: _Columns, angles: Floats, notes: list[str]) -> None:
-    """Set the rotations of the head from its angles; those of the eyes only if all eyeLook weights are 0."""
-    weighted = [i for i, name in enumerate(rows.names) if name in LOOKS]
-    by_weights = bool(rows.weights[:, weighted].any())
-    for index, joint in enumerate(columns.angles):
-        of_joint = angles[:, 3 * index : 3 * index + 3]
-        if joint == ROOT:
-            rows.joint_rot[joint] = angles_to_rotvec(of_joint, HEAD_SIGNS)
-            if not of_joint.any():
-                notes.append("the head's angles are all 0: the head does not move")
-        elif not by_weights and of_joint.any():
-            rows.joint_rot[joint] = angles_to_rotvec(of_joint, EYE_SIGNS)
-    if by_weights and {LEFT_EYE, RIGHT_EYE} & set(columns.angles):
-        difference = np.degrees(_gaze_difference(rows, columns, angles))
-        notes.append(
-            "gaze is read from the eyeLook weights; the file's eye angles differ from it by up to "
-            f"{difference:.1f} degrees and are ignored"
-        )
-    elif len(rows.joint_rot) > 1:
-        notes.append("gaze is read from the eye angles, since all eyeLook weights are 0")
-
-
-def _gaze_difference(rows: Rows, columns: _Columns, angles: Floats) -> float:
-    """Largest difference in radians between eye angles and the rotations by weights, over frames with a face."""
-    rest = np.zeros((len(rows.time), len(JOINT_NAMES), 3))
-    gaze = total_rotations(rows.names, rows.weights, rest)
-    largest = 0.0
-    for index, joint in enumerate(columns.angles):
-        if joint != ROOT:
-            yaw_pitch = angles[:, 3 * index : 3 * index + 2] * EYE_SIGNS[[1, 0]]
-            difference = np.abs(yaw_pitch - gaze[:, joint, 1::-1])[rows.has_face]
-            largest = max(largest, float(difference.max(initial=0.0)))
-    return largest
 
 
 def _row_has_face(table: Table, columns: _Columns, line: int, row: list[str]) -> bool:

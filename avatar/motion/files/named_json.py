@@ -18,10 +18,12 @@ from avatar.geometry.numpy_rotations import quat_to_rotvec
 from avatar.motion.arrays import MotionArrays, head_quat
 from avatar.types import ROOT, Motion
 
-from .assemble import Rows, frame_times, note_restart, note_unused_fps, to_arrays
+from .assemble import Rows, frame_times, to_arrays
+from .clock import clock_column, time_value, times_of
+from .foreign import refuse_names
 from .live_link_write import lost_pose, with_gaze
 from .names import ARKIT, FLAME, arkit_columns
-from .text import check_frames, check_names, check_resting, number, numbers
+from .text import check_frames, check_names, check_resting, numbers
 
 Floats = NDArray[np.floating]
 
@@ -31,7 +33,10 @@ ROTATION = "the head's, axis-angle in radians: x to the person's left, y up, z t
 
 def is_named_json(content: Any) -> bool:
     """Whether a JSON file has this layout."""
-    return isinstance(content, dict) and "names" in content and "frames" in content
+    if not isinstance(content, dict) or not {"names", "frames"} <= content.keys():
+        return False
+    frames = content["frames"]
+    return not (isinstance(frames, list) and frames and isinstance(frames[0], list))
 
 
 def read_named_json(path: Path, content: Any, fps: float | None = None) -> MotionArrays:
@@ -54,6 +59,7 @@ def read_named_json(path: Path, content: Any, fps: float | None = None) -> Motio
     if not isinstance(frames, list) or not frames or not all(isinstance(frame, dict) for frame in frames):
         raise HeadsplatError(f"{path}: frames: expected a list of objects with weights; export the file again")
     check_frames(len(frames), path)
+    refuse_names(path, names)
     space, columns = _space(names, f"{path}: names", notes)
     picked = [column for column, _ in columns]
     weights = np.zeros((len(frames), len(columns)), np.float32)
@@ -84,16 +90,19 @@ def _space(names: list[str], where: str, notes: list[str]) -> tuple[str, list[tu
 
 
 def _times(path: Path, frames: list[dict[str, Any]], fps: float | None, notes: list[str]) -> Floats:
-    timed = [frame.get("time") is not None for frame in frames]
+    keys = [key for key in frames[0] if key not in ("weights", "rotation")]
+    place = None if "time" in keys else clock_column(keys)
+    name = "time" if place is None else keys[place]
+    timed = [frame.get(name) is not None for frame in frames]
     if not any(timed):
         return frame_times(range(len(frames)), fps, notes)
     if not all(timed):
         missing = timed.index(False)
-        raise HeadsplatError(f"{path}: frames[{missing}].time: missing, while other frames have one; give all or none")
-    note_unused_fps(fps, notes)
-    time = np.array([number(frame["time"], f"{path}: frames[{k}].time") for k, frame in enumerate(frames)])
-    note_restart(time, notes)
-    return time
+        raise HeadsplatError(
+            f"{path}: frames[{missing}].{name}: missing, while other frames have one; give all or none"
+        )
+    time = np.array([time_value(frame[name], f"{path}: frames[{k}].{name}") for k, frame in enumerate(frames)])
+    return times_of(time, name, str(path), fps, notes)
 
 
 def _rotations(path: Path, frames: list[dict[str, Any]], notes: list[str]) -> Floats | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
@@ -15,14 +16,32 @@ FLAME = "flame"
 NEUTRAL = "_neutral"
 
 _KNOWN = {name.lower(): name for name in ARKIT_52}
-_SIDES = {"_l": "left", "_r": "right", "_left": "left", "_right": "right"}
-_SIDE = re.compile(r"(_l|_r|_left|_right)$")
+_NAMES = frozenset(ARKIT_52)
+_SIDE = re.compile(r"(?:[_ -](l|r|left|right)|\.(l|r))$")
+#: The mesh before a name (Face.jawOpen), and the number that Reallusion's names begin with (A25_Jaw_Open).
+_PREFIX = re.compile(r"^.*[.:|/]|^a\d\d_")
 
 
+@lru_cache(maxsize=4096)
 def common_name(name: str) -> str:
-    """ARKit's camelCase form of a name in any case, with `_L` and `_R` for sides; other names unchanged."""
-    lower = _SIDE.sub(lambda found: _SIDES[found[0]], name.strip().lower())
-    return _KNOWN.get(lower, name.strip())
+    """ARKit's camelCase form of a name in any case and with any separators; other names unchanged.
+
+    Sides may be `_L` and `_R`; what stands before the last point is the mesh's.
+    """
+    lower = name.strip().lower()
+    if lower in _KNOWN:
+        return _KNOWN[lower]
+    lower = _PREFIX.sub("", _SIDE.sub(lambda found: found[1] or found[2], lower))
+    lower = re.sub(r"[_ -]", "", _PREFIX.sub("", lower))
+    for ending in ("", "eft", "ight"):
+        if lower + ending in _KNOWN:
+            return _KNOWN[lower + ending]
+    return name.strip()
+
+
+def is_arkit(name: str) -> bool:
+    """Whether a name is one of ARKit's 52 in any spelling that is read."""
+    return common_name(name) in _NAMES
 
 
 def arkit_columns(names: Sequence[str], where: str, notes: list[str]) -> list[tuple[int, str]]:

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avatar.common.files import os_error_sentence
 from avatar.common.frame_rate import check_fps
+from avatar.common.npz import DamagedNpz, read_npy
 from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 from avatar.types import Motion
 
 from .assemble import with_still_note
 from .audio2face import is_audio2face, is_audio2face_json, read_audio2face_csv, read_audio2face_json
+from .face_cap import is_face_cap, read_face_cap
 from .flame_arrays import pairs_in, read_pair
 from .flame_layouts import layout_of
+from .foreign import refuse_archive, refuse_array, refuse_json, refuse_names, refuse_start
 from .journal import is_journal, read_journal
 from .live_link import is_live_link, read_live_link
+from .named_frames import flat_names, read_named_frames
 from .named_json import is_named_json, read_named_json
+from .named_table import is_named_table, read_named_table
 from .names import listed
 from .stored import HEADER, read_stored
-from .text import read_json, read_table
+from .take_folder import weights_in
+from .text import is_utf16, read_json, read_table, read_text
 from .vhap import FOLDER as VHAP_FOLDER
 from .vhap import STACKED_FILES, numbered, opened, read_folder, read_stacked
 
 _KNOWN = (
-    "Live Link Face or Audio2Face CSV, JSON with names and frames, Audio2Face JSON, FLAME parameters (flame_param/, "
-    "flame_param.npz, .frame, a pair of .npy), .motion.npz"
+    "CSV or JSON with ARKit's names (Live Link Face, Audio2Face and others), Face Cap TXT, FLAME parameters "
+    "(flame_param/, flame_param.npz, .frame, a pair of .npy), .motion.npz"
 )
 
 
@@ -93,14 +99,31 @@ def _read_file(path: Path, fps: float | None) -> MotionArrays:
     if start.startswith(b"PK"):
         return _read_archive(path, fps)
     if start.startswith(b"\x93NUMPY"):
-        return read_pair(path, fps)
+        return _read_array(path, fps)
     if is_journal(start):
         return read_journal(path)
+    refuse_start(path, start)
+    if is_utf16(start):
+        start = read_text(path)[:4096].encode()
     if b"\0" in start:
         raise HeadsplatError(f"{path}: not a motion file; expected {_KNOWN}")
+    if is_face_cap(start.removeprefix(b"\xef\xbb\xbf")):
+        return read_face_cap(path, fps)
     if start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
         return _read_json(path, fps)
     return _read_csv(path, fps)
+
+
+def _read_array(path: Path, fps: float | None) -> MotionArrays:
+    try:
+        return read_pair(path, fps)
+    except HeadsplatError:
+        try:
+            shape = read_npy(path).shape
+        except DamagedNpz:
+            shape = ()
+        refuse_array(path, shape)
+        raise
 
 
 def _read_archive(path: Path, fps: float | None) -> MotionArrays:
@@ -109,7 +132,11 @@ def _read_archive(path: Path, fps: float | None) -> MotionArrays:
         return read_stored(path, archive)
     if layout_of(path, archive) is not None:
         return read_stacked(path, archive, fps)
-    raise HeadsplatError(f"{path}: its arrays ({listed(sorted(archive.names))}) are not a motion; expected {_KNOWN}")
+    refuse_archive(path, archive.names)
+    raise HeadsplatError(
+        f"{path}: its arrays ({listed(sorted(archive.names))}) are not a motion; write weights as JSON with `names` "
+        f"and `frames`; expected {_KNOWN}"
+    )
 
 
 def _read_json(path: Path, fps: float | None) -> MotionArrays:
@@ -118,18 +145,28 @@ def _read_json(path: Path, fps: float | None) -> MotionArrays:
         return read_named_json(path, content, fps)
     if is_audio2face_json(content):
         return read_audio2face_json(path, content, fps)
-    keys = listed([str(key) for key in content]) if isinstance(content, dict) else "a list"
-    raise HeadsplatError(f"{path}: JSON without `names` and `frames` (found {keys}); expected {_KNOWN}")
+    refuse_json(path, content)
+    found = read_named_frames(path, content, fps)
+    if found is not None:
+        return found
+    if isinstance(content, list):
+        content = next((entry for entry in content if isinstance(entry, dict)), {})
+    refuse_names(path, flat_names(content))
+    keys = listed([str(key) for key in content], 4) if isinstance(content, dict) and content else "no objects"
+    raise HeadsplatError(f"{path}: JSON without ARKit's names (found {keys}); expected {_KNOWN}")
 
 
 def _read_csv(path: Path, fps: float | None) -> MotionArrays:
     table = read_table(path)
     if is_audio2face(table.header):
         return read_audio2face_csv(path, table, fps)
-    if is_live_link(table.header):
+    if is_live_link(table):
         return read_live_link(path, fps, table)
+    refuse_names(path, table.header)
+    if is_named_table(table) and (motion := read_named_table(path, table, fps)) is not None:
+        return motion
     found = listed([name[:30] for name in table.header], 3)
-    raise HeadsplatError(f"{path}: line 1: no column Timecode or blendShapes.<Name> (found {found}); expected {_KNOWN}")
+    raise HeadsplatError(f"{path}: line 1: no column with a name of ARKit (found {found}); expected {_KNOWN}")
 
 
 def _read_folder(folder: Path, fps: float | None) -> MotionArrays:
@@ -151,4 +188,9 @@ def _read_folder(folder: Path, fps: float | None) -> MotionArrays:
         raise HeadsplatError(
             f"{folder}: contains several motions ({listed([p.name for p in pairs], 3)}); name one of them"
         )
-    raise HeadsplatError(f"{folder}: a folder without a motion; expected {_KNOWN}")
+    notes: list[str] = []
+    weights = weights_in(folder, notes)
+    if weights is None:
+        raise HeadsplatError(f"{folder}: a folder without a motion; expected {_KNOWN}")
+    motion = _read_file(weights, fps)
+    return replace(motion, notes=(*notes, *motion.notes))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +36,13 @@ _MOST = (("[{", 4 * MAX_FRAMES), ('"', 16 * MAX_FRAMES), (",", 64 * MAX_FRAMES))
 LARGEST = 1e6
 
 
+def is_utf16(start: bytes) -> bool:
+    """Whether the first bytes of a file are the byte-order mark of UTF-16, which spreadsheets write."""
+    return start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+
+
 def read_text(path: Path) -> str:
-    """The file as text; UTF-8, with or without a byte-order mark.
+    """The file as text; UTF-8, with or without a byte-order mark, or UTF-16 with one.
 
     Raises:
         HeadsplatError: too large, or another encoding.
@@ -44,7 +52,7 @@ def read_text(path: Path) -> str:
     if len(data) > MAX_BYTES:
         raise HeadsplatError(f"{path}: larger than {MAX_BYTES >> 20} MB, which no take is; split it")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if is_utf16(data) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise HeadsplatError(f"{path}: line {line}: not text in UTF-8; save it again as UTF-8") from error
@@ -52,6 +60,8 @@ def read_text(path: Path) -> str:
 
 def number(text: Any, where: str) -> float:
     """A finite number within limits from a cell or a JSON value."""
+    if isinstance(text, str) and text.count(",") == 1 and "." not in text:
+        text = text.replace(",", ".")  # the decimal point of many spreadsheets
     try:
         value = float(text) if isinstance(text, (str, float, int)) and not isinstance(text, bool) else math.nan
     except (ValueError, OverflowError):
@@ -68,6 +78,7 @@ class Table:
     path: Path
     header: tuple[str, ...]
     rows: Iterator[tuple[int, list[str]]]  # line number from 1, and the cells, any number of them
+    first: Sequence[str] = ()  # the cells of the first row
 
     def where(self, line: int) -> str:
         """The start of an error message about a line."""
@@ -75,6 +86,11 @@ class Table:
 
     def check_width(self, line: int, cells: list[str]) -> None:
         """Raise HeadsplatError unless the row has as many cells as the header."""
+        if len(cells) > 1.4 * len(self.header):
+            raise HeadsplatError(
+                f"{self.where(line)}: {len(cells)} columns, the header has {len(self.header)}: its numbers seem to "
+                "have decimal commas; export it with points, or with semicolons between the columns"
+            )
         if len(cells) != len(self.header):
             raise HeadsplatError(
                 f"{self.where(line)}: {len(cells)} columns, the header has {len(self.header)}; "
@@ -87,28 +103,61 @@ class Table:
         Raises:
             HeadsplatError: a cell that is not a number; the message names the first.
         """
-        try:
-            values = np.array([float(cells[column]) for column in columns])
-            if (np.abs(values) <= LARGEST).all():
-                return values.astype(np.float32)
-        except ValueError:
-            pass
-        checked = [number(cells[column], f"{self.where(line)}: {self.header[column]}") for column in columns]
-        return np.array(checked, np.float32)
+        picked = [cells[column] for column in columns]
+        return row_numbers(picked, [self.header[column] for column in columns], self.where(line))
+
+
+def row_numbers(cells: Sequence[Any], names: Sequence[str], where: str) -> NDArray[np.float32]:
+    """Cells as finite numbers.
+
+    Args:
+        cells: values of a row.
+        names: their columns, for error messages.
+        where: file and row, for error messages.
+
+    Raises:
+        HeadsplatError: a cell that is not a number; the message names the first.
+    """
+    try:
+        values = np.array([float(cell) for cell in cells])
+        if (np.abs(values) <= LARGEST).all():
+            return values.astype(np.float32)
+    except (ValueError, TypeError, OverflowError):
+        pass
+    return np.array([number(cell, f"{where}: {name}") for cell, name in zip(cells, names, strict=True)], np.float32)
 
 
 def read_table(path: Path) -> Table:
     """The header of a CSV file and an iterator over its rows without empty lines.
 
+    Cells are separated by the one of comma, semicolon and tab that the header has most of.
+
     Raises:
         HeadsplatError: no header, or not text.
     """
-    rows = _rows(path, read_text(path))
-    _, header = next(rows, (1, []))
-    check_names(len(header), f"{path}: line 1")
+    text = read_text(path)
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    start = text[: text.find("\n") + 1] or text
+    skipped = bool(re.fullmatch(r"sep=.\s*", start))  # a line that only Excel reads
+    if skipped:
+        start = text[len(start) : text.find("\n", len(start)) + 1 or len(text)]
+    separator = max(",;\t", key=start.count)
+    rows = _rows(path, text, separator)
+    if skipped:
+        next(rows, None)
+    number, header = next(rows, (1, []))
+    check_names(len(header), f"{path}: line {number}")
     if len(header) < 2:
-        raise HeadsplatError(f"{path}: line 1: expected comma-separated names; export the take again as CSV")
-    return Table(path, tuple(cell.strip() for cell in header), rows)
+        raise HeadsplatError(f"{path}: line {number}: expected comma-separated names; export the take again as CSV")
+    first = next(rows, None)
+    whole = rows if first is None else itertools.chain([first], rows)
+    return Table(path, tuple(cell.strip() for cell in header), iter(whole), () if first is None else first[1])
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and cells of a comma-separated file without a header."""
+    return _rows(path, read_text(path), ",")
 
 
 def check_names(count: int, where: str) -> None:
@@ -136,12 +185,12 @@ def _lines(path: Path, text: str) -> Iterator[str]:
         start = end
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and cells; a quoted cell ends with its line, since no take has a line break in a cell."""
     count = 0
     for line, content in enumerate(_lines(path, text), 1):
         try:
-            (cells,) = csv.reader([content])
+            (cells,) = csv.reader([content], delimiter=separator)
         except csv.Error as error:
             raise HeadsplatError(f"{path}: line {line}: {error}; export the take again as CSV") from error
         if any(cell.strip() for cell in cells):
@@ -158,7 +207,7 @@ def check_resting(value: Any, where: str) -> Resting:
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """The content of a JSON file; a list of the values of one that has several, such as JSON lines.
 
     Raises:
         HeadsplatError: not valid JSON; the message names the line.
@@ -170,11 +219,33 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            return _json_values(path, text)
         raise HeadsplatError(
             f"{path}: line {error.lineno}: not JSON ({error.msg}); the file is truncated or damaged: export it again"
         ) from error
     except (RecursionError, ValueError) as error:  # deep nesting; an integer of thousands of digits
         raise HeadsplatError(f"{path}: not JSON of a motion ({str(error)[:80]}); export it again") from error
+
+
+def _json_values(path: Path, text: str) -> list[Any]:
+    """The values of a text with one JSON value after the other."""
+    decoder = json.JSONDecoder()
+    blank = re.compile(r"[\s,]*")
+    found: list[Any] = []
+    place = 0
+    while place < len(text):
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError) as error:
+            line = text.count("\n", 0, place) + 1
+            raise HeadsplatError(
+                f"{path}: line {line}: not JSON; the file is truncated or damaged: export it again"
+            ) from error
+        found.append(value)
+        following = blank.match(text, end)
+        place = following.end() if following else end
+    return found
 
 
 def numbers(value: Any, count: int | None, where: str) -> list[float]:

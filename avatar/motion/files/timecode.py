@@ -23,6 +23,8 @@ DAY = 86400.0
 _TIMECODE = re.compile(r"([0-9]{1,2}):([0-9]{2}):([0-9]{2})([:;])([0-9]{1,3}(?:\.[0-9]*)?)")
 #: Bases that one boundary between two seconds can show; others need several.
 _USUAL = (10, 12, 15, 16, 20, 24, 25, 30, 48, 50, 100, 120, 240, 1000)
+#: Base of timecodes that leave out numbers (HH:MM:SS;FF): 29.97 frames per second.
+_DROPPING = 30
 #: Fewer rows do not show a base other than the app's.
 _MIN_ROWS = 10
 #: Rows per second below which a base other than the app's is not inferred: holes may end with the seconds by chance.
@@ -88,7 +90,10 @@ def row_times(codes: Sequence[Timecode], fps: float | None, notes: list[str]) ->
         return np.zeros(0)
     second = np.array([code.second for code in codes])
     frame = np.array([code.frame for code in codes])
+    drops = all(code.drops for code in codes)
     found = _infer(second, frame)
+    if drops and not found.seconds and frame.max() < _DROPPING:
+        found = _Base(_DROPPING, found.step, 1)
     if fps is not None and not _has_rate(found, fps):
         notes.append(
             f"the {len(codes)} rows have the given {fps:g} fps, in their order; the file's timecodes are not used"
@@ -104,7 +109,7 @@ def row_times(codes: Sequence[Timecode], fps: float | None, notes: list[str]) ->
             "give another rate with --motion-fps"
         )
         return np.arange(len(codes)) / (TICKS // 2)
-    time = unwrapped(_seconds(second, frame, found, all(code.drops for code in codes)), DAY)
+    time = unwrapped(_seconds(second, frame, found, drops), DAY)
     if fps is None:
         notes += _base_notes(found, frame)
     else:
@@ -167,7 +172,7 @@ def _seconds(second: NDArray[np.int64], frame: Floats, found: _Base, drops: bool
     whole = np.floor(frame)
     if _spread(second, whole, found.base) <= _spread(second, frame, found.base) + 1e-6:
         frame = whole  # what follows the point is no fraction of a frame, such as the number of the row
-    if drops and found.base == 30:
+    if drops and found.base == _DROPPING:
         # SMPTE ST 12-1: two numbers are left out at the start of each minute but every tenth; 30/1.001 frames a second.
         minutes = second // 60
         return (second * found.base + frame - 2 * (minutes - minutes // 10)) * (1.001 / found.base)

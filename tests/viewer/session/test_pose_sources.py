@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from avatar.export.posed import posed
 from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
+from avatar.motion import read_motion
 from avatar.motion.files.names import ARKIT
 from avatar.types import JOINT_NAMES, HeadParams, Motion
 from tests.avatar.driving.puppet import puppet
@@ -186,3 +189,13 @@ def test_a_pose_is_fresh_when_the_frame_changes() -> None:
 def test_frames_beyond_the_ends_are_the_first_and_last() -> None:
     timeline = timeline_of(MotionPoseSource(avatar(), motion()))
     assert [timeline.at_frame(frame).frame for frame in (-3, 0, 4, 17)] == [0, 0, 4, 4]
+
+
+def test_the_notes_of_a_file_in_which_nothing_moves_say_so(tmp_path: Path) -> None:
+    found = []
+    for name, last in (("still.json", 0.3), ("moving.json", 0.4)):
+        frames = [{"weights": [0.3]}] * 9 + [{"weights": [last]}]
+        (tmp_path / name).write_text(json.dumps({"names": ["jawOpen"], "frames": frames}))
+        found.append(MotionPoseSource(avatar(), read_motion(tmp_path / name)).notes)
+    still = "nothing moves in this motion: all frames are the same"
+    assert still in found[0] and still not in found[1]

@@ -136,6 +136,49 @@ def journal(path: Path) -> Path:
     return path
 
 
+def table(path: Path) -> Path:
+    """Four rows of milliseconds, weights, and the head's quaternion."""
+    lines = ["time_ms;jawOpen;eye_blink_left;head_qx;head_qy;head_qz;head_qw;found"]
+    lines += [f"{40 * k};0,{k};0;0;0,6;0;0,8;True" for k in range(4)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-16")
+    return path
+
+
+def face_landmarker(path: Path) -> Path:
+    """Four results of MediaPipe, a line each."""
+    matrix = [[0.8, 0, 0.6, 0], [0, 1, 0, 0], [-0.6, 0, 0.8, 1], [0, 0, 0, 1]]
+    results = [
+        {
+            "timestamp": 40 * k,
+            "faceBlendshapes": [{"categories": [{"score": k / 10, "categoryName": "jawOpen"}]}],
+            "facialTransformationMatrixes": [matrix],
+        }
+        for k in range(4)
+    ]
+    path.write_text("\n".join(map(json.dumps, results)), encoding="utf-8")
+    return path
+
+
+def speech_service(path: Path) -> Path:
+    """Four frames of Azure Speech."""
+    path.write_text(json.dumps([{"FrameIndex": 0, "BlendShapes": [[k / 10] * 55 for k in range(4)]}]), encoding="utf-8")
+    return path
+
+
+def face_cap(path: Path) -> Path:
+    """Four frames of Face Cap."""
+    lines = ["info,Face Cap", "bs,jawOpen,eyeBlink_L", *(f"k,{33 * k}{',0' * 10},0.{k},0.5" for k in range(4))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def by_time(path: Path) -> Path:
+    """Four frames by the time of day."""
+    frames = {f"2024-05-31T10:00:00.{k}00Z": {"blendShapes": {"jawOpen": k / 10}} for k in range(4)}
+    path.write_text(json.dumps(frames), encoding="utf-8")
+    return path
+
+
 #: Every format of one file, by its name.
 FILES: dict[str, Callable[[Path], Path]] = {
     "take.csv": live_link,
@@ -147,5 +190,10 @@ FILES: dict[str, Callable[[Path], Path]] = {
     "a_expressions.npy": lambda path: pair(path.parent),
     "m.motion.npz": stored,
     "take.partial.csv": journal,
+    "table.csv": table,
+    "results.jsonl": face_landmarker,
+    "speech.json": speech_service,
+    "facecap.txt": face_cap,
+    "by_time.json": by_time,
 }
 assert set(COLUMNS) == set(ARKIT_52)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,43 @@ def test_a_motion_in_which_nothing_moves_says_so_once(tmp_path: Path) -> None:
     content["frames"][7]["weights"] = [0.31]
     path.write_text(json.dumps(content))
     assert STILL not in read_arrays(path).notes
+
+
+@pytest.mark.parametrize("periods", [3, 4, 6, 8])
+def test_a_motion_that_loops_is_not_a_take_appended_to_itself(periods: int, tmp_path: Path) -> None:
+    wave = [{"weights": [round(0.5 + 0.5 * float(np.sin(2 * np.pi * k / 20)), 6)]} for k in range(20)]
+    assert not any("repeat" in note for note in read_arrays(named_json(tmp_path / "a.json", wave * periods)).notes)
+    sway = [{"weights": [0.2], "rotation": [0.0, frame["weights"][0], 0.0]} for frame in wave]
+    assert not any("repeat" in note for note in read_arrays(named_json(tmp_path / "b.json", sway * periods)).notes)
+
+
+@pytest.mark.parametrize("write", [live_link, audio2face_json, named_json])
+def test_percent_are_converted_with_a_note_and_other_large_weights_noted(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    def written(path: Path, scale: float) -> MotionArrays:
+        values = [scale * k / 60 for k in range(60)]
+        if write is live_link:
+            rows = [live_link_row(f"10:00:00:{k:02d}.000", {"JawOpen": value}) for k, value in enumerate(values)]
+            return read_arrays(live_link(path, rows))
+        if write is named_json:
+            return read_arrays(named_json(path, [{"weights": [value]} for value in values]))
+        return read_arrays(audio2face_json(path, numFrames=60, weightMat=[[value, 0.0] for value in values]))
+
+    for scale, expected, words in (
+        (1.0, 1.0, None),
+        (4.0, 4.0, None),
+        (100.0, 1.0, "jawOpen reaches 98.33: the weights are read as percent, and divided by 100"),
+        (255.0, 255.0, "jawOpen reaches 250.8, which is no weight: they run from 0 to 1"),
+    ):
+        found = written(tmp_path / "a", scale)
+        assert found.weights[-1, found.names.index("jawOpen")] == pytest.approx(expected * 59 / 60, rel=1e-5)
+        said = [note for note in found.notes if "reaches" in note]
+        assert len(said) == (words is not None) and (words is None or said[0].startswith(words))
+
+
+def test_one_wrong_weight_does_not_make_percent(tmp_path: Path) -> None:
+    frames = [{"weights": [50.0 if k == 30 else k / 60]} for k in range(60)]
+    found = read_arrays(named_json(tmp_path / "a.json", frames))
+    assert found.weights[-1, 0] == pytest.approx(59 / 60)
+    assert any("jawOpen reaches 50, which is no weight" in note for note in found.notes)

@@ -169,14 +169,14 @@ def _json(content: object) -> bytes:
     [
         ("a", b"", "line 1: expected comma-separated names"),
         ("a", b"\x7fELF\0\0\1", "not a motion file; expected"),
-        ("a", b"a,b\n1,2\n", r"line 1: no column Timecode or blendShapes.<Name> \(found a, b\)"),
+        ("a", b"a,b\n1,2\n", r"line 1: no column with a name of ARKit \(found a, b\)"),
         ("a", b"Timecode,BlendShapeCount,Nose\n", r"line 1: no ARKit expression among its names \(Nose\)"),
         ("a", b"timeCode,blendShapes.JawOpen\n0,0.5\n0.1\n", "line 3: 1 columns, the header has 2"),
-        ("a", b"timeCode,blendShapes.JawOpen\n0,0.5\nx,1\n", "line 3: timeCode: 'x' is not a valid number"),
+        ("a", b"timeCode,blendShapes.JawOpen\n0,0.5\nx,1\n", "line 3: timeCode: 'x' is not a time"),
         ("a", b'{"names": ["jawOpen"],\n "frames": [', "line 2: not JSON"),
         ("a", b"[" * 100_000, "not JSON of a motion"),
-        ("a", b"[1, 2]", r"JSON without `names` and `frames` \(found a list\)"),
-        ("a", b'{"a": 1}', r"JSON without `names` and `frames` \(found a\)"),
+        ("a", b"[1, 2]", r"JSON without ARKit's names \(found no objects\)"),
+        ("a", b'{"a": 1}', r"JSON without ARKit's names \(found a\)"),
         ("a", _json({"names": ["jawOpen"], "frames": []}), "frames: expected a list of objects"),
         ("a", _json({"names": "jawOpen", "frames": []}), "names: expected a list of names"),
         (

@@ -108,3 +108,13 @@ def test_a_frame_that_no_base_explains_is_refused(tmp_path: Path) -> None:
     codes[40] = "00:00:01:77.000"
     with pytest.raises(HeadsplatError, match=r"line 42: '00:00:01:77.000' is not a timecode"):
         _read(tmp_path, codes)
+
+
+@pytest.mark.parametrize("start", [0, 27 * 30, 59 * 30])
+def test_a_short_clip_of_codes_that_leave_out_numbers_has_29_97_fps(start: int, tmp_path: Path) -> None:
+    """The first minute ends at 00:00:59;29, and 00:01:00;02 follows."""
+    frames = [start + k + 2 * (start + k >= 1800) for k in range(45)]
+    codes = [f"00:{k // 1800:02d}:{k // 30 % 60:02d};{k % 30:02d}" for k in frames]
+    rows = [live_link_row(code, {"JawOpen": k / 50}) for k, code in enumerate(codes)]
+    found = read_arrays(live_link(tmp_path / "a.csv", rows))
+    assert np.allclose(found.time, np.arange(45) * 1.001 / 30, atol=1e-6)
