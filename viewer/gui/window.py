@@ -38,7 +38,7 @@ _PAUSE_TRAINING = 0.02
 _INPUT_SECONDS = 1.0
 _BACKGROUND = imgui.ImVec4(0.16, 0.16, 0.16, 1.0)
 _CHOOSE = Do("choose file")
-_FILE_FILTERS = ["all supported files", "*.avatar *.csv *.json *.npz *.npy", "all files", "*"]
+_FILE_FILTERS = ["all supported files", "*.avatar *.csv *.json *.jsonl *.txt *.npz *.npy", "all files", "*"]
 _LAYOUT_FRAMES = 3  # after which panels have their final sizes
 
 

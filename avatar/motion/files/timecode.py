@@ -134,12 +134,23 @@ def _infer(second: NDArray[np.int64], frame: Floats) -> _Base:
     if len(order) < _MIN_ROWS or not len(border):
         return _Base(TICKS, step, 0)
     even = np.abs(inside - step) <= max(1.0, 0.25 * step)
+    # What follows the point may be the number of the row, of missing ones too (Face Landmark Link).
+    numbers = np.diff(np.round(1000 * (frame[order] - frames)))
+    if (numbers[forward] == inside).mean() >= _AGREEING:
+        counted = numbers[border] + frames[border] - frames[border + 1]
+        if np.median(counted) in _USUAL and (counted == np.median(counted)).mean() >= _AGREEING:
+            return _Base(int(np.median(counted)), step, len(border))
     # Between a last frame of a second and the first one of the next there is one step, where no row is missing.
     shown = step + frames[border] - frames[border + 1]
     base = _snapped(float(np.median(shown)), step)
     if 0 <= frames.max() - base <= max(1.0, step) and not frames.min():
         base = _snapped(frames.max() + 1, 1.0)  # the last frame of a second is missing in most of them
     agreeing = np.abs(shown - base) <= max(1.0, step)
+    last = int(frames.max()) + 1
+    if agreeing.mean() < _AGREEING and step == 1 and last in _USUAL and not frames.min():
+        ends = int((frames[border] == last - 1).sum())
+        if ends >= 2:  # missing rows hide the base at other borders
+            return _Base(last, step, ends)
     if base == TICKS or even.mean() < _AGREEING or agreeing.mean() < _AGREEING:
         fitting = int((np.abs(shown - TICKS) <= max(1.0, step)).sum())
         return _Base(TICKS, float(np.median(np.diff(frame[order])[forward])), fitting)

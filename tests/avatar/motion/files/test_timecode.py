@@ -118,3 +118,13 @@ def test_a_short_clip_of_codes_that_leave_out_numbers_has_29_97_fps(start: int, 
     rows = [live_link_row(code, {"JawOpen": k / 50}) for k, code in enumerate(codes)]
     found = read_arrays(live_link(tmp_path / "a.csv", rows))
     assert np.allclose(found.time, np.arange(45) * 1.001 / 30, atol=1e-6)
+
+
+@pytest.mark.parametrize("base", [24, 25, 30])
+def test_missing_rows_at_the_end_of_a_second_do_not_hide_the_base(base: int, tmp_path: Path) -> None:
+    frames = [k for k in range(3 * base + 14) if k not in (base - 2, base - 1, base, 2 * base + 5)]
+    found = _read(tmp_path, [_code(k, base) for k in frames])
+    assert found.time == pytest.approx(np.array(frames) / base)
+    short = [k for k in frames if 0 < k < 2 * base + 14 and k != 2 * base - 1]
+    numbered = _read(tmp_path, [_code(k, base, f".{k:03d}") for k in short])
+    assert numbered.time == pytest.approx((np.array(short) - 1) / base)
