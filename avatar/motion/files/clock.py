@@ -118,7 +118,7 @@ def times_of(
     values = np.asarray(values, np.float64)
     if not len(values):
         return values
-    steps = np.diff(values)
+    steps = np.diff(np.sort(values))  # rows may be in any order
     forward = steps[steps > 0]
     title = name.strip() or "the first column"
     if len(values) >= _MIN_ROWS and not steps.any():

@@ -134,8 +134,8 @@ def _read_archive(path: Path, fps: float | None) -> MotionArrays:
         return read_stacked(path, archive, fps)
     refuse_archive(path, archive.names)
     raise HeadsplatError(
-        f"{path}: its arrays ({listed(sorted(archive.names))}) are not a motion; write weights as JSON with `names` "
-        f"and `frames`; expected {_KNOWN}"
+        f"{path}: its arrays ({listed(sorted(archive.names), 4)}) are not a motion; write weights as JSON with `names` "
+        "and `frames`, FLAME parameters as VHAP's flame_param.npz"
     )
 
 

@@ -31,6 +31,8 @@ def test_the_unit_shows_in_the_step(size: float, start: float, unit: str, fps: f
     notes: list[str] = []
     found = times_of(start + size * np.arange(40) / fps, "timestamp", "a.csv", None, notes)
     assert np.allclose(found - found[0], np.arange(40) / fps, atol=1e-3)
+    backward = times_of(start + size * np.arange(40)[::-1] / fps, "timestamp", "a.csv", None, [])
+    assert np.allclose(backward[::-1], found, atol=1e-3)
     assert bool(unit) == any(f"a row: read as {unit}" in note for note in notes)
 
 
