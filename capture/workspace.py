@@ -18,9 +18,9 @@ import numpy as np
 from avatar.common.files import path_text
 from avatar.common.temporaries import replacement
 from avatar.data.capture_folder import FRAMES_DIR, MAGIC, MATTES_DIR, METADATA_FILE, TRACK_FILE
+from avatar.data.capture_metadata import PARTIAL_DIR
 from avatar.errors import HeadsplatError
 
-_PARTIAL_DIR = "partial"
 _KEY_FILE = "key.json"
 _TORN = ".tmp"  # what a file that is being written ends in
 _IMAGE = re.compile(rf"\d{{5,}}\.png({re.escape(_TORN)})?")  # in frames/ and mattes/
@@ -29,7 +29,7 @@ _PNG_LEVEL = 1
 #: What `capture.report` writes into a finished folder, the last one last.
 COVERAGE_FILE, OVERLAY_FILE, REPORT_FILE = REPORT_FILES = ("coverage.png", "overlay.mp4", "report.json")
 #: What is ours in a finished folder and goes with it when it is made again; anything else there stays.
-CAPTURE_ENTRIES = {_PARTIAL_DIR, FRAMES_DIR, MATTES_DIR, METADATA_FILE, TRACK_FILE, "refined.npz", *REPORT_FILES}
+CAPTURE_ENTRIES = {PARTIAL_DIR, FRAMES_DIR, MATTES_DIR, METADATA_FILE, TRACK_FILE, "refined.npz", *REPORT_FILES}
 
 
 class Workspace:
@@ -40,7 +40,7 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.final = self.root = root
-        self._partial = root / _PARTIAL_DIR
+        self._partial = root / PARTIAL_DIR
 
     def open(self, key: dict[str, Any], overwrite: bool) -> None:
         """Create the folder, or continue in it; refuses a finished capture or one started from another input.
@@ -58,7 +58,7 @@ class Workspace:
             if _is_finished(self.final):
                 self._check_replaceable(overwrite)
                 self.root = beside
-                self._partial = beside / _PARTIAL_DIR
+                self._partial = beside / PARTIAL_DIR
             else:
                 shutil.rmtree(beside, ignore_errors=True)
             self._check_started(key, overwrite)
@@ -100,14 +100,14 @@ class Workspace:
 
     def _has_other_files(self) -> bool:
         """Whether anything but what `open` itself makes before the key is in the folder."""
-        made = {self.root / _PARTIAL_DIR, self.root / FRAMES_DIR, self.root / MATTES_DIR}
+        made = {self.root / PARTIAL_DIR, self.root / FRAMES_DIR, self.root / MATTES_DIR}
         made.add(_temporary(self._partial / _KEY_FILE))
         return self.root.is_dir() and any(path not in made for path in self.root.rglob("*"))
 
     def _check_ours(self) -> None:
         """Raise HeadsplatError if the unfinished folder contains a file that no capture wrote."""
         foreign = [path for path in self.root.iterdir() if path.name.removesuffix(_TORN) not in CAPTURE_ENTRIES]
-        partial = (self.root / _PARTIAL_DIR).glob("*")
+        partial = (self.root / PARTIAL_DIR).glob("*")
         foreign += [path for path in partial if not path.name.removesuffix(_TORN).endswith((".npz", _KEY_FILE))]
         if foreign:
             raise HeadsplatError(
@@ -119,7 +119,7 @@ class Workspace:
     def _clear(self) -> None:
         for folder in (FRAMES_DIR, MATTES_DIR):
             shutil.rmtree(self.root / folder, ignore_errors=True)
-        for name in CAPTURE_ENTRIES - {FRAMES_DIR, MATTES_DIR, _PARTIAL_DIR}:
+        for name in CAPTURE_ENTRIES - {FRAMES_DIR, MATTES_DIR, PARTIAL_DIR}:
             (self.root / name).unlink(missing_ok=True)
             _temporary(self.root / name).unlink(missing_ok=True)
         for path in self._partial.iterdir():
@@ -196,7 +196,7 @@ def settle(root: Path) -> None:
         os.replace(beside, root)
         _retire(old, root)
     if _is_finished(root):
-        shutil.rmtree(root / _PARTIAL_DIR, ignore_errors=True)
+        shutil.rmtree(root / PARTIAL_DIR, ignore_errors=True)
 
 
 def _retire(old: Path, root: Path) -> None:

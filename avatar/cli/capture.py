@@ -19,7 +19,7 @@ class CaptureCommand:
 
     source: Annotated[Positional[tuple[Path, ...]], arg(metavar="VIDEO|PHOTOS|FOLDER")]
     """a video of one person, 1 to 20 photos, or a folder of several cameras: transforms.json (NeRF, VHAP /
-    GaussianAvatars, INSTA), metrical-tracker's output, or synchronized videos"""
+    GaussianAvatars, INSTA), metrical-tracker's output, IMavatar's folder, or synchronized videos"""
     out: Out
     """the capture folder to write"""
     capture: Annotated[CaptureOptions, arg(name=""), DisallowNone] = field(default_factory=CaptureOptions)

@@ -22,6 +22,8 @@ MAX_SIDE = 16384
 MAX_COUNT = 1_000_000_000
 #: Focal lengths as multiples of the longer side of the frame: 0.1 sees 157 degrees, 100 half a degree.
 _FOCAL = (0.1, 100.0)
+#: Where an unfinished capture has its results.
+PARTIAL_DIR = "partial"
 #: Largest distance of the principal point from the corner of the frame, as a multiple of its longer side.
 CENTER = 10.0
 #: Meters: a camera or a head is nowhere farther from the origin.
@@ -39,10 +41,11 @@ def read_metadata(root: Path) -> dict[str, Any]:
     if not root.is_dir():
         raise HeadsplatError(f"{root}: no such capture folder; make one with `headsplat capture VIDEO -o {root}`")
     if not path.is_file():
-        raise HeadsplatError(
-            f"{root}: not a finished capture ({METADATA_FILE} is missing); "
-            f"run `headsplat capture VIDEO -o {root}` to finish it"
+        begun = (root / "partial").is_dir()
+        remedy = (
+            f"run `headsplat capture VIDEO -o {root}` to finish it" if begun else "give one made by `headsplat capture`"
         )
+        raise HeadsplatError(f"{root}: not a finished capture ({METADATA_FILE} is missing); {remedy}")
     metadata = read_json_object(check_within(root, path), REMEDY)
     if metadata.get("magic") != MAGIC:
         raise HeadsplatError(f"{path}: not a headsplat capture; give a folder made by `headsplat capture`")

@@ -83,9 +83,14 @@ def _avatar(path: Path) -> dict[str, Any]:
 
 
 def _capture(path: Path) -> dict[str, Any]:
-    from avatar.data.capture_folder import Capture
+    from avatar.data.capture_folder import METADATA_FILE, Capture
     from capture.report import read_report
 
+    if not (path / METADATA_FILE).is_file():
+        from capture.layouts import not_a_capture  # slow to import
+
+        if (known := not_a_capture(path)) is not None:
+            raise HeadsplatError(known)
     capture = Capture.load(path)
     times = capture.track["time"]
     return {

@@ -234,8 +234,7 @@ class TrainJob:
 
     def _check_capture(self, folder: Path, options: Collection[str]) -> None:
         """Raise HeadsplatError if options of a capture are given, or the source folder is not captured yet."""
-        from avatar.data.capture_folder import METADATA_FILE
-        from capture.layouts import is_layout
+        from capture.layouts import not_a_capture
 
         if any(name.startswith("test_") for name in options):
             raise HeadsplatError(
@@ -247,11 +246,8 @@ class TrainJob:
             raise HeadsplatError(
                 f"{folder}: a capture has its frames already; give {given} to `headsplat capture` instead"
             )
-        if not (folder / METADATA_FILE).exists() and is_layout(folder):
-            raise HeadsplatError(
-                f"{folder}: a folder of several cameras, not a capture; run `headsplat capture {folder} -o "
-                f"{self.out.stem}.capture` first and train on that"
-            )
+        if (known := not_a_capture(folder)) is not None:
+            raise HeadsplatError(known.replace("NAME.capture", f"{self.out.stem}.capture"))
 
 
 def with_flags(settings: TrainConfig, flags: Mapping[str, Any]) -> TrainConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capture.layouts.read import is_layout, read_layout
+from capture.layouts.read import is_layout, not_a_capture, read_layout
 from capture.layouts.views import View, ViewSet
 
-__all__ = ["View", "ViewSet", "is_layout", "read_layout"]
+__all__ = ["View", "ViewSet", "is_layout", "not_a_capture", "read_layout"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -50,6 +51,22 @@ def no_link(root: Path, path: Path) -> Path:
     if not Path(os.path.realpath(path)).is_relative_to(folder):  # `link/../file`: the system follows the link first
         raise HeadsplatError(f"{path}: leads out of {folder} through a symbolic link; replace the link by a copy")
     return path
+
+
+def first_file(root: Path, candidates: Iterable[Path]) -> Path | None:
+    """The first of `candidates`, below `root`, that is a file; None where none is.
+
+    Raises:
+        HeadsplatError: a symbolic link leads out of the folder, as for `no_link`.
+    """
+    for candidate in candidates:
+        try:
+            exists = candidate.is_file()
+        except OSError:  # a name too long for the file system
+            return None
+        if exists:
+            return no_link(root, candidate)
+    return None
 
 
 def read_json(path: Path) -> dict[str, Any]:

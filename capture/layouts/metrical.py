@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from avatar.errors import HeadsplatError
-from avatar.motion.files.metrical_frame import RATE, load_frame
-from capture.layouts.checks import image_side, no_link, number, rigid_transform
+from avatar.motion.files.metrical_frame import RATE, is_pixel3dmm, load_frame
+from capture.layouts.checks import first_file, image_side, no_link, number, rigid_transform
 from capture.layouts.grouping import as_static_camera
 from capture.layouts.transforms import natural_key
 from capture.layouts.views import View, ViewSet
@@ -45,6 +45,11 @@ def read_metrical(folder: Path) -> ViewSet:
 
 def _view(folder: Path, path: Path, step: int) -> View:
     content = load_frame(no_link(folder, path))
+    if is_pixel3dmm(content):
+        raise HeadsplatError(
+            f"{path}: a frame of Pixel3DMM, whose images are elsewhere; capture the video that it tracked, and give "
+            "this folder as --motion"
+        )
     camera = content.get("opencv")
     if not isinstance(camera, dict) or not all(key in camera for key in ("R", "t", "K")):
         raise HeadsplatError(f"{path}: no camera (`opencv` with R, t, K) in it; run metrical-tracker again")
@@ -63,10 +68,9 @@ def _view(folder: Path, path: Path, step: int) -> View:
 
 
 def _image(folder: Path, path: Path) -> Path:
-    for name in _IMAGES:
-        for suffix in _SUFFIXES:
-            if (candidate := folder / name / f"{path.stem}{suffix}").is_file():
-                return no_link(folder, candidate)
+    found = first_file(folder, (folder / name / f"{path.stem}{suffix}" for name in _IMAGES for suffix in _SUFFIXES))
+    if found is not None:
+        return found
     raise HeadsplatError(
         f"{path}: its image {path.stem}.png is in none of the folders {', '.join(_IMAGES)}; copy it there"
     )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from avatar.common.image_io import read_image
+from avatar.common.photo_files import PHOTO_SUFFIXES
+from avatar.data.capture_folder import METADATA_FILE
+from avatar.data.capture_metadata import PARTIAL_DIR
 from avatar.errors import HeadsplatError
 from capture.layouts.checks import no_link, path_within, text
 from capture.layouts.grouping import make_views
+from capture.layouts.imavatar import is_imavatar, read_imavatar
 from capture.layouts.metrical import CHECKPOINTS, MOVING, read_metrical
 from capture.layouts.transforms import Entry, read_entries, transforms_files
 from capture.layouts.videos import read_videos, video_files
@@ -22,13 +27,40 @@ from capture.layouts.views import View, ViewSet
 #: Keys of a frame that only INSTA's exporter writes.
 _INSTA_KEYS = ("exp_path", "mesh_path", "seg_mask_path")
 _SUPPORTED = (
-    "a transforms.json (NeRF, VHAP / GaussianAvatars, INSTA), checkpoint/*.frame (metrical-tracker), or several videos"
+    "a transforms.json (NeRF, VHAP / GaussianAvatars, INSTA), checkpoint/*.frame (metrical-tracker), flame_params.json "
+    "and image/ (IMavatar), or several videos"
+)
+#: How deep datasets and images are looked for, in how many folders, and among how many entries of each.
+_DEPTH = 3
+_MOST_FOLDERS = 200
+_MOST_ENTRIES = 2000
+_IMAGES_ALONE = (
+    "images without cameras; make a video of them, such as with `ffmpeg -framerate 25 -i {}/%05d.png video.mp4`, and "
+    "give that, or up to 20 of them as photos"
 )
 
 
 def is_layout(folder: Path) -> bool:
     """Whether `read_layout` supports the folder."""
-    return bool(transforms_files(folder) or (folder / CHECKPOINTS).is_dir() or len(video_files(folder)) > 1)
+    return bool(
+        transforms_files(folder)
+        or (folder / CHECKPOINTS).is_dir()
+        or is_imavatar(folder)
+        or len(video_files(folder)) > 1
+    )
+
+
+def not_a_capture(folder: Path) -> str | None:
+    """What a folder is that is no capture, not even an unfinished one, and what to do; None for a capture."""
+    if (folder / METADATA_FILE).exists() or (folder / PARTIAL_DIR).is_dir() or not folder.is_dir():
+        return None
+    if is_layout(folder):
+        return (
+            f"{folder}: a folder of several cameras, not a capture; run `headsplat capture {folder} -o "
+            "NAME.capture` first and give that"
+        )
+    known = _known(folder)
+    return None if known is None else f"{folder}: {known}"
 
 
 def read_layout(folder: str | Path) -> ViewSet:
@@ -44,9 +76,44 @@ def read_layout(folder: str | Path) -> ViewSet:
         return _read_transforms(folder)
     if (folder / CHECKPOINTS).is_dir():
         return read_metrical(folder)
+    if is_imavatar(folder):
+        return read_imavatar(folder)
     if len(video_files(folder)) > 1:
         return read_videos(folder)
+    if (known := _known(folder)) is not None:
+        raise HeadsplatError(f"{folder}: {known}")
     raise HeadsplatError(f"{folder}: no layout of several cameras is recognized; the folder must have {_SUPPORTED}")
+
+
+def _known(folder: Path) -> str | None:
+    """What a folder without a layout is, and what to give instead; None where that is not known."""
+    if (folder / "calibration" / "camera_params.json").is_file():
+        return f"a person of NeRSemble; give the videos of a sequence, {folder / 'sequences' / 'NAME' / 'images'}"
+    videos = [path for path in (folder, folder / "images") if path.is_dir() and video_files(path)]
+    if videos:
+        one = video_files(videos[0])
+        return f"videos in a folder; give {one[0] if len(one) == 1 else videos[0]}"
+    folders = list(islice(_folders(folder, _DEPTH), _MOST_FOLDERS))
+    if (dataset := next((below for below in folders[1:] if is_layout(below)), None)) is not None:
+        return f"a folder of datasets; give one of them, such as {dataset}"
+    images = next((below for below in folders if _has_images(below)), None)
+    return None if images is None else _IMAGES_ALONE.format(images)
+
+
+def _folders(folder: Path, depth: int) -> Iterator[Path]:
+    """`folder` and those below it, without links and hidden ones."""
+    yield folder
+    if depth:
+        entries = [entry for entry in islice(folder.iterdir(), _MOST_ENTRIES) if not entry.name.startswith(".")]
+        for entry in sorted(entry for entry in entries if entry.is_dir() and not entry.is_symlink()):
+            yield from _folders(entry, depth - 1)
+
+
+def _has_images(folder: Path) -> bool:
+    """Whether several images are directly in a folder."""
+    entries = islice(folder.iterdir(), _MOST_ENTRIES)
+    images = (entry for entry in entries if entry.suffix.lower() in PHOTO_SUFFIXES and entry.is_file())
+    return len(list(islice(images, 2))) == 2
 
 
 def _read_transforms(folder: Path) -> ViewSet:

@@ -18,10 +18,10 @@ from avatar.common.image_io import read_image
 from avatar.common.json_values import short
 from avatar.errors import HeadsplatError
 from capture.layouts.checks import (
+    first_file,
     image_side,
     integer,
     inverse,
-    no_link,
     number,
     path_within,
     read_json,
@@ -112,14 +112,10 @@ def _image(root: Path, frame: dict[str, Any], where: str) -> Path:
     if not isinstance(name, str) or not name:
         raise HeadsplatError(f"{where}: no `file_path`; export the folder again")
     path = path_within(root, name, f"{where}: file_path")
-    for candidate in (path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)):
-        try:
-            exists = candidate.is_file()
-        except OSError:  # a name too long for the file system
-            break
-        if exists:
-            return no_link(root, candidate)
-    raise HeadsplatError(f"{where}: the image {name} is missing; copy it into {root} or export the folder again")
+    found = first_file(root, (path, *(path.with_name(path.name + suffix) for suffix in _SUFFIXES)))
+    if found is None:
+        raise HeadsplatError(f"{where}: the image {name} is missing; copy it into {root} or export the folder again")
+    return found
 
 
 def _entry(

@@ -40,7 +40,7 @@ class ViewSet:
     """Images of one person by several cameras."""
 
     root: Path
-    layout: str  # "nerf", "vhap", "insta", "metrical-tracker" or "videos"
+    layout: str  # "nerf", "vhap", "insta", "metrical-tracker", "imavatar" or "videos"
     cameras: tuple[str, ...]  # names
     views: tuple[View, ...]  # by time step, then by camera
     notes: tuple[str, ...] = field(default=())
