@@ -20,8 +20,15 @@ Floats = NDArray[np.floating]
 
 #: FLAME has 100 expressions; no release has more than this.
 MAX_MODES = 400
+#: How many expressions trackers use.
+_USUAL_MODES = (50, 100)
+_CAP4D_MODES = 64
 #: FLAME's root joint in the mean head, meters: some trackers rotate the head about the origin, a motion about this.
 ROOT_JOINT = np.array([-0.0016, -0.1460, -0.0824])
+#: Meters that no head travels before a camera.
+_FAR = 2.0
+#: Axis-angle that no tracker writes: half a turn is the largest, jaw and eyes turn less. Above a turn it is degrees.
+_MOST = {"rotation": np.pi + 0.01, "neck_pose": np.pi + 0.01, "jaw_pose": 1.5, "eyes_pose": 1.5}
 _REMEDY = "export the parameters again"
 
 
@@ -39,7 +46,7 @@ def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
     if value.size > MAX_VALUES:
         raise HeadsplatError(f"{where}: {value.size} values, which no take has; {_REMEDY}")
     with np.errstate(invalid="ignore"):  # a signaling NaN in a damaged file
-        array = np.asarray(value, np.float64)
+        array = np.array(value, np.float64)  # a copy: SciPy's rotations refuse read-only arrays
     found = array.shape[-1] if array.ndim else 1
     is_table = array.size > 0 and all(size == 1 for size in array.shape[1:-1])
     if not is_table or found > MAX_MODES or width not in (None, found):
@@ -49,6 +56,23 @@ def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
     if not (np.abs(flat) <= LARGEST).all():
         raise HeadsplatError(f"{where}: an entry that is not a number or is too large; {_REMEDY}")
     return flat
+
+
+def in_radians(parts: Mapping[str, Floats], part_of: Mapping[str, str], notes: list[str]) -> dict[str, Floats]:
+    """Axis-angle rotations in radians, from degrees where they exceed a turn; a note is appended where they are large.
+
+    Args:
+        parts: [T,3K] rotations among other arrays.
+        part_of: name of a rotation in `parts` -> which of `rotation`, `neck_pose`, `jaw_pose`, `eyes_pose`.
+        notes: notes are appended.
+    """
+    turns = {name: np.linalg.norm(parts[name].reshape(-1, 3), axis=1).max() for name in part_of if name in parts}
+    if turns and max(turns.values()) > 2 * np.pi:
+        notes.append(f"rotations reach {max(turns.values()):.3g}, more than a turn in radians: read as degrees")
+        return {name: np.radians(part) if name in turns else part for name, part in parts.items()}
+    if far := [name for name, turn in turns.items() if turn > _MOST[part_of[name]]]:
+        notes.append(f"{far[0]} reaches {turns[far[0]]:.3g} radians, farther than it turns: degrees? write radians")
+    return dict(parts)
 
 
 def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version: str, notes: list[str]) -> MotionArrays:
@@ -66,7 +90,10 @@ def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version:
         The motion in the space "flame".
     """
     expression = parts.get("expr", np.zeros((len(time), 0)))
-    names = mode_names(expression.shape[1])
+    count, modes = expression.shape
+    if count in _USUAL_MODES and modes and modes not in (*_USUAL_MODES, _CAP4D_MODES):
+        notes.append(f"{count} frames of {modes} expressions: if they are {modes} frames of {count}, transpose them")
+    names = mode_names(modes)
     lids = parts.get("eyelids")
     if lids is not None:
         names = (*names, "eyelidLeft", "eyelidRight")
@@ -81,6 +108,12 @@ def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version:
     notes.append(
         f"the expressions are assumed to be of {version}: in another version the same numbers mean other faces"
     )
+    used = np.flatnonzero(np.abs(np.concatenate(list(parts.values()), 1)).sum(1))
+    if len(used) and (missing := len(time) - 1 - int(used[-1])) > 1:
+        notes.append(f"the last {missing} of {len(time)} frames are all zero, as where a tracker was stopped")
+    travel = float(np.ptp(parts["translation"], axis=0).max()) if "translation" in parts else 0.0
+    if travel > _FAR:
+        notes.append(f"the head travels {travel:.3g} m: if its position is in millimeters or centimeters, write meters")
     standard = ("expr", "rotation", "neck_pose", "jaw_pose", "eyes_pose", "translation")
     if absent := [name for name in standard if name not in parts]:
         notes.append(f"the file has no {listed(absent)}: set to 0")

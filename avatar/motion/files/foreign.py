@@ -20,6 +20,19 @@ _FBX = (
 _LIVE = "record its stream with `headsplat live --listen"
 _TAKE = "give the take's CSV, or its folder"
 _SOUND = "give its sound to `headsplat render --speak`"
+_MESH = "points or a mesh, not the motion of a face; give the FLAME parameters beside it"
+_NOT_OPENED = "which is not opened because it could run a program; save its arrays with numpy.savez"
+_CAMERAS = (
+    "cameras and images without all parameters of the face; give the tracker's own output, such as flame_param/ (VHAP) "
+    "or checkpoint/ (metrical-tracker)"
+)
+#: Files and folders in the folders of other programs, and what these are.
+_FOLDERS = (
+    ("transforms.json", _CAMERAS),
+    ("calibration/camera_params.json", "a person of NeRSemble; name the folder of a sequence in it"),
+    ("point_cloud", "a model of GaussianAvatars; name point_cloud/iteration_N in it"),
+    ("KRT", "a recording of Multiface, whose meshes are not read; track one of its videos with `headsplat capture`"),
+)
 #: How files begin, and what they are.
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"Kaydara FBX Binary", _FBX),
@@ -34,11 +47,13 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"BLENDER", f"a file of Blender, which is not read; export {_CSV} from it"),
     (b"\xc1\x83\x2a\x9e", f"an asset of Unreal, which is not read; export {_CSV}, or use the CSV of Live Link Face"),
     (b"Vocaloid Motion Data", f"a VMD file of MikuMikuDance, which is not read; export {_CSV}"),
-    (b"\x89HDF", "an HDF5 file, which is not read; write its weights as JSON with `names` and `frames`"),
+    (b"\x89HDF", "an HDF5 file, which is not read; write its weights as JSON with `names` and `frames`, or save its "
+     "arrays with numpy.savez"),
+    (b"MATLAB", "a MATLAB file, as DECA, Deep3DFaceRecon and SadTalker write, which is not read; save its arrays with "
+     "numpy.savez"),
+    (b"ply\n", _MESH),
+    (b"ply\r\n", _MESH),
     (b"PAR1", "a Parquet file, which is not read as a motion; write it as CSV"),
-    (b"\x80\x04", "a pickle, which is not read, since it may execute code; write its weights as JSON or .npz"),
-    (b"\x80\x05", "a pickle, which is not read, since it may execute code; write its weights as JSON or .npz"),
-    (b"\x80\x03", "a pickle, which is not read, since it may execute code; write its weights as JSON or .npz"),
     (b"RIFF", f"a sound or a video, no motion; {_SOUND}"),
     (b"ID3", f"a sound, no motion; {_SOUND}"),
     (b"OggS", f"a sound, no motion; {_SOUND}"),
@@ -102,22 +117,44 @@ _KEYS: tuple[tuple[frozenset[str], str], ...] = (
 
 
 def refuse_start(path: Path, start: bytes) -> None:
-    """Raise HeadsplatError for the first bytes of a file that is known and not read."""
+    """Raise HeadsplatError for the name and the first bytes of a file that is known and not read."""
+    title = _title(path, start)
+    if title is not None:
+        raise HeadsplatError(f"{path}: {title}")
+
+
+def refuse_folder(folder: Path) -> None:
+    """Raise HeadsplatError for a folder of another program, by what is in it."""
+    title = next((title for name, title in _FOLDERS if (folder / name).exists()), None)
+    if title is not None:
+        raise HeadsplatError(f"{folder}: {title}")
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            with path.open("rb") as stream:
+                title = _title(path, stream.read(32))
+            if title is not None:
+                raise HeadsplatError(f"{folder}: contains {path.name}, {title}")
+
+
+def _title(path: Path, start: bytes) -> str | None:
+    """What a file is and what to give instead; None for one that is not known."""
     if path.name == "frame_log.csv":
-        raise HeadsplatError(f"{path}: times of the frames of a take of Live Link Face; {_TAKE}")
-    for magic, title in _STARTS:
-        if start.startswith(magic):
-            raise HeadsplatError(f"{path}: {title}")
+        return f"times of the frames of a take of Live Link Face; {_TAKE}"
+    if re.fullmatch(r"transforms(_\w+)?\.json", path.name):
+        return _CAMERAS
+    if re.match(rb"\x80[\x02-\x05]", start) or path.suffix.lower() in (".pkl", ".pickle", ".pck"):
+        return f"a Python pickle, {_NOT_OPENED}"
     if start[4:8] == b"ftyp":
-        raise HeadsplatError(
-            f"{path}: a video or a sound, no motion; track it with `headsplat capture`, and give the folder"
-        )
+        return "a video or a sound, no motion; track it with `headsplat capture`, and give the folder"
     if _PACKET.match(start):
-        raise HeadsplatError(f"{path}: packets of iFacialMocap, which have no times; {_LIVE} ifacialmocap --record`")
+        return f"packets of iFacialMocap, which have no times; {_LIVE} ifacialmocap --record`"
+    return next((title for magic, title in _STARTS if start.startswith(magic)), None)
 
 
 def refuse_archive(path: Path, names: Collection[str]) -> None:
     """Raise HeadsplatError for a ZIP file by the names of its members."""
+    if any(name.endswith("data.pkl") for name in names):
+        raise HeadsplatError(f"{path}: a file of PyTorch, {_NOT_OPENED}")
     if any(name.startswith("xl/") for name in names):
         raise HeadsplatError(f"{path}: an Excel workbook; save its sheet as CSV")
     if any(name.lower().endswith((".csv", ".json", ".mov", ".txt")) for name in names):

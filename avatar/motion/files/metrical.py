@@ -1,4 +1,8 @@
-"""metrical-tracker's NNNNN.frame files: FLAME parameters with 6D rotations, and a camera that moves around the head."""
+"""NNNNN.frame files of metrical-tracker and Pixel3DMM: FLAME parameters with 6D rotations, and the head's pose.
+
+metrical-tracker moves a camera around the head (`opencv`); Pixel3DMM (tracking/tracker.py) turns and moves the posed
+head about the origin (`flame.R`, `flame.t`) before a camera that looks along -z (`camera.R_base_0`, `t_base_0`).
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,11 @@ from scipy.spatial.transform import Rotation
 
 from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
-from avatar.motion.files.metrical_frame import RATE, load_frame
+from avatar.motion.files.metrical_frame import RATE, is_pixel3dmm, load_frame
 
-from .assemble import frame_times
+from .assemble import DEFAULT_FPS, frame_times
 from .flame import ROOT_JOINT, flame_motion, note_ignored, rows_of
+from .flame_layouts import about_root
 
 Floats = NDArray[np.floating]
 
@@ -25,7 +30,9 @@ _PARTS = {
     "exp": ("expr", None), "eyes": ("eyes_pose", 12), "jaw": ("jaw_pose", 6), "neck": ("neck_pose", 6),
     "eyelids": ("eyelids", 2),
 }  # fmt: skip
-_VERSION = "FLAME 2020, which metrical-tracker uses"
+#: Where Pixel3DMM has the head's pose.
+_HEAD = ("R", "t")
+_VERSION = "FLAME 2020, which metrical-tracker and Pixel3DMM use"
 #: World -> OpenCV axes of a camera at the origin that looks along -z.
 _FACING = np.diag([1.0, -1.0, -1.0])
 _ROOT = ROOT_JOINT
@@ -64,16 +71,19 @@ def read_metrical(where: Path, files: list[tuple[int, Path]], fps: float | None 
         flame = content.get("flame")
         if not isinstance(flame, dict):
             raise HeadsplatError(f"{path}: no `flame` in it; run metrical-tracker again")
-        ignored |= {str(key) for key in flame} - set(_PARTS)
-        frames.append({**_flame(path, flame), **_pose(path, content.get("opencv"))})
+        turned = is_pixel3dmm(content)
+        ignored |= {str(key) for key in flame} - {*_PARTS, *((*_HEAD, "R_rotation_matrix") if turned else ())}
+        pose = _head_pose(path, content) if turned else _pose(path, content.get("opencv"))
+        frames.append({**_flame(path, flame), **pose})
         if {k: v.shape for k, v in frames[-1].items()} != {k: v.shape for k, v in frames[0].items()}:
             raise HeadsplatError(f"{path}: has other parameters than {files[0][1].name}; run metrical-tracker again")
     parts = {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
-    if "rotation" in parts:
+    if "rotation" in parts and not turned:
         notes.append("the camera moves around a fixed head; converted to a moving head and a fixed camera")
     note_ignored(sorted(ignored), notes)
     numbers = np.array([number for number, _ in files])
-    return flame_motion(where, frame_times(numbers - numbers[0], fps, notes, RATE), parts, _VERSION, notes)
+    rate = DEFAULT_FPS if turned else RATE
+    return flame_motion(where, frame_times(numbers - numbers[0], fps, notes, rate), parts, _VERSION, notes)
 
 
 def _flame(path: Path, flame: dict[str, Any]) -> dict[str, Floats]:
@@ -98,6 +108,30 @@ def _pose(path: Path, camera: Any) -> dict[str, Floats]:
     head_rotation = _FACING @ rotation
     translation = offset @ _FACING - _ROOT + head_rotation @ _ROOT
     return {"rotation": Rotation.from_matrix(head_rotation).as_rotvec()[None], "translation": translation}
+
+
+def _head_pose(path: Path, content: dict[str, Any]) -> dict[str, Floats]:
+    """Rotation and translation of Pixel3DMM's head before its camera."""
+    camera = content.get("camera")
+    camera = camera if isinstance(camera, dict) else {}
+    turn: Floats = np.eye(3)
+    offset: Floats = np.zeros(3)
+    first = min((str(key) for key in camera if str(key).startswith("R_base_")), default=None)
+    if first is not None:
+        turn = _array(camera[first], f"{path}: {first}").reshape(-1)
+        offset = _array(camera.get(first.replace("R", "t", 1)), f"{path}: t_base").reshape(-1)
+        fits = turn.shape == (9,) and offset.shape == (3,) and np.isfinite([*turn, *offset]).all()
+        turn = turn.reshape(3, 3) if fits else np.zeros((3, 3))
+        if np.abs(turn @ turn.T - np.eye(3)).max() > 0.01 or np.linalg.det(turn) < 0:
+            raise HeadsplatError(f"{path}: {first}: not a camera pose; run Pixel3DMM again")
+    rotation, moved = (
+        rows_of(_array(content["flame"][key], f"{path}: {key}"), width, f"{path}: {key}")
+        for key, width in zip(_HEAD, (6, 3), strict=True)
+    )
+    if len(rotation) != 1 or len(moved) != 1:
+        raise HeadsplatError(f"{path}: R, t: expected one frame, found {len(rotation)}; copy the file again")
+    head = Rotation.from_matrix(turn) * Rotation.from_rotvec(_rotvecs(rotation, f"{path}: R"))
+    return about_root(head.as_rotvec(), moved @ turn.T + offset)
 
 
 def _array(value: Any, where: str) -> Floats:

@@ -1,4 +1,4 @@
-"""Safe reading of metrical-tracker's files."""
+"""Safe reading of the files of metrical-tracker and Pixel3DMM."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ _DAMAGE = (
     OSError, RuntimeError, ValueError, EOFError, LookupError, UnpicklingError, AssertionError, struct.error, TypeError,
     AttributeError, OverflowError, MemoryError,
 )  # fmt: skip
+
+
+def is_pixel3dmm(content: dict[str, Any]) -> bool:
+    """Whether a frame is Pixel3DMM's, whose head turns before a camera that stands still."""
+    flame = content.get("flame")
+    return "opencv" not in content and isinstance(flame, dict) and {"R", "t"} <= set(flame)
 
 
 def load_frame(path: Path) -> dict[str, Any]:

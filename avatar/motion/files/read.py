@@ -16,9 +16,10 @@ from avatar.types import Motion
 from .assemble import with_still_note
 from .audio2face import is_audio2face, is_audio2face_json, read_audio2face_csv, read_audio2face_json
 from .face_cap import is_face_cap, read_face_cap
-from .flame_arrays import pairs_in, read_pair
+from .flame_arrays import frame_folders, pairs_in, read_frame_folders, read_pair
+from .flame_json import JSON_FILE, json_arrays
 from .flame_layouts import layout_of
-from .foreign import refuse_archive, refuse_array, refuse_json, refuse_names, refuse_start
+from .foreign import refuse_archive, refuse_array, refuse_folder, refuse_json, refuse_names, refuse_start
 from .journal import is_journal, read_journal
 from .live_link import is_live_link, read_live_link
 from .named_frames import flat_names, read_named_frames
@@ -29,7 +30,7 @@ from .stored import HEADER, read_stored
 from .take_folder import weights_in
 from .text import is_utf16, read_json, read_table, read_text
 from .vhap import FOLDER as VHAP_FOLDER
-from .vhap import STACKED_FILES, numbered, opened, read_folder, read_stacked
+from .vhap import numbered, opened, read_folder, read_stacked, stacked_in
 
 _KNOWN = (
     "CSV or JSON with ARKit's names (Live Link Face, Audio2Face and others), Face Cap TXT, FLAME parameters "
@@ -145,6 +146,9 @@ def _read_json(path: Path, fps: float | None) -> MotionArrays:
         return read_named_json(path, content, fps)
     if is_audio2face_json(content):
         return read_audio2face_json(path, content, fps)
+    arrays = json_arrays(content)
+    if arrays is not None and layout_of(path, arrays) is not None:
+        return read_stacked(path, arrays, fps)
     refuse_json(path, content)
     found = read_named_frames(path, content, fps)
     if found is not None:
@@ -175,12 +179,15 @@ def _read_folder(folder: Path, fps: float | None) -> MotionArrays:
     for candidate in (folder, folder / VHAP_FOLDER):
         if numbered(candidate):
             return read_folder(candidate, fps)
-    for name in STACKED_FILES:
-        if (folder / name).is_file():
-            return read_stacked(folder / name, opened(folder / name), fps)
+    if (stacked := stacked_in(folder)) is not None:
+        return read_stacked(stacked, opened(stacked), fps)
+    if (folder / JSON_FILE).is_file():
+        return _read_json(folder / JSON_FILE, fps)
     for candidate in (folder, folder / FOLDER):
         if files := frames_of(candidate):
             return read_metrical(candidate, files, fps)
+    if frames := frame_folders(folder):
+        return read_frame_folders(folder, frames, fps)
     pairs = pairs_in(folder)
     if len(pairs) == 1:
         return read_pair(pairs[0], fps)
@@ -191,6 +198,7 @@ def _read_folder(folder: Path, fps: float | None) -> MotionArrays:
     notes: list[str] = []
     weights = weights_in(folder, notes)
     if weights is None:
+        refuse_folder(folder)
         raise HeadsplatError(f"{folder}: a folder without a motion; expected {_KNOWN}")
     motion = _read_file(weights, fps)
     return replace(motion, notes=(*notes, *motion.notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,30 @@ from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 
 from .assemble import frame_times
-from .flame import flame_motion, note_ignored, rows_of
-from .flame_layouts import VHAP, FlameLayout, layout_of
+from .flame import flame_motion, in_radians, note_ignored, rows_of
+from .flame_layouts import NUMBERS, ROTATIONS, VHAP, Arrays, FlameLayout, frame_numbers, layout_of
 
 FOLDER = "flame_param"
 STACKED = "flame_param.npz"
-#: All frames in one file, by VHAP and by CAP4D.
-STACKED_FILES = (STACKED, "fit.npz")
+#: All frames in one file, by VHAP, CAP4D, NHA and the NeRSemble benchmark.
+_STACKED_FILES = (
+    STACKED,
+    "fit.npz",
+    "tracked_flame_params.npz",
+    "flame2023_tracking.npz",
+    "tracking/flame2023_tracking.npz",
+)
+#: Results of VHAP's epochs.
+_EPOCH = re.compile(r"tracked_flame_params_(\d{1,9})\.npz")
+
+
+def stacked_in(folder: Path) -> Path | None:
+    """The file of a folder with all frames; VHAP's last epoch."""
+    for name in _STACKED_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    epochs = [(int(found[1]), path) for path in folder.glob("*.npz") if (found := _EPOCH.fullmatch(path.name))]
+    return max(epochs)[1] if epochs else None
 
 
 def numbered(folder: Path) -> list[tuple[int, Path]]:
@@ -27,7 +45,7 @@ def numbered(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.stem[:12]), path) for path in files)
 
 
-def read_stacked(path: Path, archive: Npz, fps: float | None = None) -> MotionArrays:
+def read_stacked(path: Path, archive: Arrays, fps: float | None = None) -> MotionArrays:
     """Read all frames of one flame_param.npz.
 
     Raises:
@@ -41,14 +59,19 @@ def read_stacked(path: Path, archive: Npz, fps: float | None = None) -> MotionAr
         if len(part) not in (1, frames):
             raise HeadsplatError(f"{path}: {name}: {len(part)} frames, others have {frames}; export it again")
         parts[name] = np.repeat(part, frames, 0) if len(part) < frames else part
-    note_ignored(sorted(set(archive.names) - set(layout.widths)), notes)
-    parts = layout.convert(path, archive, parts, notes)
+    numbers = frame_numbers(archive, frames)
+    used = {*layout.widths, *layout.used, *(() if numbers is None else NUMBERS)}
+    note_ignored(sorted(set(archive.names) - used), notes)
+    parts = layout.convert(path, archive, in_radians(parts, ROTATIONS, notes), notes)
+    count = np.arange(frames) if numbers is None else numbers
     rate = layout.rate(path, archive) if fps is None else None
     if rate is None:
-        time = frame_times(range(frames), fps, notes)
+        time = frame_times(count, fps, notes, layout.assumed)
     else:
         notes.append(f"{rate:g} fps, as the file says")
-        time = np.arange(frames) / rate
+        time = count / rate
+    if numbers is not None and len(np.unique(np.diff(numbers))) > 1:
+        notes.append("frame numbers are missing: a gap in time")
     return flame_motion(path, time, parts, layout.version, notes)
 
 
@@ -67,7 +90,7 @@ def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
     layout = _layout(files[0][1], first)
     for _, path in files:
         archive = opened(path)
-        ignored |= set(archive.names) - set(layout.widths)
+        ignored |= set(archive.names) - {*layout.widths, *layout.used}
         frames.append(_parts(path, archive, layout))
         for name in frames[0].keys() | frames[-1].keys():
             shapes = [parts[name].shape if name in parts else "nothing" for parts in (frames[0], frames[-1])]
@@ -77,7 +100,7 @@ def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
     if missing := int(numbers[-1] - numbers[0] + 1 - len(numbers)):
         notes.append(f"{missing} frame numbers are missing between {numbers[0]} and {numbers[-1]}: a gap in time")
     note_ignored(sorted(ignored), notes)
-    parts = layout.convert(folder, first, parts, notes)
+    parts = layout.convert(folder, first, in_radians(parts, ROTATIONS, notes), notes)
     return flame_motion(folder, frame_times(numbers - numbers[0], fps, notes), parts, layout.version, notes)
 
 
@@ -93,14 +116,14 @@ def opened(path: Path) -> Npz:
         raise HeadsplatError(f"{path}: damaged ({str(error)[:120]}); copy it again") from error
 
 
-def _layout(path: Path, archive: Npz) -> FlameLayout:
+def _layout(path: Path, archive: Arrays) -> FlameLayout:
     layout = layout_of(path, archive)
     if layout is None:
         raise HeadsplatError(f"{path}: none of {', '.join(VHAP)} in it; export the parameters again")
     return layout
 
 
-def _parts(path: Path, archive: Npz, layout: FlameLayout) -> dict[str, NDArray]:
+def _parts(path: Path, archive: Arrays, layout: FlameLayout) -> dict[str, NDArray]:
     found = {}
     for name, width in layout.widths.items():
         if name in archive.names:

@@ -91,6 +91,24 @@ def frame(path: Path, **changed: Any) -> Path:
     return path
 
 
+def flame_json(path: Path) -> Path:
+    """Three frames of IMavatar."""
+    camera = [[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -4]]
+    frames = [
+        {"file_path": f"./image/{k + 1}", "world_mat": camera, "expression": [k / 10] * 50, "pose": [k / 20] * 15}
+        for k in range(3)
+    ]
+    path.write_text(json.dumps({"frames": frames, "shape_params": [0] * 100}), encoding="utf-8")
+    return path
+
+
+def smplx(path: Path) -> Path:
+    """Three frames of BEAT2."""
+    rng = np.random.default_rng(0)
+    np.savez(path, poses=rng.normal(0, 0.1, (3, 165)), expressions=rng.normal(size=(3, 100)), mocap_frame_rate=30)
+    return path
+
+
 def pair(folder: Path, frames: int = 3, names: tuple[str, str] = ("a_expressions.npy", "a_poses.npy")) -> Path:
     """Write expressions and poses; returns the path of the expressions."""
     rng = np.random.default_rng(0)
@@ -187,6 +205,8 @@ FILES: dict[str, Callable[[Path], Path]] = {
     "named.json": named_json,
     "flame_param.npz": stacked,
     "00001.frame": frame,
+    "flame_params.json": flame_json,
+    "beat2.npz": smplx,
     "a_expressions.npy": lambda path: pair(path.parent),
     "m.motion.npz": stored,
     "take.partial.csv": journal,

@@ -115,12 +115,11 @@ def test_older_files_of_flame_head_tracker_are_read_without_the_camera(tmp_path:
 @pytest.mark.parametrize(
     ("shapes", "named"),
     [
-        ({"exp": (1, 50), "pose": (1, 6), "cam": (1, 3), "shape": (1, 100)}, "exp, pose"),
-        (
-            {"expression_params": (9, 50), "pose_params": (9, 3), "jaw_params": (9, 3)},
-            "expression_params, pose_params, jaw_params",
-        ),
-        ({"expr": (9, 100), "jaw_pose": (9, 3), "global_orient": (9, 3), "transl": (9, 3)}, "global_orient, transl"),
+        ({"exp": (1, 50), "pose": (1, 3), "cam": (1, 3), "shape": (1, 100)}, "exp, pose"),
+        ({"exp": (1, 50), "expression": (1, 50), "pose": (1, 6)}, "exp, expression, pose"),
+        ({"exp": (1, 50), "pose": (1, 6), "jaw": (1, 3)}, "exp, pose, jaw"),
+        ({"expcode": (9, 50), "posecode": (9, 6), "transform_matrix": (9, 12)}, "expcode, posecode, transform_matrix"),
+        ({"expression_params": (9, 50), "jaw_params": (9, 3)}, "expression_params, jaw_params"),
         ({"exp": (9, 100), "jaw_pose": (9, 3), "neck_pose": (9, 3), "eye_pose": (9, 6)}, "exp, eye_pose"),
     ],
 )
