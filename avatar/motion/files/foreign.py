@@ -47,10 +47,16 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
     (b"BLENDER", f"a file of Blender, which is not read; export {_CSV} from it"),
     (b"\xc1\x83\x2a\x9e", f"an asset of Unreal, which is not read; export {_CSV}, or use the CSV of Live Link Face"),
     (b"Vocaloid Motion Data", f"a VMD file of MikuMikuDance, which is not read; export {_CSV}"),
-    (b"\x89HDF", "an HDF5 file, which is not read; write its weights as JSON with `names` and `frames`, or save its "
-     "arrays with numpy.savez"),
-    (b"MATLAB", "a MATLAB file, as DECA, Deep3DFaceRecon and SadTalker write, which is not read; save its arrays with "
-     "numpy.savez"),
+    (
+        b"\x89HDF",
+        "an HDF5 file, which is not read; save its arrays with numpy.savez, or write its weights as JSON "
+        "with `names` and `frames`",
+    ),
+    (
+        b"MATLAB",
+        "a MATLAB file, as DECA, Deep3DFaceRecon and SadTalker write, which is not read; save its arrays with "
+        "numpy.savez",
+    ),
     (b"ply\n", _MESH),
     (b"ply\r\n", _MESH),
     (b"PAR1", "a Parquet file, which is not read as a motion; write it as CSV"),
@@ -184,15 +190,10 @@ def refuse_json(path: Path, content: Any) -> None:
 
 
 def refuse_array(path: Path, shape: Sequence[int]) -> None:
-    """Raise HeadsplatError for the shape of an array that can only be weights without names, or vertices."""
+    """Raise HeadsplatError for the shape of an array that can only be weights without names."""
     size = " x ".join(map(str, shape))
     if len(shape) == 2 and 51 <= shape[1] <= 61 and shape[1] != 60:
         raise HeadsplatError(
             f"{path}: {size} numbers without names: programs order ARKit's weights differently, so write them as JSON "
             "with `names` and `frames`, or as CSV with ARKit's names in the first line"
-        )
-    if (len(shape) == 3 and shape[2] == 3) or (len(shape) == 2 and shape[1] >= 1500):
-        raise HeadsplatError(
-            f"{path}: {size} numbers, which are vertices of a mesh (FaceFormer, VOCA, UniTalker), no expressions; "
-            "write ARKit's weights or FLAME's parameters"
         )

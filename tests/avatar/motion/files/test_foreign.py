@@ -40,7 +40,7 @@ def _refusal(path: Path) -> str:
         (b"Vocaloid Motion Data 0002\0", "a VMD file"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
         (b"PAR1\0", "a Parquet file"),
-        (b"\x80\x04\x95\x10", "a pickle, which is not read, since it may execute code"),
+        (b"\x80\x04\x95\x10", "a Python pickle, which is not opened"),
         (b"\0\0\0\x20ftypisom", "a video or a sound, no motion; track it with `headsplat capture`"),
         (b"RIFF\0\0\0\0WAVE", "give its sound to `headsplat render --speak`"),
         (b"jawOpen&12|eyeBlink_L&0|=head#0,0,0,0,0,0|", "packets of iFacialMocap, which have no times"),
@@ -114,8 +114,8 @@ def test_json_without_expressions_is_named(content: object, words: str, tmp_path
     [
         ((60, 52), "60 x 52 numbers without names: programs order ARKit's weights differently"),
         ((60, 51), "60 x 51 numbers without names"),
-        ((60, 5023, 3), "vertices of a mesh"),
-        ((60, 15069), "vertices of a mesh"),
+        ((60, 5023, 3), "positions of 5023 vertices"),
+        ((60, 15069), "positions of 5023 vertices"),
         ((60, 100), "its name does not show whether it contains expressions or poses"),
     ],
 )
