@@ -35,6 +35,10 @@ DARK = 0.18
 CLIPPED = 0.03
 #: A window at one side makes one half of the face brighter by this factor; such light stays in the avatar.
 SIDE_LIGHT = 1.8
+#: Shares of the frames: a region hidden in fewer is seen well enough in the others; of a face whose eyes and mouth are
+#: both hidden in more, nothing is left to fit.
+HIDDEN = 0.2
+NO_FACE = 0.5
 #: Fewer frames do not cover a turn to both sides and a few words.
 FRAMES = 100
 
@@ -51,7 +55,39 @@ class Check:
 
 def check_coverage(coverage: Coverage) -> list[Check]:
     """All checks of a clip, in the order of a recording session."""
-    return [*_views(coverage), *_face(coverage), *_images(coverage)]
+    return [*_views(coverage), *_hidden(coverage), *_face(coverage), *_images(coverage)]
+
+
+def check_photos(coverage: Coverage) -> list[Check]:
+    """The failed checks that apply to photos: they show few views and expressions, but the whole face."""
+    return [check for check in _hidden(coverage) if not check.good]
+
+
+def _hidden(c: Coverage) -> list[Check]:
+    eyes = c.hidden["eyes"]
+    mouth = c.hidden["mouth"]
+    if min(eyes, mouth) >= NO_FACE:
+        advice = (
+            f"The eyes are hidden in {eyes:.0%} and the mouth in {mouth:.0%} of the frames: an avatar of them would be "
+            "a guess, so film without sunglasses, and with nothing before the mouth."
+        )
+        return [Check("visible face", False, f"eyes hidden in {eyes:.0%}, mouth in {mouth:.0%}", advice)]
+    return [
+        Check(
+            "visible eyes",
+            eyes < HIDDEN,
+            f"hidden in {eyes:.0%} of the frames",
+            f"The eyes are hidden in {eyes:.0%} of the frames, as by sunglasses: film without them, so that lids and "
+            "gaze are seen.",
+        ),
+        Check(
+            "visible mouth",
+            mouth < HIDDEN,
+            f"hidden in {mouth:.0%} of the frames",
+            f"The mouth is hidden in {mouth:.0%} of the frames, as by a mask, a hand or a microphone: film with "
+            "nothing before it, so that lips and teeth are seen.",
+        ),
+    ]
 
 
 def _views(c: Coverage) -> list[Check]:
@@ -83,7 +119,7 @@ def _side(angle: float, below: str, above: str) -> str:
 
 def _face(c: Coverage) -> list[Check]:
     few = [side for side in ("left", "right") if c.blinks[side] < BLINKS]
-    return [
+    mouth = [
         Check(
             "mouth open",
             c.mouth_gap_mm[1] >= MOUTH_WIDE_MM,
@@ -96,6 +132,8 @@ def _face(c: Coverage) -> list[Check]:
             f"{c.mouth_width - 1:.0%} wider than usual, lips {c.gap_when_wide_mm:.0f} mm apart",
             "You never smiled with your teeth showing, so the avatar will guess them: smile broadly once.",
         ),
+    ]
+    eyes = [
         Check(
             "blinking",
             not few,
@@ -105,18 +143,23 @@ def _face(c: Coverage) -> list[Check]:
             "a few times and close your eyes once.",
         ),
         Check(
-            "brows",
-            c.brows_mm >= BROWS_MM,
-            f"moved {c.brows_mm:.0f} mm",
-            "Your brows hardly moved: raise them once as if surprised, and frown once.",
-        ),
-        Check(
             "gaze",
             c.gaze[0] >= GAZE_DEG,
             f"{c.gaze[0]:.0f} degrees sideways, {c.gaze[1]:.0f} up and down",
             "Your eyes stayed in one place: look left, right, up and down once with the head still.",
         ),
     ]
+    brows = [
+        Check(
+            "brows",
+            c.brows_mm >= BROWS_MM,
+            f"moved {c.brows_mm:.0f} mm",
+            "Your brows hardly moved: raise them once as if surprised, and frown once.",
+        ),
+    ]
+    # What is measured of a hidden region is a guess of the landmark network.
+    seen = {region: share < HIDDEN for region, share in c.hidden.items()}
+    return [*(mouth if seen["mouth"] else []), *(eyes if seen["eyes"] else []), *brows]
 
 
 def _span(bounds: tuple[float, float]) -> str:

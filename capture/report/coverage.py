@@ -8,6 +8,7 @@ import numpy as np
 
 from avatar.data.capture_folder import Capture
 from avatar.head.arkit import is_mode
+from capture.quality.hidden import hidden_shares, region_scores
 from capture.report.face_pixels import PixelStatistics
 from capture.report.geometry import TrackedGeometry
 from capture.tracker.indices import (
@@ -33,6 +34,8 @@ _REOPENED = 0.7
 _WIDE = 1.05
 #: Minimum training weight of an image: images with less have little effect.
 _TRUSTED = 0.3
+#: Yaw (degrees) up to which a face shows both eyes and the whole mouth.
+_FRONTAL = 35.0
 #: Edges of the cells of views, degrees.
 YAW_EDGES = np.arange(-67.5, 68, 15.0)
 PITCH_EDGES = np.arange(-37.5, 38, 15.0)
@@ -61,6 +64,7 @@ class Coverage:
     brightness: float  # 0..1, of the face
     clipped: float  # overexposed fraction of the face
     side_light: float  # brighter half of the face over the darker one
+    hidden: dict[str, float]  # "eyes", "mouth": share of the frames in which something is before them
 
     @staticmethod
     def of(capture: Capture, geometry: TrackedGeometry, pixels: PixelStatistics) -> Coverage:
@@ -105,7 +109,17 @@ class Coverage:
             brightness=float(np.median(pixels.brightness)),
             clipped=float(np.median(pixels.clipped)),
             side_light=max(side_ratio, 1 / side_ratio),
+            hidden=_hidden(capture, geometry, pixels),
         )
+
+
+def _hidden(capture: Capture, geometry: TrackedGeometry, pixels: PixelStatistics) -> dict[str, float]:
+    """Share of hidden eyes and mouths in the measured images that show the face from the front."""
+    seen = (np.abs(geometry.yaw[pixels.rows]) < _FRONTAL) & np.isfinite(pixels.light).all((1, 2))
+    rows = pixels.rows[seen]
+    spread = capture.track["landmark_spread"][rows] / inter_ocular(capture.track["landmarks"][rows])[:, None]
+    sequences = None if "photos" in capture.metadata["source"] else capture.track["camera"][rows]
+    return hidden_shares(region_scores(pixels.light[seen], spread), sequences)
 
 
 def opening(face: np.ndarray, side: str) -> np.ndarray:

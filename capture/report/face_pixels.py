@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from avatar.data.capture_folder import FRAMES_DIR, Capture
+from capture.quality.frame_statistics import face_light
 from capture.tracker.indices import FACE_COUNT, OVAL
 
 #: Maximum number of images: decoding is the cost, and light and focus change slowly.
@@ -26,13 +27,27 @@ class PixelStatistics:
     brightness: np.ndarray  # [n] 0..1, mean of the face
     clipped: np.ndarray  # [n] overexposed fraction of the face
     sides: np.ndarray  # [n] brightness of the person's left half of the face over the right half
+    light: np.ndarray  # [n,478,3] linear light 0..1 around the landmarks that were found, NaN where none were
 
     @staticmethod
     def of(capture: Capture, rows: np.ndarray, projected: np.ndarray) -> PixelStatistics:
         """Measure up to 120 of the images `rows`, spread evenly, with faces at `projected` [T,478,2] pixels."""
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).round().astype(int))]
-        faces = [_face(read_frame(capture, int(row)), projected[row, :FACE_COUNT]) for row in chosen]
-        return PixelStatistics(chosen, *np.array(faces).reshape(-1, 4).T)
+        faces = []
+        lights = []
+        for row in chosen:
+            image = read_frame(capture, int(row))
+            faces.append(_face(image, projected[row, :FACE_COUNT]))
+            lights.append(_light(image, capture.track["landmarks"][row, :, :2]))
+        blur, brightness, clipped, sides = np.array(faces).reshape(-1, 4).T
+        return PixelStatistics(chosen, blur, brightness, clipped, sides, np.stack(lights))
+
+
+def _light(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Linear light [478,3] around landmarks [478,2] pixels of a BGR image."""
+    if not np.isfinite(landmarks).all():
+        return np.full((len(landmarks), 3), np.nan)
+    return face_light(image[..., ::-1], landmarks.astype(np.float32))
 
 
 def read_frame(capture: Capture, row: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.refine.track import RefinedTrack
 from capture.faces.face_pose import TURNS, turn_sentence
-from capture.report.advice import Check, check_coverage
+from capture.report.advice import Check, check_coverage, check_photos
 from capture.report.coverage import Coverage
 from capture.report.face_pixels import PixelStatistics
 from capture.report.geometry import TrackedGeometry
@@ -64,7 +64,7 @@ class CaptureReport:
     cameras: tuple[CameraSummary, ...]
     seconds: Mapping[str, float]  # by stage
     coverage: Coverage
-    checks: tuple[Check, ...]  # none for photos
+    checks: tuple[Check, ...]  # of photos only those of hidden eyes and mouths, where they are
 
     @property
     def advice(self) -> list[str]:
@@ -175,7 +175,7 @@ def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack
         cameras=tuple(_camera(camera, metadata.get("options", {}).get("focal")) for camera in metadata["cameras"]),
         seconds=dict(metadata.get("seconds", {})),
         coverage=coverage,
-        checks=() if "photos" in metadata["source"] else tuple(check_coverage(coverage)),
+        checks=tuple((check_photos if "photos" in metadata["source"] else check_coverage)(coverage)),
     )
 
 

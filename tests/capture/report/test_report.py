@@ -19,7 +19,7 @@ from avatar.head import load_head
 from avatar.refine.track import RefinedTrack
 from avatar.types import Camera
 from capture.report import read_report, write_report
-from capture.report.advice import check_coverage
+from capture.report.advice import check_coverage, check_photos
 from capture.report.coverage import Coverage, count_blinks, count_views
 from capture.report.coverage_image import HEIGHT, Canvas, coverage_image, pairs_of
 from capture.report.face_pixels import PixelStatistics, blurredness
@@ -119,6 +119,9 @@ def test_blurredness_rises_with_blur_and_not_with_brightness() -> None:
         ({"blur": (0.3, 0.75)}, "sharpness"),
         ({"exposure": (0.8, 1.2)}, "steady light"),
         ({"side_light": 2.5}, "light"),
+        ({"hidden": {"eyes": 0.8, "mouth": 0.0}}, "visible eyes"),
+        ({"hidden": {"eyes": 0.0, "mouth": 0.3}}, "visible mouth"),
+        ({"hidden": {"eyes": 0.9, "mouth": 0.7}}, "visible face"),
     ],
 )
 def test_a_failed_check_gives_advice(report: CaptureReport, numbers: dict[str, object], topic: str) -> None:
@@ -138,9 +141,48 @@ def test_a_failed_check_gives_advice(report: CaptureReport, numbers: dict[str, o
         "brightness": 0.5,
         "clipped": 0.0,
         "side_light": 1.1,
+        "hidden": {"eyes": 0.1, "mouth": 0.1},
     }
     assert changed(report, **everything) == []
     assert changed(report, **{**everything, **numbers}) == [topic]
+
+
+@pytest.mark.parametrize(
+    ("hidden", "sentence", "not_measured"),
+    [
+        (
+            {"eyes": 0.8, "mouth": 0.0},
+            "The eyes are hidden in 80% of the frames, as by sunglasses",
+            {"blinking", "gaze"},
+        ),
+        (
+            {"eyes": 0.0, "mouth": 0.31},
+            "The mouth is hidden in 31% of the frames, as by a mask, a hand or a microphone",
+            {"mouth open", "smile"},
+        ),
+        (
+            {"eyes": 1.0, "mouth": 0.9},
+            "The eyes are hidden in 100% and the mouth in 90% of the frames: an avatar of them would be a guess",
+            {"blinking", "gaze", "mouth open", "smile"},
+        ),
+    ],
+)
+def test_a_hidden_region_is_reported_and_not_measured(
+    report: CaptureReport, hidden: dict[str, float], sentence: str, not_measured: set[str]
+) -> None:
+    still = {"left": 0, "right": 0}
+    coverage = dataclasses.replace(report.coverage, hidden=hidden, blinks=still, mouth_gap_mm=(0.0, 1.0))
+    checks = check_coverage(coverage)
+    assert sum(check.advice.startswith(sentence) and not check.good for check in checks) == 1
+    assert not not_measured & {check.topic for check in checks}
+    found = dataclasses.replace(report, coverage=coverage, checks=tuple(checks))
+    assert sentence in found.to_text() and json.loads(found.to_json())["coverage"]["hidden"] == hidden
+
+
+def test_photos_are_checked_for_hidden_regions_only(report: CaptureReport) -> None:
+    assert check_photos(dataclasses.replace(report.coverage, hidden={"eyes": 0.0, "mouth": 0.0})) == []
+    masked = check_photos(dataclasses.replace(report.coverage, hidden={"eyes": 0.0, "mouth": 1.0}))
+    assert [check.topic for check in masked] == ["visible mouth"]
 
 
 def test_every_advice_is_one_sentence(report: CaptureReport) -> None:
