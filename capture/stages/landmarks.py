@@ -303,7 +303,10 @@ def choose_person(
     main = int(np.argmax(np.bincount(table.person, weights=height)))
     rows = np.flatnonzero(np.array(table.person) == main)
     if others := len(table) - len(rows):
-        warnings.append(f"{name}: {others} frames show another person than the one seen largest and longest; left out")
+        warnings.append(
+            f"{name}: {others} frames show another person than the one seen largest and longest, or the same one "
+            "with a mask or glasses on; left out"
+        )
     upright = eyes_above_mouth(np.stack([table.points[row] for row in rows]))
     if not upright.all():
         warnings.append(f"{name}: the eyes are not above the mouth in {np.count_nonzero(~upright)} frames; left out")
