@@ -26,7 +26,7 @@ FOLDERS = "avatar|capture|viewer|cuda_ext|configs|tools|tests|examples|docs|cpu|
 PATH = re.compile(rf"(?<![\w./<-])(?:{FOLDERS})/[\w./-]*[\w/](?![\w*<{{])")
 DOTTED = re.compile(r"(?<![\w./-])(?:avatar|capture|viewer|cuda_ext|tools)(?:\.[A-Za-z_]\w*)+(?![\w*{/])")
 #: What looks like a dotted name but is a file: capture.json.
-FILE = re.compile(r"\.(?:json|toml|py|md|npz|png|mp4|csv|html)$")
+FILE = re.compile(r"\.(?:json|toml|py|md|npz|png|mp4|csv|html|hsa)$")
 #: Pages that mention what is gone: the changes of past versions.
 HISTORY = {"CHANGELOG.md"}
 

@@ -45,6 +45,7 @@ class ExportCommand:
     texture coordinates and colors. NAME.glb: the mesh with a texture, ARKit's expressions as morph targets and a skin
     of five joints; animated with --motion. NAME.glb with --splats: Gaussians in one pose as glTF. NAME.html: a page
     that shows the avatar in any browser, with sliders, and plays the --motion; it needs no other file and no network.
+    With --split: the same page as separate files, for web servers that forbid inline scripts; also as FOLDER.
     NAME.hsa: the same avatar for the element <headsplat-avatar> on pages of your own. Units are meters, the origin is
     between the eyes.
     """
@@ -83,6 +84,10 @@ class ExportCommand:
     with_camera: bool = False
     """.html only: the page can follow a camera, in the browser and without a network; adds 7 MB. The first use
     downloads MediaPipe's face models (35 MB) and its library for browsers (6 MB)"""
+    split: bool = False
+    """write the page as separate files with nothing inline, for web servers whose Content-Security-Policy is
+    default-src 'self'. FOLDER: index.html and its files; NAME.html: the page, and its files in NAME_files. It cannot be
+    opened from the disk"""
     overwrite: bool = False
     """replace an output that exists"""
 
@@ -93,23 +98,38 @@ class ExportCommand:
         self._check()
         relighting = self.light.relighting()
         inputs = (self.avatar, self.motion, self.motion_options.motion_head, self.light.path)
-        with reserved([Output(self.out)], inputs, overwrite=self.overwrite):
+        with reserved(self._outputs(), inputs, overwrite=self.overwrite):
             frames = self._single_pose(weights, rotation) if self.motion is None else self._driven_frames(self.motion)
             frames = self._relit(frames, relighting)
             with stage("exporting") as update:
                 show(self._write(frames, update))
         for part in self._left_out(frames.avatar):
             say(f"{self.out}: without {part.title} of the avatar, which this format cannot carry")
-        if self.rigged or (self.out.suffix in (*_MESHES, *_WEB) and not self.splats):
+        if self.rigged or self._is_web or (self.out.suffix in _MESHES and not self.splats):
             _log_license(frames.avatar)
         return 0
+
+    @property
+    def _is_web(self) -> bool:
+        """Whether the output is for browsers."""
+        return self.split or self.out.suffix in _WEB
+
+    @property
+    def _files(self) -> Path:
+        """The folder with the files of a split page."""
+        return self.out.with_name(f"{self.out.stem}_files") if self.out.suffix else self.out
+
+    def _outputs(self) -> list[Output]:
+        if self.split and self.out.suffix:
+            return [Output(self.out), Output(self._files, folder=True)]
+        return [Output(self.out)]
 
     def _left_out(self, avatar: Avatar) -> list[AvatarPart]:
         """The parts that change frames of the avatar, where the format lets other programs pose it and lacks them."""
         from avatar.export.rigged_ply import RIGGED_PARTS
         from avatar.export.web import PAGE_PARTS
 
-        if not (self.rigged or self.out.suffix in _WEB):
+        if not (self.rigged or self._is_web):
             return []
         kinds = RIGGED_PARTS if self.rigged else tuple(PAGE_PARTS)
         return [part for part in avatar.parts.values() if part.in_frames and not isinstance(part, kinds)]
@@ -140,7 +160,7 @@ class ExportCommand:
         from avatar.model.parts.light.relight import baked, relit
 
         avatar = frames.avatar if relighting is None else relit(frames.avatar, relighting)
-        if relighting is not None and (self.rigged or (self.out.suffix in (*_MESHES, *_WEB) and not self.splats)):
+        if relighting is not None and (self.rigged or self._is_web or (self.out.suffix in _MESHES and not self.splats)):
             avatar = baked(avatar)
         return replace(frames, avatar=avatar)
 
@@ -152,12 +172,16 @@ class ExportCommand:
                 f"{self.out}: cannot write {suffix}; give a name in .ply, .spz, .obj, .glb, .html or .hsa, or a "
                 "folder for numbered .ply files"
             )
+        if self.split and suffix not in ("", ".html"):
+            raise HeadsplatError(
+                f"{self.out}: --split writes a page; give a folder or a name in .html, or leave --split out"
+            )
         self._check_poses()
         if self.rigged and suffix != ".ply":
             raise HeadsplatError(f"{self.out}: --rigged writes a .ply; give a name in .ply or leave --rigged out")
         if self.splats and suffix != ".glb":
             raise HeadsplatError(f"{self.out}: --splats writes a .glb; give a name in .glb or leave --splats out")
-        if self.with_camera and suffix != ".html":
+        if self.with_camera and suffix != ".html" and not self.split:
             raise HeadsplatError(
                 f"{self.out}: --with-camera is for a page; give a name in .html or leave --with-camera out"
             )
@@ -166,7 +190,7 @@ class ExportCommand:
 
     def _check_poses(self) -> None:
         suffix = self.out.suffix
-        if suffix in _WEB and (self.expression or self.head_pose or self.frame is not None):
+        if self._is_web and (self.expression or self.head_pose or self.frame is not None):
             raise HeadsplatError(
                 f"{self.out}: a page has sliders for poses; leave out --expression, --head-pose and --frame"
             )
@@ -175,7 +199,7 @@ class ExportCommand:
         if self.motion is None:
             given = {"--frame": self.frame, "--frames": self.frames, "--fps": self.fps}
             unused = [name for name, value in given.items() if value is not None]
-            if unused or not suffix:
+            if unused or not (suffix or self.split):
                 raise HeadsplatError(
                     f"{unused[0] if unused else self.out}: needs a motion; give --motion FILE or CAPTURE"
                 )
@@ -208,7 +232,7 @@ class ExportCommand:
         """Write the output; returns a line that describes it."""
         from avatar import export
 
-        if self.out.suffix in _WEB:
+        if self._is_web:
             return self._write_web(frames)
         avatar = frames.avatar
         params = frames.params
@@ -254,24 +278,26 @@ class ExportCommand:
         """Write the page of the web player, or the container alone; returns a line that describes it."""
         from avatar.common.files import atomic_path
         from avatar.export.web import WebMotion, web_container
-        from avatar.jobs.web_page import page_camera, web_page
+        from avatar.jobs.web_page import page_camera, web_page, write_split_page
 
         motion = None
         if frames.times is not None and self.motion is not None:
             times = frames.times - frames.times[0]
             motion = WebMotion(self.motion.stem, times, frames.params, frames.torso)
         name = self.avatar.stem
-        is_page = self.out.suffix == ".html"
         camera = page_camera(frames.avatar.head) if self.with_camera else None
         content = web_container(frames.avatar, frames.header, name, motion)
-        if is_page:
-            content = web_page(content, name, camera).encode()
-        with atomic_path(self.out) as part:
-            part.write_bytes(content)
+        if self.split:
+            size = write_split_page(self.out, self._files, content, name, camera)
+        else:
+            if self.out.suffix == ".html":
+                content = web_page(content, name, camera).encode()
+            with atomic_path(self.out) as part:
+                part.write_bytes(content)
+            size = len(content)
         played = "" if motion is None else f", a motion of {counted(len(motion.times), 'frame')}"
-        size = self.out.stat().st_size / _MEGABYTE
-        kind = "a page" if is_page else "an avatar for pages"
-        return f"{self.out}: {kind} with {_gaussians(frames.avatar)}{played}, {size:.1f} MB"
+        kind = "an avatar for pages" if self.out.suffix == ".hsa" else "a page"
+        return f"{self.out}: {kind} with {_gaussians(frames.avatar)}{played}, {size / _MEGABYTE:.1f} MB"
 
     def _description(self, avatar: Avatar, count: int) -> str:
         if self.out.suffix in (".ply", ".spz") or self.splats:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from avatar.head.model import HeadModel
     from viewer.web.camera_pack import CameraPack
 
@@ -52,3 +54,33 @@ def web_page(container: bytes, name: str, camera: CameraPack | None = None) -> s
     from viewer.web.page import build_page
 
     return build_page(container, name, camera=camera)
+
+
+def write_split_page(path: Path, folder: Path, container: bytes, name: str, camera: CameraPack | None = None) -> int:
+    """Write the page of `web_page` as separate files with nothing inline.
+
+    Args:
+        path: the page, or the folder that gets it.
+        folder: the folder of its other files, beside the page; `path` itself where that is a folder. An existing one is
+            replaced.
+        container: as for `web_page`.
+        name: as for `web_page`.
+        camera: as for `web_page`.
+
+    Returns:
+        Bytes written.
+    """
+    from avatar.common.files import atomic_folder, atomic_path
+    from viewer.web.page import PAGE, build_split_page
+
+    beside = path != folder
+    files = dict(build_split_page(container, name, camera=camera, folder=folder.name if beside else ""))
+    total = sum(map(len, files.values()))
+    page = files.pop(PAGE) if beside else b""
+    with atomic_folder(folder) as temporary:
+        for file, content in files.items():
+            (temporary / file).write_bytes(content)
+    if beside:
+        with atomic_path(path) as part:
+            part.write_bytes(page)
+    return total

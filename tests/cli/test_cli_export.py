@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import gzip
 import html
 import re
@@ -163,25 +164,99 @@ def test_the_container_is_that_of_the_page(
     assert "leave out --expression" in refused(capsys, me, "-o", str(tmp_path / "b.hsa"), "--head-pose", "20,0,0")
 
 
-PARTS = ("library", "loader", "wasm")
-
-
-def test_a_page_with_a_camera_has_the_library_and_the_networks(
-    me: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = vision_library.VisionLibrary(*(f"the {part}".encode() for part in PARTS))
+@pytest.fixture
+def packed_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words in place of MediaPipe's files."""
+    made = vision_library.VisionLibrary(b"the library", b"the loader", b"the wasm")
     monkeypatch.setattr(vision_library, "vision_library", lambda: made)
     monkeypatch.setattr(face_task, "face_task", lambda: b"the networks")
+
+
+@pytest.mark.usefixtures("packed_parts")
+def test_a_page_with_a_camera_has_the_library_and_the_networks(me: str, tmp_path: Path) -> None:
     out = tmp_path / "me.html"
     assert cli.main(["export", me, "-o", str(out), "--with-camera"]) == 0
     page = out.read_text(encoding="utf-8")
     packed = re.search(r'id="camera-pack">([^<]+)<', page)
     assert packed is not None
     content = gzip.decompress(base64.b64decode(packed[1]))
-    for part in (*PARTS, "networks"):
+    for part in ("loader", "wasm", "networks"):
         assert f"the {part}".encode() in content
+    assert "\nthe library\n" in page
     assert landmark_model_pack(load_head()) in content
     assert vision_library.NOTICE in html.unescape(page)
+
+
+PAGE_FILES = {"page.css", "page.js", "worker.js", "avatar.hsa"}
+CAMERA_FILES = {
+    "camera.js", "camera_loader.js", "camera.wasm",
+    "camera_networks.task", "camera_landmarks.bin", "camera_license.txt",
+}  # fmt: skip
+
+
+def test_a_split_page_is_a_folder_with_the_avatar_as_a_file(
+    me: str, motion_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--motion", motion_file, "--frames", "2:8"]
+    assert cli.main(["export", me, "-o", str(tmp_path / "me.hsa"), *options]) == 0
+    assert cli.main(["export", me, "-o", str(tmp_path / "site"), "--split", *options]) == 0
+    assert "site: a page with 1500 Gaussians, a motion of 6 frames, " in capsys.readouterr().out
+    found = {path.name for path in (tmp_path / "site").iterdir()}
+    assert found == PAGE_FILES | {"index.html", ".headsplat"}
+    content = (tmp_path / "site" / "avatar.hsa").read_bytes()
+    assert content == (tmp_path / "me.hsa").read_bytes()
+    assert b"Given by the person." in content
+
+
+@pytest.mark.usefixtures("packed_parts")
+def test_a_split_page_with_a_name_has_its_files_in_a_folder_beside_it(me: str, tmp_path: Path) -> None:
+    out = tmp_path / "50% of #1.html"
+    assert cli.main(["export", me, "-o", str(out), "--split", "--with-camera"]) == 0
+    files = tmp_path / "50% of #1_files"
+    assert {path.name for path in files.iterdir()} == PAGE_FILES | CAMERA_FILES | {".headsplat"}
+    assert sorted(tmp_path.iterdir()) == [out, files]
+    page = out.read_text(encoding="utf-8")
+    assert 'src="50%25%20of%20%231_files/page.js"' in page and vision_library.NOTICE in html.unescape(page)
+    for part, name in (("loader", "loader.js"), ("networks", "networks.task")):
+        assert (files / f"camera_{name}").read_bytes() == f"the {part}".encode()
+    assert "\nthe library\n" in (files / "camera.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("out", "folder"), [("site", "site"), ("me.html", "me_files")])
+def test_only_the_files_of_a_split_page_are_replaced(
+    me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, folder: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / "mine.txt").write_text("mine")
+    arguments = (me, "-o", str(tmp_path / out), "--split")
+    assert f"{folder}: exists already; give --overwrite to replace it" in refused(capsys, *arguments)
+    assert f"{folder}: contains other files too (mine.txt)" in refused(capsys, *arguments, "--overwrite")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["mine.txt"]
+    (tmp_path / folder / "mine.txt").unlink()
+    assert cli.main(["export", *arguments, "--overwrite"]) == 0
+    (tmp_path / folder / "worker.js").write_text("old")
+    assert cli.main(["export", *arguments, "--overwrite"]) == 0
+    assert (tmp_path / folder / "worker.js").read_text(encoding="utf-8").startswith('"use strict"')
+
+
+@pytest.mark.parametrize("out", ["site", "me.html"])
+def test_a_split_page_that_cannot_be_written_leaves_the_old_one(
+    me: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    def content() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def write(path: Path, data: bytes) -> int:
+        if path.name == "worker.js":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return written(path, data)
+
+    arguments = (me, "-o", str(tmp_path / out), "--split", "--overwrite")
+    assert cli.main(["export", *arguments]) == 0
+    before, written = content(), Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", write)
+    assert "the disk is full" in refused(capsys, *arguments)
+    assert content() == before
 
 
 def test_a_camera_that_cannot_be_fetched_leaves_no_page(
@@ -229,6 +304,9 @@ def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsy
         ("me.spz", ("--frame", "3"), "--frame: needs a motion; give --motion FILE or CAPTURE"),
         ("me.glb", ("--splats", "--rigged"), "--rigged writes a .ply; give a name in .ply or leave --rigged out"),
         ("me.ply", ("--rigged", "--expression", "jawOpen=1"), "--rigged: writes the neutral expression; leave out"),
+        ("me.hsa", ("--split",), "--split writes a page; give a folder or a name in .html, or leave --split out"),
+        ("site", ("--split", "--head-pose", "20,0,0"), "a page has sliders for poses; leave out --expression"),
+        ("site", ("--split", "--frames", "1:3"), "--frames: needs a motion; give --motion FILE or CAPTURE"),
         ("me.hsa", ("--with-camera",), "--with-camera is for a page; give a name in .html or leave --with-camera out"),
     ],
 )

@@ -24,10 +24,15 @@ RATE = 30.0
 #: Seconds of rest; from then on the jaw opens for a second and closes for one, and the head turns to the left with it.
 REST = 4.0
 TURN = 0.25  # radians
-#: Finds the frame of the film at the time since the first image; after the end it starts again at the end of the rest.
+#: An empty module.
+_WASM = b"\0asm\1\0\0\0"
+#: Loads its program as MediaPipe does. Finds the frame of the film at the time since the first image; after the end it
+#: starts again at the end of the rest.
 _LIBRARY = """
 exports.FaceLandmarker = {
-  async createFromOptions(files, { baseOptions }) {
+  async createFromOptions({ wasmLoaderPath, wasmBinaryPath }, { baseOptions }) {
+    importScripts(wasmLoaderPath);
+    await WebAssembly.compile(await (await fetch(wasmBinaryPath)).arrayBuffer());
     const { frames, rate, rest } = JSON.parse(new TextDecoder().decode(baseOptions.modelAssetBuffer));
     let first;
     return {
@@ -81,5 +86,5 @@ def film(seconds: float = REST + 2, lost: slice = slice(0, 0)) -> list[list[floa
 def fake_pack(frames: list[list[float] | None], library: str = _LIBRARY) -> CameraPack:
     """The camera of a page whose library finds the landmarks `frames`."""
     task = json.dumps({"frames": frames, "rate": RATE, "rest": REST}).encode()
-    parts = {"library": library.encode(), "loader": b"//", "wasm": b"\0", "task": task}
+    parts = {"library": library.encode(), "loader": b"//", "wasm": _WASM, "task": task}
     return CameraPack.of({**parts, "landmarks": landmark_model_pack(load_head())}, "a made-up library")

@@ -12,6 +12,12 @@ interface FaceLandmarker {
   detectForVideo(image: ImageBitmap, milliseconds: number): { faceLandmarks: { x: number; y: number; z: number }[][] };
 }
 
+/** Of browsers with trusted types; a server may require them. */
+interface TrustedTypePolicy {
+  createScriptURL(address: string): string;
+}
+declare var trustedTypes: { createPolicy(name: string, rules: TrustedTypePolicy): TrustedTypePolicy } | undefined;
+
 /** That of a worker. */
 declare function postMessage(message: object, transfer: Transferable[]): void;
 

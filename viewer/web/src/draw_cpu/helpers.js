@@ -1,22 +1,19 @@
 /** Workers that draw parts of the image, where the processor draws it. */
+import { startWorker } from "../container/scripts.js";
 /** @import { LayerArrays } from "../avatar/mesh_layer.js" */
 
 const MOST = 4; // workers that draw; more would wait for memory and for each other
 
 /** Starts the helpers of a worker, and lets that one draw.
- * @param {string} source of the worker @param {Worker} leader @param {LayerArrays | null} layer static arrays of the layer
+ * @param {string} script address of that of the workers @param {Worker} leader @param {LayerArrays | null} layer static arrays of the layer
  * @returns {Worker[]} */
-export function startHelpers(source, leader, layer) {
-  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+export function startHelpers(script, leader, layer) {
   const channels = Array.from({ length: helperCount() }, () => new MessageChannel());
-  let starting = channels.length;
   const helpers = channels.map(({ port1 }) => {
-    const helper = new Worker(url);
-    helper.onmessage = () => --starting || URL.revokeObjectURL(url);
+    const helper = startWorker(script);
     helper.postMessage({ type: "help", port: port1, layer }, [port1]);
     return helper;
   });
-  if (!helpers.length) URL.revokeObjectURL(url);
   const ports = channels.map(({ port2 }) => port2);
   leader.postMessage({ type: "draw here", ports }, ports);
   return helpers;

@@ -1,9 +1,10 @@
 /** The camera of the page: the avatar follows the face in it. Images stay in the page and are not kept. */
 import { Calibration } from "./calibration.js";
-import { readCameraPack } from "./camera_pack.js";
 import { FaceFilter } from "./face_filter.js";
 import { interpolatedParams, Presence, smoothstep } from "./presence.js";
 import { Retargeting } from "../motions/retargeting.js";
+import { startWorker } from "../container/scripts.js";
+import { blockedBy, blockedSentence } from "../container/server_policy.js";
 /** @import { HeadParams } from "../avatar/head.js" */
 /** @import { TrainedRange } from "../avatar/trained_range.js" */
 /** @import { AvatarHeader } from "../container/avatar_container.js" */
@@ -20,11 +21,12 @@ const REFUSALS = {
   NotFoundError: "There is no camera; connect one and try again.",
   NotReadableError: "The camera cannot be opened; close other programs that use it.",
 };
+const SANDBOXED = "A header of the web server blocks the camera (sandbox); add allow-same-origin to it.";
 const UNAVAILABLE = "This browser gives the camera to no page from this address; open it over https.";
 
 export class Camera {
-  /** @param {{bytes: () => Uint8Array<ArrayBuffer>, workerSource: string, video: HTMLVideoElement}} page the packed camera, and where its
-   * image is shown @param {AvatarHeader} header of the container @param {TrainedRange} range
+  /** @param {{pack: () => Promise<CameraPack>, script: string, video: HTMLVideoElement}} page what its worker needs, the address of
+   * that worker's script, and where the image is shown @param {AvatarHeader} header of the container @param {TrainedRange} range
    * @param {{changed: () => void, moved: () => void, state: (text: string) => void, say: (text: string) => void}} reports of
    * a change of `isOn`, of a new pose, of the state, and of a sentence for the page */
   constructor(page, header, range, reports) {
@@ -82,6 +84,7 @@ export class Camera {
     if (this.turn) return;
     const turn = (this.turn = {});
     try {
+      if (self.origin === "null" && location.protocol !== "file:") throw new Error(SANDBOXED);
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
       const stream = await navigator.mediaDevices.getUserMedia({ video: IMAGE });
       if (this.turn === turn) await this.#follow(stream);
@@ -136,9 +139,9 @@ export class Camera {
   /** Starts the worker. */
   async #load() {
     try {
-      const pack = await readCameraPack(this.page.bytes);
+      const pack = await this.page.pack();
       const worker = await this.#startWorker(pack);
-      worker.onmessage = ({ data }) => (data.type === "failed" ? this.#fail(data.message) : this.#receive(data));
+      worker.onmessage = ({ data }) => (data.type === "failed" ? this.#fail(failure(data)) : this.#receive(data));
       worker.onerror = ({ message }) => this.#fail(cannotFollow(message));
     } catch (error) {
       this.#discard();
@@ -148,19 +151,18 @@ export class Camera {
 
   /** The worker, once it has loaded and named the expressions that it tracks.
    * @param {CameraPack} pack @returns {Promise<Worker>} */
-  async #startWorker({ library, ...parts }) {
-    const script = new Blob([withLibrary(library, this.page.workerSource)], { type: "text/javascript" });
-    const url = URL.createObjectURL(script);
+  async #startWorker(pack) {
     try {
-      const worker = (this.worker = new Worker(url));
+      const worker = (this.worker = startWorker(this.page.script));
       this.names = await new Promise((resolve, reject) => {
         worker.onerror = ({ message }) => reject(new Error(cannotFollow(message)));
-        worker.onmessage = ({ data }) => (data.type === "loaded" ? resolve(data.names) : reject(new Error(data.message)));
-        worker.postMessage({ type: "load", pack: parts });
+        worker.onmessage = ({ data }) => (data.type === "loaded" ? resolve(data.names) : reject(new Error(failure(data))));
+        worker.postMessage({ type: "load", pack });
       });
       return worker;
-    } finally {
-      URL.revokeObjectURL(url);
+    } catch (error) {
+      const directive = await blockedBy();
+      throw directive ? new Error(blockedSentence(directive, "the camera")) : error;
     }
   }
 
@@ -244,13 +246,9 @@ function stateOf({ sample, earlier, isFace, progress }, calibration) {
   return calibration.isDone ? calibration.note || "live" : `calibrating: ${calibration.note}`;
 }
 
-/** The library as `tasksVision`, and the worker after it. @param {string} library @param {string} worker */
-function withLibrary(library, worker) {
-  return `const tasksVision = (() => {
-const module = { exports: {} };
-((module, exports) => {\n${library}\n})(module, module.exports);
-return module.exports;
-})();\n${worker}`;
+/** Why the worker has failed. @param {{message: string, blocked: string}} data */
+function failure({ message, blocked }) {
+  return blocked ? blockedSentence(blocked, "the camera") : message;
 }
 
 /** @param {string} reason */

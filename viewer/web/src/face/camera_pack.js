@@ -1,9 +1,11 @@
 /** Reads what `headsplat export --with-camera` packs into a page, see viewer/web/camera_pack.py. */
+import { fetched } from "../container/fetched.js";
 
-/** @typedef {Object} CameraPack
- * @property {string} library JavaScript of MediaPipe, a CommonJS module @property {Uint8Array<ArrayBuffer>} loader
- * @property {Uint8Array<ArrayBuffer>} wasm @property {Uint8Array<ArrayBuffer>} task the networks
- * @property {Uint8Array<ArrayBuffer>} landmarks */
+/** What the worker of the camera needs; addresses of files beside the page, or contents.
+ * @typedef {Object} CameraPack
+ * @property {string | Uint8Array<ArrayBuffer>} loader JavaScript that starts MediaPipe
+ * @property {string | Uint8Array<ArrayBuffer>} wasm
+ * @property {Uint8Array<ArrayBuffer>} task the networks @property {Uint8Array<ArrayBuffer>} landmarks */
 
 const DAMAGED = "The camera of this page is damaged; export or download it again.";
 
@@ -17,9 +19,17 @@ export async function readCameraPack(bytes) {
   } catch {
     throw new Error(DAMAGED);
   }
-  const { library, loader, wasm, task, landmarks } = parts;
-  for (const part of [library, loader, wasm, task, landmarks]) if (!part) throw new Error(DAMAGED);
-  return { library: new TextDecoder().decode(library), loader, wasm, task, landmarks };
+  const { loader, wasm, task, landmarks } = parts;
+  for (const part of [loader, wasm, task, landmarks]) if (!part) throw new Error(DAMAGED);
+  return { loader, wasm, task, landmarks };
+}
+
+/** The same from files beside the page. @param {Record<keyof CameraPack, string>} names @returns {Promise<CameraPack>}
+ * rejected with a sentence for the page */
+export async function fetchedCamera({ loader, wasm, task, landmarks }) {
+  const [networks, model] = await Promise.all([task, landmarks].map(fetched));
+  const address = (/** @type {string} */ name) => new URL(name, document.baseURI).href;
+  return { loader: address(loader), wasm: address(wasm), task: new Uint8Array(networks), landmarks: new Uint8Array(model) };
 }
 
 /** @param {Uint8Array<ArrayBuffer>} bytes @returns {Promise<Uint8Array<ArrayBuffer>>} */

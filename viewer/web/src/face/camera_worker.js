@@ -2,6 +2,8 @@
 import { FaceFitter } from "./face_fitter.js";
 import { LandmarkModel } from "./landmark_model.js";
 import { messageOf } from "../container/error_message.js";
+import { addressOf, trustedPolicy } from "../container/scripts.js";
+import { blockedBy } from "../container/server_policy.js";
 /** @import { CameraPack } from "./camera_pack.js" */
 /** @import { FaceSample } from "./face_fitter.js" */
 
@@ -32,8 +34,10 @@ let clock = 0;
 /** Starts MediaPipe. @param {CameraPack} pack */
 async function load({ loader, wasm, task, landmarks }) {
   model = new LandmarkModel(landmarks.buffer);
-  const address = (/** @type {Uint8Array<ArrayBuffer>} */ bytes, /** @type {string} */ type) =>
-    URL.createObjectURL(new Blob([bytes], { type }));
+  trustedPolicy("default"); // the library loads a script by its address
+  // Only what made an address of contents can read it, in a page from the disk.
+  const address = (/** @type {string | Uint8Array<ArrayBuffer>} */ file, /** @type {string} */ type) =>
+    typeof file === "string" ? file : addressOf(file, type);
   const files = {
     wasmLoaderPath: address(loader, "text/javascript"), wasmBinaryPath: address(wasm, "application/wasm"),
   };
@@ -42,7 +46,7 @@ async function load({ loader, wasm, task, landmarks }) {
     runningMode: "VIDEO",
     numFaces: 1,
   });
-  for (const path of Object.values(files)) URL.revokeObjectURL(path);
+  for (const path of Object.values(files)) URL.revokeObjectURL(path); // of no effect on files
   postMessage({ type: "loaded", names: model.names });
 }
 
@@ -88,7 +92,8 @@ self.onmessage = async ({ data }) => {
     else if (data.type === "restart") fitter?.restart();
     else track(data);
   } catch (error) {
-    postMessage({ type: "failed", message: `The camera cannot be followed (${firstLine(error)}); use another browser.` });
+    const message = `The camera cannot be followed (${firstLine(error)}); use another browser.`;
+    postMessage({ type: "failed", message, blocked: await blockedBy() });
   }
 };
 

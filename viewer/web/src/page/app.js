@@ -6,12 +6,14 @@ import { ExpressionSliders, slider } from "./expression_sliders.js";
 import { GAIN_GROUPS } from "../face/face_driver.js";
 import { followGestures } from "./gestures.js";
 import { messageOf } from "../container/error_message.js";
+import { blockedBy, blockedSentence } from "../container/server_policy.js";
 import { LivePoses } from "../motions/live.js";
 import { ManualPose } from "./manual_pose.js";
 import { Microphone } from "../motions/microphone.js";
 import { readRecording } from "../motions/motion_files.js";
 import { packedMotion, retargetedMotion } from "../motions/motions.js";
 import { Orbit } from "./orbit.js";
+import { bytesOf, cameraPackOf, checkOrigin, hasStyle, scriptOf } from "./page_files.js";
 import { Playback } from "../motions/playback.js";
 import { Player } from "./player.js";
 import { Resolution } from "./resolution.js";
@@ -25,6 +27,7 @@ const MESSAGE_SECONDS = 6;
 const DRAWN_ON = { "#processor": true, "#card": false };
 /** The elements of page.html by id; those of the camera only where it is packed.
  * @typedef {Object} PageElements
+ * @property {HTMLElement} style
  * @property {HTMLElement} stage
  * @property {HTMLCanvasElement} view
  * @property {HTMLElement} failure
@@ -192,10 +195,7 @@ class App {
     const pack = byId("camera-pack"), worker = byId("camera-worker"), button = byId("camera");
     if (!pack || !worker) return;
     button.hidden = false;
-    const page = {
-      video: byId("preview"), workerSource: worker.textContent,
-      bytes: () => new Uint8Array(bytesOf(pack.textContent)),
-    };
+    const page = { video: byId("preview"), script: scriptOf(worker), pack: () => cameraPackOf(pack) };
     const camera = new Camera(page, header, this.range, {
       changed: () => this.#showCamera(camera.isOn),
       moved: () => this.isFollowing && this.changed(),
@@ -380,22 +380,19 @@ function fail(text) {
   byId("failure").hidden = false;
 }
 
-/** Bytes of base64 text. @param {string} text */
-function bytesOf(text) {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let k = 0; k < binary.length; k++) bytes[k] = binary.charCodeAt(k);
-  return bytes.buffer;
-}
-
 async function start() {
+  if (!hasStyle(byId("style"))) return null; // the sentence at the end of page.html stays
+  document.body.classList.add("running");
+  for (const id of /** @type {const} */ (["stage", "panel"])) byId(id).hidden = false;
   try {
-    const buffer = bytesOf(byId("container").textContent);
-    const player = await Player.load(byId("view"), byId("worker").textContent, buffer, DRAWN_ON[location.hash]);
+    checkOrigin(byId("container"));
+    const buffer = await bytesOf(byId("container"));
+    const player = await Player.load(byId("view"), scriptOf(byId("worker")), buffer, DRAWN_ON[location.hash]);
     return new App(player);
   } catch (error) {
     byId("panel").hidden = true; // its buttons would do nothing
-    fail(error instanceof DOMException ? "The avatar is damaged; export or download it again." : messageOf(error));
+    const directive = await blockedBy();
+    fail(directive ? blockedSentence(directive, "a part of this page") : messageOf(error));
     return null;
   }
 }

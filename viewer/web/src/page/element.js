@@ -2,12 +2,14 @@
 import { followGestures } from "./gestures.js";
 import { clamp, finite } from "../avatar/linear.js";
 import { messageOf } from "../container/error_message.js";
+import { fetched } from "../container/fetched.js";
 import { ManualPose } from "./manual_pose.js";
 import { packedMotion } from "../motions/motions.js";
 import { Orbit } from "./orbit.js";
 import { Player } from "./player.js";
 import { Resolution } from "./resolution.js";
 import { checkedScene, pinholeOf } from "./scene_camera.js";
+import { addressOf } from "../container/scripts.js";
 import { TrainedRange } from "../avatar/trained_range.js";
 import { WORKER_SOURCE } from "./worker_source.js";
 /** @import { HeadParams } from "../avatar/head.js" */
@@ -16,12 +18,14 @@ import { WORKER_SOURCE } from "./worker_source.js";
 /** @import { Sliders } from "./manual_pose.js" */
 /** @import { SceneCamera } from "./scene_camera.js" */
 
-const MAX_BYTES = 1 << 28;
 const STYLE = `
 :host { display: inline-block; width: 384px; height: 512px; }
 :host([hidden]) { display: none; }
 canvas { display: block; width: 100%; height: 100%; touch-action: none; outline-offset: -2px; }
 p { margin: 0; padding: 1em; }`;
+
+/** Of the script of the workers, once there is an avatar. @type {string | undefined} */
+let workerAddress;
 
 /** A pose of the face; what is left out keeps its value.
  * @typedef {Object} FacePose
@@ -75,7 +79,7 @@ export class HeadsplatAvatar extends HTMLElement {
       if (turn !== this.turnOfLoad) return this; // another file was requested in the meantime
       this.dispose();
       const { canvas } = this.#prepare();
-      const player = await Player.load(canvas, WORKER_SOURCE, buffer);
+      const player = await Player.load(canvas, (workerAddress ??= addressOf(WORKER_SOURCE)), buffer);
       if (turn !== this.turnOfLoad) player.dispose();
       else this.#show(player);
     } catch (error) {
@@ -273,21 +277,6 @@ export async function loadAvatar(parent, source) {
 /** The sliders of a face at rest. @returns {Sliders & {limited: boolean}} */
 function restingPose() {
   return { weights: new Map(), gaze: [0, 0], turn: [0, 0, 0], limited: true };
-}
-
-/** @param {string | URL} source @returns {Promise<ArrayBuffer>} */
-async function fetched(source) {
-  const name = String(source).split("/").pop();
-  let response;
-  try {
-    response = await fetch(source);
-  } catch {
-    throw new Error(`${name} cannot be loaded; check its address.`);
-  }
-  if (!response.ok) throw new Error(`${name} cannot be loaded (status ${response.status}); check its address.`);
-  if (Number(response.headers.get("Content-Length")) > MAX_BYTES)
-    throw new Error(`${name} is larger than ${MAX_BYTES >> 20} MB; it is no avatar for the web.`);
-  return response.arrayBuffer();
 }
 
 if (!customElements.get("headsplat-avatar")) customElements.define("headsplat-avatar", HeadsplatAvatar);

@@ -3,6 +3,7 @@
 import { startHelpers } from "../draw_cpu/helpers.js";
 import { Renderer } from "../draw/renderer.js";
 import { messageOf } from "../container/error_message.js";
+import { startWorker } from "../container/scripts.js";
 /** @import { HeadParams } from "../avatar/head.js" */
 /** @import { LayerArrays } from "../avatar/mesh_layer.js" */
 /** @import { Camera } from "../avatar/projection.js" */
@@ -18,24 +19,23 @@ import { messageOf } from "../container/error_message.js";
  * @property {PackedMotion | null} motion
  * @property {number} gaussians N */
 
+const NO_WORKER = "The worker of the page cannot start; check that all of its files are there, or use another browser.";
 const WHITE = [1, 1, 1, 1];
 
 export class Player {
   /** Starts the worker and reads the container of an avatar.
-   * @param {HTMLCanvasElement} canvas @param {string} workerSource @param {ArrayBuffer} buffer
+   * @param {HTMLCanvasElement} canvas @param {string} script address of that of the workers @param {ArrayBuffer} buffer
    * @param {boolean} [onProcessor] where the image is drawn; omitted: where it is faster
    * @returns {Promise<Player>} rejected with an error whose message is for the page */
-  static load(canvas, workerSource, buffer, onProcessor) {
-    const url = URL.createObjectURL(new Blob([workerSource], { type: "text/javascript" }));
-    const worker = new Worker(url);
+  static async load(canvas, script, buffer, onProcessor) {
+    const worker = startWorker(script);
     return new Promise((resolve, reject) => {
-      worker.onerror = (event) => reject(new Error(event.message || "the worker of the page cannot start"));
+      worker.onerror = (event) => reject(new Error(event.message || NO_WORKER));
       worker.onmessage = ({ data }) => {
-        URL.revokeObjectURL(url);
         if (data.type === "failed") reject(new Error(data.message));
         else
           try {
-            resolve(new Player(canvas, worker, data, workerSource, onProcessor));
+            resolve(new Player(canvas, worker, data, script, onProcessor));
           } catch (error) {
             reject(new Error(`The avatar cannot be rendered (${messageOf(error)}); use another browser.`));
           }
@@ -45,8 +45,8 @@ export class Player {
   }
 
   /** @param {HTMLCanvasElement} canvas @param {Worker} worker @param {LoadedAvatar} avatar its header and static arrays
-   * @param {string} workerSource @param {boolean} [onProcessor] */
-  constructor(canvas, worker, avatar, workerSource, onProcessor) {
+   * @param {string} script @param {boolean} [onProcessor] */
+  constructor(canvas, worker, avatar, script, onProcessor) {
     this.canvas = canvas;
     this.header = avatar.header;
     this.motion = avatar.motion;
@@ -69,7 +69,7 @@ export class Player {
     /** Arrays of an earlier frame, for reuse. @type {(Float32Array | Uint8Array)[]} */
     this.spare = [];
     this.worker = worker;
-    this.helpers = this.renderer.onProcessor ? startHelpers(workerSource, worker, avatar.layer) : [];
+    this.helpers = this.renderer.onProcessor ? startHelpers(script, worker, avatar.layer) : [];
     worker.onmessage = ({ data }) => (data.type === "frame" ? this.#receive(data) : this.onfailure?.(data.message));
   }
 

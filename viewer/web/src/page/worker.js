@@ -81,10 +81,7 @@ async function answer(data) {
   if (data.type === "load") load(data.buffer);
   else if (data.type === "draw here") team = new RasterTeam(layerArrays, data.ports);
   else if (data.type === "draw") await draw(data);
-  else {
-    helpToDraw(data.port, data.layer);
-    postMessage({ type: "ready" });
-  }
+  else helpToDraw(data.port, data.layer);
 }
 
 self.onmessage = async ({ data }) => {

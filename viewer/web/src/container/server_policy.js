@@ -1,0 +1,20 @@
+/** What the header Content-Security-Policy of the web server blocks of the page; its workers use this too. */
+
+/** Directives without which nothing works; the page does without what others block. */
+const ESSENTIAL = /^(script-src|worker-src|connect-src|require-trusted-types-for|trusted-types)/;
+let blocked = "";
+
+addEventListener("securitypolicyviolation", ({ disposition, effectiveDirective }) => {
+  if (disposition === "enforce" && ESSENTIAL.test(effectiveDirective)) blocked = effectiveDirective;
+});
+
+/** The directive that has blocked something; empty without one. @returns {Promise<string>} */
+export async function blockedBy() {
+  await new Promise((resolve) => setTimeout(resolve)); // the browser reports it after the failure
+  return blocked;
+}
+
+/** The sentence for the page about what a directive blocks. @param {string} directive @param {string} what */
+export function blockedSentence(directive, what) {
+  return `A header of the web server blocks ${what} (${directive}); the page needs ${document.body.dataset.needs}.`;
+}
