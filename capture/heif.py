@@ -21,7 +21,8 @@ from av.video.reformatter import VideoReformatter
 from avatar.common.files import error_words
 from avatar.common.image_io import MAX_PIXELS, check_pixels
 from avatar.errors import HeadsplatError
-from capture.video.decoding import BT2020_TO_BT709, HLG, P3_TO_BT709, PQ, color_matrix, hdr_to_srgb, wide_to_srgb
+from capture.icc import MatrixProfile
+from capture.video.colors import HLG, PQ, WIDE_GAMUTS, color_matrix, hdr_to_srgb, wide_to_srgb
 
 _MAX_BYTES = 512 << 20
 #: FFmpeg's decoders by the type of an item, and the property with the decoder's parameters.
@@ -30,7 +31,6 @@ _UNSPECIFIED = 2  # of H.273: a color property that is not stated
 _BT601 = 6  # the matrix of a image that states none
 #: By color primaries (H.273); Display P3 is what iPhones take photos in, as an ICC profile says by its name.
 _P3 = 12
-_WIDE_GAMUTS = {9: BT2020_TO_BT709, _P3: P3_TO_BT709}
 _PROFILES = (b"prof", b"rICC")
 _P3_NAMES = (b"Display P3", "Display P3".encode("utf-16-be"))
 _FULL_RANGE = 2  # of FFmpeg
@@ -248,8 +248,11 @@ class _Decoding:
             frame.colorspace = matrix
             if full & 0x80:
                 frame.color_range = _FULL_RANGE
+        profile = None
         if stated is not None and stated[:4] in _PROFILES:
-            frame.color_primaries = _P3 if any(name in stated for name in _P3_NAMES) else _UNSPECIFIED
+            named = any(name in stated for name in _P3_NAMES)
+            frame.color_primaries = _P3 if named else _UNSPECIFIED
+            profile = None if named else MatrixProfile.parse(stated[4:])
         if int(frame.colorspace) == _UNSPECIFIED:
             frame.colorspace = _BT601
         hdr = int(frame.color_trc) in (PQ, HLG)
@@ -262,7 +265,9 @@ class _Decoding:
             return hdr_to_srgb(rgb, int(frame.color_trc))
         # as in videos, rounded here: swscale's own conversion of 10 bits to 8 darkens
         rgb = ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8) if deep else rgb
-        gamut = _WIDE_GAMUTS.get(int(frame.color_primaries))
+        if profile is not None:
+            return profile.to_srgb(rgb)
+        gamut = WIDE_GAMUTS.get(int(frame.color_primaries))
         return rgb if gamut is None else wide_to_srgb(rgb, gamut)
 
 

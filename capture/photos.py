@@ -19,10 +19,11 @@ import numpy as np
 from avatar.common.files import path_text
 from avatar.common.image_io import check_pixels, encode_jpeg, read_image
 from avatar.common.media import MEDIA_ERRORS, open_media
-from avatar.common.photo_files import image_format
+from avatar.common.photo_files import RAW, image_format
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from capture.heif import heif_exif, read_heif
+from capture.icc import MatrixProfile, jpeg_components, profile_of
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.pipeline import SourceTraits, capture_frames
 from capture.sources import source_digest
@@ -37,6 +38,8 @@ _JPEG = b"\xff\xd8"
 _EXIF = b"Exif\0\0"
 _HEIF = ("HEIC", "AVIF")
 _LONGEST_EXIF = 65_000  # bytes, of one segment of a JPEG file
+_LONGEST_BRANDS = 256  # bytes of the first box of an MP4 or HEIC file
+_CMYK = 4
 _FOCAL_KEY = "focallengthin35mmfilm"
 
 
@@ -50,6 +53,7 @@ class PhotoSource:
     height: int
     prior: FocalPrior  # of the canvas
     rotation: int = 0  # degrees counter-clockwise by which the canvas was turned
+    mirrored: bool = False
     fps: float = 1 / APART
     focal_35mm: None = None
     warnings: tuple[str, ...] = ()
@@ -93,7 +97,8 @@ def open_photos(paths: Sequence[Path]) -> PhotoSource:
     shrink = min(1.0, CANVAS / max(width, height))
     shared = FocalPrior(focal * shrink, max(prior.log_sigma for prior in priors), priors[int(factors.argmin())].origin)
     canvas = max(1, round(width * shrink)), max(1, round(height * shrink))
-    return PhotoSource(tuple(paths), tuple((factors * shrink).tolist()), *canvas, shared)
+    notes = tuple(note for path in paths for note in _notes_on(path))
+    return PhotoSource(tuple(paths), tuple((factors * shrink).tolist()), *canvas, shared, warnings=notes)
 
 
 def capture_photos(
@@ -148,13 +153,42 @@ def _read(path: Path) -> np.ndarray:
     content = image_format(path)
     if content is not None and content.name in _HEIF:
         return read_heif(path)
-    image = _read_gif(path) if content is not None and content.name == "GIF" else read_image(path, cv2.IMREAD_COLOR)
+    raw = content is not None and content.name == RAW  # the image that could be read is a small preview
+    gif = content is not None and content.name == "GIF"
+    image = None if raw else _read_gif(path) if gif else read_image(path, cv2.IMREAD_COLOR)
     if image is None or image.dtype != np.uint8:
         known = "" if content is None else f" ({content.name})"
         raise HeadsplatError(
             f"{path}: not a photo that can be read{known}; give a JPEG, PNG, WebP, HEIC, AVIF, TIFF, GIF or BMP file"
         )
-    return image[..., ::-1]
+    profile = MatrixProfile.parse(profile_of(path.read_bytes()) or b"")
+    return image[..., ::-1] if profile is None else profile.to_srgb(image[..., ::-1])
+
+
+def _notes_on(path: Path) -> list[str]:
+    """Sentences on what of a photo is not read, or not with its colors."""
+    data = path.read_bytes()
+    name = path_text(path.name)
+    notes = []
+    if _has_video(data):
+        notes.append(
+            f"{name}: a motion photo; its video is not read: export it in the phone's gallery, and train from it "
+            "for an avatar with the person's own expressions"
+        )
+    profile = profile_of(data)
+    if jpeg_components(data) == _CMYK or (profile and profile[16:20] == b"RGB " and not MatrixProfile.parse(profile)):
+        notes.append(f"{name}: its colors are of a printer's or a table's profile and approximate; export it as sRGB")
+    return notes
+
+
+def _has_video(data: bytes) -> bool:
+    """Whether a video follows the image of a photo, as in motion photos of Android phones."""
+    at = data.find(b"ftyp", _LONGEST_BRANDS)
+    while at > 0:
+        if 16 <= int.from_bytes(data[at - 4 : at], "big") <= _LONGEST_BRANDS and data.find(b"moov", at) > 0:
+            return True
+        at = data.find(b"ftyp", at + 4)
+    return False
 
 
 def _read_gif(path: Path) -> np.ndarray | None:

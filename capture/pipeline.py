@@ -84,7 +84,7 @@ def run_capture(
         raise HeadsplatError(
             f"{source}: one video has one camera; --test-camera and --solve-cameras are for a folder of several"
         )
-    video = open_video(source)
+    video = open_video(source).counted()
     digest = file_digest(source)
     metadata = {"name": path_text(source.name), "sha256": digest}
     return capture_frames(video, len(video), metadata, out, options, progress, models)
@@ -316,6 +316,7 @@ class _Run(CaptureRun):
                 "width": self.video.width,
                 "height": self.video.height,
                 "rotation": self.video.rotation,
+                "mirrored": self.video.mirrored,
                 "turned": self.turn,
             },
             "crop": {"width": crop.width, "height": crop.height, "scale": crop.scale},

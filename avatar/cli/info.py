@@ -72,6 +72,8 @@ def _video_words(properties: dict[str, Any]) -> dict[str, Any]:
     words["transfer"] = words.pop("transfer_name")
     words["primaries"] = words.pop("primaries_name")
     words["focal_35mm"] = words["focal_35mm"] or "not stated"
+    if notes := words.pop("notes"):
+        words["note"] = ". ".join(notes)
     return words
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from avatar.common.iso_boxes import has_box
+
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".gif")
 #: Brands of files with one image, and with a sequence of them (ISO/IEC 23008-12; AV1 Image File Format).
 _STILLS = (b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"MiHB", b"MiHE", b"MiHA")
@@ -15,6 +17,14 @@ _SEQUENCES = (b"avis", b"msf1", b"hevc", b"hevx", b"hevm", b"hevs")
 #: Compatible brands, and boxes or blocks of a file, that are looked at.
 _MOST_BRANDS = 64
 _MOST_BOXES = 100_000
+#: Raw photos of cameras, and how those begin that are neither TIFF nor MP4 (Fujifilm, Olympus, Panasonic).
+RAW = "camera raw"
+_RAWS = (b"FUJIFILMCCD-RAW", b"IIRO", b"MMOR", b"IIU\0")
+#: Tags of TIFF: the maker of a camera, further images in the file, the version of DNG.
+_MAKE = 271
+_SUB_IMAGES = 330
+_DNG_VERSION = 50706
+_MOST_TAGS = 1000
 _GIF_EXTENSION = 0x21
 _GIF_IMAGE = 0x2C
 
@@ -66,13 +76,17 @@ def _format(stream: BinaryIO) -> ImageFormat | None:
     if head.startswith(b"\xff\xd8\xff"):
         return ImageFormat("JPEG")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return ImageFormat("PNG")
+        return ImageFormat("PNG", _animated_png(stream))
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return ImageFormat("WebP", _animated_webp(stream))
     if head[:6] in (b"GIF87a", b"GIF89a"):
         return ImageFormat("GIF", _animated_gif(stream))
+    if head.startswith(_RAWS) or head[4:12] == b"ftypcrx ":
+        return ImageFormat(RAW)
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return ImageFormat("TIFF")
+        return ImageFormat(RAW if head[8:10] == b"CR" or _is_raw_tiff(stream) else "TIFF")
+    if head.startswith(b"8BPS"):
+        return ImageFormat("Photoshop")
     if head[:2] == b"BM" and head[6:10] == bytes(4):
         return ImageFormat("BMP")
     if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
@@ -89,25 +103,32 @@ def _of_boxes(stream: BinaryIO) -> ImageFormat | None:
     name = "AVIF" if {b"avif", b"avis"} & set(brands) else "HEIC"
     if brands[0] in _SEQUENCES:
         return ImageFormat(name, animated=True)
-    if brands[0] in _STILLS or (set(_STILLS) & set(brands) and not _has_box(stream, b"moov")):
+    if brands[0] in _STILLS or (set(_STILLS) & set(brands) and not has_box(stream, b"moov")):
         return ImageFormat(name)
     return None
 
 
-def _has_box(stream: BinaryIO, kind: bytes) -> bool:
-    """Whether a box of `kind` is on the top level of an ISO base media file."""
-    end = stream.seek(0, 2)
-    at = 0
+def _is_raw_tiff(stream: BinaryIO) -> bool:
+    """Whether a TIFF file is a raw photo (DNG, NEF, ARW), whose first image is a small preview."""
+    stream.seek(0)
+    head = stream.read(8)
+    order = "<" if head[:2] == b"II" else ">"
+    stream.seek(struct.unpack(order + "I", head[4:])[0])
+    (count,) = struct.unpack(order + "H", stream.read(2))
+    tags = {struct.unpack(order + "H", stream.read(12)[:2])[0] for _ in range(min(count, _MOST_TAGS))}
+    return _DNG_VERSION in tags or {_MAKE, _SUB_IMAGES} <= tags
+
+
+def _animated_png(stream: BinaryIO) -> bool:
+    """Whether a PNG file has two frames of an animation."""
+    stream.seek(8)
     for _ in range(_MOST_BOXES):
-        stream.seek(at)
-        size, found = struct.unpack(">I4s", stream.read(8))
-        if found == kind:
-            return True
-        if size == 1:
-            (size,) = struct.unpack(">Q", stream.read(8))
-        if size < 8 or at + size >= end:
+        size, kind = struct.unpack(">I4s", stream.read(8))
+        if kind == b"acTL":
+            return bool(struct.unpack(">I", stream.read(4))[0] > 1)
+        if kind == b"IDAT":  # an animation says so before its first image
             break
-        at += size
+        stream.seek(size + 4, 1)
     return False
 
 

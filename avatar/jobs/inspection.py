@@ -69,7 +69,8 @@ def _photo(path: Path) -> dict[str, Any]:
     name = getattr(image_format(path), "name", None)
     focal = {"focal": round(source.prior.focal, 1), "focal_origin": source.prior.origin}
     size = {"width": source.width, "height": source.height}
-    return {"file": str(path), "kind": "photo", "bytes": path.stat().st_size, "format": name, **size, **focal}
+    notes = {"notes": list(source.warnings)} if source.warnings else {}
+    return {"file": str(path), "kind": "photo", "bytes": path.stat().st_size, "format": name, **size, **focal, **notes}
 
 
 def _avatar(path: Path) -> dict[str, Any]:
@@ -114,6 +115,7 @@ def _video(path: Path) -> dict[str, Any]:
         "kind": "video",
         "bytes": path.stat().st_size,
         **dataclasses.asdict(metadata),
+        "notes": list(metadata.notes),
         "frames_counted": counted,
         "transfer_name": _TRANSFERS.get(metadata.transfer, "unknown"),
         "primaries_name": _PRIMARIES.get(metadata.primaries, "unknown"),

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 
 from avatar.common.files import error_words
-from avatar.common.media import MEDIA_ERRORS, open_media
-from avatar.common.photo_files import no_video
 from avatar.errors import HeadsplatError
+from capture.video.colors import HLG, PQ, WIDE_GAMUTS, color_matrix, hdr_to_srgb, wide_to_srgb
+from capture.video.container import check_colors, notes_on, open_container, video_stream
+from capture.video.fields import FirstField
 from capture.video.frame_index import ContinuousTimes, FrameIndex, HeaderIndex, Packets
 
 log = logging.getLogger(__name__)
@@ -43,38 +44,6 @@ _FASTEST = 2000.0
 _WIDEST = 10.0
 #: A header's rate that is this close (relative) to the counted one is the rate: times are rounded.
 _SAME_RATE = 0.02
-#: Transfer characteristics of HDR video (ITU-T H.273): PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
-PQ = 16
-HLG = 18
-#: Matrix coefficients (H.273).
-_BT709 = 1
-_BT601_PAL = 5
-_BT601 = 6
-_BT2020 = 9
-#: swscale's names for them.
-_SWS_BT709 = 1
-_SWS_BT601 = 5
-_SWS_BT2020 = 9
-#: Linear light, BT.2020 primaries to BT.709 (ITU-R BT.2087).
-BT2020_TO_BT709 = np.array(
-    [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
-)
-#: The same, Display P3 to BT.709 (SMPTE EG 432-1).
-P3_TO_BT709 = np.array([[1.2249, -0.2249, 0.0], [-0.0421, 1.0421, 0.0], [-0.0196, -0.0786, 1.0983]], dtype=np.float32)
-#: By color primaries (H.273) that SDR video may have.
-_WIDE_GAMUTS = {9: BT2020_TO_BT709, 12: P3_TO_BT709}
-#: Of BT.2020's primaries, the luminance (ITU-R BT.2100).
-_BT2020_LUMINANCE = np.array([[0.2627, 0.6780, 0.0593]], dtype=np.float32)
-#: Linear light of diffuse white (203 cd/m2, ITU-R BT.2408), and the peak (cd/m2) of the display that HLG is shown on,
-#: with the gamma of its luminance (BT.2100).
-_DIFFUSE_WHITE = 0.8
-_DIFFUSE_NITS = 203
-_HLG_NITS = 1000
-_HLG_GAMMA = 1.2
-#: HDR frames are read with this many bits; linear light beyond the brightest is white.
-_HDR_BITS = 10
-_HDR_BRIGHTEST = 4.0
-_HDR_STEPS = 4096  # of the tables of codes and of luminance, for SDR of a wide gamut too
 
 
 @dataclass(frozen=True)
@@ -100,6 +69,7 @@ class VideoMetadata:
     focal_35mm: float | None  # millimeters, equivalent for 36 mm wide film; None if the file does not state it
     transfer: int  # transfer characteristics (ITU-T H.273), 0 where unknown
     primaries: int  # color primaries (H.273), 0 where unknown
+    notes: tuple[str, ...] = ()  # sentences on what is not read, or not as it was filmed
 
     @property
     def hdr(self) -> bool:
@@ -116,6 +86,10 @@ class VideoSource:
     def __init__(self, path: Path, metadata: VideoMetadata) -> None:
         self.path = path
         self.name = path.name
+        self._announced = metadata.duration
+        self._set(metadata)
+
+    def _set(self, metadata: VideoMetadata) -> None:
         self.metadata = metadata
         self.width = metadata.width
         self.height = metadata.height
@@ -134,13 +108,18 @@ class VideoSource:
 
     @cached_property
     def _packets(self) -> Packets:
-        with _open_container(self.path) as container:
-            return Packets.read(container, _video_stream(container, self.path))
+        with open_container(self.path) as container:
+            return Packets.read(container, video_stream(container, self.path))
 
     @cached_property
     def index(self) -> FrameIndex | None:
         """The index of the frames; None if the packets do not identify them."""
         return FrameIndex.of(self._packets)
+
+    def counted(self) -> VideoSource:
+        """The same video with frames, duration and rate as its packets have them, however long reading them takes."""
+        packets = self._packets
+        return self._with(self._counted(len(packets), packets.seconds)) if len(packets) else self
 
     def count_frames(self, limit: float) -> tuple[VideoMetadata, bool]:
         """The metadata with frames, duration and rate as the packets have them, not as the header states them.
@@ -152,8 +131,8 @@ class VideoSource:
             The metadata, and whether they were counted; beyond `limit` they are estimated.
         """
         stated = self.metadata
-        with _open_container(self.path) as container:
-            stream = _video_stream(container, self.path)
+        with open_container(self.path) as container:
+            stream = video_stream(container, self.path)
             size = container.size
             listed = HeaderIndex.of(container, stream, _MOST_LISTED)
             if listed and listed.end <= size:
@@ -178,16 +157,16 @@ class VideoSource:
 
     def with_turn(self, degrees: int) -> VideoSource:
         """The same video with every frame turned counter-clockwise by `degrees` more: 90, 180 or 270."""
-        source = copy.copy(self)
         metadata = self.metadata
         width, height = (self.height, self.width) if degrees % 180 else (self.width, self.height)
         # To mirror and then to turn is to turn the other way and then to mirror.
         rotation = (metadata.rotation + (-degrees if metadata.mirrored else degrees)) % 360
-        source.metadata = replace(metadata, width=width, height=height, rotation=rotation)
-        source.width = width
-        source.height = height
-        source.rotation = rotation
-        source.warnings = []
+        return self._with(replace(metadata, width=width, height=height, rotation=rotation))
+
+    def _with(self, metadata: VideoMetadata) -> VideoSource:
+        """The same video, what is known of its packets included, with other metadata."""
+        source = copy.copy(self)
+        source._set(metadata)
         return source
 
     def __iter__(self) -> Iterator[SourceFrame]:
@@ -203,7 +182,7 @@ class VideoSource:
         Raises:
             HeadsplatError: no frame can be decoded.
         """
-        self.warnings.clear()
+        self.warnings[:] = [f"{self.name}: {note}" for note in self.metadata.notes]
         if self.hdr:
             kind = "PQ" if self.metadata.transfer == PQ else "HLG"
             self.warnings.append(
@@ -217,31 +196,32 @@ class VideoSource:
         left = None if wanted is None else deque(int(number) for number in wanted)
         if left is not None and not left:
             return
-        last = -1
+        end = 0.0
         count = 0
         reformatter = VideoReformatter()  # kept: making one takes longer than converting a frame
+        first_field = FirstField()
         for number, decoded, time in self._numbered_frames(left):
             count = count + 1
-            last = max(last, number)
+            end = max(end, time + 1 / self.fps)
             while left and left[0] < number:
                 left.popleft()  # damaged, or announced and not there
             if left is None or (left and left[0] == number):
-                yield SourceFrame(number, time, _upright(decoded, self.metadata, reformatter))
+                yield SourceFrame(number, time, _upright(first_field(decoded), self.metadata, reformatter))
                 if left is not None:
                     left.popleft()
             if left is not None and not left:
                 return
         if count == 0:
             raise HeadsplatError(f"{self.path}: no frame could be decoded; record or download the video again")
-        if last + 1 < 0.9 * self.frame_count - 1:
+        if end < 0.9 * self._announced - 1 / self.fps:
             self.warnings.append(
-                f"{self.name}: the video ends early, {self.frame_count} frames are announced; it may have been cut off"
+                f"{self.name}: the video ends early, at {end:.1f} of {self._announced:.1f} s; it may have been cut off"
             )
 
     def _numbered_frames(self, left: deque[int] | None) -> Iterator[tuple[int, av.VideoFrame, float]]:
         """Decoded frames with number and time (seconds); `left` are the numbers still requested."""
-        with _open_container(self.path) as container:
-            stream = _video_stream(container, self.path)
+        with open_container(self.path) as container:
+            stream = video_stream(container, self.path)
             stream.thread_type = "AUTO"
             offset = (stream.start_time or 0) * float(stream.time_base or 0)
             last = -math.inf
@@ -336,8 +316,9 @@ def open_video(path: str | Path) -> VideoSource:
         HeadsplatError: the file is missing, no video, without a video stream or entirely damaged.
     """
     path = Path(path)
-    with _open_container(path) as container:
-        stream = _video_stream(container, path)
+    with open_container(path) as container:
+        stream = video_stream(container, path)
+        check_colors(container, stream, path)
         _check_size(stream.codec_context.width, stream.codec_context.height, path)
         first = _first_picture(container, stream, path)
         fps = _rate(stream)
@@ -359,41 +340,9 @@ def open_video(path: str | Path) -> VideoSource:
             focal_35mm=_focal_35mm({**container.metadata, **stream.metadata}),
             transfer=int(stream.codec_context.color_trc or 0),
             primaries=int(stream.codec_context.color_primaries or 0),
+            notes=notes_on(container, stream, first, fps),
         )
     return VideoSource(path, metadata)
-
-
-def _open_container(path: Path) -> Any:
-    if not path.exists():
-        raise HeadsplatError(f"{path}: no such file; check the path of the video")
-    if path.is_dir():
-        raise HeadsplatError(f"{path}: a folder, not a video file; name the video inside it")
-    if path.is_file() and path.stat().st_size == 0:
-        raise HeadsplatError(f"{path} is not a video: the file is empty; copy it from the phone again")
-    if reason := no_video(path):
-        raise HeadsplatError(f"{path}: {reason}")
-    try:
-        return open_media(path)
-    except PermissionError as error:
-        raise HeadsplatError(f"{path}: no permission to read it; change the file's permissions") from error
-    except MEDIA_ERRORS as error:
-        raise HeadsplatError(
-            f"{path} is not a video headsplat can read ({error_words(error)}); give an mp4, mov, mkv or webm file"
-        ) from error
-
-
-def _video_stream(container: Any, path: Path) -> Any:
-    streams = [stream for stream in container.streams.video if stream.codec_context is not None]
-    moving = [stream for stream in streams if not _is_cover(stream)]
-    if not moving:
-        content = "only sound" if container.streams.audio else "no images"
-        raise HeadsplatError(f"{path}: there is no video stream in it ({content}); give a video file")
-    return max(moving, key=lambda stream: (stream.codec_context.width or 0) * (stream.codec_context.height or 0))
-
-
-def _is_cover(stream: Any) -> bool:
-    """Whether the stream is the cover image of a sound file."""
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
 def _first_picture(container: Any, stream: Any, path: Path) -> av.VideoFrame:
@@ -476,7 +425,9 @@ def _upright(decoded: av.VideoFrame, metadata: VideoMetadata, reformatter: Video
     """The frame [H,W,3] uint8 sRGB, upright and with square pixels."""
     turned = metadata.rotation % 180 != 0
     width, height = (metadata.height, metadata.width) if turned else (metadata.width, metadata.height)
-    deep = metadata.hdr or decoded.format.components[0].bits > 8
+    scaled = (decoded.width, decoded.height) != (width, height)
+    # swscale's own conversion to 8 bits darkens by two levels
+    deep = metadata.hdr or scaled or decoded.format.components[0].bits > 8
     rgb: np.ndarray = reformatter.reformat(
         decoded,
         width=width,
@@ -488,103 +439,8 @@ def _upright(decoded: av.VideoFrame, metadata: VideoMetadata, reformatter: Video
     if metadata.hdr:
         rgb = hdr_to_srgb(rgb, metadata.transfer)
     elif deep:
-        # swscale's own conversion to 8 bits darkens by two levels
         rgb = ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8)  # rgb / 257, rounded
-    if not metadata.hdr and metadata.primaries in _WIDE_GAMUTS:
-        rgb = wide_to_srgb(rgb, _WIDE_GAMUTS[metadata.primaries])
+    if not metadata.hdr and metadata.primaries in WIDE_GAMUTS:
+        rgb = wide_to_srgb(rgb, WIDE_GAMUTS[metadata.primaries])
     upright = np.rot90(rgb, metadata.rotation // 90)
     return np.ascontiguousarray(upright[:, ::-1] if metadata.mirrored else upright)
-
-
-def color_matrix(decoded: av.VideoFrame) -> int:
-    """swscale's name of the color matrix; high definition without a tag is BT.709, as players assume."""
-    stated = int(decoded.colorspace or 0)
-    if stated in (_BT2020, _BT2020 + 1):
-        return _SWS_BT2020
-    if stated == _BT709:
-        return _SWS_BT709
-    if stated in (_BT601_PAL, _BT601):
-        return _SWS_BT601
-    return _SWS_BT709 if max(decoded.width, decoded.height) >= 1280 else _SWS_BT601
-
-
-def hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:
-    """BT.2020 HDR code values [H,W,3] uint8 or uint16 to sRGB uint8: linearize, change primaries, roll off highlights.
-
-    HLG and PQ are those of ITU-R BT.2100, HLG as a display of 1000 cd/m2 shows it; diffuse white (203 cd/m2, ITU-R
-    BT.2408) maps to sRGB 0.9.
-    """
-    import cv2  # only videos in HDR need it
-
-    codes = rgb if rgb.dtype == np.uint8 else rgb >> (16 - _HDR_BITS)
-    light = hdr_curve(transfer, 8 if rgb.dtype == np.uint8 else _HDR_BITS)[codes]
-    linear = cv2.transform(light, BT2020_TO_BT709)
-    if transfer == HLG:
-        # The table is read by the fourth root: square roots have the same bits on every processor, powers have not.
-        root = cv2.sqrt(cv2.sqrt(np.clip(cv2.transform(light, _BT2020_LUMINANCE), 0, 1)))
-        linear *= _HLG_TABLE[np.rint(root * _HDR_STEPS).astype(np.uint16)][..., None]
-    index = cv2.sqrt(np.clip(linear, 0, _HDR_BRIGHTEST)) * (_HDR_STEPS / _HDR_BRIGHTEST**0.5)
-    return _HDR_TABLE[np.rint(index).astype(np.uint16)]
-
-
-def wide_to_srgb(rgb: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """SDR code values [H,W,3] uint8 of a wide gamut to sRGB; `matrix` [3,3] changes primaries in linear light."""
-    import cv2  # only videos of a wide gamut need it
-
-    linear = cv2.transform(_LINEAR_TABLE[rgb], matrix)
-    return _SRGB_TABLE[np.rint(cv2.sqrt(np.clip(linear, 0, 1)) * _HDR_STEPS).astype(np.uint16)]
-
-
-def _linear_table() -> np.ndarray:
-    """Linear light [256] float32 of sRGB codes."""
-    code = np.linspace(0, 1, 256)
-    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def _srgb_codes(linear: np.ndarray) -> np.ndarray:
-    """sRGB codes uint8 of linear light 0..1."""
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(encoded * 255).astype(np.uint8)
-
-
-def _hlg_table() -> np.ndarray:
-    """The factor [_HDR_STEPS+1] float32 from HLG's scene light to display light, by the fourth root of its luminance.
-
-    The gamma applies to luminance, so that it changes no hue (BT.2100, reference OOTF).
-    """
-    luminance = np.linspace(0, 1, _HDR_STEPS + 1) ** 4
-    peak = _HLG_NITS / _DIFFUSE_NITS * _DIFFUSE_WHITE
-    return (peak * luminance ** (_HLG_GAMMA - 1)).astype(np.float32)
-
-
-def _hdr_table() -> np.ndarray:
-    """sRGB code [_HDR_STEPS+1] uint8 of linear light 0.._HDR_BRIGHTEST, by its square root; highlights rolled off."""
-    linear = _HDR_BRIGHTEST * np.linspace(0, 1, _HDR_STEPS + 1) ** 2
-    knee = 0.7
-    linear = np.where(linear > knee, knee + (1 - knee) * np.tanh((linear - knee) / (1 - knee)), linear)
-    return _srgb_codes(linear)
-
-
-_HDR_TABLE = _hdr_table()
-_LINEAR_TABLE = _linear_table()
-_SRGB_TABLE = _srgb_codes(np.linspace(0, 1, _HDR_STEPS + 1) ** 2)  # by the square root of linear light
-_HLG_TABLE = _hlg_table()
-
-
-@lru_cache(maxsize=4)
-def hdr_curve(transfer: int, bits: int) -> np.ndarray:
-    """Linear light [2^bits] float32 of code values: PQ's on the display, diffuse white at 0.8; HLG's of the scene."""
-    code = np.linspace(0, 1, 1 << bits)
-    if transfer == HLG:
-        a = 0.17883277
-        b = 0.28466892
-        c = 0.55991073
-        return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12).astype(np.float32)
-    m1 = 0.1593017578125
-    m2 = 78.84375
-    c1 = 0.8359375
-    c2 = 18.8515625
-    c3 = 18.6875
-    root = code ** (1 / m2)
-    nits = 10000 * (np.clip(root - c1, 0, None) / (c2 - c3 * root)) ** (1 / m1)
-    return (nits / _DIFFUSE_NITS * _DIFFUSE_WHITE).astype(np.float32)

@@ -14,7 +14,8 @@ from avatar.errors import HeadsplatError
 from capture.heif import read_heif
 from capture.photos import open_photos
 from capture.tracker.camera import FILM_DIAGONAL
-from capture.video.decoding import P3_TO_BT709, hdr_to_srgb, wide_to_srgb
+from capture.video.colors import P3_TO_BT709, hdr_to_srgb, wide_to_srgb
+from tests.capture import icc_files
 from tests.capture.heif_files import AV1, HEVC, HEVC_10, Codec, aperture, colors, heif_file, mirrored, profile, rotation
 from tests.support.import_graph import ROOT
 
@@ -81,6 +82,17 @@ def test_display_p3_is_converted(tmp_path: Path, stated: bytes) -> None:
     np.testing.assert_allclose(read_heif(tmp_path / "a.heic").mean((0, 1)), expected, atol=2.5)
     (tmp_path / "b.heic").write_bytes(heif_file(skin, properties=(profile("sRGB IEC61966-2.1"),)))
     np.testing.assert_allclose(read_heif(tmp_path / "b.heic").mean((0, 1)), skin[0, 0], atol=2.5)
+
+
+def test_another_wide_profile_is_converted_as_in_jpeg_photos(tmp_path: Path) -> None:
+    skin = np.full((64, 64, 3), (190, 140, 120), np.uint8)
+    icc = icc_files.profile(icc_files.ADOBE, icc_files.ADOBE_CURVE)
+    stated = struct.pack(">I", 12 + len(icc)) + b"colrprof" + icc
+    (tmp_path / "a.heic").write_bytes(heif_file(skin, properties=(stated,)))
+    (tmp_path / "a.png").write_bytes(icc_files.png_with(skin, icc))
+    (expected,) = open_photos([tmp_path / "a.png"])
+    assert abs(int(expected.rgb[0, 0, 0]) - 190) > 5
+    np.testing.assert_allclose(read_heif(tmp_path / "a.heic").mean((0, 1)), expected.rgb[0, 0], atol=2.5)
 
 
 def test_the_stated_range_and_transfer_are_applied(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ import pytest
 from avatar.common.image_io import write_image
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
+from avatar.video import write_video
 from capture.options import CaptureOptions
 from capture.photos import APART, CANVAS, MOST_PHOTOS, capture_photos, open_photos
 from capture.report import write_report
 from capture.tracker.camera import FILM_DIAGONAL
 from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, fit_person_quickly
+from tests.support.import_graph import ROOT
 
 
 def photo(path: Path, width: int, height: int, focal_35mm: int | None = None, orientation: int = 1) -> Path:
@@ -71,6 +73,32 @@ def test_a_photo_taken_on_its_side_is_upright(tmp_path: Path) -> None:
     (frame,) = source
     assert frame.rgb.shape == (400, 300, 3)
     assert frame.rgb[20, 150].mean() < 100 < frame.rgb[380, 150].mean()  # the dark half is above
+
+
+def _motion_photos(folder: Path) -> list[Path]:
+    """Motion photos as phones write them: JPEG and HEIC with an MP4 behind, and with a box for it."""
+    write_video(folder / "clip.mp4", [np.zeros((16, 16, 3), np.uint8)] * 2, 30)
+    video = (folder / "clip.mp4").read_bytes()
+    heic = (ROOT / "tests" / "data" / "pillow.heic").read_bytes()
+    contents = {
+        "MVIMG_1.jpg": photo(folder / "a.jpg", 64, 48).read_bytes() + video,
+        "20230101_120000.jpg": photo(folder / "a.jpg", 64, 48).read_bytes() + b"MotionPhoto_Data" + video + b"SEFT",
+        "PXL.MP.heic": heic + struct.pack(">I4s", 8 + len(video), b"mpvd") + video,
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents]
+
+
+def test_motion_photos_are_photos_and_say_that_their_video_is_not_read(tmp_path: Path) -> None:
+    for path in _motion_photos(tmp_path):
+        source = open_photos([path])
+        assert len(list(source)) == 1
+        assert source.warnings == (
+            f"{path.name}: a motion photo; its video is not read: export it in the phone's gallery, and train from it "
+            "for an avatar with the person's own expressions",
+        )
+    assert open_photos([tmp_path / "a.jpg", ROOT / "tests" / "data" / "pillow.heic"]).warnings == ()
 
 
 def test_large_photos_are_reduced_to_the_canvas(tmp_path: Path) -> None:

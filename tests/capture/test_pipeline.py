@@ -147,6 +147,13 @@ def test_fast_video_keeps_the_sources_frame_numbers(tmp_path):
     np.testing.assert_allclose(capture.track["time"], np.arange(0, 80, 2) / 60)
 
 
+def test_how_frames_became_upright_is_recorded(tmp_path, finished):
+    video = FakeVideo(20)
+    video.mirrored = True
+    source = _capture(tmp_path / "out", video).metadata["source"]
+    assert (source["rotation"], source["mirrored"], finished.metadata["source"]["mirrored"]) == (0, True, False)
+
+
 def test_another_smaller_face_is_a_warning(tmp_path):
     capture = _capture(tmp_path / "clip", models=fake_models(other=0.45))
     assert any("other faces are in the image" in text for text in capture.metadata["warnings"])

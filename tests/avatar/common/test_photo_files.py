@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import av
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from avatar.common.photo_files import ImageFormat, are_photos, image_format, no_video
+from avatar.common.photo_files import RAW, ImageFormat, are_photos, image_format, no_video
 
 IMAGE = np.zeros((16, 16, 3), np.uint8)
 
@@ -35,6 +36,13 @@ def webp(frames: int) -> bytes:
     return b"RIFF" + (len(chunks) + 4).to_bytes(4, "little") + b"WEBP" + chunks
 
 
+def png(frames: int) -> bytes:
+    """A PNG file that states a number of frames."""
+    return (
+        encoded(".png")[:33] + struct.pack(">I", 8) + b"acTL" + struct.pack(">III", frames, 0, 0) + encoded(".png")[33:]
+    )
+
+
 def boxes(*brands: bytes, movie: bool = False) -> bytes:
     kind = brands[0] + bytes(4) + b"".join(brands[1:])
     return (
@@ -47,6 +55,8 @@ def boxes(*brands: bytes, movie: bool = False) -> bytes:
     [
         (encoded(".jpg"), ImageFormat("JPEG")),
         (encoded(".png"), ImageFormat("PNG")),
+        (png(1), ImageFormat("PNG")),
+        (png(3), ImageFormat("PNG", animated=True)),
         (encoded(".webp"), ImageFormat("WebP")),
         (encoded(".tiff"), ImageFormat("TIFF")),
         (encoded(".bmp"), ImageFormat("BMP")),
@@ -61,6 +71,10 @@ def boxes(*brands: bytes, movie: bool = False) -> bytes:
         (boxes(b"avis", b"avif", b"msf1", movie=True), ImageFormat("AVIF", animated=True)),
         (boxes(b"hevc", b"msf1", movie=True), ImageFormat("HEIC", animated=True)),
         (b"\0\0\0\x0cJXL \r\n\x87\n", ImageFormat("JPEG XL")),
+        (b"8BPS\0\1", ImageFormat("Photoshop")),
+        (b"II*\0\x10\0\0\0CR\2\0", ImageFormat(RAW)),
+        (b"IIRO\x08\0\0\0", ImageFormat(RAW)),
+        (boxes(b"crx ", b"crx ", b"isom", movie=True), ImageFormat(RAW)),
         (boxes(b"qt  ", b"qt  ", movie=True), None),
         (boxes(b"isom", b"iso2", b"mp41", movie=True), None),
         (boxes(b"mp42", b"mif1", movie=True), None),

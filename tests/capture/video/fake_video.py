@@ -37,7 +37,7 @@ class FakeVideo:
 
     def __init__(self, count: int = 40, contents: dict[int, int] | None = None, fps: float = 30.0) -> None:
         self.width = self.height = SIZE
-        self.fps, self.rotation, self.focal_35mm = fps, 0, None
+        self.fps, self.rotation, self.mirrored, self.focal_35mm = fps, 0, False, None
         self.warnings: list[str] = []
         self.count, self.contents = count, contents or {}
         self.stop_after: int | None = None

@@ -20,7 +20,7 @@ from capture.stages.landmarks import FaceFollower
 from capture.stages.orientation import find_turn
 from capture.synthetic import SyntheticOptions, make_video
 from capture.tracker.indices import inter_ocular
-from capture.video import decoding
+from capture.video import colors
 from capture.video.decoding import open_video
 from tests.capture.video.test_decoding import rotated
 
@@ -121,12 +121,12 @@ def to_hdr(frames: np.ndarray, transfer: int) -> np.ndarray:
     """HDR code values [T,H,W,3] uint16 of sRGB frames uint8: the inverse of what is read, below its highlights."""
     code = frames / 255
     linear = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
-    wide = np.clip(linear @ np.linalg.inv(decoding.BT2020_TO_BT709).T, 0, None)
-    if transfer == decoding.HLG:  # the scene's light: the gamma is taken from the luminance
+    wide = np.clip(linear @ np.linalg.inv(colors.BT2020_TO_BT709).T, 0, None)
+    if transfer == colors.HLG:  # the scene's light: the gamma is taken from the luminance
         display = wide * 203 / 0.8 / 1000
         luminance = display @ [[0.2627], [0.6780], [0.0593]]
         wide = display * np.maximum(luminance, 1e-9) ** (1 / 1.2 - 1)
-    curve = decoding.hdr_curve(transfer, 10)
+    curve = colors.hdr_curve(transfer, 10)
     return (np.interp(wide, curve, np.arange(1024)) * 64).astype(np.uint16)
 
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from capture.video import decoding
+from capture.video import colors
 from capture.video.decoding import open_video
 
 #: sRGB colors whose light is filmed.
@@ -160,5 +160,5 @@ def test_dolby_vision_profile_8_is_read_by_its_hlg_base(tmp_path: Path) -> None:
 
 def test_the_gamma_of_hlg_changes_no_hue() -> None:
     codes = np.rint(hdr_signal(np.array([[150, 20, 20]]), HLG) * 65535).astype(np.uint16)
-    found = decoding.hdr_to_srgb(codes[None], HLG)[0, 0].astype(int)
+    found = colors.hdr_to_srgb(codes[None], HLG)[0, 0].astype(int)
     assert np.abs(found - shown(np.array([150, 20, 20]))).max() <= OTHER_ERROR

@@ -145,7 +145,7 @@ def test_a_seek_that_lands_elsewhere_or_fails_is_tried_once(
 
     assert source.index is not None
     expected = {frame.number: frame.time for frame in source}
-    monkeypatch.setattr(decoding, "_open_container", lambda path: Container(av.open(str(path))))
+    monkeypatch.setattr(decoding, "open_container", lambda path: Container(av.open(str(path))))
     found = list(source.frames([0, 85]))
     assert [frame.number for frame in found] == [0, 85] and len(sought) == len(set(sought)) >= 1
     assert found[1].time == pytest.approx(expected[85])
