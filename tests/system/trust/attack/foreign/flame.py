@@ -270,7 +270,11 @@ def _each(names: tuple[str, ...], change: Callable[[Floats], Any], admits: dict[
     def apply(take: Take, random: Random) -> None:
         take.arrays |= {name: change(take.arrays[name]) for name in names if name in take.arrays}
 
-    return Variation(apply, lambda take: any(name in take.arrays for name in names), admits or {})
+    def fits(take: Take) -> bool:
+        found = [take.arrays[name] for name in names if name in take.arrays]
+        return bool(found) and all(array.ndim == 2 and array.shape[1] % 3 == 0 for array in found)
+
+    return Variation(apply, fits, admits or {})
 
 
 def _numbered(first: int, step: int) -> Callable[[Take, Random], None]:
@@ -311,6 +315,11 @@ def _turned(convert: Callable[[Rotation], Floats]) -> Callable[[Floats], Floats]
     return lambda turn: convert(Rotation.from_rotvec(turn))
 
 
+def _shows_frames(take: Take) -> bool:
+    """Whether a second array shows which of the axes are the frames."""
+    return take.form == "pair" or (take.form == "stacked" and bool(set(_POSES) & set(take.arrays)))
+
+
 _ROOTS = ("rotation", "rot", "head_pose")
 _POSES = (*_ROOTS, "pose", "posecode", "poses", "neck_pose", "jaw_pose", "jaw_rot", "eyes_pose", "eye_rot", "eye_pose")
 _PLACES = ("translation", "tra")
@@ -338,9 +347,7 @@ VARIATIONS: dict[str, Variation] = {
     "Fortran order": Variation(_all(np.asfortranarray)),
     "an axis before": Variation(_all(lambda array: array[None]), lambda take: not _IS_FOLDER(take)),
     "an axis after": Variation(_all(lambda array: array[:, None])),
-    "transposed": Variation(  # one array alone does not show it
-        _all(lambda array: array.T), lambda take: not _IS_FOLDER(take) and len(take.arrays) > 1
-    ),
+    "transposed": Variation(_all(lambda array: array.T), _shows_frames),
     "capital names": Variation(
         lambda take, random: setattr(take, "arrays", {name.upper(): array for name, array in take.arrays.items()}),
         lambda take: take.form in ("folder", "stacked"),
