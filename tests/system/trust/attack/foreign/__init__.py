@@ -9,14 +9,7 @@ from tests.system.trust.attack.foreign import media, motions, packets
 from tests.system.trust.attack.scene import Scene
 
 #: Names of cases that fail: known defects, left out until they are mended.
-OPEN = (
-    r"\bpercent\b.*|bytes\b",  # weights of 0..100 and 0..255 in files
-    r"\b(milliseconds|frame numbers)\b",  # times of Audio2Face and JSON
-    "editor drop-frame: ",  # of a short take
-    "^(VHAP.*|GaussianAvatars|CAP4D|flame-head-tracker .|names with head): .*(degrees|millimeters)",
-    "^CAP4D: (?!.*float32)",  # an exception where `extr` is float64
-    "^packets: (Live Link Face, degrees|iFacialMocap, weights to 1)$",
-)
+OPEN = ("^packets: (Live Link Face, degrees|iFacialMocap, weights to 1)$",)
 
 
 def cases(scene: Scene) -> list[Case]:

@@ -204,7 +204,7 @@ def _renamed(form: str, names: dict[str, str], more: dict[str, int], **poses: li
     return make
 
 
-_BODY = [-1] * 15 + [ROOT] + [-1] * 6 + [JAW, LEFT_EYE, RIGHT_EYE] + [-1] * 30  # of SMPL-X
+_BODY = [ROOT] + [-1] * 21 + [JAW, LEFT_EYE, RIGHT_EYE] + [-1] * 30  # of SMPL-X
 _SHORT = {"jaw_pose": "jaw", "neck_pose": "neck", "eyes_pose": "eyes"}
 _SAME = {name: name for name in ("rotation", "translation")}
 PROGRAMS: dict[str, Callable[[Random], Take]] = {
