@@ -26,6 +26,7 @@ from scipy.spatial.transform import Rotation
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 
 from .packet_face import MAX_VALUE, Face, Malformed, arkit_weights, resting_joints
+from .unused import Reason
 
 PORT = 49983
 GREETING = b"iFacialMocap_sahuasouryya9218sauhuiayeta91555dy3719|sendDataVersion=v2"
@@ -71,7 +72,14 @@ def _face(text: str) -> Face | Malformed:
     weights, ignored = result
     if len(ignored) == len(values):
         raise _MalformedPacket("no ARKit expression names")
-    return Face(weights, joints, position, confidence, ignored=ignored)
+    known = [value for name, value in values if name not in ignored]
+    return Face(weights, joints, position, confidence, ignored=ignored, doubt=_doubt(known))
+
+
+def _doubt(weights: list[float]) -> Reason | None:
+    """Of weights as fractions: the app sends whole percent, so that fractions of one percent are weights up to 1."""
+    percent = [100 * abs(weight) for weight in weights]
+    return "percent" if max(percent) <= 1 and any(0 < value < 1 for value in percent) else None
 
 
 def _entries(text: str) -> Iterator[tuple[str, list[float]]]:

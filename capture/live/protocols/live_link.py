@@ -15,6 +15,7 @@ Unreal Engine over TCP (port 14785), before it sends.
 
 from __future__ import annotations
 
+import math
 import struct
 
 import numpy as np
@@ -24,6 +25,7 @@ from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 
 from .packet_face import MAX_VALUE, MAX_WEIGHT, Face, Malformed, resting_joints
+from .unused import Reason
 
 PORT = 11111
 VERSION = 6
@@ -92,5 +94,7 @@ def _face(values: np.ndarray | None, stream: str, seconds: float) -> Face:
     joints = resting_joints()
     if values is None:
         return Face(np.zeros(len(ARKIT_52), np.float32), joints, confidence=0.0, stream=stream, source_time=seconds)
-    joints[_JOINTS] = angles_to_rotvec(values[len(ARKIT_52) :].reshape(3, 3).astype(np.float64), _SIGNS)
-    return Face(values[: len(ARKIT_52)], joints, stream=stream, source_time=seconds)
+    angles = values[len(ARKIT_52) :].reshape(3, 3).astype(np.float64)
+    joints[_JOINTS] = angles_to_rotvec(angles, _SIGNS)
+    doubt: Reason | None = "degrees" if np.abs(angles).max() > 2 * math.pi else None
+    return Face(values[: len(ARKIT_52)], joints, stream=stream, source_time=seconds, doubt=doubt)

@@ -14,6 +14,8 @@ from avatar.motion.files.gaze import LOOKS
 from avatar.motion.files.names import common_name
 from avatar.types import JAW, JOINT_NAMES, LEFT_EYE, RIGHT_EYE
 
+from .unused import Reason
+
 #: Largest valid weight; a sender of percent where 0..1 is expected gets that in the reason.
 MAX_WEIGHT = 10.0
 #: Largest valid angle (radians) and position (meters).
@@ -46,6 +48,7 @@ class Face:
     source_time: float | None = None  # seconds of the sender's clock
     ignored: tuple[str, ...] = ()  # names that are not ARKit's
     has_expressions: bool = True  # whether it has one with a known name
+    doubt: Reason | None = None  # why the values cannot be meant as they are
 
 
 @lru_cache(maxsize=1024)

@@ -133,8 +133,12 @@ class PacketReceiver:
 
     def _judge(self, face: Face, now: float) -> None:
         """Note whether a face shows an expression, or why not."""
+        if face.doubt is not None:
+            self.unused.add(face.doubt, now)
         if face.confidence <= 0:
             self.unused.add("no face", now)
+        elif face.doubt == "percent":
+            return
         elif face.has_expressions:
             self.unused.clear()
         elif face.ignored:

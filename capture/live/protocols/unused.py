@@ -1,4 +1,4 @@
-"""Why packets that arrive drive nothing, as a sentence for the user."""
+"""Why packets that arrive drive nothing, or wrongly, as a sentence for the user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from avatar.common.printable import single_line
 #: Seconds without a usable pose, while packets arrive, after which the reason is reported.
 TOLD_AFTER = 3.0
 
-Reason = Literal["malformed", "incomplete", "names", "no expressions", "no face", "late", "foreign"]
+Reason = Literal[
+    "malformed", "incomplete", "names", "no expressions", "no face", "late", "percent", "degrees", "foreign"
+]
+#: Reasons that usable poses do not end.
+_LASTING: tuple[Reason, ...] = ("degrees", "foreign")
 _SENTENCES: dict[Reason, str] = {
     "malformed": "packets arrive that cannot be read ({detail}): choose the sender's protocol with --listen, or "
     "another format in the sender",
@@ -20,21 +24,24 @@ _SENTENCES: dict[Reason, str] = {
     "no expressions": "poses arrive without expressions: let the sender send expressions (blend shapes) too",
     "no face": "poses arrive, and the sender says that it tracks no face: look into its camera, or start its tracking",
     "late": "poses arrive that are older than the newest one: restart the sender",
+    "percent": "the weights that arrive never exceed 1, where 0 to 100 is expected, so that the face hardly moves: let "
+    "the sender send percent",
+    "degrees": "angles arrive that are above one turn in radians, as degrees are: let the sender send radians",
     "foreign": "poses of {detail} arrive and are not used while another sender or subject sends: end the one that is "
     "not wanted",
 }
 
 
 class UnusedPackets:
-    """What has arrived since the last usable pose, by the reason why it was not used; poses of others than the current
-    sender or subject are counted apart, since usable poses do not end them."""
+    """What has arrived since the last usable pose, by the reason why it was not used; lasting reasons apart."""
 
     def __init__(self) -> None:
-        self._own, self._foreign = _Run(), _Run()
+        self._own = _Run()
+        self._lasting = {reason: _Run() for reason in _LASTING}
 
     def add(self, reason: Reason, now: float, detail: str = "") -> None:
-        """Count a packet at `now` seconds that was not used."""
-        (self._foreign if reason == "foreign" else self._own).add(reason, now, detail)
+        """Count a packet at `now` seconds that was not used, or not as the sender means it."""
+        self._lasting.get(reason, self._own).add(reason, now, detail)
 
     def clear(self) -> None:
         """A usable pose has arrived."""
@@ -42,7 +49,7 @@ class UnusedPackets:
 
     def sentences(self, now: float) -> dict[Reason, str]:
         """What arrives, why it is not used and what to do, by the reason; empty where there is nothing to tell."""
-        reasons = ((run, run.reason(now)) for run in (self._own, self._foreign))
+        reasons = ((run, run.reason(now)) for run in (self._own, *self._lasting.values()))
         return {reason: _SENTENCES[reason].format(detail=run.details[reason]) for run, reason in reasons if reason}
 
 

@@ -52,6 +52,7 @@ def reported(protocol: str, *packets: bytes, seconds: float = 3.5) -> str:
         ("vmc", bundle(bone("Head", face_sender.np.zeros(3)), APPLY), "poses arrive without expressions"),
         ("vmc", bundle(osc("/VMC/Ext/OK", 1, 3, 0, 0), osc("/VMC/Ext/Blend/Val", "A", 1.0), APPLY), "tracks no face"),
         ("ifacialmocap", b"trackingStatus-0|jawOpen-1|", "tracks no face"),
+        ("ifacialmocap", b"jawOpen&0.4|eyeBlink_L&1|", "never exceed 1, where 0 to 100 is expected"),
     ],
 )
 def test_the_reason_is_told_after_three_seconds(protocol: str, packet: bytes, expected: str) -> None:
@@ -104,6 +105,23 @@ def test_a_subject_that_ends_is_named_no_longer(motion_file: Path) -> None:
         if now < 4:
             receiver.receive(face_sender.live_link(motion, frame, "Bob"), A, now)
     assert receiver.stats(4.0)["unused"] and not receiver.stats(7.3)["unused"]
+
+
+def test_whole_percent_up_to_one_are_a_resting_face() -> None:
+    assert reported("ifacialmocap", b"jawOpen&1|eyeBlink_L&0|") == ""
+
+
+def test_angles_in_degrees_are_named_though_some_poses_look_right() -> None:
+    packets = [live_link_of(turn) for turn in (2.0, 20.0)]
+    assert "above one turn in radians, as degrees are: let the sender send radians" in reported("livelink", *packets)
+    assert reported("livelink", live_link_of(0.4)) == ""
+
+
+def live_link_of(turn: float) -> bytes:
+    """A packet of Live Link Face whose head has this yaw."""
+    texts = b"".join(struct.pack(">i", len(text)) + text for text in (b"id", b"iPhone"))
+    values = [0.1] * 52 + [turn] + [0.0] * 8
+    return b"\x06" + texts + struct.pack(">ifiiB61f", 7, 0, 60, 1, 61, *values)
 
 
 def test_a_detail_of_a_packet_cannot_control_the_terminal() -> None:
