@@ -106,7 +106,9 @@ def test_one_module_opens_sockets_one_starts_pip_and_one_starts_headsplat() -> N
     assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {
         "capture/networks/vision_library.py",
         "viewer/web/bridge.py",
+        "viewer/web/page.py",
     }
+    assert {name for name in imports()["viewer/web/page.py"] if name.startswith("urllib")} == {"urllib.parse.quote"}
 
 
 def test_one_address_is_downloaded_from() -> None:
