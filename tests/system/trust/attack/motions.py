@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar.motion.files.text import read_text
 from tests.system.trust.attack.cases import WRONG, Case, Outcome, judge
 from tests.system.trust.attack.damage import Variants, chosen, damaged_arrays, damaged_bytes, damaged_json, deep_json
 from tests.system.trust.attack.scene import Scene
@@ -70,7 +71,7 @@ def _damages(scene: Scene, path: Path) -> Variants[bytes]:
             yield name, partial(_encoded, text)
         yield from _large_json()
     elif path.suffix == ".csv":
-        yield from _damaged_table(data.decode())
+        yield from _damaged_table(read_text(path))
     elif path.suffix == ".npz":
         yield from _damaged_archive(data)
     elif path.suffix == ".npy":
@@ -91,7 +92,7 @@ def _large_json() -> Variants[bytes]:
 
 
 def _damaged_table(text: str) -> Variants[bytes]:
-    rows = list(csv.reader(io.StringIO(text)))
+    rows = list(csv.reader(io.StringIO(text), delimiter=";" if ";" in text else ","))
     width = len(rows[0])
 
     def with_cell(row: int, column: int, cell: str) -> bytes:
@@ -100,7 +101,7 @@ def _damaged_table(text: str) -> Variants[bytes]:
         return _table(changed)
 
     for row in (0, 1, len(rows) - 1):
-        for column in (0, 1, 2, width - 1):
+        for column in sorted({0, 1, 2, width - 1} & set(range(len(rows[row])))):
             for cell in _CELLS:
                 yield f"row {row} column {column} {cell[:10]!r}", partial(with_cell, row, column, cell)
     columns = ",".join(["Timecode", *(f"c{number}" for number in range(1_000_000))]).encode()
