@@ -21,7 +21,7 @@ Decode = Callable[[bytes], Face | Malformed | None]
 SENDER_TIMEOUT = 1.0
 #: Two consecutive packets that are older than the newest by more seconds than this are not late: the sender, or its
 #: clock, was restarted.
-RESTART = 1.0
+RESTART = 0.5
 _STEPS = 32
 _MAX_IGNORED = 16
 
@@ -75,6 +75,7 @@ class _Sender:
     stream: str | None = None
     newest: float = -math.inf  # seconds of its clock
     restarted: float = math.inf  # seconds of its clock after it last stepped far back
+    moves: bool = False  # whether a weight was not 0
 
 
 @dataclass
@@ -93,6 +94,7 @@ class PacketReceiver:
     rate: Rate = field(default_factory=Rate)
     unused: UnusedPackets = field(default_factory=UnusedPackets)
     _sender: _Sender | None = None
+    _used: float = -math.inf  # seconds, when the last usable pose came
 
     def receive(self, data: bytes, address: Address, now: float) -> Sample | None:
         """The sample in a packet; None where it contains none that is to be used.
@@ -109,7 +111,7 @@ class PacketReceiver:
                 sender = _Sender(address, self.make_decoder(), now)
         elif sender.address != address:
             self.foreign += 1
-            self.unused.add("foreign", now, address[0])
+            self.unused.add("foreign", now, f"{address[0]}:{address[1]}")
             return None
         face = sender.decode(data)
         if isinstance(face, Malformed):
@@ -122,16 +124,16 @@ class PacketReceiver:
             return None
         if not self._is_newer(sender, face, now):
             return None
-        self._judge(face, now)
+        self._judge(sender, face, now)
         return self._sample(sender, face, now)
 
     def count_malformed(self, reason: str, now: float) -> None:
         """Count a packet at `now` seconds that could not be decoded."""
         self.malformed += 1
         self.reason = reason
-        self.unused.add("malformed", now, reason)
+        self.unused.add("some malformed" if now - self._used <= SENDER_TIMEOUT else "malformed", now, reason)
 
-    def _judge(self, face: Face, now: float) -> None:
+    def _judge(self, sender: _Sender, face: Face, now: float) -> None:
         """Note whether a face shows an expression, or why not."""
         if face.doubt is not None:
             self.unused.add(face.doubt, now)
@@ -140,7 +142,12 @@ class PacketReceiver:
         elif face.doubt == "percent":
             return
         elif face.has_expressions:
-            self.unused.clear()
+            sender.moves = sender.moves or bool(face.weights.any())
+            if sender.moves:
+                self._used = now
+                self.unused.clear()
+            else:
+                self.unused.add("zero", now)
         elif face.ignored:
             self.unused.add("names", now, listed(face.ignored, 3))
         else:

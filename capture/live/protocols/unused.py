@@ -11,10 +11,11 @@ from avatar.common.printable import single_line
 TOLD_AFTER = 3.0
 
 Reason = Literal[
-    "malformed", "incomplete", "names", "no expressions", "no face", "late", "percent", "degrees", "foreign"
-]
+    "malformed", "incomplete", "names", "no expressions", "zero", "no face", "late", "percent", "some malformed",
+    "degrees", "foreign",
+]  # fmt: skip
 #: Reasons that usable poses do not end.
-_LASTING: tuple[Reason, ...] = ("degrees", "foreign")
+_LASTING: tuple[Reason, ...] = ("some malformed", "degrees", "foreign")
 _SENTENCES: dict[Reason, str] = {
     "malformed": "packets arrive that cannot be read ({detail}): choose the sender's protocol with --listen, or "
     "another format in the sender",
@@ -22,10 +23,13 @@ _SENTENCES: dict[Reason, str] = {
     "names": "none of the expressions that arrive has a name that headsplat knows ({detail}): give the sender a model "
     "with ARKit's names or VRM's presets",
     "no expressions": "poses arrive without expressions: let the sender send expressions (blend shapes) too",
+    "zero": "poses arrive, and all of their weights are 0: if the face moves, start its tracking in the sender",
     "no face": "poses arrive, and the sender says that it tracks no face: look into its camera, or start its tracking",
     "late": "poses arrive that are older than the newest one: restart the sender",
     "percent": "the weights that arrive never exceed 1, where 0 to 100 is expected, so that the face hardly moves: let "
     "the sender send percent",
+    "some malformed": "some of the packets that arrive cannot be read and are dropped ({detail}): correct the values "
+    "in the sender, or choose another format there",
     "degrees": "angles arrive that are above one turn in radians, as degrees are: let the sender send radians",
     "foreign": "poses of {detail} arrive and are not used while another sender or subject sends: end the one that is "
     "not wanted",

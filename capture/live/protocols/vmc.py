@@ -3,10 +3,11 @@
 From the protocol's description: `/VMC/Ext/Blend/Val (name)(value)` any number of times, then `/VMC/Ext/Blend/Apply`
 applies them; `/VMC/Ext/Bone/Pos (name)(x y z)(qx qy qz qw)` is a bone's pose relative to its parent; `/VMC/Ext/T` is
 the sender's clock; the fourth number of `/VMC/Ext/OK` is 0 while nothing is tracked. Values are valid until they are
-sent again. Models without ARKit's shapes send VRM's presets (`vrm_presets`), which are used until a name of ARKit
-arrives. Some senders leave Apply out: their frame ends where the clock or a name comes again. Quaternions are Unity's:
-left-handed, x to the character's right, y up, the face along +z. Our x is to the left, so a rotation (x, y, z, w)
-becomes (x, -y, -z, w).
+sent again. Models without ARKit's shapes send VRM's presets (`vrm_presets`); many have a few of ARKit's names too, or
+all of them, always 0. So presets are used until a weight of ARKit's names is not 0, and again where all are 0 for some
+seconds, as after another model was loaded. Some senders leave Apply out: their frame ends where the clock or a name
+comes again. Quaternions are Unity's: left-handed, x to the character's right, y up, the face along +z. Our x is to the
+left, so a rotation (x, y, z, w) becomes (x, -y, -z, w).
 
 Assumptions: the rest rotation of bones is the identity (VRM 0 and what its senders stream; bones of a VRM 1 model may
 have another one), and rotations of hips, spine and chest and positions of all bones are irrelevant for the face. The
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from avatar.motion.files.names import is_arkit
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE, ROOT
 
 from .osc import Argument, Message, parse_osc
@@ -40,6 +42,8 @@ _TO_OURS = np.array([1.0, -1.0, -1.0, 1.0])
 _MIN_NUMBERS = {_VAL: 1, _BONE: 7, _CLOCK: 1, _OK: 1}
 #: More names than any character has; further names are ignored.
 _MAX_NAMES = 1024
+#: Faces without a weight of ARKit's names that is sent and not 0, after which presets are used.
+_WITHOUT_ARKIT = 120
 #: Frames that end without Apply before they are used: the first may be the rest of one whose start was not received.
 _UNAPPLIED = 2
 
@@ -55,6 +59,8 @@ class VmcDecoder:
         self._frame: set[str] = set()  # names of the frame that no Apply has completed
         self._unapplied = 0  # frames, up to _UNAPPLIED
         self._values: dict[str, float] = {}
+        self._without_arkit = _WITHOUT_ARKIT  # faces since a name of ARKit was sent that is not 0
+        self._is_vmc = False  # whether a message of the protocol has arrived
         self._rotations: dict[int, Rotation] = {}
         self._tracked = True
         self._clock: float | None = None
@@ -70,6 +76,9 @@ class VmcDecoder:
         for message in messages:
             if reason := _fault(message):
                 return Malformed(reason)
+        self._is_vmc = self._is_vmc or any(message.address.startswith("/VMC/") for message in messages)
+        if messages and not self._is_vmc:
+            return Malformed(f"OSC, but not of VMC: {messages[0].address[:MAX_NAME]}")
         face: Face | Malformed | None = None
         last = self._last_end(messages)
         for number, message in enumerate(messages):
@@ -106,6 +115,8 @@ class VmcDecoder:
             name = str(arguments[0])
             if name in self._values or len(self._values) < _MAX_NAMES:
                 self._values[name] = float(arguments[1])  # type: ignore[arg-type]
+                if arguments[1] and is_arkit(name):
+                    self._without_arkit = 0
         else:
             bone = _BONES.get(str(arguments[0]).lower())
             quat = np.array(arguments[4:8], np.float64)
@@ -117,8 +128,12 @@ class VmcDecoder:
         if isinstance(result, Malformed):
             return result
         weights, ignored = result
-        if len(ignored) == len(self._values):  # no name of ARKit
-            weights, ignored = preset_weights(self._values)
+        self._without_arkit += 1
+        presets, others = preset_weights(self._values)
+        if len(ignored) == len(self._values) or (self._without_arkit > _WITHOUT_ARKIT and presets.any()):
+            weights = presets
+            ignored = tuple(name for name in ignored if name in others)
+            self._values |= {name: 0.0 for name in self._values if is_arkit(name)}  # of a model shown before
         joints = resting_joints()
         rotations = dict(self._rotations)
         skull = rotations.pop(_NECK, Rotation.identity()) * rotations.pop(_HEAD, Rotation.identity())
@@ -149,7 +164,8 @@ def _fault(message: Message) -> str | None:
         return f"{address} without a name"
     numbers = arguments[1:] if named else arguments
     if len(numbers) < _MIN_NUMBERS[address] or not all(_is_number(value) for value in numbers):
-        return f"{address} without its {_MIN_NUMBERS[address]} numbers"
+        count = _MIN_NUMBERS[address]
+        return f"{address} without its {f'{count} numbers' if count > 1 else 'number'}"
     if address == _VAL and not abs(numbers[0]) <= MAX_WEIGHT:  # type: ignore[arg-type]
         return f"{arguments[0]!r} is {numbers[0]!r:.20}, not a valid weight"
     return None

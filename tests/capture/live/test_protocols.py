@@ -179,7 +179,7 @@ def test_a_value_after_apply_is_applied_by_the_next_one() -> None:
 def test_a_malformed_vmc_packet_changes_nothing() -> None:
     stream = VmcDecoder()
     good, bad = osc("/VMC/Ext/Blend/Val", "jawOpen", 0.5), osc("/VMC/Ext/Blend/Val", "jawOpen", float("nan"))
-    assert reason_of(stream(bundle(good, bad))) == "/VMC/Ext/Blend/Val without its 1 numbers"
+    assert reason_of(stream(bundle(good, bad))) == "/VMC/Ext/Blend/Val without its number"
     assert face_of(stream(osc("/VMC/Ext/Blend/Apply"))).weights[JAW_OPEN] == 0
 
 
@@ -188,9 +188,9 @@ def test_a_malformed_vmc_packet_changes_nothing() -> None:
     [
         (osc("/VMC/Ext/Blend/Val", 1, 2), "/VMC/Ext/Blend/Val without a name"),
         (osc("/VMC/Ext/Blend/Val", "jawOpen", 57.0), "'jawOpen' is 57.0, not a valid weight"),
-        (osc("/VMC/Ext/Blend/Val", "jawOpen", "x"), "/VMC/Ext/Blend/Val without its 1 numbers"),
+        (osc("/VMC/Ext/Blend/Val", "jawOpen", "x"), "/VMC/Ext/Blend/Val without its number"),
         (osc("/VMC/Ext/Bone/Pos", "Head", 0.0, 1.0), "/VMC/Ext/Bone/Pos without its 7 numbers"),
-        (osc("/VMC/Ext/T"), "/VMC/Ext/T without its 1 numbers"),
+        (osc("/VMC/Ext/T"), "/VMC/Ext/T without its number"),
     ],
 )
 def test_the_reason_for_a_malformed_vmc_message(message: bytes, reason: str) -> None:

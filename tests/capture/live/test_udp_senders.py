@@ -339,3 +339,10 @@ def test_a_restarted_clock_loses_one_frame_and_a_single_old_packet_is_dropped(mo
     times = [9.0, 9.1, 3.0, 9.2, 0.0, 0.1, 0.2]
     samples = [receiver.receive(packet, A, number / 10) for number, packet in enumerate(packets_at(motion_file, times))]
     assert [sample is not None for sample in samples] == [True, True, False, True, False, True, True]
+
+
+def test_a_clock_that_starts_over_each_second_loses_one_frame_a_second(motion_file: Path) -> None:
+    receiver = PacketReceiver(LIVE_LINK.make_decoder)
+    packets = packets_at(motion_file, [frame % 20 / 20 for frame in range(60)])
+    samples = [receiver.receive(packet, A, number / 20) for number, packet in enumerate(packets)]
+    assert [number for number, sample in enumerate(samples) if sample is None] == [20, 40]

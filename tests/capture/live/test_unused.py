@@ -29,6 +29,13 @@ def newer(subject: bytes = b"iPhone", version: int = 1, controls: int = 3) -> by
 NEWER = newer()
 
 
+def live_link_of(turn: float, weight: float = 0.1) -> bytes:
+    """A packet of Live Link Face whose head has this yaw."""
+    texts = b"".join(struct.pack(">i", len(text)) + text for text in (b"id", b"iPhone"))
+    values = [weight] * 52 + [turn] + [0.0] * 8
+    return b"\x06" + texts + struct.pack(">ifiiB61f", 7, 0, 60, 1, 61, *values)
+
+
 def reported(protocol: str, *packets: bytes, seconds: float = 3.5) -> str:
     """The sentence after these packets were sent again and again for some seconds."""
     receiver = PacketReceiver(PROTOCOLS[protocol].make_decoder)
@@ -52,6 +59,10 @@ def reported(protocol: str, *packets: bytes, seconds: float = 3.5) -> str:
         ("vmc", bundle(bone("Head", face_sender.np.zeros(3)), APPLY), "poses arrive without expressions"),
         ("vmc", bundle(osc("/VMC/Ext/OK", 1, 3, 0, 0), osc("/VMC/Ext/Blend/Val", "A", 1.0), APPLY), "tracks no face"),
         ("ifacialmocap", b"trackingStatus-0|jawOpen-1|", "tracks no face"),
+        ("livelink", live_link_of(0.0, weight=0.0), "all of their weights are 0"),
+        ("ifacialmocap", b"jawOpen&0|eyeBlink_L&0|", "all of their weights are 0"),
+        ("vmc", bundle(osc("/VMC/Ext/Blend/Val", "A", 0.0), APPLY), "all of their weights are 0"),
+        ("vmc", osc("/avatar/parameters/v2/JawOpen", 0.5), "(OSC, but not of VMC: /avatar/parameters/v2/JawOpen)"),
         ("ifacialmocap", b"jawOpen&0.4|eyeBlink_L&1|", "never exceed 1, where 0 to 100 is expected"),
     ],
 )
@@ -69,6 +80,22 @@ def test_usable_poses_need_no_sentence_and_end_one(protocol: str, motion_file: P
     assert receiver.stats(4.0)["unused"]
     receiver.receive(face_sender.ENCODERS[protocol](motion, 0), A, 4.0)
     assert receiver.stats(4.0)["unused"] == ""
+
+
+def test_packets_that_are_dropped_between_usable_ones_are_named(motion_file: Path) -> None:
+    """Percent where 0 to 1 is expected: the first frames of a smile can be read."""
+    small, large = (bundle(osc("/VMC/Ext/Blend/Val", "jawOpen", value), APPLY) for value in (4.0, 57.0))
+    assert "some of the packets that arrive cannot be read and are dropped ('jawOpen' is 57.0, not a valid weight)" in (
+        reported("vmc", small, large)
+    )
+    assert reported("vmc", small) == ""
+
+
+def test_a_face_at_rest_after_it_has_moved_needs_no_sentence() -> None:
+    receiver = PacketReceiver(PROTOCOLS["ifacialmocap"].make_decoder)
+    for frame in range(300):
+        receiver.receive(b"jawOpen&%d|eyeBlink_L&0|" % (30 * (frame == 1)), A, frame / 30)
+    assert receiver.stats(10.0)["unused"] == ""
 
 
 def test_a_sentence_ends_when_nothing_arrives_any_more() -> None:
@@ -93,7 +120,7 @@ def test_another_subject_and_another_sender_are_named_while_the_first_drives(mot
         receiver.receive(face_sender.live_link(motion, frame, "Alice", face=False), A, now)
         receiver.receive(face_sender.live_link(motion, frame, "Alice"), B, now)
     found = receiver.stats(5.0)["unused"]
-    assert "tracks no face" in found and "poses of 127.0.0.2 arrive and are not used" in found
+    assert "tracks no face" in found and "poses of 127.0.0.2:2 arrive and are not used" in found
 
 
 def test_a_subject_that_ends_is_named_no_longer(motion_file: Path) -> None:
@@ -115,13 +142,6 @@ def test_angles_in_degrees_are_named_though_some_poses_look_right() -> None:
     packets = [live_link_of(turn) for turn in (2.0, 20.0)]
     assert "above one turn in radians, as degrees are: let the sender send radians" in reported("livelink", *packets)
     assert reported("livelink", live_link_of(0.4)) == ""
-
-
-def live_link_of(turn: float) -> bytes:
-    """A packet of Live Link Face whose head has this yaw."""
-    texts = b"".join(struct.pack(">i", len(text)) + text for text in (b"id", b"iPhone"))
-    values = [0.1] * 52 + [turn] + [0.0] * 8
-    return b"\x06" + texts + struct.pack(">ifiiB61f", 7, 0, 60, 1, 61, *values)
 
 
 def test_a_detail_of_a_packet_cannot_control_the_terminal() -> None:

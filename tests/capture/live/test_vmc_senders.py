@@ -62,8 +62,30 @@ def test_presets_add_up_to_at_most_1_and_two_blinks_are_one() -> None:
     assert weights_of(Joy=-1.0) == {}
 
 
-def test_presets_are_not_used_once_a_name_of_arkit_has_arrived() -> None:
+def test_presets_are_not_used_beside_weights_of_arkits_names() -> None:
     assert weights_of(Joy=1.0, jawOpen=0.25) == {"jawOpen": 0.25}
+
+
+def test_presets_are_used_beside_names_of_arkit_that_are_always_0() -> None:
+    """A model has ARKit's shapes and a sender without them, or one shape of the same name."""
+    assert weights_of(A=1.0, tongueOut=0.0) == weights_of(A=1.0)
+
+
+def test_presets_are_used_again_after_a_model_of_arkits_names_was_replaced() -> None:
+    decode = VmcDecoder()
+    decode(bundle(val("jawOpen", 0.25), val("cheekPuff", 1.0), APPLY))
+    faces = [face_of(decode(bundle(val("A", 1.0), APPLY))) for _ in range(130)]
+    assert faces[0].weights[ARKIT_52.index("cheekPuff")] == 1
+    assert dict(zip(ARKIT_52, faces[-1].weights.tolist(), strict=True))["jawOpen"] == pytest.approx(0.7)
+    assert faces[-1].weights[ARKIT_52.index("cheekPuff")] == 0
+    assert face_of(decode(bundle(val("A", 0.0), APPLY))).weights.max() == 0  # nothing of the first model remains
+
+
+def test_arkits_weights_that_are_held_are_not_replaced_by_presets_at_rest() -> None:
+    decode = VmcDecoder()
+    decode(bundle(val("jawOpen", 0.25), val("Joy", 0.0), APPLY))
+    faces = [face_of(decode(bundle(val("Joy", 0.0), APPLY))) for _ in range(300)]
+    assert faces[-1].weights[ARKIT_52.index("jawOpen")] == 0.25
 
 
 def test_names_that_are_no_presets_are_reported() -> None:

@@ -173,7 +173,7 @@ SENDERS: dict[str, Sender] = {
         lambda motion, frame: [bundle(osc("/VMC/Ext/OK", 1, 3, 0, 0), *_vals(motion, frame), _APPLY)],
         "tracks no face",
     ),
-    "parameters of an avatar": Sender("vmc", _avatar_parameters, "no expressions in them"),
+    "parameters of an avatar": Sender("vmc", _avatar_parameters, "OSC, but not of VMC"),
 }
 
 
