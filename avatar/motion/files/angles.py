@@ -21,10 +21,12 @@ Evidence, from a real take of 4030 rows (see the tests marked `data`):
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.errors import HeadsplatError
 from avatar.geometry.numpy_rotations import quat_multiply, quat_to_rotvec, rotvec_to_quat
 
 Floats = NDArray[np.floating]
@@ -32,6 +34,47 @@ Floats = NDArray[np.floating]
 #: Signs of the rotations about our x, y and z for positive pitch, yaw and roll.
 HEAD_SIGNS = np.array([-1.0, 1.0, 1.0])
 EYE_SIGNS = np.array([1.0, -1.0, 1.0])
+#: Radians farther than a head or an eye turns from the camera, and more than any radians, with or without sign.
+FARTHEST = 2.0
+TURN = 6.3
+#: Share of the frames beyond FARTHEST from which a file has degrees: fewer are errors of a tracker.
+_DEGREES = 0.05
+#: Beside angles in degrees, smaller ones are negligible, larger ones degrees too; between them they may be either.
+_NONE, _SURE = 0.02, 1.0
+
+
+def in_degrees(
+    where: str, sizes: Mapping[str, Floats], notes: list[str], used: Collection[str] | None = None
+) -> set[str]:
+    """Which joints have degrees, by the sizes of their rotations; a note is appended on single frames beyond a turn.
+
+    Args:
+        where: start of error messages.
+        sizes: name of a joint or column -> [T] the size of its rotation, in the unit of the file.
+        notes: notes are appended.
+        used: those that matter; None: all.
+
+    Raises:
+        HeadsplatError: some have degrees, and others may have either unit.
+    """
+    reached = {name: float(size.max(initial=0.0)) for name, size in sizes.items()}
+    beyond = [name for name, most in reached.items() if most > TURN]
+    sure = [name for name in beyond if (sizes[name] > FARTHEST).mean() >= _DEGREES]
+    notes += [
+        f"{name} reaches {reached[name]:.3g} in {int((sizes[name] > TURN).sum())} of {len(sizes[name])} frames, which "
+        "is no angle in radians: repair or remove these frames"
+        for name in beyond
+        if name not in sure
+    ]
+    if not sure:
+        return set()
+    for name, most in reached.items():
+        if _NONE < most <= _SURE and (used is None or name in used):
+            raise HeadsplatError(
+                f"{where}: {sure[0]} reaches {reached[sure[0]]:.3g}, as in degrees, but {name} only {most:.2g}, as in "
+                "radians; write all angles in radians"
+            )
+    return {name for name in reached if name in sure or name not in beyond}
 
 
 def angles_to_rotvec(yaw_pitch_roll: Floats, signs: Floats) -> Floats:

@@ -12,7 +12,7 @@ from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 
 from .assemble import Rows, frame_times, note_unused_fps, to_arrays
-from .clock import clock_column, is_clock, time_value, times_of
+from .clock import clock_column, clock_times, is_clock
 from .foreign import refuse_names
 from .named_json import names_of
 from .names import ARKIT, arkit_columns, listed
@@ -50,17 +50,19 @@ def read_audio2face_csv(path: Path, table: Table, fps: float | None = None) -> M
     columns = arkit_columns(names, table.where(1), notes)
     dropped = [name for name in table.header if not name.lower().startswith(_PREFIX) and not is_clock(name)]
     _note_dropped(dropped, notes)
-    time = []
+    cells = []
+    places = []
     values = []
     for line, row in table.rows:
         table.check_width(line, row)
         if clock is not None:
-            time.append(time_value(row[clock], f"{table.where(line)}: {table.header[clock]}"))
+            cells.append(row[clock])
+            places.append(f"{table.where(line)}: {table.header[clock]}")
         values.append(table.numbers(line, row, [column for column, _ in columns]))
     if clock is None:
         times = frame_times(range(len(values)), fps, notes)
     else:
-        times = times_of(np.array(time), table.header[clock], str(path), fps, notes)
+        times = clock_times(cells, places, table.header[clock], path, fps, notes)
     weights = np.array(values, np.float32).reshape(len(values), len(columns))
     return to_arrays(path, Rows(times, tuple(name for _, name in columns), weights), ARKIT, notes)
 

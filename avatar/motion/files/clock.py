@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from avatar.errors import HeadsplatError
 
-from .assemble import DEFAULT_FPS, frame_times, note_restart, note_unused_fps
+from .assemble import DEFAULT_FPS, frame_times, note_restart, note_unused_fps, unwrapped
 from .text import LARGEST
+from .timecode import DAY, Timecode, are_timecodes, row_times
 
 Floats = NDArray[np.floating]
 
@@ -34,11 +36,11 @@ _MIN_ROWS = 10
 _LARGEST = 1e20
 #: Seconds a row above which a note is due.
 _SLOW = 1 / 3
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
+_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)")
 _TIME_NAME = re.compile(
     r"(t|time|timestamp|timecode|clock|elapsed|elapsedtime)"
     r"(s|sec|secs|seconds|ms|millis|milliseconds|us|micros|microseconds|ns|nanoseconds)?"
-    r"|sec|secs|seconds|ms|millis|milliseconds"
+    r"|sec|secs|seconds|ms|millis|milliseconds|smpte"
 )
 _FRAME_NAME = re.compile(r"(frame|index)(s|index|number|num|id|no|count)?|idx|")
 
@@ -65,6 +67,40 @@ def is_clock(name: str) -> bool:
     return bool(_TIME_NAME.fullmatch(_plain(name))) or is_frame_number(name)
 
 
+def clock_times(
+    cells: Sequence[Any],
+    places: Sequence[str],
+    name: str,
+    path: Path,
+    fps: float | None,
+    notes: list[str],
+    stated: float | None = None,
+) -> Floats:
+    """Times of rows from the cells of their column: timecodes, times of day, or numbers; see `times_of`.
+
+    Args:
+        cells: [T] texts or numbers.
+        places: [T] starts of error messages about a row.
+        name: of the column or key.
+        path: for error messages.
+        fps: frames per second of the rows, as `times_of` and `row_times` use it.
+        notes: notes are appended.
+        stated: frames per second that the file has; None: 30.
+
+    Returns:
+        Seconds [T].
+
+    Raises:
+        HeadsplatError: a cell that is no time, or times that no take has.
+    """
+    if are_timecodes([str(cell) for cell in cells]):
+        return row_times([Timecode.of(str(cell), place) for cell, place in zip(cells, places, strict=True)], fps, notes)
+    time = np.array([time_value(cell, place) for cell, place in zip(cells, places, strict=True)])
+    if cells and _CLOCK.fullmatch(str(cells[0]).strip()):
+        time = unwrapped(time, DAY)
+    return times_of(time, name, str(path), fps, notes, stated)
+
+
 def is_time(text: str) -> bool:
     """Whether a text is a number or a time of day."""
     try:
@@ -87,7 +123,7 @@ def time_value(cell: Any, where: str) -> float:
             return value
     except ValueError:
         if found := _CLOCK.fullmatch(text):
-            return 3600 * int(found[1] or 0) + 60 * int(found[2]) + float(found[3])
+            return 3600 * int(found[1] or 0) + 60 * int(found[2]) + float(found[3].replace(",", "."))
         try:
             date = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text.replace("Z", "+00:00")))
             return date.replace(tzinfo=date.tzinfo or timezone.utc).timestamp()

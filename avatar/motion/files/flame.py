@@ -12,6 +12,7 @@ from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
+from .angles import TURN, in_degrees
 from .assemble import Rows, to_arrays
 from .names import FLAME, listed
 from .text import LARGEST, MAX_VALUES
@@ -58,20 +59,33 @@ def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
     return flat
 
 
-def in_radians(parts: Mapping[str, Floats], part_of: Mapping[str, str], notes: list[str]) -> dict[str, Floats]:
+def in_radians(
+    where: str, parts: Mapping[str, Floats], part_of: Mapping[str, str], notes: list[str]
+) -> dict[str, Floats]:
     """Axis-angle rotations in radians, from degrees where they exceed a turn; a note is appended where they are large.
 
     Args:
+        where: start of error messages.
         parts: [T,3K] rotations among other arrays.
         part_of: name of a rotation in `parts` -> which of `rotation`, `neck_pose`, `jaw_pose`, `eyes_pose`.
         notes: notes are appended.
+
+    Raises:
+        HeadsplatError: some rotations have degrees, and others may have either unit.
     """
-    turns = {name: np.linalg.norm(parts[name].reshape(-1, 3), axis=1).max() for name in part_of if name in parts}
-    if turns and max(turns.values()) > 2 * np.pi:
+    sizes = {
+        name: np.linalg.norm(parts[name].reshape(len(parts[name]), -1, 3), axis=2).max(1)
+        for name in part_of
+        if name in parts
+    }
+    turns = {name: size.max() for name, size in sizes.items()}
+    if degrees := in_degrees(where, sizes, notes):
         notes.append(f"rotations reach {max(turns.values()):.3g}, more than a turn in radians: read as degrees")
-        return {name: np.radians(part) if name in turns else part for name, part in parts.items()}
-    if far := [name for name, turn in turns.items() if turn > _MOST[part_of[name]]]:
-        notes.append(f"{far[0]} reaches {turns[far[0]]:.3g} radians, farther than it turns: degrees? write radians")
+        return {name: np.radians(part) if name in degrees else part for name, part in parts.items()}
+    if far := [name for name, turn in turns.items() if _MOST[part_of[name]] < turn <= TURN]:
+        notes.append(
+            f"{far[0]} reaches {turns[far[0]]:.3g} radians, farther than it turns: if it has degrees, write radians"
+        )
     return dict(parts)
 
 
@@ -91,7 +105,8 @@ def flame_motion(path: Path, time: Floats, parts: Mapping[str, Floats], version:
     """
     expression = parts.get("expr", np.zeros((len(time), 0)))
     count, modes = expression.shape
-    if count in _USUAL_MODES and modes and modes not in (*_USUAL_MODES, _CAP4D_MODES):
+    alone = all(name == "expr" or not np.ptp(part, axis=0).any() for name, part in parts.items())
+    if alone and count in _USUAL_MODES and modes and modes not in (*_USUAL_MODES, _CAP4D_MODES):
         notes.append(f"{count} frames of {modes} expressions: if they are {modes} frames of {count}, transpose them")
     names = mode_names(modes)
     lids = parts.get("eyelids")

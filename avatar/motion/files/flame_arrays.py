@@ -63,7 +63,7 @@ def _motion(
             f"{poses}: {len(rotations)} frames, {expressions.name} has {len(expr)}; give two files of one take"
         )
     joints = dict(zip(parts, np.split(rotations, range(3, min(rotations.shape[1], 12), 3), 1), strict=False))
-    joints = in_radians(joints, {name: name for name in joints}, notes)
+    joints = in_radians(str(poses), joints, {name: name for name in joints}, notes)
     return flame_motion(path, time, {"expr": expr, **joints}, _VERSION, notes)
 
 

@@ -348,7 +348,7 @@ def _smplx_rate(path: Path, archive: Arrays) -> float | None:
 
 def _from_head_tracker(path: Path, archive: Arrays, parts: Parts, notes: list[str]) -> Parts:
     camera = parts["cam"]
-    turn = in_radians({"cam": camera[:, :3]}, {"cam": "rotation"}, notes)["cam"]
+    turn = in_radians(str(path), {"cam": camera[:, :3]}, {"cam": "rotation"}, notes)["cam"]
     back = -turn
     notes.append("the camera moves around the head; converted to a moving head and a fixed camera")
     found = {

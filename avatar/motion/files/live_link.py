@@ -15,10 +15,10 @@ from avatar.motion.arrays import MotionArrays
 from avatar.types import ROOT, Resting
 
 from .assemble import Rows, percent_to_weights, to_arrays
+from .clock import clock_times
 from .names import ARKIT, arkit_columns
 from .pose_columns import ANGLES, angle_columns, set_angles
 from .text import Table, read_table
-from .timecode import Timecode, row_times
 
 Floats = NDArray[np.floating]
 
@@ -81,28 +81,30 @@ def read_live_link(path: Path, fps: float | None = None, table: Table | None = N
     notes: list[str] = []
     columns = _Columns.of(table, notes)
     cells = [place for place, _ in columns.weights] + [place for three in columns.angles.values() for place in three]
-    codes: list[Timecode] = []
+    codes: list[str] = []
+    places: list[str] = []
     has_face: list[bool] = []
     values: list[Floats] = []
     blank = np.zeros(len(cells), np.float32)
     for line, row in table.rows:
         face = _row_has_face(table, columns, line, row)
-        codes.append(Timecode.of(row[columns.time].strip() if columns.time < len(row) else "", table.where(line)))
+        codes.append(row[columns.time].strip() if columns.time < len(row) else "")
+        places.append(table.where(line))
         has_face.append(face)
         values.append(table.numbers(line, row, cells) if face else blank)
     whole = np.array(values, np.float32).reshape(len(codes), len(cells))
     rows = Rows(
-        time=row_times(codes, fps, notes),
+        time=clock_times(codes, places, TIMECODE, path, fps, notes),
         names=tuple(name for _, name in columns.weights),
         weights=whole[:, : len(columns.weights)],
         has_face=np.array(has_face, bool),
         resting=columns.resting,
     )
     rows.weights = percent_to_weights(rows.names, rows.weights, notes)
-    set_angles(rows, columns.angles, whole[:, len(columns.weights) :].astype(np.float64), notes)
+    set_angles(str(path), rows, columns.angles, whole[:, len(columns.weights) :].astype(np.float64), notes)
     start = int(np.argmin(rows.time)) if len(rows.time) else 0
     if rows.time[start : start + 1].any():
-        notes.append(f"the take starts at timecode {codes[start].text}; its times are relative to that")
+        notes.append(f"the take starts at timecode {codes[start]}; its times are relative to that")
     return to_arrays(path, rows, ARKIT, notes, rebase=True)
 
 

@@ -19,7 +19,7 @@ from avatar.motion.arrays import MotionArrays, head_quat
 from avatar.types import ROOT, Motion
 
 from .assemble import Rows, frame_times, to_arrays
-from .clock import clock_column, time_value, times_of
+from .clock import clock_column, clock_times
 from .foreign import refuse_names
 from .live_link_write import lost_pose, with_gaze
 from .names import ARKIT, FLAME, arkit_columns
@@ -101,8 +101,8 @@ def _times(path: Path, frames: list[dict[str, Any]], fps: float | None, notes: l
         raise HeadsplatError(
             f"{path}: frames[{missing}].{name}: missing, while other frames have one; give all or none"
         )
-    time = np.array([time_value(frame[name], f"{path}: frames[{k}].{name}") for k, frame in enumerate(frames)])
-    return times_of(time, name, str(path), fps, notes)
+    places = [f"{path}: frames[{k}].{name}" for k in range(len(frames))]
+    return clock_times([frame[name] for frame in frames], places, name, path, fps, notes)
 
 
 def _rotations(path: Path, frames: list[dict[str, Any]], notes: list[str]) -> Floats | None:
@@ -120,9 +120,9 @@ def _rotations(path: Path, frames: list[dict[str, Any]], notes: list[str]) -> Fl
     if count == 3:
         notes.append(f"rotation is read as {ROTATION}")
         rotvec = np.array(values)
-        if (largest := float(np.abs(rotvec).max())) > 2 * np.pi:
+        if (largest := float(np.abs(rotvec).max())) > 1.05 * np.pi:
             notes.append(
-                f"rotation reaches {largest:.3g}, more than a turn in radians: it seems to have degrees or other "
+                f"rotation reaches {largest:.3g}, more than half a turn in radians: it seems to have degrees or other "
                 "angles; write axis-angle in radians"
             )
         return rotvec

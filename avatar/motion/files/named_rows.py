@@ -20,7 +20,7 @@ from avatar.motion.arrays import MotionArrays
 from avatar.types import ROOT
 
 from .assemble import Rows, frame_times, percent_to_weights, to_arrays
-from .clock import clock_column, is_clock, time_value, times_of
+from .clock import clock_column, clock_times, is_clock
 from .foreign import refuse_names
 from .names import ARKIT, NEUTRAL, arkit_columns, is_arkit, listed
 from .pose_columns import angle_columns, quaternion_columns, set_angles, set_matrices, set_quaternions
@@ -73,7 +73,8 @@ def read_named_rows(source: NamedRows, fps: float | None, notes: list[str]) -> M
     joints = angle_columns(names)
     quaternion = (quaternion_columns(names) or ()) if not joints and source.matrix is None else ()
     pose = [*(place for three in joints.values() for place in three), *quaternion]
-    times: list[float] = []
+    places: list[str] = []
+    cells: list[Any] = []
     has_face: list[bool] = []
     values: list[Floats] = []
     poses: list[Floats] = []
@@ -83,25 +84,26 @@ def read_named_rows(source: NamedRows, fps: float | None, notes: list[str]) -> M
         seen = any(row[i] not in ("", None) for i in weights)
         seen = seen and (flag is None or str(row[flag]).strip().lower() not in _FALSE)
         has_face.append(seen)
-        times.append(0.0 if clock is None else time_value(row[clock], f"{place}: {names[clock]}"))
+        places.append(place if clock is None else f"{place}: {names[clock]}")
+        cells.append(None if clock is None else row[clock])
         values.append(_numbers(names, row, weights, place, seen))
         poses.append(_numbers(names, row, pose, place, seen))
         if source.matrix is not None:
             cell = row[source.matrix]
             matrices.append(cell if seen and isinstance(cell, list) else [0.0] * 16)
     if clock is None:
-        time = frame_times(range(len(times)), fps, notes, stated=source.rate)
+        time = frame_times(range(len(cells)), fps, notes, stated=source.rate)
     else:
-        time = times_of(np.array(times), names[clock], str(path), fps, notes, source.rate)
+        time = clock_times(cells, places, names[clock], path, fps, notes, source.rate)
     found = Rows(
         time,
         tuple(name for _, name in columns),
-        np.array(values, np.float32).reshape(len(times), len(columns)),
+        np.array(values, np.float32).reshape(len(cells), len(columns)),
         has_face=np.array(has_face, bool),
     )
     found.weights = percent_to_weights(found.names, found.weights, notes)  # gaze is compared with them
     used = {*weights, clock, flag}
-    used |= _set_pose(found, joints, np.array(poses, np.float64).reshape(len(times), len(pose)), pose, notes)
+    used |= _set_pose(str(path), found, joints, np.array(poses, np.float64).reshape(len(cells), len(pose)), pose, notes)
     if source.matrix is not None and set_matrices(found, np.array(matrices, np.float64).reshape(-1, 4, 4), notes):
         used.add(source.matrix)
     _note_unread(
@@ -129,11 +131,11 @@ def _numbers(names: Sequence[str], row: Sequence[Any], places: Sequence[int], wh
 
 
 def _set_pose(
-    found: Rows, joints: dict[int, tuple[int, ...]], values: Floats, places: Sequence[int], notes: list[str]
+    where: str, found: Rows, joints: dict[int, tuple[int, ...]], values: Floats, places: Sequence[int], notes: list[str]
 ) -> set[int]:
     """Set the rotations from Live Link's angles or a quaternion; returns the places that are read."""
     if joints and len(values):
-        set_angles(found, joints, values, notes)
+        set_angles(where, found, joints, values, notes)
         return set(places)
     if places and len(values) and set_quaternions(found, values, notes):
         return set(places)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from avatar.geometry.numpy_rotations import log_rotation, quat_to_rotvec
 from avatar.types import JOINT_NAMES, LEFT_EYE, RIGHT_EYE, ROOT
 
-from .angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec
+from .angles import EYE_SIGNS, FARTHEST, HEAD_SIGNS, TURN, angles_to_rotvec, in_degrees
 from .assemble import Rows
 from .gaze import LOOKS, total_rotations
 
@@ -23,9 +23,6 @@ ANGLES = {
     LEFT_EYE: ("LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll"),
     RIGHT_EYE: ("RightEyeYaw", "RightEyePitch", "RightEyeRoll"),
 }
-#: Radians farther than a head or an eye turns from the camera, and more than any radians, with or without sign.
-_FARTHEST = 2.0
-_TURN = 6.3
 #: How far from 1 the length of a quaternion may be, and a rotation matrix from an orthogonal one.
 _UNIT = 0.02
 _QUATERNION = re.compile(r"(.*?)[._ ]?(?:q|quat|quaternion)?[._ ]?([xyzw])", re.IGNORECASE)
@@ -86,40 +83,46 @@ def set_matrices(rows: Rows, matrices: Floats, notes: list[str]) -> bool:
     return True
 
 
-def in_radians(names: Sequence[str], angles: Floats, notes: list[str]) -> Floats:
-    """The angles [T,A], converted where they can only be degrees; notes those that are farther than a head turns."""
+def _in_radians(where: str, joints: Sequence[int], angles: Floats, by_weights: bool, notes: list[str]) -> Floats:
+    """The angles [T,J,3], converted where they can only be degrees; notes those that are farther than a head turns."""
     if not angles.size:
         return angles
-    reached = np.abs(angles).max(0)
-    largest = float(reached.max())
-    if largest <= _FARTHEST:
-        return angles
-    name = names[int(reached.argmax())]
-    if largest > _TURN:
+    sizes = np.abs(angles)
+    largest = sizes.max((0, 2))
+    names = [ANGLES[joint][int(sizes[:, place].max(0).argmax())] for place, joint in enumerate(joints)]
+    used = [name for name, joint in zip(names, joints, strict=True) if joint == ROOT or not by_weights]
+    degrees = in_degrees(where, dict(zip(names, sizes.max(2).T, strict=True)), notes, used)
+    name, most = names[int(largest.argmax())], float(largest.max())
+    if degrees:
         notes.append(
-            f"{name} reaches {largest:.3g}, which is no angle in radians: the angles of head and eyes "
-            "are read as degrees"
+            f"{name} reaches {most:.3g}, which is no angle in radians: the angles of head and eyes are read as degrees"
         )
-        return np.radians(angles)
-    notes.append(
-        f"{name} reaches {largest:.3g} radians, {np.degrees(largest):.0f} degrees, farther than a face turns: if the "
-        "file has degrees, divide its angles by 57.29578"
-    )
+        return np.where([[[name in degrees] for name in names]], np.radians(angles), angles)
+    if FARTHEST < most <= TURN:
+        notes.append(
+            f"{name} reaches {most:.3g} radians, {np.degrees(most):.0f} degrees, farther than a face turns: if the "
+            "file has degrees, divide its angles by 57.29578"
+        )
     return angles
 
 
-def set_angles(rows: Rows, joints: Mapping[int, object], angles: Floats, notes: list[str]) -> None:
+def set_angles(where: str, rows: Rows, joints: Mapping[int, object], angles: Floats, notes: list[str]) -> None:
     """Set the rotations of the head from its angles; those of the eyes only if all eyeLook weights are 0.
 
     Args:
+        where: start of error messages.
         rows: frames, whose rotations are set.
         joints: the joints that have angles, in their order.
         angles: [T,3J] yaw, pitch and roll of each joint, radians or degrees.
         notes: notes are appended.
+
+    Raises:
+        HeadsplatError: some joints have degrees, and others may have either unit.
     """
-    angles = in_radians([name for joint in joints for name in ANGLES[joint]], angles, notes)
     weighted = [i for i, name in enumerate(rows.names) if name in LOOKS]
     by_weights = bool(rows.weights[:, weighted].any())
+    apart = angles.reshape(len(angles), len(joints), 3)
+    angles = _in_radians(where, list(joints), apart, by_weights, notes).reshape(angles.shape)
     for index, joint in enumerate(joints):
         of_joint = angles[:, 3 * index : 3 * index + 3]
         if joint == ROOT:

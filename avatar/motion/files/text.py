@@ -86,6 +86,8 @@ class Table:
 
     def check_width(self, line: int, cells: list[str]) -> None:
         """Raise HeadsplatError unless the row has as many cells as the header."""
+        if len(cells) == len(self.header) + 1 and not cells[-1].strip():
+            return  # a comma at the end of each line
         if len(cells) > 1.4 * len(self.header):
             raise HeadsplatError(
                 f"{self.where(line)}: {len(cells)} columns, the header has {len(self.header)}: its numbers seem to "

@@ -20,13 +20,15 @@ Floats = NDArray[np.floating]
 TICKS = 60
 DAY = 86400.0
 
-_TIMECODE = re.compile(r"([0-9]{1,2}):([0-9]{2}):([0-9]{2})([:;])([0-9]{1,3}(?:\.[0-9]*)?)")
+#: HH:MM:SS:FF, HH:MM:SS;FF and HH:MM:SS.FF; with another count of digits, what follows a point is a decimal fraction.
+_TIMECODE = re.compile(r"([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:([:;])([0-9]{1,3}(?:[.,][0-9]*)?)|[.]([0-9]{2}))")
 #: Bases that one boundary between two seconds can show; others need several.
 _USUAL = (10, 12, 15, 16, 20, 24, 25, 30, 48, 50, 100, 120, 240, 1000)
-#: Base of timecodes that leave out numbers (HH:MM:SS;FF): 29.97 frames per second.
-_DROPPING = 30
-#: Fewer rows do not show a base other than the app's.
+#: Base of timecodes that leave out numbers (HH:MM:SS;FF) -> how many a minute: 29.97 and 59.94 frames per second.
+_DROPPED = {30: 2, 60: 4}
+#: Fewer rows do not show a base other than the app's; with fewer than the second, the base hardly matters.
 _MIN_ROWS = 10
+_FEW_ROWS = 4
 #: Rows per second below which a base other than the app's is not inferred: holes may end with the seconds by chance.
 _MIN_RATE = 8
 #: Share of the seconds, or of the steps, that must agree.
@@ -42,6 +44,7 @@ class Timecode:
     text: str
     second: int  # of the day
     frame: float
+    fraction: bool  # whether the frame has a fraction, as in the app's files
     drops: bool  # whether frame numbers are left out to follow the clock (HH:MM:SS;FF)
     where: str  # start of an error message about it
 
@@ -56,7 +59,9 @@ class Timecode:
         hours, minutes, seconds = (int(found[k]) for k in (1, 2, 3)) if found else (24, 0, 0)
         if not found or hours >= 24 or minutes >= 60 or seconds >= 60:
             raise _invalid(text, where)
-        return Timecode(text, hours * 3600 + minutes * 60 + seconds, float(found[5]), found[4] == ";", where)
+        frame = (found[5] or found[6]).replace(",", ".")
+        second = hours * 3600 + minutes * 60 + seconds
+        return Timecode(text, second, float(frame), "." in frame, found[4] == ";", where)
 
 
 def _invalid(text: str, where: str) -> HeadsplatError:
@@ -70,6 +75,19 @@ class _Base:
     base: int
     step: float | None  # frames between rows, median; None: too few rows in each second
     seconds: int  # boundaries between seconds that show the base; 0: assumed
+
+
+def are_timecodes(cells: Sequence[str]) -> bool:
+    """Whether the cells of a column are timecodes; after a point only where the rows show the frames of a second."""
+    found = [_TIMECODE.fullmatch(cell.strip()) for cell in cells]
+    known = next((code for code in found if code), None)
+    if known is None or known[6] is None:
+        return known is not None
+    if not all(code and code[6] for code in found):
+        return False
+    codes = [Timecode.of(cell, "") for cell in cells]
+    base = _infer(np.array([code.second for code in codes]), np.array([code.frame for code in codes]))
+    return base.seconds > 0 and base.base < TICKS
 
 
 def row_times(codes: Sequence[Timecode], fps: float | None, notes: list[str]) -> Floats:
@@ -92,16 +110,22 @@ def row_times(codes: Sequence[Timecode], fps: float | None, notes: list[str]) ->
     frame = np.array([code.frame for code in codes])
     drops = all(code.drops for code in codes)
     found = _infer(second, frame)
-    if drops and not found.seconds and frame.max() < _DROPPING:
-        found = _Base(_DROPPING, found.step, 1)
+    if drops and not found.seconds and frame.max() < 30:
+        found = _Base(30, found.step, 1)
+    drops = drops and (found.base == 30 or (found.base == 60 and found.step == 1))
     if fps is not None and not _has_rate(found, fps):
         notes.append(
             f"the {len(codes)} rows have the given {fps:g} fps, in their order; the file's timecodes are not used"
         )
         return np.arange(len(codes)) / fps
     most = TICKS + (found.seconds > 0 and frame.min() >= 1)  # some count from 1
-    if found.base == TICKS and (frame >= most).any():
-        wrong = codes[int(np.argmax(frame >= most))]
+    if found.base == TICKS and (over := frame >= most).any():
+        wrong = codes[int(np.argmax(over))]
+        if over.sum() > 1 and over.mean() > 0.02:
+            raise HeadsplatError(
+                f"{wrong.where}: {wrong.text}: the timecodes do not show how many frames a second counts; give the "
+                "rate of the rows with --motion-fps"
+            )
         raise _invalid(wrong.text, wrong.where)
     if fps is None and len(codes) >= _MIN_ROWS and (second == second[0]).all() and (frame == frame[0]).all():
         notes.append(
@@ -111,10 +135,10 @@ def row_times(codes: Sequence[Timecode], fps: float | None, notes: list[str]) ->
         return np.arange(len(codes)) / (TICKS // 2)
     time = unwrapped(_seconds(second, frame, found, drops), DAY)
     if fps is None:
-        notes += _base_notes(found, frame)
+        notes += _base_notes(found, codes)
     else:
         notes.append(f"the timecodes count {found.base} frames per second; the rows have the given {fps:g} fps")
-        time = time * (_nominal(found) / fps)
+        time = time * (_nominal(found) / fps) / (1.001 if drops else 1.0)
     notes += _problems(time)
     return time
 
@@ -135,7 +159,7 @@ def _infer(second: NDArray[np.int64], frame: Floats) -> _Base:
         return _Base(TICKS, step, 0)
     even = np.abs(inside - step) <= max(1.0, 0.25 * step)
     # What follows the point may be the number of the row, of missing ones too (Face Landmark Link).
-    numbers = np.diff(np.round(1000 * (frame[order] - frames)))
+    numbers = np.diff(_thousandths(frame[order]))
     if (numbers[forward] == inside).mean() >= _AGREEING:
         counted = numbers[border] + frames[border] - frames[border + 1]
         if np.median(counted) in _USUAL and (counted == np.median(counted)).mean() >= _AGREEING:
@@ -160,6 +184,11 @@ def _infer(second: NDArray[np.int64], frame: Floats) -> _Base:
     return _Base(TICKS, step, 0)
 
 
+def _thousandths(frame: Floats) -> Floats:
+    """What follows the point of frames [T]."""
+    return np.round(1000 * (frame - np.floor(frame)))
+
+
 def _snapped(base: float, step: float) -> int:
     """The app's base or a usual one where `base` is not farther from it than the rows can show."""
     if abs(base - TICKS) <= max(1.0, step):
@@ -178,15 +207,16 @@ def _has_rate(found: _Base, fps: float) -> bool:
 
 
 def _seconds(second: NDArray[np.int64], frame: Floats, found: _Base, drops: bool) -> Floats:
+    if drops:
+        # SMPTE ST 12-1: numbers are left out at the start of each minute but every tenth; base/1.001 frames a second.
+        minutes = second // 60
+        numbers = second * found.base + np.floor(frame) - _DROPPED[found.base] * (minutes - minutes // 10)
+        return numbers * (1.001 / found.base)
     if found.base == TICKS:
         return second + frame / TICKS
     whole = np.floor(frame)
     if _spread(second, whole, found.base) <= _spread(second, frame, found.base) + 1e-6:
         frame = whole  # what follows the point is no fraction of a frame, such as the number of the row
-    if drops and found.base == _DROPPING:
-        # SMPTE ST 12-1: two numbers are left out at the start of each minute but every tenth; 30/1.001 frames a second.
-        minutes = second // 60
-        return (second * found.base + frame - 2 * (minutes - minutes // 10)) * (1.001 / found.base)
     return second + frame / found.base
 
 
@@ -196,14 +226,19 @@ def _spread(second: NDArray[np.int64], frame: Floats, base: int) -> float:
     return float(np.ptp(steps[: math.ceil(0.9 * len(steps))]))
 
 
-def _base_notes(found: _Base, frame: Floats) -> list[str]:
+def _base_notes(found: _Base, codes: Sequence[Timecode]) -> list[str]:
+    frame = np.array([code.frame for code in codes])
+    largest = frame.max()
     if found.base != TICKS:
         return [
-            f"the timecodes count {found.base} frames per second, not {TICKS}: the largest frame is {frame.max():.0f}, "
+            f"the timecodes count {found.base} frames per second, not {TICKS}: the largest frame is {largest:.0f}, "
             "and the next second follows; give another rate of the rows with --motion-fps"
         ]
-    unknown = not found.seconds and found.step == 1 and len(frame) >= _MIN_ROWS and frame.max() < TICKS - 1
-    if unknown:
+    parts = _thousandths(frame)
+    if parts.any() and (np.diff(parts) == np.diff(np.floor(frame))).mean() < _AGREEING:
+        return []  # fractions of a tick, which only the app has
+    unknown = found.step == 1 or (found.step is not None and not any(code.fraction for code in codes))
+    if unknown and not found.seconds and len(codes) >= _FEW_ROWS and largest < TICKS - 1:
         return [
             f"the timecodes do not show how many frames a second counts: {TICKS}, as in the app, are assumed; give "
             "another rate of the rows with --motion-fps"

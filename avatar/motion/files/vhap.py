@@ -62,7 +62,7 @@ def read_stacked(path: Path, archive: Arrays, fps: float | None = None) -> Motio
     numbers = frame_numbers(archive, frames)
     used = {*layout.widths, *layout.used, *(() if numbers is None else NUMBERS)}
     note_ignored(sorted(set(archive.names) - used), notes)
-    parts = layout.convert(path, archive, in_radians(parts, ROTATIONS, notes), notes)
+    parts = layout.convert(path, archive, in_radians(str(path), parts, ROTATIONS, notes), notes)
     count = np.arange(frames) if numbers is None else numbers
     rate = layout.rate(path, archive) if fps is None else None
     if rate is None:
@@ -100,7 +100,7 @@ def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
     if missing := int(numbers[-1] - numbers[0] + 1 - len(numbers)):
         notes.append(f"{missing} frame numbers are missing between {numbers[0]} and {numbers[-1]}: a gap in time")
     note_ignored(sorted(ignored), notes)
-    parts = layout.convert(folder, first, in_radians(parts, ROTATIONS, notes), notes)
+    parts = layout.convert(folder, first, in_radians(str(folder), parts, ROTATIONS, notes), notes)
     return flame_motion(folder, frame_times(numbers - numbers[0], fps, notes), parts, layout.version, notes)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 from avatar.motion.files.read import read_arrays
 from avatar.motion.summary import MotionSummary
@@ -39,6 +40,25 @@ def test_eyes_in_degrees_are_seen_where_the_head_does_not_move(tmp_path: Path) -
     assert any("RightEyePitch reaches 25" in note for note in found.notes)
 
 
+def test_eyes_in_degrees_beside_a_head_in_radians_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match=r"LeftEyeYaw reaches 20, as in degrees, but HeadYaw only 0.3, as in rad"):
+        _take(tmp_path / "a.csv", {"HeadYaw": 0.3, "LeftEyeYaw": 20.0})
+    found = _take(tmp_path / "b.csv", {"HeadYaw": 20.0, "LeftEyeYaw": 0.3}, look=0.1)  # the eye's angle is not read
+    assert found.joint_rot[:, ROOT, 1].max() == pytest.approx(np.radians(20), abs=1e-3)
+
+
+def test_a_wrong_angle_does_not_make_degrees(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    _take(path, {"HeadYaw": 0.3})
+    lines = path.read_text().splitlines()
+    place = lines[0].split(",").index("HeadYaw")
+    lines[30] = ",".join("9.0" if k == place else cell for k, cell in enumerate(lines[30].split(",")))
+    path.write_text("\n".join(lines))
+    found = read_arrays(path)
+    assert found.joint_rot[10, ROOT, 1] == pytest.approx(0.3 * np.sin(1))
+    assert any("HeadYaw reaches 9 in 1 of 59 frames, which is no angle in radians" in note for note in found.notes)
+
+
 def test_angles_that_may_be_radians_are_kept_with_a_note_where_no_head_turns_so_far(tmp_path: Path) -> None:
     far = _take(tmp_path / "a.csv", {"HeadPitch": 4.0})
     assert any("HeadPitch reaches 4 radians, 229 degrees" in note for note in far.notes)
@@ -50,7 +70,7 @@ def test_angles_that_may_be_radians_are_kept_with_a_note_where_no_head_turns_so_
 def test_a_rotation_of_more_than_a_turn_in_json_is_noted(tmp_path: Path) -> None:
     frames = [{"weights": [k / 10], "rotation": [0.0, 5.0 * k, 0.0]} for k in range(4)]
     notes = read_arrays(named_json(tmp_path / "a.json", frames)).notes
-    assert any("rotation reaches 15, more than a turn in radians" in note for note in notes)
+    assert any("rotation reaches 15, more than half a turn in radians" in note for note in notes)
 
 
 def test_joints_and_columns_that_audio2face_has_beside_weights_are_named(tmp_path: Path) -> None:

@@ -274,6 +274,19 @@ def test_rotations_beyond_a_turn_are_read_as_degrees(parts: dict[str, np.ndarray
     assert _noted(found, "more than a turn in radians: read as degrees")
 
 
+@pytest.mark.parametrize("name", ["rotation", "jaw_pose", "eyes_pose"])
+def test_one_joint_in_degrees_does_not_make_the_others_motionless(name: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **{**_VHAP, name: np.degrees(_VHAP[name])})
+    with pytest.raises(HeadsplatError, match=rf"{name} reaches .* as in degrees, but .* as in radians; write all"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_a_wrong_frame_does_not_make_degrees(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **{**_VHAP, "rotation": np.where(np.arange(50)[:, None] == 7, 9.0, _HEAD)})
+    found = read_arrays(tmp_path / "a.npz")
+    assert found.joint_rot[-1, ROOT] == pytest.approx(_HEAD[-1]) and _noted(found, "rotation reaches 15.6 in 1 of 50")
+
+
 def test_degrees_of_a_pair_of_arrays_and_of_the_camera_of_flame_head_tracker_are_read(tmp_path: Path) -> None:
     np.save(tmp_path / "exp.npy", _EXP)
     np.save(tmp_path / "pose.npy", np.degrees(np.concatenate([_HEAD, _JAW], 1)))
@@ -287,7 +300,7 @@ def test_a_jaw_that_opens_too_far_and_a_head_that_travels_too_far_are_noted(tmp_
     travel = np.stack([900 * _SHARE, 0 * _SHARE, 0 * _SHARE], 1)
     np.savez(tmp_path / "a.npz", **{**_VHAP, "jaw_pose": 10 * _JAW, "translation": travel})
     found = read_arrays(tmp_path / "a.npz")
-    assert _noted(found, "jaw_pose reaches 3 radians, farther than it turns: degrees? write radians")
+    assert _noted(found, "jaw_pose reaches 3 radians, farther than it turns: if it has degrees, write radians")
     assert _noted(found, "the head travels 900 m: if its position is in millimeters or centimeters, write meters")
     np.savez(tmp_path / "b.npz", **_VHAP)
     assert not any("turns" in note or "travels" in note for note in read_arrays(tmp_path / "b.npz").notes)
@@ -309,6 +322,8 @@ def test_expressions_that_seem_transposed_are_noted(tmp_path: Path) -> None:
     assert _noted(read_arrays(tmp_path / "a.npz"), "if they are 45 frames of 50, transpose them")
     np.savez(tmp_path / "b.npz", **_VHAP)
     assert not _noted(read_arrays(tmp_path / "b.npz"), "transpose")
+    np.savez(tmp_path / "c.npz", **{**_VHAP, "expr": np.pad(_EXP, ((0, 0), (0, 250)))})
+    assert not _noted(read_arrays(tmp_path / "c.npz"), "transpose")  # the other arrays have 50 rows too
 
 
 @pytest.mark.parametrize("kind", ["f4", "f8", ">f8"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -128,3 +129,72 @@ def test_missing_rows_at_the_end_of_a_second_do_not_hide_the_base(base: int, tmp
     short = [k for k in frames if 0 < k < 2 * base + 14 and k != 2 * base - 1]
     numbered = _read(tmp_path, [_code(k, base, f".{k:03d}") for k in short])
     assert numbered.time == pytest.approx((np.array(short) - 1) / base)
+
+
+def test_numbers_left_out_by_codes_of_59_94_fps_are_no_gaps(tmp_path: Path) -> None:
+    numbers = [k for k in range(60 * 62) if k // 60 % 60 or k // 3600 % 10 == 0 or k % 60 > 3]
+    found = _read(tmp_path, [_code(k, 60, "", ";") for k in numbers])
+    assert np.diff(found.time) == pytest.approx(1.001 / 60)
+    given = _read(tmp_path, [_code(k, 60, "", ";") for k in numbers], fps=59.94)
+    assert given.time == pytest.approx(np.arange(len(numbers)) / 59.94)
+
+
+def test_a_short_clip_of_more_than_60_frames_a_second_is_refused_with_the_option(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match=r"do not show how many frames a second counts; give .* --motion-fps"):
+        _read(tmp_path, [_code(k, 120) for k in range(100)])
+    assert np.diff(_read(tmp_path, [_code(k, 120) for k in range(100)], fps=120).time) == pytest.approx(1 / 120)
+
+
+def test_few_rows_that_do_not_show_the_base_get_a_sentence(tmp_path: Path) -> None:
+    for codes in ([_code(k, 12, "") for k in range(8)], [_code(2 * k, 30, "") for k in range(8)]):
+        assert any("do not show how many frames a second counts" in note for note in _read(tmp_path, codes).notes)
+    for codes in ([_code(2 * k, 60) for k in range(8)], [_code(k, 60, ".652") for k in range(30)]):
+        assert not any("do not show" in note for note in _read(tmp_path, codes).notes)
+
+
+@pytest.mark.parametrize(
+    ("start", "rest"),
+    [
+        ("", ".{frame:02d}"),
+        ("", ".{milli:03d}"),
+        ("", ".{centi:02d}"),  # a decimal fraction, though two digits
+        ("", ",{milli:03d}"),
+        ("2024-05-01T", ".{milli:03d}"),
+    ],
+)
+@pytest.mark.parametrize("first", [36000, 86399])
+def test_times_of_day_and_frames_after_a_point_are_told_apart(
+    start: str, rest: str, first: int, tmp_path: Path
+) -> None:
+    rows = []
+    for k in range(75):
+        second = (first + k // 30) % 86400 if not start else first % 86000 + k // 30
+        clock = f"{start}{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+        clock += rest.format(frame=k % 30, milli=round(k % 30 / 0.03), centi=k % 30 * 10 // 3)
+        rows.append(live_link_row("X", {"JawOpen": k / 75}).replace(",", ";").replace("X", clock))
+    path = live_link(tmp_path / "take.csv", rows)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0].replace(",", ";"), *lines[1:]]))
+    assert read_arrays(path).time == pytest.approx(np.arange(75) / 30, abs=0.011)
+
+
+def test_a_table_and_json_lines_may_have_timecodes(tmp_path: Path) -> None:
+    csv = tmp_path / "a.csv"
+    csv.write_text("\n".join(["SMPTE,jawOpen", *[f"{_code(k, 25, '')},{k / 60}" for k in range(60)]]))
+    lines = tmp_path / "a.jsonl"
+    lines.write_text("\n".join(json.dumps({"timecode": _code(k, 25, ""), "jawOpen": k / 60}) for k in range(60)))
+    for path in (csv, lines):
+        assert read_arrays(path).time == pytest.approx(np.arange(60) / 25)
+
+
+def test_timecodes_with_decimal_commas_are_read(tmp_path: Path) -> None:
+    path = live_link(tmp_path / "a.csv", [live_link_row(_code(2 * k, 60), {"JawOpen": k / 60}) for k in range(60)])
+    path.write_text(path.read_text().replace(",", ";").replace(".", ","))
+    assert read_arrays(path).time == pytest.approx(np.arange(60) / 30)
+
+
+def test_a_comma_at_the_end_of_each_row_is_no_column(tmp_path: Path) -> None:
+    path = live_link(
+        tmp_path / "a.csv", [live_link_row(_code(2 * k, 60), {"JawOpen": k / 60}) + "," for k in range(60)]
+    )
+    assert len(read_arrays(path)) == 60
