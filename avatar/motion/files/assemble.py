@@ -25,10 +25,11 @@ Floats = NDArray[np.floating]
 DEFAULT_FPS = 30.0
 #: Fewer rows do not show that rows are repeated or takes appended.
 _MIN_ROWS = 10
-#: Share of single repeated rows above which a note is due.
-_REPEATED = 0.25
+#: Share of rows that repeat the one before, up to so many in a row, above which a note is due.
+_REPEATED = 0.15
+_FEW = 3
 #: Weights above this are no weights; above the other no percent either.
-_NO_WEIGHT = 10.0
+_NO_WEIGHT = 5.0
 _NO_PERCENT = 150.0
 #: Names that have large weights where a jaw was rotated sideways: our writers express it by them.
 _UNBOUNDED = ("jawLeft", "jawRight")
@@ -130,7 +131,9 @@ def _note_repeated(values: Floats, notes: list[str]) -> None:
     if count < _MIN_ROWS:
         return
     same = np.concatenate([[False], (values[1:] == values[:-1]).all(1), [False]])
-    alone = int((same[1:-1] & ~same[:-2] & ~same[2:]).sum())
+    ends = np.flatnonzero(np.diff(same))
+    runs = ends[1::2] - ends[::2]
+    alone = int(runs[runs <= _FEW].sum())
     if alone > _REPEATED * count:
         notes.append(
             f"{alone} of {count} rows repeat the row before, as where the rate of a film was raised: the motion "
@@ -202,7 +205,7 @@ def frame_times(
     if fps is not None:
         rate, given = fps, "as given"
     elif stated is not None:
-        rate, given = stated, "as it says itself"
+        rate, given = stated, "as stated in it"
     else:
         rate, given = default, "assumed; give another with --motion-fps"
     notes.append(f"the file has no times: {rate:g} fps, {given}")

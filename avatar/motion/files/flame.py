@@ -39,7 +39,7 @@ def mode_names(count: int) -> tuple[str, ...]:
 
 
 def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
-    """Values [T,width] of an array that may have axes of length 1 in the middle; any width when None.
+    """Values [T,width] of an array that may have axes of length 1 before or between these; any width when None.
 
     Raises:
         HeadsplatError: another shape, or invalid numbers.
@@ -48,6 +48,8 @@ def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
         raise HeadsplatError(f"{where}: {value.size} values, which no take has; {_REMEDY}")
     with np.errstate(invalid="ignore"):  # a signaling NaN in a damaged file
         array = np.array(value, np.float64)  # a copy: SciPy's rotations refuse read-only arrays
+    while array.ndim > 2 and array.shape[0] == 1:
+        array = array[0]  # of a batch
     found = array.shape[-1] if array.ndim else 1
     is_table = array.size > 0 and all(size == 1 for size in array.shape[1:-1])
     if not is_table or found > MAX_MODES or width not in (None, found):
@@ -55,7 +57,8 @@ def rows_of(value: NDArray, width: int | None, where: str) -> Floats:
         raise HeadsplatError(f"{where}: expected [T,{expected}], found {list(array.shape)[:6]}; {_REMEDY}")
     flat = array.reshape(-1, found)
     if not (np.abs(flat) <= LARGEST).all():
-        raise HeadsplatError(f"{where}: an entry that is not a number or is too large; {_REMEDY}")
+        row = int(np.argmin((np.abs(flat) <= LARGEST).all(1)))
+        raise HeadsplatError(f"{where}: row {row + 1}: an entry that is not a number or is too large; {_REMEDY}")
     return flat
 
 

@@ -40,6 +40,8 @@ Parts = dict[str, Floats]
 
 #: VHAP's arrays and their widths: the names that `flame_motion` takes.
 VHAP = {"expr": None, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6, "translation": 3}
+#: The eyes in files of SMPL-X's kind.
+EYES = ("leye_pose", "reye_pose")
 #: Names of the same parameters in files of other programs.
 _NAMES = {
     "expr": ("exp", "expression", "expressions", "expression_params", "expr_params", "exp_params", "expcode"),
@@ -49,7 +51,7 @@ _NAMES = {
     ),
     "neck_pose": ("neck", "neck_rot", "neck_params", "neck_pose_params"),
     "jaw_pose": ("jaw", "jaw_rot", "jaw_params", "jaw_rotation", "jaw_pose_params"),
-    "eyes_pose": ("eyes", "eye_pose", "eye_rot", "eyes_rot", "leye_pose", "reye_pose", "eye_pose_params", "eyecode"),
+    "eyes_pose": ("eyes", "eye_pose", "eye_rot", "eyes_rot", "eye_pose_params", "eyecode", *EYES),
     "translation": ("tra", "trans", "transl"),
     "eyelids": ("eyelid_params", "eyelid"),
 }  # fmt: skip
@@ -65,6 +67,9 @@ _JOINTS = {
 }
 #: Arrays with the numbers of the frames: NHA's in the video; NeRSemble's, where the film has every third frame or so.
 NUMBERS = ("frame", "frames")
+#: Arrays with the frames per second, and with the time of each frame.
+RATES = ("fps", "frame_rate", "framerate", "mocap_frame_rate", "mocap_framerate")
+TIMES = ("time", "times", "timestamp", "timestamps")
 #: Arrays with the pose of a camera in each frame: where a program moves the camera, the head's pose is in them.
 _CAMERAS = ("transform_matrix", "world_mat", "world_mats", "w2c", "c2w", "extrinsics", "cam_pose", "R_rotation_matrix")
 #: Arrays of other face models, and which those are.
@@ -95,6 +100,24 @@ class Arrays(Protocol):
         """An array of numbers; raises DamagedNpz where it is none."""
 
 
+def stored_rate(path: Path, archive: Arrays) -> float | None:
+    """Frames per second that a file has, once or in each frame.
+
+    Raises:
+        HeadsplatError: no valid rate.
+    """
+    name = next((name for name in RATES if name in archive.names), None)
+    if name is None:
+        return None
+    try:
+        value = np.unique(archive.array(name).astype(np.float64))
+    except (DamagedNpz, ValueError, KeyError):
+        return None
+    if len(value) != 1 or not 0 < value[0] <= MAX_FPS:
+        raise HeadsplatError(f"{path}: {name}: not a valid rate; export it again")
+    return float(value[0])
+
+
 def _unchanged(path: Path, archive: Arrays, parts: Parts, notes: list[str]) -> Parts:
     return parts
 
@@ -106,7 +129,7 @@ class FlameLayout:
     widths: Mapping[str, int | None]  # name in the file -> width of a row
     version: str  # of FLAME
     convert: Callable[[Path, Arrays, Parts, list[str]], Parts] = _unchanged  # rows of the file -> for `flame_motion`
-    rate: Callable[[Path, Arrays], float | None] = lambda path, archive: None  # frames per second stored in the file
+    rate: Callable[[Path, Arrays], float | None] = stored_rate  # frames per second stored in the file
     assumed: float = DEFAULT_FPS  # frames per second where the file stores none
     used: Sequence[str] = ()  # further arrays that are not left out
 
@@ -149,13 +172,23 @@ def _by_names(archive: Arrays) -> FlameLayout | None:
     """The layout of a file of DECA's kind; None where its names do not say with certainty what its arrays are."""
     names = set(archive.names)
     of = {part: [name for name in (part, *others) if name in names] for part, others in _NAMES.items()}
-    if names & set(_CAMERAS) or any(len(given) > 1 for given in of.values()) or not (of["expr"] and of["rotation"]):
+    apart = of["eyes_pose"] == list(EYES)
+    if apart:
+        of["eyes_pose"] = []
+    one_eye = not apart and set(of["eyes_pose"]) & set(EYES)
+    if (
+        names & set(_CAMERAS)
+        or one_eye
+        or any(len(found) > 1 for found in of.values())
+        or not (of["expr"] and of["rotation"])
+    ):
         return None
-    name_of = {part: given[0] for part, given in of.items() if given}
+    name_of = {part: found[0] for part, found in of.items() if found}
     pose = name_of.pop("rotation")
     width = _columns(archive, pose)
     joints = _JOINTS.get(width, ())
-    certain = "jaw_pose" in name_of if width == 3 else not set(joints) & set(name_of)
+    given = {*name_of, *(("eyes_pose",) if apart else ())}
+    certain = "jaw_pose" in given if width == 3 else not set(joints) & given
     if not joints or not certain:
         return None
     sizes = {**VHAP, "eyelids": 2}
@@ -163,9 +196,15 @@ def _by_names(archive: Arrays) -> FlameLayout | None:
     def convert(path: Path, archive: Arrays, parts: Parts, notes: list[str]) -> Parts:
         found = {part: parts[name] for part, name in name_of.items()}
         ends = np.cumsum([sizes[joint] for joint in joints])[:-1]
+        if apart:
+            found["eyes_pose"] = np.concatenate([parts[name] for name in EYES], 1)
         return found | dict(zip(joints, np.split(parts[pose], ends, 1), strict=True))
 
-    widths = {pose: width, **{name: sizes[part] for part, name in name_of.items()}}
+    widths = {
+        pose: width,
+        **{name: sizes[part] for part, name in name_of.items()},
+        **dict.fromkeys(EYES if apart else (), 3),
+    }
     return FlameLayout(widths, "FLAME 2020, as in DECA, EMOCA and SMIRK", convert)
 
 
@@ -258,25 +297,13 @@ def _extrinsic(path: Path, archive: Arrays, notes: list[str]) -> Floats:
 
 def _cap4d_rate(path: Path, archive: Arrays) -> float | None:
     """`fps` of the file, or of the camera's path that CAP4D writes beside it."""
-    if "fps" not in archive.names:
-        beside = path.parent / "cam_static.npz"
-        if not beside.is_file():
-            return None
+    beside = path.parent / "cam_static.npz"
+    if "fps" not in archive.names and beside.is_file():
         try:
             archive = Npz(beside)
         except DamagedNpz:
             return None
-    return _stored_rate(path, archive, "fps")
-
-
-def _stored_rate(path: Path, archive: Arrays, name: str) -> float | None:
-    try:
-        value = archive.array(name).astype(np.float64).reshape(-1)
-    except (DamagedNpz, ValueError, KeyError):
-        return None
-    if len(value) != 1 or not 0 < value[0] <= MAX_FPS:
-        raise HeadsplatError(f"{path}: {name}: not a valid rate; export it again")
-    return float(value[0])
+    return stored_rate(path, archive)
 
 
 def _from_nersemble(path: Path, archive: Arrays, parts: Parts, notes: list[str]) -> Parts:
@@ -320,9 +347,7 @@ def _from_imavatar(path: Path, archive: Arrays, parts: Parts, notes: list[str]) 
 def _smplx(names: Collection[str]) -> FlameLayout:
     """The layout of a file with SMPL-X's poses."""
     given = [name for name in ("expressions", "expression") if name in names]
-    return FlameLayout(
-        {"poses": _SMPLX, **dict.fromkeys(given)}, "SMPL-X (FLAME 2020's)", _from_smplx, _smplx_rate, used=_SMPLX_RATES
-    )
+    return FlameLayout({"poses": _SMPLX, **dict.fromkeys(given)}, "SMPL-X (FLAME 2020's)", _from_smplx)
 
 
 def _from_smplx(path: Path, archive: Arrays, parts: Parts, notes: list[str]) -> Parts:
@@ -339,11 +364,6 @@ def _from_smplx(path: Path, archive: Arrays, parts: Parts, notes: list[str]) -> 
         "jaw_pose": poses[:, _SMPLX_JAW],
         "eyes_pose": poses[:, _SMPLX_EYES : _SMPLX_EYES + 2].reshape(-1, 6),
     }
-
-
-def _smplx_rate(path: Path, archive: Arrays) -> float | None:
-    name = next((name for name in _SMPLX_RATES if name in archive.names), None)
-    return None if name is None else _stored_rate(path, archive, name)
 
 
 def _from_head_tracker(path: Path, archive: Arrays, parts: Parts, notes: list[str]) -> Parts:
@@ -375,9 +395,8 @@ _CAP4D = FlameLayout(
     "FLAME 2023, which CAP4D uses",
     _from_cap4d,
     _cap4d_rate,
-    used=("extr", "fps"),
+    used=("extr",),
 )
-_SMPLX_RATES = ("mocap_frame_rate", "mocap_framerate")
 _NERSEMBLE_NAMES = {"expression": "expr", "neck": "neck_pose", "jaw": "jaw_pose", "eyes": "eyes_pose"}
 _NERSEMBLE = FlameLayout(
     {"expression": None, "rotation": 3, "translation": 3, "neck": 3, "jaw": 3, "eyes": 6},

@@ -235,7 +235,7 @@ def _base_notes(found: _Base, codes: Sequence[Timecode]) -> list[str]:
             "and the next second follows; give another rate of the rows with --motion-fps"
         ]
     parts = _thousandths(frame)
-    if parts.any() and (np.diff(parts) == np.diff(np.floor(frame))).mean() < _AGREEING:
+    if len(parts) > 1 and parts.any() and (np.diff(parts) == np.diff(np.floor(frame))).mean() < _AGREEING:
         return []  # fractions of a tick, which only the app has
     unknown = found.step == 1 or (found.step is not None and not any(code.fraction for code in codes))
     if unknown and not found.seconds and len(codes) >= _FEW_ROWS and largest < TICKS - 1:

@@ -13,8 +13,9 @@ from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 
 from .assemble import frame_times
+from .clock import times_of
 from .flame import flame_motion, in_radians, note_ignored, rows_of
-from .flame_layouts import NUMBERS, ROTATIONS, VHAP, Arrays, FlameLayout, frame_numbers, layout_of
+from .flame_layouts import NUMBERS, RATES, ROTATIONS, TIMES, VHAP, Arrays, FlameLayout, frame_numbers, layout_of
 
 FOLDER = "flame_param"
 STACKED = "flame_param.npz"
@@ -60,19 +61,34 @@ def read_stacked(path: Path, archive: Arrays, fps: float | None = None) -> Motio
             raise HeadsplatError(f"{path}: {name}: {len(part)} frames, others have {frames}; export it again")
         parts[name] = np.repeat(part, frames, 0) if len(part) < frames else part
     numbers = frame_numbers(archive, frames)
-    used = {*layout.widths, *layout.used, *(() if numbers is None else NUMBERS)}
+    stamps = _stamps(archive, frames) if fps is None else None
+    used = {*layout.widths, *layout.used, *RATES, *(() if numbers is None else NUMBERS), *(stamps or ())}
     note_ignored(sorted(set(archive.names) - used), notes)
     parts = layout.convert(path, archive, in_radians(str(path), parts, ROTATIONS, notes), notes)
     count = np.arange(frames) if numbers is None else numbers
     rate = layout.rate(path, archive) if fps is None else None
-    if rate is None:
-        time = frame_times(count, fps, notes, layout.assumed)
+    if stamps is None:
+        time = frame_times(count, fps, notes, layout.assumed, rate)
     else:
-        notes.append(f"{rate:g} fps, as the file says")
-        time = count / rate
+        ((name, values),) = stamps.items()
+        time = times_of(values, name, str(path), None, notes, rate)
+        time = time - time.min()
     if numbers is not None and len(np.unique(np.diff(numbers))) > 1:
         notes.append("frame numbers are missing: a gap in time")
     return flame_motion(path, time, parts, layout.version, notes)
+
+
+def _stamps(archive: Arrays, frames: int) -> dict[str, NDArray] | None:
+    """The name and the values [T] of an array with the time of each frame."""
+    for name in TIMES:
+        if name in archive.names:
+            try:
+                values = archive.array(name).astype(np.float64).reshape(-1)
+            except (DamagedNpz, ValueError):
+                continue
+            if len(values) == frames and np.isfinite(values).all():
+                return {name: values}
+    return None
 
 
 def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
@@ -90,7 +106,7 @@ def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
     layout = _layout(files[0][1], first)
     for _, path in files:
         archive = opened(path)
-        ignored |= set(archive.names) - {*layout.widths, *layout.used}
+        ignored |= set(archive.names) - {*layout.widths, *layout.used, *RATES}
         frames.append(_parts(path, archive, layout))
         for name in frames[0].keys() | frames[-1].keys():
             shapes = [parts[name].shape if name in parts else "nothing" for parts in (frames[0], frames[-1])]
@@ -101,7 +117,9 @@ def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
         notes.append(f"{missing} frame numbers are missing between {numbers[0]} and {numbers[-1]}: a gap in time")
     note_ignored(sorted(ignored), notes)
     parts = layout.convert(folder, first, in_radians(str(folder), parts, ROTATIONS, notes), notes)
-    return flame_motion(folder, frame_times(numbers - numbers[0], fps, notes), parts, layout.version, notes)
+    rate = layout.rate(files[0][1], first) if fps is None else None
+    time = frame_times(numbers - numbers[0], fps, notes, layout.assumed, rate)
+    return flame_motion(folder, time, parts, layout.version, notes)
 
 
 def opened(path: Path) -> Npz:

@@ -87,6 +87,10 @@ def test_every_second_row_repeated_is_noted(tmp_path: Path) -> None:
     frames = [{"weights": [(k // 2) / 30]} for k in range(60)]
     notes = read_arrays(named_json(tmp_path / "a.json", frames)).notes
     assert any("30 of 60 rows repeat the row before" in note for note in notes)
+    for step, said in ((4 / 5, 12), (2 / 5, 36)):  # 24 fps in 30 and in 60
+        raised = [{"weights": [int(k * step) / 60]} for k in range(60)]
+        notes = read_arrays(named_json(tmp_path / "c.json", raised)).notes
+        assert any(f"{said} of 60 rows repeat the row before" in note for note in notes)
     held = [{"weights": [min(k, 20) / 30]} for k in range(60)]
     assert not any("repeat" in note for note in read_arrays(named_json(tmp_path / "b.json", held)).notes)
 
@@ -134,6 +138,7 @@ def test_percent_are_converted_with_a_note_and_other_large_weights_noted(
     for scale, expected, words in (
         (1.0, 1.0, None),
         (4.0, 4.0, None),
+        (8.0, 0.08, "jawOpen reaches 7.867: the weights are read as percent, and divided by 100"),
         (100.0, 1.0, "jawOpen reaches 98.33: the weights are read as percent, and divided by 100"),
         (255.0, 255.0, "jawOpen reaches 250.8, which is no weight: they run from 0 to 1"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_cap4d_is_read_with_its_own_keys_and_rate(tmp_path: Path) -> None:
         world = Rotation.from_rotvec(parts["rot"][row]).apply(_POINT) + parts["tra"][row]
         camera = parts["extr"][0, :3, :3] @ (_FACING @ world) + parts["extr"][0, :3, 3]
         assert _placed(found, row) == pytest.approx(_FACING @ camera, abs=1e-5)
-    assert any("24 fps, as the file says" in note for note in found.notes)
+    assert any("24 fps, as stated in it" in note for note in found.notes)
 
 
 def test_the_given_rate_wins_over_that_of_cap4d_and_the_cameras_path_beside_it_has_one(tmp_path: Path) -> None:
@@ -133,11 +134,65 @@ def test_other_names_of_the_parameters_are_refused_not_dropped(
 
 
 def test_vhaps_own_files_with_more_arrays_are_read_as_before(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", **flame_parts(3), pose=np.zeros((3, 3)), cam=np.zeros((3, 3)), fps=np.array(24))
+    np.savez(tmp_path / "a.npz", **flame_parts(3), pose=np.zeros((3, 3)), cam=np.zeros((3, 3)))
     found = read_arrays(tmp_path / "a.npz")
-    assert found.rate == pytest.approx(30) and any(
-        "ignored" in note and "cam, fps, pose" in note for note in found.notes
-    )
+    assert found.rate == pytest.approx(30) and any("ignored" in note and "cam, pose" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", ["fps", "frame_rate"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_rate_in_a_file_of_any_tracker_is_taken_and_motion_fps_wins(name: str, count: int, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **flame_parts(3), **{name: np.full(count, 24.0)})
+    assert read_arrays(tmp_path / "a.npz").rate == pytest.approx(24)
+    assert read_arrays(tmp_path / "a.npz", 50).rate == pytest.approx(50)
+    (tmp_path / "flame_param").mkdir()
+    for k in range(3):
+        np.savez(tmp_path / "flame_param" / f"{k:05d}.npz", **flame_parts(1), **{name: 24.0})
+    assert read_arrays(tmp_path / "flame_param").rate == pytest.approx(24)
+    np.savez(tmp_path / "b.npz", **flame_parts(3), **{name: np.arange(3)})
+    with pytest.raises(HeadsplatError, match=f"{name}: not a valid rate"):
+        read_arrays(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_times_in_a_file_of_any_tracker_are_taken(unit: int, tmp_path: Path) -> None:
+    frames = np.array([k for k in range(30) if k not in (9, 10)])
+    np.savez(tmp_path / "a.npz", **flame_parts(28), timestamps=unit * (7 + frames / 25))
+    assert read_arrays(tmp_path / "a.npz").time == pytest.approx(frames / 25)
+    assert read_arrays(tmp_path / "a.npz", 10).time == pytest.approx(np.arange(28) / 10)
+
+
+def test_a_batch_axis_before_the_frames_is_no_frame(tmp_path: Path) -> None:
+    parts = flame_parts(12)
+    names = ("expr", "rotation", "jaw_pose")
+    np.savez(tmp_path / "a.npz", **{name: parts[name][None] for name in names})
+    found = read_arrays(tmp_path / "a.npz")
+    assert len(found) == 12 and found.weights == pytest.approx(parts["expr"])
+
+
+def test_eyes_in_two_arrays_are_read_together(tmp_path: Path) -> None:
+    parts = flame_parts(12)
+    given = {"expression": parts["expr"], "global_orient": parts["rotation"], "jaw_pose": parts["jaw_pose"]}
+    left, right = parts["eyes_pose"][:, :3], parts["eyes_pose"][:, 3:]
+    np.savez(tmp_path / "a.npz", **given, leye_pose=left, reye_pose=right)
+    found = read_arrays(tmp_path / "a.npz")
+    assert found.joint_rot[:, LEFT_EYE] == pytest.approx(left) and found.joint_rot[:, RIGHT_EYE] == pytest.approx(right)
+    for name, value in (("a", {"leye_pose": left}), ("b", {"leye_pose": left, "reye_pose": right, "eyes": left})):
+        np.savez(tmp_path / f"{name}.npz", **given, **value)
+        with pytest.raises(HeadsplatError, match="seems to be of a tracker whose files are not read"):
+            read_arrays(tmp_path / f"{name}.npz")
+
+
+def test_json_of_a_list_of_frames_has_its_rate_and_the_numbers_in_its_names(tmp_path: Path) -> None:
+    parts = flame_parts(12)
+    frames = [{"exp": parts["expr"][k].tolist(), "pose": [0.1 * k] * 6} for k in range(12)]
+    (tmp_path / "a.json").write_text(json.dumps(frames))
+    assert read_arrays(tmp_path / "a.json").weights == pytest.approx(parts["expr"])
+    (tmp_path / "b.json").write_text(json.dumps({"fps": 25, "frames": frames}))
+    assert read_arrays(tmp_path / "b.json").rate == pytest.approx(25)
+    named = {f"frame_{k + 3 * (k > 5):04d}.png": frame for k, frame in enumerate(frames)}
+    (tmp_path / "c.json").write_text(json.dumps(named))
+    assert read_arrays(tmp_path / "c.json").time[5:7] == pytest.approx([5 / 30, 9 / 30])
 
 
 @pytest.mark.parametrize(

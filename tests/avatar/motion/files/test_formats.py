@@ -227,7 +227,7 @@ def test_a_wrong_audio2face_json_names_the_key(changed: dict[str, object], sente
 @pytest.mark.parametrize(
     ("part", "value", "sentence"),
     [
-        ("expr", np.full((3, 100), np.nan), "expr: an entry that is not a number"),
+        ("expr", np.full((3, 100), np.nan), "expr: row 1: an entry that is not a number"),
         ("rotation", np.zeros((3, 4)), r"rotation: expected \[T,3\], found \[3, 4\]"),
         ("jaw_pose", np.zeros((2, 3)), "jaw_pose: 2 frames, others have 3"),
         ("expr", np.array(["a"]), "expr: holds <U1, not numbers"),
