@@ -212,6 +212,19 @@ def frame_times(
     return np.asarray(frames, np.float64) / rate
 
 
+def numbered_times(
+    numbers: NDArray[np.integer],
+    fps: float | None,
+    notes: list[str],
+    default: float = DEFAULT_FPS,
+    stated: float | None = None,
+) -> Floats:
+    """As `frame_times` for increasing numbers of files [T], the first at 0; appends a note on missing ones too."""
+    if missing := int(numbers[-1] - numbers[0] + 1 - len(numbers)):
+        notes.append(f"{missing} frame numbers are missing between {numbers[0]} and {numbers[-1]}: a gap in time")
+    return frame_times(numbers - numbers[0], fps, notes, default, stated)
+
+
 def note_unused_fps(fps: float | None, notes: list[str]) -> None:
     """Append a note if a rate was given for a file that contains times."""
     if fps is not None:

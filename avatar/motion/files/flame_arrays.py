@@ -15,7 +15,7 @@ from avatar.common.npz import DamagedNpz, read_npy
 from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 
-from .assemble import frame_times
+from .assemble import frame_times, numbered_times
 from .flame import MAX_MODES, flame_motion, in_radians, rows_of
 
 #: Joints of a pose by its width.
@@ -95,10 +95,8 @@ def read_frame_folders(folder: Path, frames: dict[int, list[Path]], fps: float |
     if several := sum(len(faces) > 1 for faces in frames.values()):
         notes.append(f"{several} of {len(frames)} frames have several faces: the first detection of each is read")
     numbers = np.array(list(frames))
-    if missing := int(numbers[-1] - numbers[0] + 1 - len(numbers)):
-        notes.append(f"{missing} frame numbers are missing between {numbers[0]} and {numbers[-1]}: a gap in time")
     files = folder / _FRAME_FILES[0], folder / _FRAME_FILES[1]
-    time = frame_times(numbers - numbers[0], fps, notes)
+    time = numbered_times(numbers, fps, notes)
     return _motion(folder, files, (tables[0], tables[1]), time, notes)
 
 

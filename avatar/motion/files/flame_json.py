@@ -1,4 +1,6 @@
-"""FLAME parameters in JSON: an object for each frame (IMavatar, DECA's code.json), or a list for each name (LAM)."""
+"""FLAME parameters in JSON: an object for each frame (IMavatar, DECA's code.json), or a list for each name
+(LAM, by its description).
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,9 @@ an axis-angle `pose` of 3 values is the head's, of 6 those of head and jaw, of 1
   `eye_rot` for both eyes; `neck_rot` bends what is below the head; the last of 65 expressions is its own blink shape.
 - NeRSemble benchmark (flame2023_tracking.npz, nersemble_benchmark/models/flame.py): `rotation_matrices`, `translation`
   and `scale` place the posed head, turned about the origin, in the world of the cameras.
-- IMavatar (flame_params.json, preprocess/DECA/optimize.py; also PointAvatar, FLARE, SplattingAvatar): `world_mat` [3,4]
-  maps the posed head, magnified four times, to a camera that looks along -z.
+- IMavatar (flame_params.json, preprocess/DECA/optimize.py; by their descriptions also PointAvatar, FLARE,
+  SplattingAvatar, MonoGaussianAvatar): `world_mat` [3,4] maps the posed head, magnified four times, to a camera that
+  looks along -z.
 - BEAT2 / EMAGE and AMASS (SMPL-X): `poses` [T,165] of 55 joints.
 - flame-head-tracker 4 (tracker_base.py, utils/graphics_utils.py): `cam` is the pose of the camera in the world of the
   head, axis-angle and position; the camera looks along its -z.
@@ -80,7 +81,8 @@ _OTHER_MODELS = (
     ({"body_pose_axis"}, "the pose of a body in parts, as SHOW writes"),
 )
 _BLINK = 64
-_FACING = np.diag([1.0, -1.0, -1.0])
+#: World -> OpenCV axes of a camera at the origin that looks along -z.
+FACING = np.diag([1.0, -1.0, -1.0])
 #: How much IMavatar magnifies the head.
 _MAGNIFIED = 4.0
 _SMPLX = 165
@@ -264,9 +266,9 @@ def _from_cap4d(path: Path, archive: Arrays, parts: Parts, notes: list[str]) -> 
         view = _extrinsic(path, archive, notes)
     from scipy.spatial.transform import Rotation  # slow to import
 
-    world = Rotation.from_matrix(_FACING @ view[:3, :3] @ _FACING)
+    world = Rotation.from_matrix(FACING @ view[:3, :3] @ FACING)
     turn = np.broadcast_to(world.as_rotvec(), (count, 3))
-    found = about_root(_turned(turn, parts["rot"]), world.apply(parts["tra"]) + _FACING @ view[:3, 3])
+    found = about_root(_turned(turn, parts["rot"]), world.apply(parts["tra"]) + FACING @ view[:3, 3])
     expr = parts["expr"]
     if expr.shape[1] == _BLINK + 1:
         notes.append(f"expression {_BLINK} is a blink shape of CAP4D's own: dropped, the lids do not follow it")

@@ -18,9 +18,9 @@ from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 from avatar.motion.files.metrical_frame import RATE, is_pixel3dmm, load_frame
 
-from .assemble import DEFAULT_FPS, frame_times
+from .assemble import DEFAULT_FPS, numbered_times
 from .flame import ROOT_JOINT, flame_motion, note_ignored, rows_of
-from .flame_layouts import about_root
+from .flame_layouts import FACING, about_root
 
 Floats = NDArray[np.floating]
 
@@ -33,9 +33,6 @@ _PARTS = {
 #: Where Pixel3DMM has the head's pose.
 _HEAD = ("R", "t")
 _VERSION = "FLAME 2020, which metrical-tracker and Pixel3DMM use"
-#: World -> OpenCV axes of a camera at the origin that looks along -z.
-_FACING = np.diag([1.0, -1.0, -1.0])
-_ROOT = ROOT_JOINT
 
 
 def frames_of(folder: Path) -> list[tuple[int, Path]]:
@@ -83,7 +80,7 @@ def read_metrical(where: Path, files: list[tuple[int, Path]], fps: float | None 
     note_ignored(sorted(ignored), notes)
     numbers = np.array([number for number, _ in files])
     rate = DEFAULT_FPS if turned else RATE
-    return flame_motion(where, frame_times(numbers - numbers[0], fps, notes, rate), parts, _VERSION, notes)
+    return flame_motion(where, numbered_times(numbers, fps, notes, rate), parts, _VERSION, notes)
 
 
 def _flame(path: Path, flame: dict[str, Any]) -> dict[str, Floats]:
@@ -105,8 +102,8 @@ def _pose(path: Path, camera: Any) -> dict[str, Floats]:
     offset = rows_of(_array(camera["t"], f"{path}: t"), 3, f"{path}: t")
     if len(offset) != 1 or np.abs(rotation @ rotation.T - np.eye(3)).max() > 0.01 or np.linalg.det(rotation) < 0:
         raise HeadsplatError(f"{path}: R, t: not a camera pose; run metrical-tracker again")
-    head_rotation = _FACING @ rotation
-    translation = offset @ _FACING - _ROOT + head_rotation @ _ROOT
+    head_rotation = FACING @ rotation
+    translation = offset @ FACING - ROOT_JOINT + head_rotation @ ROOT_JOINT
     return {"rotation": Rotation.from_matrix(head_rotation).as_rotvec()[None], "translation": translation}
 
 

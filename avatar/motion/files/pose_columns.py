@@ -25,6 +25,8 @@ ANGLES = {
 }
 #: How far from 1 the length of a quaternion may be, and a rotation matrix from an orthogonal one.
 _UNIT = 0.02
+#: Degrees between the gaze of weights and angles that say the same, as in files that headsplat wrote.
+_SAME_GAZE = 0.1
 _QUATERNION = re.compile(r"(.*?)[._ ]?(?:q|quat|quaternion)?[._ ]?([xyzw])", re.IGNORECASE)
 _HEAD = re.compile(r"head|rot|quat|orientation|^q?$", re.IGNORECASE)
 _NOT_HEAD = re.compile(r"eye|neck|jaw|hip|body|camera|pos|trans|euler|vec|angle", re.IGNORECASE)
@@ -133,10 +135,11 @@ def set_angles(where: str, rows: Rows, joints: Mapping[int, object], angles: Flo
             rows.joint_rot[joint] = angles_to_rotvec(of_joint, EYE_SIGNS)
     if by_weights and {LEFT_EYE, RIGHT_EYE} & set(joints):
         difference = np.degrees(_gaze_difference(rows, joints, angles))
-        notes.append(
-            "gaze is read from the eyeLook weights; the file's eye angles differ from it by up to "
-            f"{difference:.1f} degrees and are ignored"
-        )
+        if difference >= _SAME_GAZE:
+            notes.append(
+                "gaze is read from the eyeLook weights; the file's eye angles differ from it by up to "
+                f"{difference:.1f} degrees and are ignored"
+            )
     elif {LEFT_EYE, RIGHT_EYE} & set(rows.joint_rot):
         notes.append("gaze is read from the eye angles, since all eyeLook weights are 0")
 

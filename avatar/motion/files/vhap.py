@@ -12,7 +12,7 @@ from avatar.common.npz import DamagedNpz, Npz
 from avatar.errors import HeadsplatError
 from avatar.motion.arrays import MotionArrays
 
-from .assemble import frame_times
+from .assemble import frame_times, numbered_times
 from .clock import times_of
 from .flame import flame_motion, in_radians, note_ignored, rows_of
 from .flame_layouts import NUMBERS, RATES, ROTATIONS, TIMES, VHAP, Arrays, FlameLayout, frame_numbers, layout_of
@@ -113,12 +113,10 @@ def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:
             if shapes[0] != shapes[1] or shapes[0][0] != 1:
                 raise HeadsplatError(f"{path}: {name}: {shapes[1]}, the first file has {shapes[0]}; export it again")
     parts = {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
-    if missing := int(numbers[-1] - numbers[0] + 1 - len(numbers)):
-        notes.append(f"{missing} frame numbers are missing between {numbers[0]} and {numbers[-1]}: a gap in time")
     note_ignored(sorted(ignored), notes)
     parts = layout.convert(folder, first, in_radians(str(folder), parts, ROTATIONS, notes), notes)
     rate = layout.rate(files[0][1], first) if fps is None else None
-    time = frame_times(numbers - numbers[0], fps, notes, layout.assumed, rate)
+    time = numbered_times(numbers, fps, notes, layout.assumed, rate)
     return flame_motion(folder, time, parts, layout.version, notes)
 
 

@@ -130,7 +130,8 @@ class VmcDecoder:
         weights, ignored = result
         self._without_arkit += 1
         presets, others = preset_weights(self._values)
-        if len(ignored) == len(self._values) or (self._without_arkit > _WITHOUT_ARKIT and presets.any()):
+        at_rest = not weights.any() or presets.any()  # nothing that ARKit's names still hold would be lost
+        if len(ignored) == len(self._values) or (self._without_arkit > _WITHOUT_ARKIT and at_rest):
             weights = presets
             ignored = tuple(name for name in ignored if name in others)
             self._values |= {name: 0.0 for name in self._values if is_arkit(name)}  # of a model shown before

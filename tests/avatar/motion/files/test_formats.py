@@ -106,15 +106,24 @@ def test_metrical_trackers_rotations_lids_and_moving_camera(tmp_path: Path) -> N
     assert found.translation[0].tolist() == pytest.approx([0, 0, -1], abs=1e-6)
 
 
+def test_missing_frames_of_metrical_tracker_are_a_gap_with_a_note(tmp_path: Path) -> None:
+    for number in (3, 4, 7):
+        frame(tmp_path / f"{number:05d}.frame")
+    found = read_motion(tmp_path)
+    assert found.time.tolist() == pytest.approx([0, 1 / 25, 4 / 25])
+    assert any("2 frame numbers are missing between 3 and 7: a gap in time" in note for note in found.notes)
+
+
 def test_metrical_trackers_head_rotates_about_its_root_in_camera_space(tmp_path: Path) -> None:
     """A vertex has the position of the file's camera space, on a head whose root joint is FLAME's."""
     from avatar.head import load_head
-    from avatar.motion.files.metrical import _FACING, _ROOT
+    from avatar.motion.files.flame import ROOT_JOINT
+    from avatar.motion.files.flame_layouts import FACING
 
     head, turn = load_head(), Rotation.from_rotvec([0.1, 0.5, 0.2]).as_matrix()
     path = frame(tmp_path / "00000.frame")
     content = torch.load(path, weights_only=False)
-    content["opencv"].update(R=(_FACING @ turn)[None], t=np.array([[0.1, -0.2, 1.5]]))
+    content["opencv"].update(R=(FACING @ turn)[None], t=np.array([[0.1, -0.2, 1.5]]))
     torch.save(content, path)
     found = read_motion(path)
     params = HeadParams(
@@ -126,9 +135,9 @@ def test_metrical_trackers_head_rotates_about_its_root_in_camera_space(tmp_path:
     rotations, offsets = head.joint_transforms(params)
     root = head.joint_locations(params.identity)[ROOT].double().numpy()
     point = np.array([0.03, 0.05, 0.1])
-    actual = rotations[0, ROOT].double().numpy() @ (point - _ROOT + root) + offsets[0, ROOT].double().numpy()
-    expected = _FACING @ (_FACING @ turn @ point + [0.1, -0.2, 1.5])
-    assert np.allclose(actual, expected + root - _ROOT, atol=1e-5)
+    actual = rotations[0, ROOT].double().numpy() @ (point - ROOT_JOINT + root) + offsets[0, ROOT].double().numpy()
+    expected = FACING @ (FACING @ turn @ point + [0.1, -0.2, 1.5])
+    assert np.allclose(actual, expected + root - ROOT_JOINT, atol=1e-5)
 
 
 @pytest.mark.parametrize(

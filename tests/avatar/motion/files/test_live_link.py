@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
-from avatar.motion import read_motion
+from avatar.head.arkit import ARKIT_52
+from avatar.motion import read_motion, write_motion
 from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec, rotvec_to_angles
 from avatar.motion.files.gaze import _ROTATIONS
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
@@ -171,6 +173,15 @@ def test_other_columns_are_kept_and_missing_ones_listed(tmp_path: Path) -> None:
     assert any("not ARKit's and are kept unchanged: Wink" in note for note in found.notes)
     assert any("not in the file: jawOpen, tongueOut" in note for note in found.notes)
     assert any("_neutral is dropped" in note for note in found.notes)
+
+
+def test_a_gaze_that_angles_and_weights_share_needs_no_note(tmp_path: Path) -> None:
+    """As in every file that headsplat writes."""
+    weights = torch.zeros(20, 52)
+    weights[:, ARKIT_52.index("eyeLookInLeft")] = torch.linspace(0, 1, 20)
+    motion = read_motion(live_link(tmp_path / "a.csv", [live_link_row(f"10:00:00:{k:02d}.5") for k in range(20)]))
+    write_motion(tmp_path / "b.csv", replace(motion, names=ARKIT_52, weights=weights))
+    assert not any("gaze" in note for note in read_motion(tmp_path / "b.csv").notes)
 
 
 def test_dropped_timecode_and_gaze_are_noted(tmp_path: Path) -> None:
