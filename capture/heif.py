@@ -22,18 +22,19 @@ from avatar.common.files import error_words
 from avatar.common.image_io import MAX_PIXELS, check_pixels
 from avatar.errors import HeadsplatError
 from capture.icc import MatrixProfile
-from capture.video.colors import HLG, PQ, WIDE_GAMUTS, color_matrix, hdr_to_srgb, wide_to_srgb
+from capture.video.colors import ColorTags, frame_to_srgb, is_known
 
 _MAX_BYTES = 512 << 20
 #: FFmpeg's decoders by the type of an item, and the property with the decoder's parameters.
 _DECODERS = {b"hvc1": (("hevc",), b"hvcC"), b"av01": (("libdav1d", "av1"), b"av1C")}
 _UNSPECIFIED = 2  # of H.273: a color property that is not stated
-_BT601 = 6  # the matrix of a image that states none
+_USUAL = ColorTags(matrix=6)  # the matrix of an image that states none: BT.601
 #: By color primaries (H.273); Display P3 is what iPhones take photos in, as an ICC profile says by its name.
 _P3 = 12
 _PROFILES = (b"prof", b"rICC")
 _P3_NAMES = (b"Display P3", "Display P3".encode("utf-16-be"))
-_FULL_RANGE = 2  # of FFmpeg
+_LIMITED_RANGE = 1  # of FFmpeg
+_FULL_RANGE = 2
 _DEEPEST = 3  # images made of images
 #: Items and boxes in a file at most.
 _MOST = 70_000
@@ -45,7 +46,7 @@ class _UnreadError(Exception):
 
 @dataclass
 class _Item:
-    """An item of the file: a image, a tile, or metadata."""
+    """An item of the file: an image, a tile, or metadata."""
 
     kind: bytes = b""
     extents: list[tuple[int, int, int]] = field(default_factory=list)  # construction method, offset, length
@@ -246,33 +247,21 @@ class _Decoding:
             frame.color_primaries = primaries
             frame.color_trc = transfer
             frame.colorspace = matrix
-            if full & 0x80:
-                frame.color_range = _FULL_RANGE
+            frame.color_range = _FULL_RANGE if full & 0x80 else _LIMITED_RANGE
         profile = None
         if stated is not None and stated[:4] in _PROFILES:
             named = any(name in stated for name in _P3_NAMES)
             frame.color_primaries = _P3 if named else _UNSPECIFIED
             profile = None if named else MatrixProfile.parse(stated[4:])
-        if int(frame.colorspace) == _UNSPECIFIED:
-            frame.colorspace = _BT601
-        hdr = int(frame.color_trc) in (PQ, HLG)
-        deep = hdr or frame.format.components[0].bits > 8
-        pixels = "rgb48le" if deep else "rgb24"
-        rgb: np.ndarray = self.reformatter.reformat(
-            frame, format=pixels, src_colorspace=color_matrix(frame)
-        ).to_ndarray()
-        if hdr:
-            return hdr_to_srgb(rgb, int(frame.color_trc))
-        # as in videos, rounded here: swscale's own conversion of 10 bits to 8 darkens
-        rgb = ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8) if deep else rgb
-        if profile is not None:
-            return profile.to_srgb(rgb)
-        gamut = WIDE_GAMUTS.get(int(frame.color_primaries))
-        return rgb if gamut is None else wide_to_srgb(rgb, gamut)
+        tags = ColorTags.of(frame).or_else(_USUAL)
+        if not is_known(tags.matrix):
+            raise _UnreadError("its colors are stored as YCgCo or ICtCp")
+        rgb = frame_to_srgb(frame, tags, self.reformatter)
+        return rgb if profile is None else profile.to_srgb(rgb)
 
 
 def _transformed(rgb: np.ndarray, kind: bytes, content: bytes) -> np.ndarray:
-    """A image after one property: turned, mirrored, cut, or as it is."""
+    """An image after one property: turned, mirrored, cut, or as it is."""
     if kind == b"irot":
         return np.rot90(rgb, content[0] & 3)
     if kind == b"imir":
@@ -283,7 +272,7 @@ def _transformed(rgb: np.ndarray, kind: bytes, content: bytes) -> np.ndarray:
 
 
 def _cut(rgb: np.ndarray, content: bytes) -> np.ndarray:
-    """The clean aperture of a image; all of it where that makes no sense."""
+    """The clean aperture of an image; all of it where that makes no sense."""
     *sizes, x, x_parts, y, y_parts = struct.unpack_from(">IIIIiIiI", content)
     if not (sizes[1] and sizes[3] and x_parts and y_parts):
         return rgb

@@ -69,6 +69,7 @@ def _video_words(properties: dict[str, Any]) -> dict[str, Any]:
     steps = [f"{words['rotation']} degrees counter-clockwise"] if words["rotation"] else []
     steps += ["mirrored left to right"] if words.pop("mirrored") else []
     words["rotation"] = ", then ".join(steps) or "none"
+    del words["matrix"]
     words["transfer"] = words.pop("transfer_name")
     words["primaries"] = words.pop("primaries_name")
     words["focal_35mm"] = words["focal_35mm"] or "not stated"

@@ -59,8 +59,15 @@ def check_coverage(coverage: Coverage) -> list[Check]:
 
 
 def check_photos(coverage: Coverage) -> list[Check]:
-    """The failed checks that apply to photos: they show few views and expressions, but the whole face."""
-    return [check for check in _hidden(coverage) if not check.good]
+    """The failed checks that apply to photos: they show few views and expressions, but usually the whole face."""
+    single = Check(
+        "views",
+        coverage.frames > 1,
+        "one photo",
+        "One photo shows one view: the sides of the head are a guess, and no expression is the person's own, so add "
+        "photos of both sides, turned by about 30 degrees, or film a video.",
+    )
+    return [check for check in (single, *_hidden(coverage)) if not check.good]
 
 
 def _hidden(c: Coverage) -> list[Check]:

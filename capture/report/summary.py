@@ -64,7 +64,7 @@ class CaptureReport:
     cameras: tuple[CameraSummary, ...]
     seconds: Mapping[str, float]  # by stage
     coverage: Coverage
-    checks: tuple[Check, ...]  # of photos only those of hidden eyes and mouths, where they are
+    checks: tuple[Check, ...]  # of photos only those that failed, of a few
 
     @property
     def advice(self) -> list[str]:

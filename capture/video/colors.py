@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 #: Transfer characteristics of HDR video (ITU-T H.273): PQ (SMPTE ST 2084) and HLG (ARIB STD-B67).
 PQ = 16
 HLG = 18
-#: Matrix coefficients (H.273).
-_BT709 = 1
-_BT601_PAL = 5
-_BT601 = 6
-_BT2020 = 9
-#: swscale's names for them.
+#: Of H.273: a property that is not stated (and RGB, as matrix coefficients).
+UNSTATED = (0, 2)
+#: swscale's names of matrix coefficients (H.273): RGB, BT.709, FCC, BT.601 of PAL and of NTSC, SMPTE 240M, BT.2020 with
+#: constant luminance and without. It has none for YCgCo and ICtCp.
 _SWS_BT709 = 1
 _SWS_BT601 = 5
-_SWS_BT2020 = 9
+_MATRICES = {1: _SWS_BT709, 4: 4, 5: _SWS_BT601, 6: _SWS_BT601, 7: 7, 9: 9, 10: 9}
 #: Linear light, BT.2020 primaries to BT.709 (ITU-R BT.2087).
 BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], dtype=np.float32
@@ -41,16 +41,74 @@ _HDR_BRIGHTEST = 4.0
 _HDR_STEPS = 4096  # of the tables of codes and of luminance, for SDR of a wide gamut too
 
 
-def color_matrix(decoded: av.VideoFrame) -> int:
+@dataclass(frozen=True)
+class ColorTags:
+    """How the numbers of frames are colors (H.273): 0 or 2 where that is not stated."""
+
+    primaries: int = 0
+    transfer: int = 0
+    matrix: int = 0
+
+    @staticmethod
+    def of(stated: av.VideoFrame | av.VideoCodecContext) -> ColorTags:
+        """Those of a frame or of a stream."""
+        return ColorTags(int(stated.color_primaries or 0), int(stated.color_trc or 0), int(stated.colorspace or 0))
+
+    def or_else(self, other: ColorTags) -> ColorTags:
+        """These, and those of `other` where these are not stated."""
+        return ColorTags(
+            other.primaries if self.primaries in UNSTATED else self.primaries,
+            other.transfer if self.transfer in UNSTATED else self.transfer,
+            other.matrix if self.matrix in UNSTATED else self.matrix,
+        )
+
+    @property
+    def hdr(self) -> bool:
+        """Whether it is HDR (PQ or HLG)."""
+        return self.transfer in (PQ, HLG)
+
+
+def frame_to_srgb(
+    frame: av.VideoFrame, tags: ColorTags, reformatter: VideoReformatter, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """A decoded frame [H,W,3] as uint8 sRGB.
+
+    Args:
+        frame: as it was decoded.
+        tags: its colors; a matrix that the frame itself states is used instead.
+        reformatter: is kept between frames, since making one takes longer than converting a frame.
+        size: (width, height) in pixels; None: its own.
+    """
+    width, height = size or (frame.width, frame.height)
+    scaled = (frame.width, frame.height) != (width, height)
+    # swscale's own conversion to 8 bits darkens by two levels, and that of 8 bits to rgb48 too
+    deep = tags.hdr or scaled or frame.format.components[0].bits > 8
+    rgb: np.ndarray = reformatter.reformat(
+        frame,
+        width=width,
+        height=height,
+        format="gbrp16le" if deep else "rgb24",
+        src_colorspace=_sws_matrix(ColorTags.of(frame).or_else(tags).matrix, frame),
+        interpolation="BICUBIC",
+    ).to_ndarray()
+    if tags.hdr:
+        return hdr_to_srgb(rgb, tags.transfer)
+    if deep:
+        rgb = (np.minimum(rgb, 0xFF7F) + 128 >> 8).astype(np.uint8)  # white is 255 * 256
+    gamut = WIDE_GAMUTS.get(tags.primaries)
+    return rgb if gamut is None else wide_to_srgb(rgb, gamut)
+
+
+def is_known(matrix: int) -> bool:
+    """Whether matrix coefficients are converted; those of YCgCo and ICtCp are not."""
+    return matrix in UNSTATED or matrix in _MATRICES
+
+
+def _sws_matrix(stated: int, frame: av.VideoFrame) -> int:
     """swscale's name of the color matrix; high definition without a tag is BT.709, as players assume."""
-    stated = int(decoded.colorspace or 0)
-    if stated in (_BT2020, _BT2020 + 1):
-        return _SWS_BT2020
-    if stated == _BT709:
-        return _SWS_BT709
-    if stated in (_BT601_PAL, _BT601):
-        return _SWS_BT601
-    return _SWS_BT709 if max(decoded.width, decoded.height) >= 1280 else _SWS_BT601
+    if stated in UNSTATED or stated not in _MATRICES:
+        return _SWS_BT709 if max(frame.width, frame.height) >= 1280 else _SWS_BT601
+    return _MATRICES[stated]
 
 
 def hdr_to_srgb(rgb: np.ndarray, transfer: int) -> np.ndarray:

@@ -14,14 +14,19 @@ from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.common.photo_files import no_video
 from avatar.common.unread_files import unread_reason
 from avatar.errors import HeadsplatError
+from capture.video.colors import UNSTATED, ColorTags, is_known
 
 _REMEDY = "give an mp4, mov, mkv or webm file"
-#: Bytes of a header that are searched for the record of Dolby Vision.
+#: Bytes of a header that are searched for the record of Dolby Vision: the index of an mp4 file, the start of others.
 _MOST_HEADER = 64 << 20
-_MATROSKA_HEADER = 1 << 20
+_OTHER_HEADER = 1 << 20
 #: The record of Dolby Vision (DOVIDecoderConfigurationRecord) in the boxes dvcC, dvvC and dvwC of an mp4 or mov file;
 #: in Matroska these names are the type of a block, and the record is its extra data (0x41ED).
 _DOLBY = re.compile(rb"dv[cvw]C(?:.{0,16}?\x41\xed[\x80-\xff])?([\1-\3].{4})", re.DOTALL)
+#: The same record in MPEG-TS: a descriptor in a packet that begins with a program map table.
+_DOLBY_TS = re.compile(rb"G.{3}\0\x02[\xb0-\xbf].{9,160}?\xb0[\5-\x20]([\1-\3]\0.{3})", re.DOTALL)
+#: Dolby's metadata of a frame (RPU) in HEVC: a NAL unit of type 62, after a start code or its size, and its prefix.
+_DOLBY_RPU = re.compile(rb"\0\0(?:\x01|..)\x7c\x01\x19", re.DOTALL)
 #: Profiles without an image for other decoders where their compatibility is 0: HEVC and AV1 with colors in IPT.
 _DOLBY_ONLY = (5, 10)
 _DOLBY_TAGS = ("dvh1", "dvhe", "dav1")
@@ -74,14 +79,30 @@ def video_stream(container: Any, path: Path) -> Any:
     return max(moving, key=_preference)
 
 
-def check_colors(container: Any, stream: Any, path: Path) -> None:
-    """Raise HeadsplatError for Dolby Vision without an image that other decoders show right."""
-    if stream.codec_context.name not in _DOLBY_CODECS:
+def check_colors(container: Any, stream: Any, path: Path, start: bytes, colors: ColorTags) -> None:
+    """Raise HeadsplatError for colors that are not converted: Dolby Vision without an image for others, YCgCo, ICtCp.
+
+    Args:
+        container: the open file.
+        stream: the stream that is read.
+        path: of the file.
+        start: its first packet.
+        colors: of its frames.
+    """
+    if not is_known(colors.matrix):
+        raise HeadsplatError(
+            f"{path}: its colors are stored as YCgCo or ICtCp, which few players show right; export it for Rec.709"
+        )
+    codec = stream.codec_context.name
+    if codec not in _DOLBY_CODECS:
         return
-    profiles = [(record[2] >> 1, record[4] >> 4) for record in _DOLBY.findall(_header(container, path))]
+    pattern = _DOLBY_TS if container.format.name == "mpegts" else _DOLBY
+    profiles = [(record[2] >> 1, record[4] >> 4) for record in pattern.findall(_header(container, path))]
     only = [profile for profile, compatibility in profiles if profile in _DOLBY_ONLY and compatibility == 0]
     if not profiles and stream.codec_context.codec_tag in _DOLBY_TAGS:
         only = [10 if stream.codec_context.codec_tag == "dav1" else 5]
+    if not profiles and colors.transfer in UNSTATED and codec == "hevc" and _DOLBY_RPU.search(start):
+        only = [5]  # other profiles state the colors of their base
     if only:
         raise HeadsplatError(
             f"{path}: Dolby Vision of profile {only[0]}, whose colors only Dolby's decoders convert; export it as "
@@ -89,7 +110,7 @@ def check_colors(container: Any, stream: Any, path: Path) -> None:
         )
 
 
-def notes_on(container: Any, stream: Any, first: av.VideoFrame, rate: float) -> tuple[str, ...]:
+def notes_on(container: Any, stream: Any, first: av.VideoFrame, rate: float, colors: ColorTags) -> tuple[str, ...]:
     """Sentences on what of a video is not read, or not as it was filmed.
 
     Args:
@@ -97,6 +118,7 @@ def notes_on(container: Any, stream: Any, first: av.VideoFrame, rate: float) -> 
         stream: the stream that is read.
         first: its first frame.
         rate: frames per second of the file.
+        colors: of its frames.
     """
     notes = []
     context = stream.codec_context
@@ -106,7 +128,7 @@ def notes_on(container: Any, stream: Any, first: av.VideoFrame, rate: float) -> 
             f"{len(films)} video tracks; only the one of {context.width}x{context.height} pixels is read; export "
             "another one as a file of its own to use it"
         )
-    if int(context.color_primaries or 0) == _BT2020 and int(context.color_trc or 0) not in _BT2020_TRANSFERS:
+    if colors.primaries == _BT2020 and colors.transfer not in _BT2020_TRANSFERS:
         notes.append(
             "the primaries of BT.2020 without their transfer function, as log video has (Apple Log, Samsung Log); if "
             "it looks washed out, export it with the camera's LUT for Rec.709, or film without log"
@@ -144,7 +166,7 @@ def _header(container: Any, path: Path) -> bytes:
     """The bytes of a file that describe its streams."""
     with path.open("rb") as stream:
         if "mp4" not in container.format.name:
-            return stream.read(_MATROSKA_HEADER) if "matroska" in container.format.name else b""
+            return stream.read(_OTHER_HEADER)
         for kind, start, size in top_boxes(stream):
             if kind == b"moov":
                 stream.seek(start)

@@ -22,7 +22,7 @@ from av.video.reformatter import VideoReformatter
 
 from avatar.common.files import error_words
 from avatar.errors import HeadsplatError
-from capture.video.colors import HLG, PQ, WIDE_GAMUTS, color_matrix, hdr_to_srgb, wide_to_srgb
+from capture.video.colors import PQ, ColorTags, frame_to_srgb
 from capture.video.container import check_colors, notes_on, open_container, video_stream
 from capture.video.fields import FirstField
 from capture.video.frame_index import ContinuousTimes, FrameIndex, HeaderIndex, Packets
@@ -67,14 +67,20 @@ class VideoMetadata:
     rotation: int  # degrees counter-clockwise by which frames are turned to be upright: 0, 90, 180 or 270
     mirrored: bool  # whether they are then mirrored, left to right
     focal_35mm: float | None  # millimeters, equivalent for 36 mm wide film; None if the file does not state it
-    transfer: int  # transfer characteristics (ITU-T H.273), 0 where unknown
-    primaries: int  # color primaries (H.273), 0 where unknown
+    transfer: int  # transfer characteristics (ITU-T H.273), 0 or 2 where unknown
+    primaries: int  # color primaries (H.273), likewise
+    matrix: int = 0  # matrix coefficients (H.273) where a frame states none, likewise
     notes: tuple[str, ...] = ()  # sentences on what is not read, or not as it was filmed
 
     @property
     def hdr(self) -> bool:
         """Whether frames are converted from HDR (PQ or HLG)."""
-        return self.transfer in (PQ, HLG)
+        return self.colors.hdr
+
+    @property
+    def colors(self) -> ColorTags:
+        """How the numbers of frames are colors."""
+        return ColorTags(self.primaries, self.transfer, self.matrix)
 
 
 class VideoSource:
@@ -318,9 +324,11 @@ def open_video(path: str | Path) -> VideoSource:
     path = Path(path)
     with open_container(path) as container:
         stream = video_stream(container, path)
-        check_colors(container, stream, path)
         _check_size(stream.codec_context.width, stream.codec_context.height, path)
-        first = _first_picture(container, stream, path)
+        of_container = ColorTags.of(stream.codec_context)  # decoding replaces them by those of the stream, if any
+        first, start = _first_picture(container, stream, path)
+        colors = ColorTags.of(stream.codec_context).or_else(of_container)
+        check_colors(container, stream, path, start, colors)
         fps = _rate(stream)
         duration = _duration(container, stream)
         listed = HeaderIndex.of(container, stream, _MOST_LISTED)
@@ -338,20 +346,24 @@ def open_video(path: str | Path) -> VideoSource:
             rotation=rotation,
             mirrored=mirrored,
             focal_35mm=_focal_35mm({**container.metadata, **stream.metadata}),
-            transfer=int(stream.codec_context.color_trc or 0),
-            primaries=int(stream.codec_context.color_primaries or 0),
-            notes=notes_on(container, stream, first, fps),
+            transfer=colors.transfer,
+            primaries=colors.primaries,
+            matrix=colors.matrix,
+            notes=notes_on(container, stream, first, fps, colors),
         )
     return VideoSource(path, metadata)
 
 
-def _first_picture(container: Any, stream: Any, path: Path) -> av.VideoFrame:
+def _first_picture(container: Any, stream: Any, path: Path) -> tuple[av.VideoFrame, bytes]:
+    """The first frame, and the first packet of the file."""
     reason = "it ends before the first frame"
+    start: bytes | None = None
     try:
         for packet in container.demux(stream):
+            start = bytes(packet) if start is None else start
             try:
                 for decoded in packet.decode():
-                    return decoded
+                    return decoded, start
             except av.error.EOFError:
                 break
             except av.error.FFmpegError as error:
@@ -379,7 +391,11 @@ def _check_size(width: int, height: int, path: Path) -> None:
 def _duration(container: Any, stream: Any) -> float:
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    return float(container.duration or 0) / av.time_base
+    end = container.duration or 0
+    start = container.start_time or 0
+    if "matroska" in container.format.name and 0 < start < end:  # its writers state the end, from time 0
+        end -= start
+    return float(end) / av.time_base
 
 
 def _focal_35mm(metadata: dict[str, str]) -> float | None:
@@ -425,22 +441,6 @@ def _upright(decoded: av.VideoFrame, metadata: VideoMetadata, reformatter: Video
     """The frame [H,W,3] uint8 sRGB, upright and with square pixels."""
     turned = metadata.rotation % 180 != 0
     width, height = (metadata.height, metadata.width) if turned else (metadata.width, metadata.height)
-    scaled = (decoded.width, decoded.height) != (width, height)
-    # swscale's own conversion to 8 bits darkens by two levels
-    deep = metadata.hdr or scaled or decoded.format.components[0].bits > 8
-    rgb: np.ndarray = reformatter.reformat(
-        decoded,
-        width=width,
-        height=height,
-        format="rgb48le" if deep else "rgb24",
-        src_colorspace=color_matrix(decoded),
-        interpolation="BICUBIC",
-    ).to_ndarray()
-    if metadata.hdr:
-        rgb = hdr_to_srgb(rgb, metadata.transfer)
-    elif deep:
-        rgb = ((rgb - (rgb >> 8) + 128) >> 8).astype(np.uint8)  # rgb / 257, rounded
-    if not metadata.hdr and metadata.primaries in WIDE_GAMUTS:
-        rgb = wide_to_srgb(rgb, WIDE_GAMUTS[metadata.primaries])
+    rgb = frame_to_srgb(decoded, metadata.colors, reformatter, (width, height))
     upright = np.rot90(rgb, metadata.rotation // 90)
     return np.ascontiguousarray(upright[:, ::-1] if metadata.mirrored else upright)

@@ -73,6 +73,14 @@ def test_the_stated_matrix_is_applied(tmp_path: Path, tile: int | None) -> None:
         assert read_heif(tmp_path / "a.heic")[..., 0].mean() == pytest.approx(expected, abs=3)
 
 
+def test_a_matrix_that_is_not_converted_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    image = np.full((64, 64, 3), 128, np.uint8)
+    (tmp_path / "a.heic").write_bytes(heif_file(image, properties=(colors(1, 13, 8, False),)))
+    with pytest.raises(HeadsplatError, match=r"\(its colors are stored as YCgCo or ICtCp\); export it as JPEG"):
+        read_heif(tmp_path / "a.heic")
+
+
 @pytest.mark.parametrize("stated", [colors(12, 13, 6, False), profile("Display P3")])
 def test_display_p3_is_converted(tmp_path: Path, stated: bytes) -> None:
     skin = np.full((64, 64, 3), (190, 140, 120), np.uint8)

@@ -179,10 +179,17 @@ def test_a_hidden_region_is_reported_and_not_measured(
     assert sentence in found.to_text() and json.loads(found.to_json())["coverage"]["hidden"] == hidden
 
 
-def test_photos_are_checked_for_hidden_regions_only(report: CaptureReport) -> None:
+def test_several_photos_are_checked_for_hidden_regions_only(report: CaptureReport) -> None:
     assert check_photos(dataclasses.replace(report.coverage, hidden={"eyes": 0.0, "mouth": 0.0})) == []
     masked = check_photos(dataclasses.replace(report.coverage, hidden={"eyes": 0.0, "mouth": 1.0}))
     assert [check.topic for check in masked] == ["visible mouth"]
+
+
+def test_a_single_photo_is_said_to_show_one_view(report: CaptureReport) -> None:
+    seen = {"eyes": 0.0, "mouth": 0.0}
+    assert check_photos(dataclasses.replace(report.coverage, frames=2, hidden=seen)) == []
+    (check,) = check_photos(dataclasses.replace(report.coverage, frames=1, hidden=seen))
+    assert check.advice.startswith("One photo shows one view") and "add photos of both sides" in check.advice
 
 
 def test_every_advice_is_one_sentence(report: CaptureReport) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 
+from avatar.errors import HeadsplatError
 from capture.video import colors
 from capture.video.decoding import open_video
 
@@ -60,7 +63,14 @@ def hdr_signal(colors: np.ndarray, transfer: int) -> np.ndarray:
 
 
 def encode(
-    path: Path, signal: np.ndarray, matrix: int, transfer: int, primaries: int, codec: str = "ffv1", full: bool = False
+    path: Path,
+    signal: np.ndarray,
+    matrix: int,
+    transfer: int,
+    primaries: int,
+    codec: str = "ffv1",
+    full: bool = False,
+    tagged: bool = True,
 ) -> Path:
     """Patches of R'G'B' [n,3] in 0..1, side by side, as 10-bit 4:2:0 Y'CbCr: the planes are computed here."""
     if codec not in av.codecs_available:
@@ -79,14 +89,15 @@ def encode(
         stream = container.add_stream(codec, rate=30, options=options)
         stream.width, stream.height, stream.pix_fmt = width, PATCH, "yuv420p10le"
         context = stream.codec_context
-        context.colorspace, context.color_primaries, context.color_trc = matrix, primaries, transfer
+        stated = matrix if tagged else 2
+        context.colorspace, context.color_primaries, context.color_trc = stated, primaries, transfer
         context.color_range = 2 if full else 1
         if codec == "libx265":
             context.codec_tag = "hvc1"
         for number in range(3):
             frame = av.VideoFrame.from_ndarray(content, format="yuv420p10le")
             frame.pts, frame.time_base = number, Fraction(1, 30)
-            frame.colorspace, frame.color_range = matrix, context.color_range
+            frame.colorspace, frame.color_range = stated, context.color_range
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -156,6 +167,50 @@ def test_dolby_vision_profile_8_is_read_by_its_hlg_base(tmp_path: Path) -> None:
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.name == "hevc"
     check(path, shown(COLORS))
+
+
+def color_box(primaries: int, transfer: int, matrix: int) -> bytes:
+    content = b"colrnclc" + struct.pack(">HHH", primaries, transfer, matrix)
+    return (4 + len(content)).to_bytes(4, "big") + content
+
+
+@pytest.mark.parametrize("transfer", [HLG, PQ], ids=["HLG", "PQ"])
+def test_colors_that_only_the_container_states_are_used(tmp_path: Path, transfer: int) -> None:
+    path = encode(tmp_path / "clip.mov", hdr_signal(COLORS, transfer), 9, 2, 2, "libx265", tagged=False)
+    path.write_bytes(with_box(path.read_bytes(), b"hvc1", color_box(9, transfer, 9)))
+    check(path, shown(COLORS))
+
+
+@pytest.mark.parametrize("matrix", [8, 14], ids=["YCgCo", "ICtCp"])
+def test_a_matrix_that_is_not_converted_is_refused(tmp_path: Path, matrix: int) -> None:
+    path = encode(tmp_path / "clip.mov", COLORS / 255, 1, 1, 1, "libx265", tagged=False)
+    path.write_bytes(with_box(path.read_bytes(), b"hvc1", color_box(1, 1, matrix)))
+    with pytest.raises(HeadsplatError, match=r"clip\.mov: its colors are stored as YCgCo or ICtCp, .*; export it for"):
+        open_video(path)
+
+
+def gray_frame(luma: int, bits: int) -> av.VideoFrame:
+    """A gray frame of limited range, `luma` in 8-bit codes."""
+    shape = (PATCH * 3 // 2, PATCH)
+    planes = np.full(shape, 128 << bits - 8, np.uint8 if bits == 8 else np.uint16)
+    planes[:PATCH] = luma << bits - 8
+    return av.VideoFrame.from_ndarray(planes, format="yuv420p" if bits == 8 else "yuv420p10le")
+
+
+@pytest.mark.parametrize("luma", [60, 126, 200])
+@pytest.mark.parametrize("transfer", [HLG, PQ], ids=["HLG", "PQ"])
+def test_hdr_of_8_bits_is_not_darker_than_of_10(luma: int, transfer: int) -> None:
+    found = [
+        colors.frame_to_srgb(gray_frame(luma, bits), colors.ColorTags(9, transfer, 9), VideoReformatter()).mean()
+        for bits in (8, 10)
+    ]
+    assert abs(found[0] - found[1]) <= 0.5
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+def test_white_is_white(bits: int) -> None:
+    white = colors.frame_to_srgb(gray_frame(235, bits), colors.ColorTags(1, 1, 1), VideoReformatter())
+    assert (white == 255).all()
 
 
 def test_the_gamma_of_hlg_changes_no_hue() -> None:

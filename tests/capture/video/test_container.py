@@ -38,6 +38,27 @@ def with_record(path: Path, profile: int, compatibility: int, tag: bytes = b"hvc
     return path
 
 
+def copy_packets(source: Path, path: Path, more: bytes = b"", offset: float = 0.0) -> None:
+    """The video in another container, `more` at the end of each packet, `offset` seconds later."""
+    with av.open(str(source)) as own, av.open(str(path), "w", options={"strict": "-1"}) as container:
+        copy = container.add_stream_from_template(own.streams.video[0])
+        for packet in own.demux(video=0):
+            if packet.dts is not None:
+                made = av.Packet(bytes(packet) + more)
+                made.time_base, made.is_keyframe, made.stream = packet.time_base, packet.is_keyframe, copy
+                ticks = round(offset / packet.time_base)
+                made.pts, made.dts = packet.pts + ticks, packet.dts + ticks
+                container.mux(made)
+
+
+def test_a_video_whose_times_begin_late_is_not_said_to_end_early(tmp_path: Path) -> None:
+    write_video(tmp_path / "own.mp4", [quadrants()] * 30, 30)
+    copy_packets(tmp_path / "own.mp4", tmp_path / "clip.mkv", offset=10800)
+    source = open_video(tmp_path / "clip.mkv")
+    assert source.duration == pytest.approx(1, abs=0.04)
+    assert len(list(source)) == 30 and source.warnings == []
+
+
 @pytest.mark.parametrize("tag", [b"hvc1", b"dvh1"])
 def test_dolby_vision_without_a_base_for_other_decoders_is_refused(tmp_path: Path, tag: bytes) -> None:
     path = with_record(hevc(tmp_path, 2, 2), 5, 0, tag)
@@ -52,14 +73,62 @@ def test_dolby_vision_by_its_tag_alone_is_refused(tmp_path: Path) -> None:
         open_video(path)
 
 
+def crc_32(data: bytes) -> int:
+    """The checksum of a table of MPEG-TS (ISO/IEC 13818-1, annex A)."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte << 24
+        for _ in range(8):
+            value = (value << 1 ^ (0x04C11DB7 if value >> 31 else 0)) & 0xFFFFFFFF
+    return value
+
+
+def with_descriptor(stream: bytes, descriptor: bytes) -> bytes:
+    """MPEG-TS of one stream with a descriptor of it at the end of each program map table."""
+    packets = [stream[at : at + 188] for at in range(0, len(stream), 188)]
+    for number, packet in enumerate(packets):
+        if packet[1] & 0x40 and packet[4:6] == b"\0\2":
+            size = int.from_bytes(packet[6:8], "big") & 0xFFF
+            table = bytearray(packet[5 : 8 + size - 4])
+            own = 15 + (int.from_bytes(table[10:12], "big") & 0xFFF)  # where the size of the descriptors is
+            table[own : own + 2] = (0xF000 | len(table) - own - 2 + len(descriptor)).to_bytes(2, "big")
+            table += descriptor
+            table[1:3] = (0xB000 | len(table) + 1).to_bytes(2, "big")
+            packets[number] = (packet[:5] + table + crc_32(table).to_bytes(4, "big")).ljust(188, b"\xff")
+    return b"".join(packets)
+
+
+@pytest.mark.parametrize(("number", "compatibility", "transfer"), [(5, 0, 2), (8, 4, HLG), (8, 1, PQ)])
+def test_dolby_vision_in_mpeg_ts_is_known_by_its_descriptor(
+    tmp_path: Path, number: int, compatibility: int, transfer: int
+) -> None:
+    copy_packets(hevc(tmp_path, transfer), tmp_path / "clip.ts")
+    record = bytes([1, 0, number << 1, 4 << 3 | 0b101, compatibility << 4 | 15])
+    content = with_descriptor((tmp_path / "clip.ts").read_bytes(), b"\xb0\5" + record)
+    (tmp_path / "clip.ts").write_bytes(content)
+    if number == 8:
+        assert open_video(tmp_path / "clip.ts").hdr
+        return
+    with pytest.raises(HeadsplatError, match=DOLBY.format(5)):
+        open_video(tmp_path / "clip.ts")
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mkv", "ts"])
+@pytest.mark.parametrize("transfer", [2, HLG])
+def test_dolby_vision_without_a_record_is_known_by_its_metadata(tmp_path: Path, suffix: str, transfer: int) -> None:
+    unit = b"\x7c\1\x19" + bytes(range(8, 60))
+    copy_packets(hevc(tmp_path, transfer), tmp_path / "with.mov", len(unit).to_bytes(4, "big") + unit)
+    copy_packets(tmp_path / "with.mov", tmp_path / f"clip.{suffix}")
+    if transfer == HLG:
+        assert open_video(tmp_path / f"clip.{suffix}").hdr
+        return
+    with pytest.raises(HeadsplatError, match=DOLBY.format(5)):
+        open_video(tmp_path / f"clip.{suffix}")
+
+
 def test_dolby_vision_in_matroska_is_refused(tmp_path: Path) -> None:
     source = with_record(hevc(tmp_path, 2, 2), 5, 0)
-    with av.open(str(source)) as own, av.open(str(tmp_path / "clip.mkv"), "w", options={"strict": "-1"}) as container:
-        copy = container.add_stream_from_template(own.streams.video[0])
-        for packet in own.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = copy
-                container.mux(packet)
+    copy_packets(source, tmp_path / "clip.mkv")
     assert b"dvcC" in (tmp_path / "clip.mkv").read_bytes()
     with pytest.raises(HeadsplatError, match=DOLBY.format(5)):
         open_video(tmp_path / "clip.mkv")
