@@ -90,13 +90,13 @@ class HeifFile:
     def content(self, item: _Item) -> bytes:
         """The bytes of an item."""
         if sum(length for _, _, length in item.extents) > len(self.data):
-            raise _UnreadError("it is damaged")
+            raise ValueError("it is damaged")
         parts = []
         for method, offset, length in item.extents:
             source = self.data if method == 0 else self.idat
             end = offset + length if length else len(source)
             if method > 1 or end > len(source):
-                raise _UnreadError("it is cut off")
+                raise ValueError("it is cut off")
             parts.append(source[offset:end])
         return b"".join(parts)
 
@@ -112,7 +112,7 @@ class HeifFile:
                 try:
                     content = self.content(item)
                     (skipped,) = struct.unpack_from(">I", content)
-                except (_UnreadError, struct.error):
+                except (ValueError, struct.error):
                     return None
                 return content[4 + skipped :]
         return None
@@ -139,15 +139,21 @@ def read_heif(path: Path) -> np.ndarray:
     if path.stat().st_size > _MAX_BYTES:
         raise HeadsplatError(f"{path}: more than {_MAX_BYTES >> 20} MB, which is no photo; give a JPEG of it")
     data = path.read_bytes()
+    damaged = False
     try:
         file = HeifFile.parse(data)
         check_pixels(path, file.size() or (0, 0))
         return _Decoding(file).image(file.primary)
-    except (_UnreadError, ValueError, struct.error, IndexError) as error:
-        reason = str(error) or "it is damaged"
+    except (ValueError, struct.error, IndexError) as error:
+        reason = str(error) if type(error) is ValueError else "it is damaged"
+        damaged = True
+    except _UnreadError as error:
+        reason = str(error)
     except (av.error.FFmpegError, OSError) as error:
         reason = error_words(error)
     image = _by_pillow_heif(data)
+    if image is None and damaged:
+        raise HeadsplatError(f"{path}: a damaged HEIC or AVIF photo ({reason}); copy it again, or give a JPEG of it")
     if image is None:
         raise HeadsplatError(
             f"{path}: a HEIC or AVIF photo that cannot be decoded here ({reason}); export it as JPEG, or convert it "
@@ -187,7 +193,7 @@ class _Decoding:
         """Item `number` [H,W,3] uint8 sRGB, with its transformations."""
         item = self.file.items.get(number)
         if item is None or depth > _DEEPEST:
-            raise _UnreadError("it is damaged")
+            raise ValueError("it is damaged")
         if item.kind in _DECODERS:
             rgb = self._decoded(item, item)
         elif item.kind == b"grid":
@@ -206,20 +212,20 @@ class _Decoding:
         rows, columns = layout[2] + 1, layout[3] + 1
         width, height = struct.unpack_from(">II" if layout[1] & 1 else ">HH", layout, 4)
         if len(item.parts) != rows * columns or not 0 < width * height <= MAX_PIXELS:
-            raise _UnreadError("its tiles do not fit together")
+            raise ValueError("its tiles do not fit together")
         image: np.ndarray | None = None
         for place, number in enumerate(item.parts):
             part = self.file.items.get(number)
             if part is None or part.kind not in _DECODERS:
-                raise _UnreadError("it is damaged")
+                raise ValueError("it is damaged")
             tile = self._decoded(part, item)
             if image is None:
                 high, wide = tile.shape[:2]
                 if not ((rows - 1) * high < height <= rows * high and (columns - 1) * wide < width <= columns * wide):
-                    raise _UnreadError("its tiles do not fit together")
+                    raise ValueError("its tiles do not fit together")
                 image = np.zeros((rows * high, columns * wide, 3), np.uint8)
             if tile.shape != (high, wide, 3):
-                raise _UnreadError("its tiles do not fit together")
+                raise ValueError("its tiles do not fit together")
             top, left = place // columns * high, place % columns * wide
             image[top : top + high, left : left + wide] = tile
         assert image is not None
@@ -237,7 +243,7 @@ class _Decoding:
         decoder.extradata = item.first(parameters)
         frames = [*decoder.decode(av.Packet(self.file.content(item))), *decoder.decode(None)]
         if not frames:
-            raise _UnreadError("it is damaged")
+            raise ValueError("it is damaged")
         return self._converted(frames[0], item.first(b"colr") or whole.first(b"colr"))
 
     def _converted(self, frame: Any, stated: bytes | None) -> np.ndarray:

@@ -36,7 +36,8 @@ class ContinuousTimes:
 
     def apply(self, packet: Any) -> None:
         """Shift a packet, the next in the file's order: the first one after a restart is shown one frame later."""
-        if packet.pts is None or packet.dts is None:
+        # What an edit list leaves out is only decoded, from the key frame before each of its segments on.
+        if packet.pts is None or packet.dts is None or packet.is_discard:
             return
         if packet.dts < self._last[0] - self._back:
             if self._before[0] <= packet.dts <= self._before[0] + self._back:  # only the packet before was damaged

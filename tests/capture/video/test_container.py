@@ -51,6 +51,35 @@ def copy_packets(source: Path, path: Path, more: bytes = b"", offset: float = 0.
                 container.mux(made)
 
 
+def with_edits(content: bytes, edits: list[tuple[int, int]]) -> bytes:
+    """An mp4 file, its index at the end, with another edit list: milliseconds that are shown, and the first tick."""
+    place = content.rindex(b"edts") - 4
+    size = int.from_bytes(content[place : place + 4], "big")
+    rows = b"".join(struct.pack(">IiI", length, start, 1 << 16) for length, start in edits)
+    table = struct.pack(">I4sII", 16 + len(rows), b"elst", 0, len(edits)) + rows
+    box = struct.pack(">I4s", 8 + len(table), b"edts") + table
+    changed = bytearray(content[:place] + box + content[place + size :])
+    for name in (b"moov", b"trak"):
+        start = content.rindex(name) - 4
+        length = int.from_bytes(content[start : start + 4], "big") + len(box) - size
+        changed[start : start + 4] = length.to_bytes(4, "big")
+    return bytes(changed)
+
+
+def test_a_video_of_which_an_editor_cut_away_the_middle_has_no_gap(tmp_path: Path) -> None:
+    """The second part is decoded from a key frame 1.5 s before it, which is no clock that restarts."""
+    path = tmp_path / "clip.mp4"
+    write_video(tmp_path / "own.mp4", [quadrants()] * 150, 30)
+    copy_packets(tmp_path / "own.mp4", path)
+    with av.open(str(path)) as container:
+        ticks = round(1 / float(container.streams.video[0].time_base or 1))
+    path.write_bytes(with_edits(path.read_bytes(), [(1000, 0), (2000, 3 * ticks)]))
+    source = open_video(path).counted()
+    times = [frame.time for frame in source]
+    np.testing.assert_allclose(times, np.arange(90) / 30, atol=0.07)
+    assert source.frame_count == 90 and source.warnings == []
+
+
 def test_a_video_whose_times_begin_late_is_not_said_to_end_early(tmp_path: Path) -> None:
     write_video(tmp_path / "own.mp4", [quadrants()] * 30, 30)
     copy_packets(tmp_path / "own.mp4", tmp_path / "clip.mkv", offset=10800)
