@@ -10,7 +10,7 @@ import importlib
 import io
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,8 @@ from capture.video.colors import ColorTags, frame_to_srgb, is_known
 _MAX_BYTES = 512 << 20
 #: FFmpeg's decoders by the type of an item, and the property with the decoder's parameters.
 _DECODERS = {b"hvc1": (("hevc",), b"hvcC"), b"av01": (("libdav1d", "av1"), b"av1C")}
-_UNSPECIFIED = 2  # of H.273: a color property that is not stated
 _USUAL = ColorTags(matrix=6)  # the matrix of an image that states none: BT.601
-#: By color primaries (H.273); Display P3 is what iPhones take photos in, as an ICC profile says by its name.
-_P3 = 12
 _PROFILES = (b"prof", b"rICC")
-_P3_NAMES = (b"Display P3", "Display P3".encode("utf-16-be"))
 _LIMITED_RANGE = 1  # of FFmpeg
 _FULL_RANGE = 2
 _DEEPEST = 3  # images made of images
@@ -54,9 +50,13 @@ class _Item:
     parts: list[int] = field(default_factory=list)  # items that it is made of
     describes: list[int] = field(default_factory=list)
 
+    def all(self, kind: bytes) -> list[bytes]:
+        """The contents of its properties of this kind."""
+        return [content for each, content in self.properties if each == kind]
+
     def first(self, kind: bytes) -> bytes | None:
         """The content of its first property of this kind."""
-        return next((content for each, content in self.properties if each == kind), None)
+        return next(iter(self.all(kind)), None)
 
 
 @dataclass
@@ -244,26 +244,26 @@ class _Decoding:
         frames = [*decoder.decode(av.Packet(self.file.content(item))), *decoder.decode(None)]
         if not frames:
             raise ValueError("it is damaged")
-        return self._converted(frames[0], item.first(b"colr") or whole.first(b"colr"))
+        return self._converted(frames[0], item.all(b"colr") or whole.all(b"colr"))
 
-    def _converted(self, frame: Any, stated: bytes | None) -> np.ndarray:
-        """A decoded frame [H,W,3] uint8 sRGB; `stated` is the property of its colors."""
-        if stated is not None and stated[:4] == b"nclx":
-            primaries, transfer, matrix, full = struct.unpack_from(">HHHB", stated, 4)
-            frame.color_primaries = primaries
-            frame.color_trc = transfer
-            frame.colorspace = matrix
-            frame.color_range = _FULL_RANGE if full & 0x80 else _LIMITED_RANGE
+    def _converted(self, frame: Any, stated: list[bytes]) -> np.ndarray:
+        """A decoded frame [H,W,3] uint8 sRGB; `stated` are the properties of its colors."""
         profile = None
-        if stated is not None and stated[:4] in _PROFILES:
-            named = any(name in stated for name in _P3_NAMES)
-            frame.color_primaries = _P3 if named else _UNSPECIFIED
-            profile = None if named else MatrixProfile.parse(stated[4:])
+        for each in stated:
+            if each[:4] == b"nclx":
+                primaries, transfer, matrix, full = struct.unpack_from(">HHHB", each, 4)
+                frame.color_primaries = primaries
+                frame.color_trc = transfer
+                frame.colorspace = matrix
+                frame.color_range = _FULL_RANGE if full & 0x80 else _LIMITED_RANGE
+            elif each[:4] in _PROFILES:
+                profile = MatrixProfile.parse(each[4:])
         tags = ColorTags.of(frame).or_else(_USUAL)
         if not is_known(tags.matrix):
             raise _UnreadError("its colors are stored as YCgCo or ICtCp")
-        rgb = frame_to_srgb(frame, tags, self.reformatter)
-        return rgb if profile is None else profile.to_srgb(rgb)
+        if profile is None or tags.hdr:
+            return frame_to_srgb(frame, tags, self.reformatter)
+        return profile.to_srgb(frame_to_srgb(frame, replace(tags, primaries=0), self.reformatter))
 
 
 def _transformed(rgb: np.ndarray, kind: bytes, content: bytes) -> np.ndarray:

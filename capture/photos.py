@@ -177,7 +177,9 @@ def _notes_on(path: Path) -> list[str]:
         )
     profile = profile_of(data)
     if jpeg_components(data) == _CMYK or (profile and profile[16:20] == b"RGB " and not MatrixProfile.parse(profile)):
-        notes.append(f"{name}: its colors are of a printer's or a table's profile and approximate; export it as sRGB")
+        notes.append(
+            f"{name}: its color profile (CMYK or tables) is not applied: its colors are approximate; export it as sRGB"
+        )
     return notes
 
 

@@ -62,7 +62,7 @@ def no_video(path: Path) -> str | None:
     if content is None or (content.name == "GIF" and content.animated):
         return None
     if content.animated:
-        return f"an animated {content.name} file, which is not read; convert it to MP4, or save a picture of it as JPEG"
+        return f"an animated {content.name} file, which is not read; convert it to MP4, or save one image of it as JPEG"
     return f"a photo ({content.name}), which shows no motion; give a video"
 
 

@@ -83,9 +83,9 @@ def colors(primaries: int, transfer: int, matrix: int, full: bool) -> bytes:
     return _box(b"colr", b"nclx" + struct.pack(">HHHB", primaries, transfer, matrix, full << 7))
 
 
-def profile(name: str) -> bytes:
-    """A property: an ICC profile, of which only the name is there."""
-    return _box(b"colr", b"prof" + bytes(128) + name.encode("utf-16-be"))
+def profile(icc: bytes) -> bytes:
+    """A property: an ICC profile."""
+    return _box(b"colr", b"prof" + icc)
 
 
 def mirrored(axis: int) -> bytes:

@@ -81,22 +81,35 @@ def test_a_matrix_that_is_not_converted_is_refused(tmp_path: Path, monkeypatch: 
         read_heif(tmp_path / "a.heic")
 
 
-@pytest.mark.parametrize("stated", [colors(12, 13, 6, False), profile("Display P3")])
-def test_display_p3_is_converted(tmp_path: Path, stated: bytes) -> None:
+P3_PROFILE = profile(icc_files.profile(icc_files.P3, icc_files.SRGB_CURVE))
+SRGB_PROFILE = profile(icc_files.profile(icc_files.SRGB, icc_files.SRGB_CURVE))
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        (colors(12, 13, 6, False),),
+        (P3_PROFILE,),
+        (colors(2, 2, 6, False), P3_PROFILE),
+        (P3_PROFILE, colors(12, 13, 6, False)),
+        (profile(bytes(200)), colors(12, 13, 6, False)),
+    ],
+    ids=["numbers", "profile", "unstated numbers and profile", "profile and numbers", "another profile and numbers"],
+)
+def test_display_p3_is_converted(tmp_path: Path, stated: tuple[bytes, ...]) -> None:
     skin = np.full((64, 64, 3), (190, 140, 120), np.uint8)
-    (tmp_path / "a.heic").write_bytes(heif_file(skin, properties=(stated,)))
+    (tmp_path / "a.heic").write_bytes(heif_file(skin, properties=stated))
     expected = wide_to_srgb(skin, P3_TO_BT709)[0, 0]
     assert expected[0] > 195
     np.testing.assert_allclose(read_heif(tmp_path / "a.heic").mean((0, 1)), expected, atol=2.5)
-    (tmp_path / "b.heic").write_bytes(heif_file(skin, properties=(profile("sRGB IEC61966-2.1"),)))
+    (tmp_path / "b.heic").write_bytes(heif_file(skin, properties=(SRGB_PROFILE,)))
     np.testing.assert_allclose(read_heif(tmp_path / "b.heic").mean((0, 1)), skin[0, 0], atol=2.5)
 
 
 def test_another_wide_profile_is_converted_as_in_jpeg_photos(tmp_path: Path) -> None:
     skin = np.full((64, 64, 3), (190, 140, 120), np.uint8)
     icc = icc_files.profile(icc_files.ADOBE, icc_files.ADOBE_CURVE)
-    stated = struct.pack(">I", 12 + len(icc)) + b"colrprof" + icc
-    (tmp_path / "a.heic").write_bytes(heif_file(skin, properties=(stated,)))
+    (tmp_path / "a.heic").write_bytes(heif_file(skin, properties=(profile(icc),)))
     (tmp_path / "a.png").write_bytes(icc_files.png_with(skin, icc))
     (expected,) = open_photos([tmp_path / "a.png"])
     assert abs(int(expected.rgb[0, 0, 0]) - 190) > 5

@@ -87,7 +87,7 @@ def test_a_damaged_profile_leaves_the_colors_and_is_reported(tmp_path: Path, suf
     path.write_bytes(WRITERS[suffix](patches(COLORS), profile(P3, SRGB_CURVE)[:260]))
     assert np.abs(read(path) - COLORS).max() <= ERROR
     assert open_photos([path]).warnings == (
-        f"a{suffix}: its colors are of a printer's or a table's profile and approximate; export it as sRGB",
+        f"a{suffix}: its color profile (CMYK or tables) is not applied: its colors are approximate; export it as sRGB",
     )
 
 

@@ -105,7 +105,7 @@ def test_gif_files_are_photos_or_videos(tmp_path: Path) -> None:
 def test_animations_that_are_no_videos_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a.webp").write_bytes(webp(3))
     assert no_video(tmp_path / "a.webp") == (
-        "an animated WebP file, which is not read; convert it to MP4, or save a picture of it as JPEG"
+        "an animated WebP file, which is not read; convert it to MP4, or save one image of it as JPEG"
     )
 
 
