@@ -76,7 +76,7 @@ def _hidden(c: Coverage) -> list[Check]:
     if min(eyes, mouth) >= NO_FACE:
         advice = (
             f"The eyes are hidden in {eyes:.0%} and the mouth in {mouth:.0%} of the frames: an avatar of them would be "
-            "a guess, so film without sunglasses, and with nothing before the mouth."
+            "a guess, so film with nothing before the face."
         )
         return [Check("visible face", False, f"eyes hidden in {eyes:.0%}, mouth in {mouth:.0%}", advice)]
     return [
@@ -84,8 +84,8 @@ def _hidden(c: Coverage) -> list[Check]:
             "visible eyes",
             eyes < HIDDEN,
             f"hidden in {eyes:.0%} of the frames",
-            f"The eyes are hidden in {eyes:.0%} of the frames, as by sunglasses: film without them, so that lids and "
-            "gaze are seen.",
+            f"The eyes are hidden in {eyes:.0%} of the frames, as by sunglasses, a headset, a hat or hair: film "
+            "without, so that lids and gaze are seen.",
         ),
         Check(
             "visible mouth",

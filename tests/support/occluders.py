@@ -1,4 +1,4 @@
-"""Things before a face, painted by its landmarks: sunglasses, masks, hands; also clear glasses and beards."""
+"""Things before a face, painted by its landmarks: sunglasses, headsets, hats, masks, hands; clear glasses, beards."""
 
 from __future__ import annotations
 
@@ -47,6 +47,26 @@ def clear_glasses(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
     return sunglasses(rgb, points, 0.45)
 
 
+def headset(rgb: np.ndarray, points: np.ndarray, albedo: float) -> np.ndarray:
+    """A box of one gray before both eyes, from temple to temple."""
+    u, v, unit = _from_bridge(rgb, points)
+    inside = np.clip((0.78 - abs(u)) * unit, 0, 1) * np.clip((0.42 - abs(v)) * unit, 0, 1)
+    light = _linear(rgb)
+    front = albedo * _skin(light, points).mean() / 0.35 * (1 - 0.5 * u**2 - 0.3 * v)
+    return _bytes(light + inside[..., None] * (front[..., None] - light))
+
+
+def hat(rgb: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """A dark woolen hat pulled down to the lower lids."""
+    u, v, unit = _from_bridge(rgb, points)
+    inside = np.clip((0.15 - v) * unit, 0, 1) * np.clip((1.1 - abs(u)) * unit, 0, 1)
+    light = _linear(rgb)
+    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(size=u.shape), (0, 0), 1.5)
+    shade = _skin(light, points).mean() / 0.3 * (1 + 0.25 * noise / noise.std())
+    wool = np.array([0.05, 0.06, 0.12]) * shade[..., None]
+    return _bytes(light + inside[..., None] * (wool - light))
+
+
 def face_mask(rgb: np.ndarray, points: np.ndarray, color: tuple[float, float, float] | None) -> np.ndarray:
     """A pleated mask of one color (albedo; None: that of the skin), shaded as the face is."""
     light = _linear(rgb)
@@ -92,6 +112,13 @@ def _axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     unit = float(np.linalg.norm(across))
     across = across / unit
     return across, np.array([-across[1], across[0]]), unit
+
+
+def _from_bridge(rgb: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Inter-ocular distances [H,W] across and down the face from the bridge of the nose, and that distance, pixels."""
+    across, down, unit = _axes(points)
+    y, x = np.mgrid[: rgb.shape[0], : rgb.shape[1]] + 0.5 - points[168, 1::-1, None, None]
+    return (x * across[0] + y * across[1]) / unit, (x * down[0] + y * down[1]) / unit, unit
 
 
 def _linear(rgb: np.ndarray) -> np.ndarray:

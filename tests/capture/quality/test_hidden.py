@@ -17,13 +17,16 @@ from capture.quality.hidden import RegionScores, hidden_shares, region_scores
 from capture.tracker.indices import inter_ocular
 from capture.video.decoding import open_video
 from tests.capture.drawn import drawn_frames
-from tests.support.occluders import beard, clear_glasses, face_mask, hand, sunglasses
+from tests.support.occluders import beard, clear_glasses, face_mask, hand, hat, headset, sunglasses
 
 Paint = Callable[[np.ndarray, np.ndarray], np.ndarray]
 ONE_CAMERA = np.zeros(10, int)
 OCCLUDERS: dict[str, tuple[Paint, set[str]]] = {
     "black sunglasses": (sunglasses, {"eyes"}),
     "brown sunglasses": (partial(sunglasses, pass_through=0.04), {"eyes"}),
+    "white headset": (partial(headset, albedo=0.75), {"eyes"}),
+    "black headset": (partial(headset, albedo=0.02), {"eyes"}),
+    "hat": (hat, {"eyes"}),
     "blue mask": (partial(face_mask, color=(0.3, 0.5, 0.7)), {"mouth"}),
     "white mask": (partial(face_mask, color=(0.75, 0.76, 0.77)), {"mouth"}),
     "black mask": (partial(face_mask, color=(0.02, 0.02, 0.02)), {"mouth"}),
@@ -74,10 +77,10 @@ def test_the_share_is_that_of_the_frames(drawn: tuple[np.ndarray, np.ndarray], p
 
 
 def test_a_blink_hides_nothing_and_cameras_are_apart() -> None:
-    blink = np.where(np.arange(20) % 10 // 2 == 2, -2.0, 1.0)
+    blink = np.where(np.arange(20) % 10 // 2 == 2, 2.0, -1.0)
     visible = np.full(20, -5.0)
     assert hidden_shares(RegionScores(blink, visible), np.zeros(20, int)) == {"eyes": 0.0, "mouth": 0.0}
-    alternating = np.where(np.arange(20) % 2 == 0, -2.0, 1.0)
+    alternating = np.where(np.arange(20) % 2 == 0, 2.0, -1.0)
     assert hidden_shares(RegionScores(alternating, visible), np.arange(20) % 2)["eyes"] == 0.5
     assert hidden_shares(RegionScores(blink, visible), None)["eyes"] == pytest.approx(0.2)  # photos
 
@@ -115,7 +118,9 @@ def real_faces(folder: Path) -> dict[str, tuple[list[np.ndarray], list[np.ndarra
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["black sunglasses", "blue mask", "mask like skin", "hand", "nothing", "beard"])
+@pytest.mark.parametrize(
+    "name", ["black sunglasses", "white headset", "blue mask", "mask like skin", "hand", "nothing", "beard"]
+)
 def test_real_faces_are_decided_as_the_synthetic_one(clips: Path, face_models: None, name: str) -> None:
     paint, hidden = OCCLUDERS[name]
     for clip, (images, points) in real_faces(clips).items():

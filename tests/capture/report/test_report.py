@@ -152,7 +152,7 @@ def test_a_failed_check_gives_advice(report: CaptureReport, numbers: dict[str, o
     [
         (
             {"eyes": 0.8, "mouth": 0.0},
-            "The eyes are hidden in 80% of the frames, as by sunglasses",
+            "The eyes are hidden in 80% of the frames, as by sunglasses, a headset, a hat or hair",
             {"blinking", "gaze"},
         ),
         (
