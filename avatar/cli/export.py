@@ -82,8 +82,8 @@ class ExportCommand:
     appearance: AppearanceName = None
     """of an avatar of several recordings: the look of one of them, or a mix; default: that of the first"""
     with_camera: bool = False
-    """.html only: the page can follow a camera, in the browser and without a network; adds 7 MB. The first use
-    downloads MediaPipe's face models (35 MB) and its library for browsers (6 MB)"""
+    """.html only: the page can follow a camera, in the browser and without a network; adds 7 MB, with
+    --split 13 MB. The first use downloads MediaPipe's face models (35 MB) and its library for browsers (6 MB)"""
     split: bool = False
     """write the page as separate files with nothing inline, for web servers whose Content-Security-Policy is
     default-src 'self'. FOLDER: index.html and its files; NAME.html: the page, and its files in NAME_files. It cannot be

@@ -75,8 +75,9 @@ def check_photographed(statistics: Iterable[FrameStatistics], name: str) -> None
     shares = [flat_share(each.face) for each in statistics]
     if shares and np.median(shares) > FLAT:
         raise HeadsplatError(
-            f"{name}: {np.median(shares):.0%} of the face has the same brightness, as in a drawing or in a badly "
-            "overexposed image; give photos or a video of a person in soft light"
+            f"{name}: {np.median(shares):.0%} of the face has the same brightness, as in a drawing, in a badly "
+            "overexposed image or on a headset; give photos or a video of a person in soft light, with nothing before "
+            "the face"
         )
 
 

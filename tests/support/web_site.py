@@ -15,14 +15,19 @@ from tests.support.browser import Page
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    def __init__(self, *args: Any, policies: Mapping[str, str], policy: str | None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, policies: Mapping[str, str], policy: str | None, permissions: str | None, **kwargs: Any
+    ) -> None:
         self._policies = policies
         self._policy = policy
+        self._permissions = permissions
         super().__init__(*args, **kwargs)
 
     def end_headers(self) -> None:
         if policy := self._policies.get(self.path, self._policy):
             self.send_header("Content-Security-Policy", policy)
+        if self._permissions:
+            self.send_header("Permissions-Policy", self._permissions)
         super().end_headers()
 
     def log_message(self, *_: Any) -> None:
@@ -30,15 +35,18 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serve(folder: Path, policies: Mapping[str, str] | None = None, policy: str | None = None) -> Iterator[str]:
+def serve(
+    folder: Path, policies: Mapping[str, str] | None = None, policy: str | None = None, permissions: str | None = None
+) -> Iterator[str]:
     """The address of a folder while it is served, without a slash at its end.
 
     Args:
         folder: its files.
         policies: content security policies by path, which begins with a slash.
         policy: content security policy of all other paths.
+        permissions: Permissions-Policy of all paths.
     """
-    handler = partial(_Quiet, directory=str(folder), policies=policies or {}, policy=policy)
+    handler = partial(_Quiet, directory=str(folder), policies=policies or {}, policy=policy, permissions=permissions)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

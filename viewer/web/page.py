@@ -106,7 +106,7 @@ def build_split_page(
         title,
         policy=f"default-src 'none'; script-src 'self'{wasm}; style-src 'self'; worker-src 'self'; connect-src 'self'",
         needs=f'the header "Content-Security-Policy: {split_policy(camera=camera is not None)}"',
-        parts="JavaScript, all of its files",
+        parts="JavaScript, all of its files with their MIME types",
         style=f'<link id="style" rel="stylesheet" href="{address["style"]}">',
         script=f'<script src="{address["script"]}"></script>',
         data="\n".join(data),

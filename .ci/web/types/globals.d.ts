@@ -18,6 +18,11 @@ interface TrustedTypePolicy {
 }
 declare var trustedTypes: { createPolicy(name: string, rules: TrustedTypePolicy): TrustedTypePolicy } | undefined;
 
+/** Of Chromium only. */
+interface Document {
+  featurePolicy?: { allowsFeature(name: string): boolean };
+}
+
 /** That of a worker. */
 declare function postMessage(message: object, transfer: Transferable[]): void;
 

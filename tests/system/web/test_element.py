@@ -37,7 +37,9 @@ def site(container: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (folder / "page.js").write_text(SCRIPT, encoding="utf-8")
     example = ROOT / "examples" / "web" / "two_avatars.html"
     (folder / "two.html").write_text(example.read_text(encoding="utf-8"), encoding="utf-8")
-    with serve(folder, {"/plain.html": POLICY}) as address:
+    blocked = POLICY.replace("worker-src blob:; ", "")
+    (folder / "blocked.html").write_text(PLAIN, encoding="utf-8")
+    with serve(folder, {"/plain.html": POLICY, "/blocked.html": blocked}) as address:
         yield address
 
 
@@ -259,3 +261,15 @@ def test_the_example_shows_two_avatars_that_talk(page: Page, site: str) -> None:
     assert page.run("[left.pose.turn[0], document.getElementById('right').pose.turn[0]]") == [25, -25]
     assert page.image("left.player.redraw() ?? left.player.canvas.toDataURL()").std() > 10
     assert not [entry for entry in page.errors() if "favicon" not in json.dumps(entry)]
+
+
+def test_a_header_that_blocks_the_worker_is_named(page: Page, site: str) -> None:
+    visit(page, f"{site}/blocked.html")
+    page.wait("globalThis.player")
+    call = "player.loadAvatar(document.querySelector('main'), 'left.hsa').then(() => 'loaded', (e) => e.message)"
+    said = (
+        'A header of the web server blocks the avatar (worker-src); the page needs "worker-src blob:" in its '
+        "Content-Security-Policy."
+    )
+    assert page.run(call) == said
+    assert page.run("document.querySelector('headsplat-avatar').shadowRoot.textContent") == said

@@ -186,7 +186,7 @@ def test_a_split_page_plays_its_motion(browser: Page, site: Path) -> None:
         (
             "sandbox allow-scripts",
             "",
-            r"A header .* \(sandbox\); add allow-same-origin to it, or export the page without",
+            "The sandbox of this page, .*, blocks its files; add allow-same-origin to it, or export the page without",
         ),
         ("sandbox allow-scripts allow-same-origin", "", ""),
     ],
@@ -215,7 +215,23 @@ def test_the_camera_works_where_trusted_types_are_required(browser: Page, site: 
 def test_a_sandbox_without_the_origin_of_the_page_has_no_camera(browser: Page, site: Path) -> None:
     with serve(site, policy="sandbox allow-scripts") as server:
         text = camera_sentence(browser, server + ADDRESS[SINGLE_CAMERA])
-    assert text == "A header of the web server blocks the camera (sandbox); add allow-same-origin to it."
+    assert text == (
+        "The sandbox of this page, from a header of the web server or the frame around it, blocks the camera; add "
+        "allow-same-origin to it."
+    )
+
+
+@pytest.mark.parametrize("device", ["camera", "microphone"])
+def test_a_header_that_withholds_a_device_is_named(browser: Page, site: Path, device: str) -> None:
+    with serve(site, permissions=f"{device}=()") as server:
+        assert not sentence(browser, server + ADDRESS[SPLIT_CAMERA])
+        browser.wait("app.camera")
+        browser.run(f"document.getElementById('{device}').click()")
+        browser.wait(MESSAGE)
+        assert browser.run(MESSAGE) == (
+            f"A header of the web server (Permissions-Policy) or the frame around this page blocks the {device}; "
+            "allow it there."
+        )
 
 
 def test_a_damaged_avatar_is_not_taken_for_a_blocked_one(browser: Page, container: bytes, tmp_path: Path) -> None:

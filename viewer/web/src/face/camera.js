@@ -4,7 +4,7 @@ import { FaceFilter } from "./face_filter.js";
 import { interpolatedParams, Presence, smoothstep } from "./presence.js";
 import { Retargeting } from "../motions/retargeting.js";
 import { startWorker } from "../container/scripts.js";
-import { blockedBy, blockedSentence } from "../container/server_policy.js";
+import { blockedBy, blockedSentence, checkWithheld } from "../container/server_policy.js";
 /** @import { HeadParams } from "../avatar/head.js" */
 /** @import { TrainedRange } from "../avatar/trained_range.js" */
 /** @import { AvatarHeader } from "../container/avatar_container.js" */
@@ -21,7 +21,9 @@ const REFUSALS = {
   NotFoundError: "There is no camera; connect one and try again.",
   NotReadableError: "The camera cannot be opened; close other programs that use it.",
 };
-const SANDBOXED = "A header of the web server blocks the camera (sandbox); add allow-same-origin to it.";
+const SANDBOXED =
+  "The sandbox of this page, from a header of the web server or the frame around it, blocks the camera; add allow-same-origin " +
+  "to it.";
 const UNAVAILABLE = "This browser gives the camera to no page from this address; open it over https.";
 
 export class Camera {
@@ -86,6 +88,7 @@ export class Camera {
     try {
       if (self.origin === "null" && location.protocol !== "file:") throw new Error(SANDBOXED);
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
+      checkWithheld("camera");
       const stream = await navigator.mediaDevices.getUserMedia({ video: IMAGE });
       if (this.turn === turn) await this.#follow(stream);
       else stream.getTracks().forEach((track) => track.stop());

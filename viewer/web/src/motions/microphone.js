@@ -1,4 +1,5 @@
 /** The microphone of the page: its spectrum moves the mouth; the sound is neither kept nor sent. */
+import { checkWithheld } from "../container/server_policy.js";
 import { SILENCE, heard } from "./visemes.js";
 /** @import { Hearing } from "./visemes.js" */
 
@@ -49,6 +50,7 @@ export class Microphone {
     this.isStarting = true;
     try {
       if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
+      checkWithheld("microphone");
       this.stream = await navigator.mediaDevices.getUserMedia({ audio: SOUND });
       this.#listen(this.stream);
     } catch (error) {

@@ -10,6 +10,7 @@ import { Player } from "./player.js";
 import { Resolution } from "./resolution.js";
 import { checkedScene, pinholeOf } from "./scene_camera.js";
 import { addressOf } from "../container/scripts.js";
+import { blockedBy } from "../container/server_policy.js";
 import { TrainedRange } from "../avatar/trained_range.js";
 import { WORKER_SOURCE } from "./worker_source.js";
 /** @import { HeadParams } from "../avatar/head.js" */
@@ -24,6 +25,8 @@ const STYLE = `
 canvas { display: block; width: 100%; height: 100%; touch-action: none; outline-offset: -2px; }
 p { margin: 0; padding: 1em; }`;
 
+const WORKER_BLOCKED =
+  'A header of the web server blocks the avatar (worker-src); the page needs "worker-src blob:" in its Content-Security-Policy.';
 /** Of the script of the workers, once there is an avatar. @type {string | undefined} */
 let workerAddress;
 
@@ -83,8 +86,10 @@ export class HeadsplatAvatar extends HTMLElement {
       if (turn !== this.turnOfLoad) player.dispose();
       else this.#show(player);
     } catch (error) {
-      if (turn === this.turnOfLoad) this.#fail(messageOf(error));
-      throw error;
+      const isBlocked = (await blockedBy()) === "worker-src";
+      const message = isBlocked ? WORKER_BLOCKED : messageOf(error);
+      if (turn === this.turnOfLoad) this.#fail(message);
+      throw isBlocked ? new Error(message) : error;
     }
     return this;
   }

@@ -25,8 +25,8 @@ export function checkOrigin({ dataset }) {
   throw new Error(
     location.protocol === "file:"
       ? "This page was exported with --split, for a web server; put its files on one, or export it without --split."
-      : "A header of the web server blocks the files of this page (sandbox); add allow-same-origin to it, or export the page " +
-        "without --split.",
+      : "The sandbox of this page, from a header of the web server or the frame around it, blocks its files; add " +
+        "allow-same-origin to it, or export the page without --split.",
   );
 }
 
