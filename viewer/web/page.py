@@ -146,7 +146,7 @@ def _page(title: str, *, policy: str, needs: str, parts: str = "JavaScript", **e
         parts: what it needs otherwise.
         elements: HTML by the other names in the template.
     """
-    blocked = f"This page needs {parts}, and from a web server that restricts it {needs}."
+    blocked = f"This page needs {parts} and, where its web server restricts scripts and styles, {needs}."
     values = {
         "title": html.escape(title),
         "policy": f"{policy}; {_REST}",

@@ -121,7 +121,7 @@ def test_a_blocked_page_shows_nothing_but_the_header_that_it_needs(browser: Page
         text = sentence(browser, f"{server}/me.html")
         assert text == browser.run("document.body.innerText").strip()
     assert re.sub(r"'sha256-[^']+'", "'unsafe-inline'", stated(text)) == LEAST[SINGLE]
-    assert text.startswith("This page needs JavaScript, and from a web server that restricts it the header ")
+    assert text.startswith("This page needs JavaScript and, where its web server restricts scripts and styles, the ")
     assert text.endswith(" (or an export with --split).")
     with serve(site, policy=stated(text)) as server:
         assert not sentence(browser, f"{server}/me.html")
