@@ -1,4 +1,4 @@
-"""HEIC and AVIF files made box by box: single pictures, grids of tiles, turned and mirrored ones, with EXIF data."""
+"""HEIC and AVIF files made box by box: single images, grids of tiles, turned and mirrored ones, with EXIF data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 @dataclass(frozen=True)
 class Codec:
-    """How the pictures are coded."""
+    """How the images are coded."""
 
     encoder: str
     item: bytes
@@ -38,13 +38,13 @@ def heif_file(
     exif: bytes | None = None,
     brands: tuple[bytes, ...] | None = None,
 ) -> bytes:
-    """A HEIF file of one picture.
+    """A HEIF file of one image.
 
     Args:
         image: [H,W,3] uint8 sRGB.
-        codec: of the pictures.
-        tile: side of the tiles of a grid, as in files of iPhones; None: one coded picture.
-        properties: boxes of the picture, such as `rotation`.
+        codec: of the images.
+        tile: side of the tiles of a grid, as in files of iPhones; None: one coded image.
+        properties: boxes of the image, such as `rotation`.
         exif: from the TIFF header on.
         brands: the major one and compatible ones.
     """
@@ -79,7 +79,7 @@ def rotation(quarters: int) -> bytes:
 
 
 def colors(primaries: int, transfer: int, matrix: int, full: bool) -> bytes:
-    """A property: how the picture's numbers are colors (ITU-T H.273)."""
+    """A property: how the image's numbers are colors (ITU-T H.273)."""
     return _box(b"colr", b"nclx" + struct.pack(">HHHB", primaries, transfer, matrix, full << 7))
 
 
@@ -94,7 +94,7 @@ def mirrored(axis: int) -> bytes:
 
 
 def aperture(width: int, height: int) -> bytes:
-    """A property: the middle of the picture, of this size."""
+    """A property: the middle of the image, of this size."""
     return _box(b"clap", struct.pack(">8I", width, 1, height, 1, 0, 1, 0, 1))
 
 
@@ -137,7 +137,7 @@ def _file(
 
 
 def _tiles(image: np.ndarray, side: int) -> list[np.ndarray]:
-    """Tiles row by row; beyond the edges of the picture they are repeated."""
+    """Tiles row by row; beyond the edges of the image they are repeated."""
     height, width = image.shape[:2]
     padded = np.pad(image, ((0, -height % side), (0, -width % side), (0, 0)), mode="edge")
     corners = [(top, left) for top in range(0, height, side) for left in range(0, width, side)]
@@ -145,7 +145,7 @@ def _tiles(image: np.ndarray, side: int) -> list[np.ndarray]:
 
 
 def _coded(image: np.ndarray, codec: Codec) -> tuple[bytes, bytes]:
-    """The decoder's parameters and the bytes of a picture."""
+    """The decoder's parameters and the bytes of a image."""
     if codec.encoder not in av.codecs_available:
         pytest.skip(f"this FFmpeg has no {codec.encoder}")
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24").reformat(format=codec.pixels)

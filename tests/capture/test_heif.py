@@ -1,4 +1,4 @@
-"""HEIC and AVIF photos: single pictures, grids, transformations, EXIF data, damage, and what cannot be decoded."""
+"""HEIC and AVIF photos: single images, grids, transformations, EXIF data, damage, and what cannot be decoded."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.capture import icc_files
 from tests.capture.heif_files import AV1, HEVC, HEVC_10, Codec, aperture, colors, heif_file, mirrored, profile, rotation
 from tests.support.import_graph import ROOT
 
-#: Levels by which coding changes a picture of smooth colors.
+#: Levels by which coding changes a image of smooth colors.
 TOLERANCE = 6
 
 
-def picture(width: int, height: int) -> np.ndarray:
+def smooth_image(width: int, height: int) -> np.ndarray:
     """Colors that tell all places and directions apart."""
     y, x = np.mgrid[:height, :width]
     return np.stack([40 + 170 * x / width, 40 + 170 * y / height, np.full((height, width), 128)], -1).astype(np.uint8)
@@ -37,7 +37,7 @@ def assert_near(found: np.ndarray, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("codec", [HEVC, AV1])
 @pytest.mark.parametrize("tile", [None, 128])
 def test_a_picture_is_read_whole_or_in_tiles(tmp_path: Path, codec: Codec, tile: int | None) -> None:
-    image = picture(300, 200)
+    image = smooth_image(300, 200)
     (tmp_path / "a.heic").write_bytes(heif_file(image, codec, tile))
     assert_near(read_heif(tmp_path / "a.heic"), image)
 
@@ -45,13 +45,13 @@ def test_a_picture_is_read_whole_or_in_tiles(tmp_path: Path, codec: Codec, tile:
 @pytest.mark.parametrize("tile", [None, 128])
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_turned_picture_is_upright(tmp_path: Path, tile: int | None, quarters: int) -> None:
-    image = picture(256, 128)
+    image = smooth_image(256, 128)
     (tmp_path / "a.heic").write_bytes(heif_file(image, tile=tile, properties=(rotation(quarters),)))
     assert_near(read_heif(tmp_path / "a.heic"), np.rot90(image, quarters))
 
 
 def test_mirrors_and_apertures_apply_in_their_order(tmp_path: Path) -> None:
-    image = picture(256, 128)
+    image = smooth_image(256, 128)
     (tmp_path / "a.heic").write_bytes(heif_file(image, properties=(aperture(200, 100), rotation(1), mirrored(1))))
     assert_near(read_heif(tmp_path / "a.heic"), np.rot90(image[14:114, 28:228])[:, ::-1])
     (tmp_path / "b.heic").write_bytes(heif_file(image, properties=(mirrored(0),)))
@@ -129,7 +129,7 @@ def test_the_stated_range_and_transfer_are_applied(tmp_path: Path) -> None:
 def test_the_focal_length_of_the_exif_data_is_used(tmp_path: Path) -> None:
     fields = struct.pack("<HHII", 0x8769, 4, 1, 26) + struct.pack("<I", 0)
     exif = b"II*\0" + struct.pack("<IH", 8, 1) + fields + struct.pack("<HHHIHHI", 1, 0xA405, 3, 1, 24, 0, 0)
-    (tmp_path / "IMG_1.HEIC").write_bytes(heif_file(picture(400, 300), tile=256, exif=exif))
+    (tmp_path / "IMG_1.HEIC").write_bytes(heif_file(smooth_image(400, 300), tile=256, exif=exif))
     prior = open_photos([tmp_path / "IMG_1.HEIC"]).prior
     assert prior.origin == "metadata" and prior.focal == pytest.approx(np.hypot(400, 300) * 24 / FILM_DIAGONAL)
 
@@ -142,7 +142,7 @@ def test_a_file_of_another_program_is_read() -> None:
 
 
 def test_damaged_files_get_one_sentence_that_says_what_to_do(tmp_path: Path) -> None:
-    whole = heif_file(picture(256, 256), tile=128)
+    whole = heif_file(smooth_image(256, 256), tile=128)
     path = tmp_path / "a.heic"
     rng = np.random.default_rng(0)
     cut = [whole[:size] for size in range(24, len(whole) - 1, 97)]
@@ -166,11 +166,11 @@ def test_without_a_decoder_pillow_heif_reads_it_if_it_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.heic"
-    path.write_bytes(heif_file(picture(64, 64)))
+    path.write_bytes(heif_file(smooth_image(64, 64)))
     monkeypatch.setattr("capture.heif.av.codecs_available", set())
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(HeadsplatError, match=r"no decoder of HEVC\); export it as JPEG, .*pip install pillow-heif"):
         read_heif(path)
-    library = SimpleNamespace(open_heif=lambda stream, convert_hdr_to_8bit: picture(64, 64))
+    library = SimpleNamespace(open_heif=lambda stream, convert_hdr_to_8bit: smooth_image(64, 64))
     monkeypatch.setitem(sys.modules, "pillow_heif", library)
-    np.testing.assert_array_equal(read_heif(path), picture(64, 64))
+    np.testing.assert_array_equal(read_heif(path), smooth_image(64, 64))

@@ -1,4 +1,4 @@
-"""Photos, animations and videos told apart by their content, whatever their names say."""
+"""Photos, animations and videos known by their content, whatever their names say."""
 
 from __future__ import annotations
 

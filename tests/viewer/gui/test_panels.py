@@ -182,12 +182,12 @@ def test_the_source_changes_only_by_the_button(monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_arrives_and_is_not_used_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     state = live_state()
-    told = replace(state.status, live={"input": {"unused": "packets arrive that cannot be read"}})
+    unused = replace(state.status, live={"input": {"unused": "packets arrive that cannot be read"}})
     notes: list[str] = []
     monkeypatch.setattr(imgui, "text_colored", lambda color, text: notes.append(text))
     edits(source_panel, state)
     assert not notes
-    edits(source_panel, replace(state, status=told))
+    edits(source_panel, replace(state, status=unused))
     assert notes == ["packets arrive that cannot be read"]
 
 

@@ -20,7 +20,7 @@ export function blockedSentence(directive, what) {
   return `A header of the web server blocks ${what} (${directive}); the page needs ${document.body.dataset.needs}.`;
 }
 
-/** Throws a sentence where a header, or the frame around the page, withholds a device. Only Chromium tells that apart from the
+/** Throws a sentence where a header, or the frame around the page, withholds a device. Only Chromium distinguishes that from the
  * answer of a person. @param {"camera" | "microphone"} device */
 export function checkWithheld(device) {
   if (document.featurePolicy?.allowsFeature(device) !== false) return;
