@@ -71,9 +71,7 @@ class ImageLoss:
         texels = textures = None
         if layer is not None:
             texels = layer.texels()
-            textures = (
-                layer.eye_light.textures() if scene.layer is not None and scene.layer.places is not None else None
-            )
+            textures = layer.eye_light.textures() if layer.eye_light.known else None
         return ops.rendered_loss(self._avatar.local, extra, bones, scene, ops.LossTarget(*target), texels, textures)
 
 
