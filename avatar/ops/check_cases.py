@@ -191,7 +191,12 @@ def _image_cases(made: Made) -> list[Case]:
         Case("mesh", (ahead, faces), 0, lambda v, f: mesh(v, f, _camera(v).K, SIZE, SIZE)),
         Case("ssim", (first, second), 1, lambda *values: (ssim(*values),)),
         Case("photometric", images, 2, lambda a, b, c, d, e: photometric(a, b, c, d, e, 0.2, 0.3)),
+        Case("photometric on every second row", images, 2, _photometric_rows),
     ]
+
+
+def _photometric_rows(rgb: Tensor, alpha: Tensor, truth: Tensor, matte: Tensor, background: Tensor) -> Tensors:
+    return photometric(rgb, alpha, truth, matte, background, 0.2, 0.3, (2, 1))
 
 
 def _splat(means: Tensor, quats: Tensor, scales: Tensor, opacities: Tensor, colors: Tensor) -> Tensors:

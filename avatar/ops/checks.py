@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from avatar.reference import SH_TERMS
+from avatar.reference.images import SSIM_WINDOW
 
 
 def check_floats(like: Tensor, **tensors: Tensor) -> None:
@@ -62,6 +63,13 @@ def check_flags(name: str, flags: Tensor | None, count: int) -> None:
         raise ValueError(f"{name}: expected bool, got {flags.dtype}")
     if tuple(flags.shape) != (count,):
         raise ValueError(f"{name}: expected [{count}], got {list(flags.shape)}")
+
+
+def check_ssim_rows(rows: tuple[int, int]) -> None:
+    """Raise ValueError unless these are a stride and the first row."""
+    stride, first = rows
+    if not 1 <= stride <= SSIM_WINDOW or not 0 <= first < stride:
+        raise ValueError(f"ssim_rows: expected a stride of 1..{SSIM_WINDOW} and a first row below it, got {rows}")
 
 
 def check_sh_terms(name: str, sh: Tensor) -> None:

@@ -11,7 +11,7 @@ from avatar import reference
 from avatar.types import check_shape
 
 from .backend import native_for
-from .checks import check_bytes, check_floats
+from .checks import check_bytes, check_floats, check_ssim_rows
 from .frames import has_workspaces
 
 
@@ -53,7 +53,7 @@ class _Photometric(torch.autograd.Function):
         truth: Tensor,
         matte: Tensor,
         background: Tensor,
-        weights: tuple[float, float],
+        settings: tuple[float, float, int, int],
     ) -> tuple[Tensor, Tensor]:
         rgb = rgb.detach().contiguous()
         alpha = alpha.detach().contiguous()
@@ -61,7 +61,7 @@ class _Photometric(torch.autograd.Function):
         mse = rgb.new_empty(len(rgb))
         grads = (torch.empty_like(rgb), torch.empty_like(alpha)) if any(ctx.needs_input_grad[:2]) else (None, None)
         native_for(rgb).photometric(
-            rgb, alpha, truth.contiguous(), matte.contiguous(), background.contiguous(), *weights, loss, mse, *grads
+            rgb, alpha, truth.contiguous(), matte.contiguous(), background.contiguous(), *settings, loss, mse, *grads
         )
         ctx.grads = grads
         ctx.mark_non_differentiable(mse)
@@ -84,11 +84,15 @@ def photometric(
     background: Tensor,
     ssim_weight: float,
     mask_weight: float,
+    ssim_rows: tuple[int, int] = (1, 0),
 ) -> tuple[Tensor, Tensor]:
     """Photometric loss of rendered images over a background: L1, SSIM and a matte term in one pass.
 
     loss = (1 - ssim_weight) mean|p - t| + ssim_weight (1 - ssim(p, t)) + mask_weight mean|alpha - matte|, where
     p = rgb + (1 - alpha) background and t = background + (truth - background) matte.
+
+    With `ssim_rows` (n, first), only windows centered on the rows first, first + n, ... count, and n times as much:
+    the mean over first = 0..n-1 of the loss, and of its gradient, is that of all rows.
 
     Args:
         rgb: [B,H,W,3] premultiplied, from `splat`.
@@ -98,12 +102,13 @@ def photometric(
         background: [B,3] 0..1.
         ssim_weight: 0..1, weight of 1 - SSIM; L1 has the remainder.
         mask_weight: weight of the matte term.
+        ssim_rows: stride of the rows and the first of them, 0..stride-1; the stride is at most that of a window, 11.
 
     Returns:
         loss [B], differentiable in `rgb` and `alpha` only; mean of (p - t)^2 [B], no gradient.
 
     Raises:
-        ValueError: a wrong shape, dtype or device; the text names the argument.
+        ValueError: a wrong shape, dtype, device or row; the text names the argument.
     """
     check_shape("rgb", rgb, ("B", "H", "W", 3))
     check_shape("alpha", alpha, tuple(rgb.shape[:3]))
@@ -112,9 +117,10 @@ def photometric(
     check_shape("background", background, (rgb.shape[0], 3))
     check_floats(rgb, alpha=alpha, background=background)
     check_bytes(rgb, truth=truth, matte=matte)
+    check_ssim_rows(ssim_rows)
     if native_for(rgb) is None:
-        return reference.photometric(rgb, alpha, truth, matte, background, ssim_weight, mask_weight)
-    return _Photometric.apply(rgb, alpha, truth, matte, background.detach(), (ssim_weight, mask_weight))
+        return reference.photometric(rgb, alpha, truth, matte, background, ssim_weight, mask_weight, ssim_rows)
+    return _Photometric.apply(rgb, alpha, truth, matte, background.detach(), (ssim_weight, mask_weight, *ssim_rows))
 
 
 @torch.no_grad()

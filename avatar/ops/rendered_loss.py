@@ -16,7 +16,7 @@ from avatar.reference import SplatSettings
 from avatar.types import Binding, Bones, Camera, LayerMesh, LocalGaussians, VertexStretch, check_shape
 
 from .backend import native_for
-from .checks import check_bytes, check_floats
+from .checks import check_bytes, check_floats, check_ssim_rows
 from .frames import Frame, SplatImages, has_workspaces, render
 from .layer import CpuLayer
 from .splat import call_of
@@ -57,6 +57,7 @@ class LossTarget:
     background: Tensor  # [B,3] 0..1
     ssim_weight: float
     mask_weight: float
+    ssim_rows: tuple[int, int] = (1, 0)
 
 
 def fuses_rendered_loss(like: Tensor) -> bool:
@@ -114,7 +115,7 @@ class _RenderedLoss(torch.autograd.Function):
         frame = render(_call(scene), posed.world, images, None if layer is None else layer.arrays)
         loss, mse = (posed.scales.new_empty(len(images.rgb)) for _ in range(2))
         ctx.grads = torch.empty_like(images.rgb), torch.empty_like(images.alpha)
-        weights = target.ssim_weight, target.mask_weight
+        weights = target.ssim_weight, target.mask_weight, *target.ssim_rows
         native.photometric(
             images.rgb, images.alpha, target.truth, target.matte, target.background, *weights, loss, mse, *ctx.grads
         )
@@ -267,6 +268,7 @@ def _check(
     check_shape("matte", target.matte, (batch, height, width))
     check_shape("background", target.background, (batch, 3))
     check_bytes(extra, truth=target.truth, matte=target.matte)
+    check_ssim_rows(target.ssim_rows)
     check_floats(extra, **vars(local), vertices=scene.vertices, background=target.background)
     layer = scene.layer
     if (layer is None) != (texels is None) or (layer is None or layer.places is None) != (textures is None):

@@ -13,6 +13,11 @@ SSIM_C2 = 0.03**2
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Reference of `avatar.ops.ssim` (Wang et al. 2004, 11x11 Gaussian window, zero padding)."""
+    return ssim_map(a, b).mean((1, 2, 3))
+
+
+def ssim_map(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity [B,3,H,W] of the window around each pixel."""
     offsets = torch.arange(SSIM_WINDOW, dtype=a.dtype, device=a.device) - SSIM_WINDOW // 2
     line = torch.exp(-offsets * offsets / (2 * SSIM_SIGMA**2))
     line = line / line.sum()
@@ -30,7 +35,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     covariance = blur(x * y) - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + SSIM_C1) / (mean_x * mean_x + mean_y * mean_y + SSIM_C1)
     structure = (2 * covariance + SSIM_C2) / (var_x + var_y + SSIM_C2)
-    return (luminance * structure).mean((1, 2, 3))
+    return luminance * structure
 
 
 def photometric(
@@ -41,6 +46,7 @@ def photometric(
     background: Tensor,
     ssim_weight: float,
     mask_weight: float,
+    ssim_rows: tuple[int, int] = (1, 0),
 ) -> tuple[Tensor, Tensor]:
     """Reference of `avatar.ops.photometric`, with the same arguments."""
     backdrop = background.detach()[:, None, None]
@@ -50,7 +56,9 @@ def photometric(
     difference = image - target
     loss = (1 - ssim_weight) * difference.abs().mean((1, 2, 3)) + mask_weight * (alpha - coverage).abs().mean((1, 2))
     if ssim_weight:
-        loss = loss + ssim_weight * (1 - ssim(image, target))
+        stride, first = ssim_rows
+        dissimilarity = 1 - ssim_map(image, target)[:, :, first::stride]
+        loss = loss + ssim_weight * stride * dissimilarity.sum((1, 2, 3)) / image[0].numel()
     return loss, difference.detach().square().mean((1, 2, 3))
 
 

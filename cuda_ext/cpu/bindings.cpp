@@ -169,7 +169,7 @@ void run_bind_backward(const BindArrays& arrays, const std::optional<StretchArra
 void run_ssim(const In& a, const In& b, const Out& mean, const std::optional<Out>& grad) {
   if (a.ndim() != 4 || a.shape(3) != 3) throw std::invalid_argument("native kernel: images must be [B,H,W,3]");
   const size_t batch = a.shape(0);
-  ssim(static_cast<int>(batch), static_cast<int>(a.shape(1)), static_cast<int>(a.shape(2)), a.data(),
+  ssim(static_cast<int>(batch), static_cast<int>(a.shape(1)), static_cast<int>(a.shape(2)), {1, 0}, a.data(),
        sized(b, a.size()), sized(mean, batch), sized(grad, a.size()));
 }
 
@@ -297,13 +297,23 @@ void run_deform_backward(const In& scales, const In& opacities, const std::tuple
 }
 
 void run_photometric(const In& rgb, const In& alpha, const Bytes& truth, const Bytes& matte, const In& background,
-                     Scalar ssim_weight, Scalar mask_weight, const Out& loss, const Out& mse,
-                     const std::optional<Out>& grad_rgb, const std::optional<Out>& grad_alpha) {
+                     Scalar ssim_weight, Scalar mask_weight, int ssim_stride, int first_ssim_row, const Out& loss,
+                     const Out& mse, const std::optional<Out>& grad_rgb, const std::optional<Out>& grad_alpha) {
   if (alpha.ndim() != 3) throw std::invalid_argument("native kernel: alpha must be [B,H,W]");
+  if (first_ssim_row < 0 || first_ssim_row >= ssim_stride)
+    throw std::invalid_argument("native kernel: the first row must be in 0..stride-1");
   const size_t batch = alpha.shape(0), pixels = alpha.size();
-  photometric({static_cast<int>(batch), static_cast<int>(alpha.shape(1)), static_cast<int>(alpha.shape(2)),
-               sized(rgb, 3 * pixels), alpha.data(), sized(truth, 3 * pixels), sized(matte, pixels),
-               sized(background, 3 * batch), ssim_weight, mask_weight},
+  photometric({static_cast<int>(batch),
+               static_cast<int>(alpha.shape(1)),
+               static_cast<int>(alpha.shape(2)),
+               sized(rgb, 3 * pixels),
+               alpha.data(),
+               sized(truth, 3 * pixels),
+               sized(matte, pixels),
+               sized(background, 3 * batch),
+               ssim_weight,
+               mask_weight,
+               {ssim_stride, first_ssim_row}},
               sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels));
 }
 

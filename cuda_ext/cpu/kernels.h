@@ -122,17 +122,23 @@ struct RowSpan {
   int begin, end;
 };
 
+// Rows on which windows are centered: `first`, first + stride, ...; 0 <= first < stride.
+struct WindowRows {
+  int stride, first;
+};
+
 // One image pair, [height][3 width] floats each. Windows in which the images are equal have SSIM 1 and no gradient; per
 // row, `differing` is the span where the images differ and `spans` the span of windows affected by it.
 struct SsimImage {
   const Scalar *a, *b;
   const Scalar* zeros;  // [3 width]
   int height, width;
+  WindowRows rows;
   RowSpan *differing, *spans;  // [height]
-  Scalar* row_sums;            // [height]
+  Scalar* row_sums;            // [height], 0 for rows without windows
   Scalar* partials;            // [height][3][3 width] derivatives by blurred a, a^2 and ab, or null
   Scalar* grad;                // [height][3 width], of the mean SSIM by a
-  Scalar scale;                // 1 / number of values
+  Scalar scale;                // stride of the rows / number of values
 };
 
 constexpr int kBindChunk = 1024;   // Gaussians whose contributions to the bones' gradient are summed together

@@ -196,7 +196,8 @@ void rotate_sh_backward(const ShRotation& rotation, int count) {
                   [&](int begin, int end) { kernels().rotate_sh_backward(rotation, begin, end); });
 }
 
-void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Scalar* mean, Scalar* grad) {
+void ssim(int batch, int height, int width, WindowRows rows, const Scalar* a, const Scalar* b, Scalar* mean,
+          Scalar* grad) {
   const size_t length = static_cast<size_t>(width) * 3, values = length * height;
   Scalar* memory = thread_buffer(1).get<Scalar>(length + height);
   RowSpan* spans = thread_buffer(5).get<RowSpan>(2 * static_cast<size_t>(height));
@@ -208,18 +209,22 @@ void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Sc
                           memory,
                           height,
                           width,
+                          rows,
                           spans,
                           spans + height,
                           memory + length,
                           partials,
                           grad ? grad + k * values : nullptr,
-                          1.0f / static_cast<Scalar>(values)};
+                          static_cast<Scalar>(rows.stride) / static_cast<Scalar>(values)};
     parallel_ranges(height, kRowsPerTask,
                     [&](int begin, int end) { kernels().ssim_find_differences(image, begin, end); });
     parallel_ranges(height, kRowsPerTask,
                     [&](int begin, int end) { kernels().ssim_rows(image, begin, end, row_buffer(width)); });
     double total = 0.0;
     for (int y = 0; y < height; ++y) total += image.row_sums[y];
+    // 1 less the stride times the sum of 1 - SSIM: without noise where the images are equal.
+    const int counted = (height - rows.first + rows.stride - 1) / rows.stride * rows.stride;
+    total = rows.stride * total + (height - counted) * static_cast<double>(length);
     mean[k] = static_cast<Scalar>(total / static_cast<double>(values));
     if (!grad) continue;
     parallel_ranges(height, kRowsPerTask,
@@ -264,7 +269,8 @@ void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Sca
       for (int k = 0; k < 3; ++k) sums[k] += image.row_sums[3 * static_cast<size_t>(y) + k];
     Scalar similarity = 1.0f;
     if (inputs.ssim_weight != 0.0f)
-      ssim(1, inputs.height, inputs.width, image.composite, image.target, &similarity, image.grad_rgb);
+      ssim(1, inputs.height, inputs.width, inputs.ssim_rows, image.composite, image.target, &similarity,
+           image.grad_rgb);
     mse[b] = static_cast<Scalar>(sums[1] / (3.0 * pixels));
     loss[b] = static_cast<Scalar>((1.0 - inputs.ssim_weight) * sums[0] / (3.0 * pixels) +
                                   inputs.mask_weight * sums[2] / pixels +

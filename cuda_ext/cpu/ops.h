@@ -38,8 +38,10 @@ bool vertex_stretch_backward(StretchMesh mesh, int batch, const Scalar* vertices
 void rotate_sh(const ShRotation& rotation, int count);
 void rotate_sh_backward(const ShRotation& rotation, int count);
 
-// Mean SSIM of image pairs [B,H,W,3] into `mean` [B]; its gradient with respect to `a` into `grad`, which may be null.
-void ssim(int batch, int height, int width, const Scalar* a, const Scalar* b, Scalar* mean, Scalar* grad);
+// Mean SSIM of image pairs [B,H,W,3] into `mean` [B], estimated from the windows on `rows`; its gradient with respect
+// to `a` into `grad`, which may be null.
+void ssim(int batch, int height, int width, WindowRows rows, const Scalar* a, const Scalar* b, Scalar* mean,
+          Scalar* grad);
 
 // One step of Adam in place.
 void adam_step(const AdamStep& step);
@@ -67,6 +69,7 @@ struct PhotometricInputs {
   const uint8_t *truth, *matte;  // [batch,height,width,3], [batch,height,width]
   const Scalar* background;      // [batch,3]
   Scalar ssim_weight, mask_weight;
+  WindowRows ssim_rows;
 };
 
 // Composites `batch` images over one background and converts them to bytes.

@@ -133,6 +133,9 @@ void ssim_rows(const SsimImage& image, int begin, int end, Scalar* buffer) {
   const int length = image.width * kChannels;
   const size_t padded = static_cast<size_t>(length) + 2 * kMargin, row = length;
   for (int y = begin; y < end; ++y) {
+    image.spans[y] = {0, 0};
+    image.row_sums[y] = 0.0f;
+    if (y % image.rows.stride != image.rows.first) continue;
     const RowSpan span = image.spans[y] = affected_span(image, image.differing, y), halo = with_halo(span, length);
     Scalar* out = image.partials ? image.partials + 3 * y * row : nullptr;
     image.row_sums[y] = static_cast<Scalar>(length - (span.end - span.begin));
@@ -170,19 +173,27 @@ namespace {
 // Vertical blur of one of the derivatives over the columns of `span`.
 void blur_partials(const SsimImage& image, int part, int y, RowSpan span, Scalar* out) {
   const size_t length = static_cast<size_t>(image.width) * kChannels;
-  const Scalar* rows[2 * kRadius + 1];
-  for (int k = 0; k <= 2 * kRadius; ++k) {
-    const int at = y - kRadius + k;
+  // Rows at equal distances above and below that have derivatives.
+  const Scalar *above[kRadius + 1], *below[kRadius + 1];
+  Scalar taps[kRadius + 1];
+  int pairs = 0;
+  const auto row_of = [&](int at) {
     const bool any = at >= 0 && at < image.height && image.spans[at].end > image.spans[at].begin;
-    rows[k] = any ? image.partials + (3 * static_cast<size_t>(at) + part) * length : image.zeros;
+    return any ? image.partials + (3 * static_cast<size_t>(at) + part) * length : image.zeros;
+  };
+  const Scalar* center = row_of(y);
+  for (int k = 0; k < kRadius; ++k) {
+    above[pairs] = row_of(y - kRadius + k);
+    below[pairs] = row_of(y + kRadius - k);
+    taps[pairs] = kTap[k];
+    pairs += above[pairs] != image.zeros || below[pairs] != image.zeros;
   }
   std::memset(out + span.begin - kMargin, 0, sizeof(Scalar) * kMargin);
   std::memset(out + span.end, 0, sizeof(Scalar) * kMargin);
   for (size_t at = span.begin; at < static_cast<size_t>(span.end); at += kWidth) {
-    Vec total = Vec(kTap[kRadius]) * load_part(rows[kRadius], at, length);
-    for (int k = 0; k < kRadius; ++k) {
-      const Vec pair = load_part(rows[k], at, length) + load_part(rows[2 * kRadius - k], at, length);
-      total = fma(Vec(kTap[k]), pair, total);
+    Vec total = Vec(kTap[kRadius]) * load_part(center, at, length);
+    for (int k = 0; k < pairs; ++k) {
+      total = fma(Vec(taps[k]), load_part(above[k], at, length) + load_part(below[k], at, length), total);
     }
     store(out + at, total);
   }

@@ -181,14 +181,20 @@ void run_ssim(const In& a, const In& b, const Out& mean, const std::optional<Out
 }
 
 void run_photometric(const In& rgb, const In& alpha, const Bytes& truth, const Bytes& matte, const In& background,
-                     float ssim_weight, float mask_weight, const Out& loss, const Out& mse,
-                     const std::optional<Out>& grad_rgb, const std::optional<Out>& grad_alpha, const Scratch& scratch,
-                     uintptr_t stream) {
+                     float ssim_weight, float mask_weight, int ssim_stride, int first_ssim_row, const Out& loss,
+                     const Out& mse, const std::optional<Out>& grad_rgb, const std::optional<Out>& grad_alpha,
+                     const Scratch& scratch, uintptr_t stream) {
   const ImageShape shape = shape_of_images(rgb);
   const size_t batch = shape.batch, pixels = rgb.size() / 3;
   photometric(shape,
-              {rgb.data(), sized(alpha, pixels), sized(truth, 3 * pixels), sized(matte, pixels),
-               sized(background, 3 * batch), ssim_weight, mask_weight},
+              {rgb.data(),
+               sized(alpha, pixels),
+               sized(truth, 3 * pixels),
+               sized(matte, pixels),
+               sized(background, 3 * batch),
+               ssim_weight,
+               mask_weight,
+               {ssim_stride, first_ssim_row}},
               sized(loss, batch), sized(mse, batch), sized(grad_rgb, 3 * pixels), sized(grad_alpha, pixels),
               at_least(scratch, image_loss_scratch(shape, grad_rgb || grad_alpha)), stream_of(stream));
 }

@@ -41,6 +41,7 @@ struct SsimPair {
   float scale;  // 1 / number of values per image
   static constexpr bool has_loss = false;
 
+  __device__ bool has_window(int) const { return true; }
   __device__ void load(int, size_t pixel, float first[3], float second[3]) const {
     for (int c = 0; c < 3; ++c) first[c] = a[3 * pixel + c];
     for (int c = 0; c < 3; ++c) second[c] = b[3 * pixel + c];
@@ -60,6 +61,7 @@ struct PhotometricPair {
   float scale;  // 1 / number of pixels per image
   static constexpr bool has_loss = true;
 
+  __device__ bool has_window(int y) const { return y % in.ssim_rows.stride == in.ssim_rows.first; }
   __device__ float matte(size_t pixel) const { return static_cast<float>(in.matte[pixel]) * (1.0f / 255.0f); }
   __device__ void load(int image, size_t pixel, float composite[3], float target[3]) const {
     const float transmittance = 1.0f - in.alpha[pixel], coverage = matte(pixel);
@@ -73,10 +75,11 @@ struct PhotometricPair {
   __device__ void write(int image, size_t pixel, const float grad_ssim[3]) const {
     float composite[3], target[3];
     load(image, pixel, composite, target);
+    const float ssim_weight = in.ssim_weight * static_cast<float>(in.ssim_rows.stride);
     float grad_alpha_sum = in.mask_weight * scale * sign(matte_error(pixel));
     for (int c = 0; c < 3; ++c) {
       const float grad_composite =
-          scale / 3.0f * ((1.0f - in.ssim_weight) * sign(composite[c] - target[c]) - in.ssim_weight * grad_ssim[c]);
+          scale / 3.0f * ((1.0f - in.ssim_weight) * sign(composite[c] - target[c]) - ssim_weight * grad_ssim[c]);
       if (grad_rgb) grad_rgb[3 * pixel + c] = grad_composite;
       grad_alpha_sum -= grad_composite * in.background[3 * image + c];
     }
@@ -199,7 +202,7 @@ __global__ void __launch_bounds__(kThreads)
       const int y = location.top + top + r;
       if (x >= shape.width || y >= shape.height) continue;
       const float window[kWindowMoments] = {moment[0][r], moment[1][r], moment[2][r], moment[3][r], moment[4][r]};
-      const SsimDerivatives part = ssim_of(window);
+      const SsimDerivatives part = pair.has_window(y) ? ssim_of(window) : SsimDerivatives{};
       const size_t at = static_cast<size_t>(y) * shape.width + x;
       totals[0] += part.value;
       if (Pair::has_loss) {
@@ -274,11 +277,12 @@ __global__ void __launch_bounds__(kThreads)
 struct LossOutputs {
   float *ssim, *loss, *mse;
   float ssim_weight, mask_weight;
+  WindowRows rows;
 };
 
 // One block per image: sums the tiles in a fixed order.
 __global__ void __launch_bounds__(kThreads)
-    reduce_loss_kernel(const float* sums, int blocks, double pixels, LossOutputs out) {
+    reduce_loss_kernel(const float* sums, int blocks, int height, int width, LossOutputs out) {
   __shared__ double parts[kThreads][kSums];
   const float* image_sums = sums + static_cast<size_t>(blockIdx.x) * blocks * kSums;
   double total[kSums] = {};
@@ -291,7 +295,10 @@ __global__ void __launch_bounds__(kThreads)
       for (int k = 0; k < kSums; ++k) parts[threadIdx.x][k] += parts[threadIdx.x + half][k];
   }
   if (threadIdx.x != 0) return;
-  const double similarity = parts[0][0] / (3.0 * pixels);
+  // 1 less the stride times the mean of 1 - SSIM: without noise where the images are equal.
+  const double pixels = static_cast<double>(height) * width;
+  const int stride = out.rows.stride, counted = (height - out.rows.first + stride - 1) / stride * stride;
+  const double similarity = (stride * parts[0][0] + 3.0 * (height - counted) * width) / (3.0 * pixels);
   if (out.ssim) out.ssim[blockIdx.x] = static_cast<float>(similarity);
   if (!out.loss) return;
   out.loss[blockIdx.x] =
@@ -321,9 +328,8 @@ void image_loss(const Pair& pair, const ImageShape& shape, const LossOutputs& ou
     if (with_gradient) launch(image_loss_backward_kernel<Pair>, grid, block, 0, stream, pair, shape, first, partials);
   }
   const dim3 tiles = tiles_of(shape, 1);
-  const double pixels = static_cast<double>(shape.height) * shape.width;
   launch(reduce_loss_kernel, dim3(shape.batch), dim3(kThreads), 0, stream, sums, static_cast<int>(tiles.x * tiles.y),
-         pixels, out);
+         shape.height, shape.width, out);
 }
 
 }  // namespace
@@ -337,7 +343,7 @@ size_t image_loss_scratch(const ImageShape& shape, bool with_gradient) {
 void ssim(const ImageShape& shape, const float* a, const float* b, float* mean, float* grad, void* scratch,
           Stream stream) {
   const float scale = 1.0f / (3.0f * static_cast<float>(shape.height) * static_cast<float>(shape.width));
-  image_loss(SsimPair{a, b, grad, scale}, shape, {mean, nullptr, nullptr, 0.0f, 0.0f}, grad != nullptr,
+  image_loss(SsimPair{a, b, grad, scale}, shape, {mean, nullptr, nullptr, 0.0f, 0.0f, {1, 0}}, grad != nullptr,
              static_cast<float*>(scratch), stream);
 }
 
@@ -345,8 +351,8 @@ void photometric(const ImageShape& shape, const PhotometricInputs& in, float* lo
                  float* grad_alpha, void* scratch, Stream stream) {
   const float scale = 1.0f / (static_cast<float>(shape.height) * static_cast<float>(shape.width));
   image_loss(PhotometricPair{in, grad_rgb, grad_alpha, scale}, shape,
-             {nullptr, loss, mse, in.ssim_weight, in.mask_weight}, grad_rgb || grad_alpha, static_cast<float*>(scratch),
-             stream);
+             {nullptr, loss, mse, in.ssim_weight, in.mask_weight, in.ssim_rows}, grad_rgb || grad_alpha,
+             static_cast<float*>(scratch), stream);
 }
 
 }  // namespace cuda

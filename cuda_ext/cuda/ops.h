@@ -172,11 +172,17 @@ size_t image_loss_scratch(const ImageShape& shape, bool with_gradient);
 void ssim(const ImageShape& shape, const float* a, const float* b, float* mean, float* grad, void* scratch,
           Stream stream);
 
+// Rows on which windows of SSIM are centered: `first`, first + stride, ...; 0 <= first < stride.
+struct WindowRows {
+  int stride, first;
+};
+
 struct PhotometricInputs {
   const float *rgb, *alpha;      // [B,H,W,3] [B,H,W]
   const uint8_t *truth, *matte;  // [B,H,W,3] [B,H,W]
   const float* background;       // [B,3]
   float ssim_weight, mask_weight;
+  WindowRows ssim_rows;
 };
 
 // Either gradient may be null.

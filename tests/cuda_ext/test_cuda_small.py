@@ -175,18 +175,11 @@ def test_ssim_and_its_gradient_match_reference(device: torch.device, height: int
     assert_close(found, run(reference.ssim, first, second), ROUNDING)
 
 
-def photometric_in_double(
-    rgb: Tensor, alpha: Tensor, truth: Tensor, matte: Tensor, background: Tensor, ssim_weight: float, mask_weight: float
-) -> tuple[Tensor, ...]:
+def photometric_in_double(inputs: tuple[Tensor, ...], ssim_weight: float, rows: tuple[int, int]) -> tuple[Tensor, ...]:
     """Loss, mean square error and the gradients of the loss's sum."""
+    rgb, alpha, *rest = inputs
     rgb, alpha = rgb.clone().requires_grad_(), alpha.clone().requires_grad_()
-    backdrop, coverage = background[:, None, None], matte.double() / 255
-    composite = rgb + (1 - alpha)[..., None] * backdrop
-    target = backdrop + (truth.double() / 255 - backdrop) * coverage[..., None]
-    loss = (1 - ssim_weight) * (composite - target).abs().mean((1, 2, 3))
-    loss = loss + mask_weight * (alpha - coverage).abs().mean((1, 2))
-    loss = loss + ssim_weight * (1 - reference.ssim(composite, target))
-    mse = (composite - target).square().mean((1, 2, 3))
+    loss, mse = reference.photometric(rgb, alpha, *rest, ssim_weight, 0.3, rows)
     return loss.detach(), mse.detach(), *torch.autograd.grad(loss.sum(), (rgb, alpha))
 
 
@@ -203,23 +196,25 @@ def photometric_inputs(batch: int, height: int, width: int) -> tuple[Tensor, ...
     )
 
 
-def photometric(device: torch.device, inputs: tuple[Tensor, ...], ssim_weight: float) -> tuple[Tensor, ...]:
+def photometric(
+    device: torch.device, inputs: tuple[Tensor, ...], ssim_weight: float, rows: tuple[int, int] = (1, 0)
+) -> tuple[Tensor, ...]:
     values = there(device, *inputs)
     loss, mse = (torch.empty(len(values[0]), device=device) for _ in range(2))
     grads = torch.empty_like(values[0]), torch.empty_like(values[1])
-    native(device).photometric(*values, ssim_weight, 0.3, loss, mse, *grads)  # type: ignore[attr-defined]
+    native(device).photometric(*values, ssim_weight, 0.3, *rows, loss, mse, *grads)  # type: ignore[attr-defined]
     return loss, mse, *grads
 
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 1, 1), (2, 19, 35), (9, 12, 10)])
-@pytest.mark.parametrize("ssim_weight", [0.0, 0.2])
+@pytest.mark.parametrize(("ssim_weight", "rows"), [(0.0, (1, 0)), (0.2, (1, 0)), (0.2, (2, 1)), (0.2, (3, 0))])
 def test_photometric_loss_and_its_gradients_match_reference(
-    device: torch.device, batch: int, height: int, width: int, ssim_weight: float
+    device: torch.device, batch: int, height: int, width: int, ssim_weight: float, rows: tuple[int, int]
 ) -> None:
     inputs = photometric_inputs(batch, height, width)
     rounded = tuple(value.float().double() if value.is_floating_point() else value for value in inputs)
-    expected = photometric_in_double(*rounded, ssim_weight, 0.3)
-    assert_close(photometric(device, inputs, ssim_weight), expected, ROUNDING)
+    expected = photometric_in_double(rounded, ssim_weight, rows)
+    assert_close(photometric(device, inputs, ssim_weight, rows), expected, ROUNDING)
 
 
 def test_photometric_gradient_is_zero_where_image_and_target_are_equal(device: torch.device) -> None:
@@ -233,7 +228,7 @@ def test_photometric_gradient_is_zero_where_image_and_target_are_equal(device: t
 
 def test_photometric_is_bit_identical_in_any_order_of_threads(device: torch.device) -> None:
     inputs = photometric_inputs(2, 50, 70)
-    assert_same_bits(device, lambda: photometric(device, inputs, 0.2))
+    assert_same_bits(device, lambda: photometric(device, inputs, 0.2, (2, 1)))
 
 
 # --- Adam ---

@@ -308,9 +308,16 @@ def test_blend_keeps_poison_within_its_channel_and_image(
 
 
 @fuzzed
-@given(st.sampled_from(levels()), st.integers(1, 30), st.integers(1, 30), st.integers(0, 1000), doses(3, ANYTHING))
+@given(
+    st.sampled_from(levels()),
+    st.integers(1, 30),
+    st.integers(1, 30),
+    st.integers(0, 1000),
+    st.sampled_from([(1, 0), (2, 0), (2, 1), (3, 1)]),
+    doses(3, ANYTHING),
+)
 def test_photometric_keeps_poison_within_its_image(
-    level: str, height: int, width: int, seed: int, given_doses: list[Dose]
+    level: str, height: int, width: int, seed: int, rows: tuple[int, int], given_doses: list[Dose]
 ) -> None:
     cuda_ext.set_simd_level(level)
     source = torch.Generator().manual_seed(seed)
@@ -320,7 +327,7 @@ def test_photometric_keeps_poison_within_its_image(
     results = []
     for rgb, alpha, background in (clean, poisoned):
         leaves = rgb.clone().requires_grad_(), alpha.clone().requires_grad_()
-        loss, mse = ops.photometric(*leaves, truth, matte, background, 0.2, 0.02)
+        loss, mse = ops.photometric(*leaves, truth, matte, background, 0.2, 0.02, rows)
         gradients = torch.autograd.grad(loss.sum(), leaves)
         results.append((loss[0].detach(), mse[0], gradients[0][0], gradients[1][0]))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))

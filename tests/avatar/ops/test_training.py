@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -103,23 +104,47 @@ def images(batch: int, height: int, width: int) -> tuple[Tensor, ...]:
     return rgb, alpha, truth, matte, random(batch, 3, seed=4)
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 33), (40, 64), (64, 50)])
-@pytest.mark.parametrize("ssim_weight", [0.0, 0.2])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (6, 9), (17, 33), (40, 64), (64, 50)])
+@pytest.mark.parametrize(
+    ("ssim_weight", "rows"),
+    [(0.0, (1, 0)), (0.2, (1, 0)), (0.2, (2, 0)), (0.2, (2, 1)), (0.2, (3, 2)), (0.2, (4, 0)), (0.2, (11, 10))],
+)
 def test_native_photometric_and_its_gradients_match_reference(
-    level: str, height: int, width: int, ssim_weight: float
+    level: str, height: int, width: int, ssim_weight: float, rows: tuple[int, int]
 ) -> None:
     rgb, alpha, truth, matte, background = images(2, height, width)
     scale = torch.tensor([1.0, 2.5])
 
     def run(photometric: Callable[..., tuple[Tensor, Tensor]], dtype: torch.dtype) -> list[Tensor]:
         leaves = [rgb.to(dtype).requires_grad_(), alpha.to(dtype).requires_grad_()]
-        loss, mse = photometric(*leaves, truth, matte, background.to(dtype), ssim_weight, 0.1)
+        loss, mse = photometric(*leaves, truth, matte, background.to(dtype), ssim_weight, 0.1, rows)
         return [loss.detach(), mse, *torch.autograd.grad((loss * scale.to(dtype)).sum(), leaves)]
 
     found, expected = run(ops.photometric, torch.float32), run(reference.photometric, torch.float64)
     for mine, exact in zip(found, expected, strict=True):
         # Variances of a smooth background cancel in float32, which shows in the gradient of the SSIM.
-        assert largest(mine, exact) < 10 * ROUNDING
+        assert largest(mine, exact) < 10 * ROUNDING * rows[0]
+
+
+def loss_and_gradients(
+    photometric: Callable[..., tuple[Tensor, Tensor]], height: int, rows: tuple[int, int], dtype: torch.dtype
+) -> list[Tensor]:
+    rgb, alpha, truth, matte, background = images(1, height, 23)
+    leaves = [rgb.to(dtype).requires_grad_(), alpha.to(dtype).requires_grad_()]
+    loss, mse = photometric(*leaves, truth, matte, background.to(dtype), 0.2, 0.1, rows)
+    return [loss.detach(), mse, *torch.autograd.grad(loss.sum(), leaves)]
+
+
+@pytest.mark.parametrize("height", [1, 2, 5, 20, 31])
+@pytest.mark.parametrize("stride", [2, 3, 4, 11])
+def test_photometric_of_every_few_rows_is_unbiased(height: int, stride: int) -> None:
+    for photometric, dtype, bound in ((reference.photometric, torch.float64, 1e-13), (ops.photometric, None, ROUNDING)):
+        dtype = dtype or torch.float32
+        whole = loss_and_gradients(photometric, height, (1, 0), dtype)
+        each = [loss_and_gradients(photometric, height, (stride, first), dtype) for first in range(stride)]
+        for expected, *parts in zip(whole, *each, strict=True):
+            assert largest(sum(parts) / stride, expected) < 10 * bound
+        assert any(not torch.equal(part[2], whole[2]) for part in each) or height == 1
 
 
 def test_ssim_of_images_that_differ_in_one_pixel_matches_reference(level: str) -> None:
@@ -134,13 +159,22 @@ def test_ssim_of_images_that_differ_in_one_pixel_matches_reference(level: str) -
     assert torch.equal(grad[:, 30:], torch.zeros_like(grad[:, 30:]))
 
 
-def test_photometric_of_equal_images_is_zero_without_gradient() -> None:
+@pytest.mark.parametrize("rows", [(1, 0), (2, 1), (3, 0)])
+def test_photometric_of_equal_images_is_zero_without_gradient(rows: tuple[int, int]) -> None:
     background = random(1, 3)
     leaves = [torch.zeros(1, 20, 24, 3, requires_grad=True), torch.zeros(1, 20, 24, requires_grad=True)]
     empty = torch.zeros(1, 20, 24, 3, dtype=torch.uint8)
-    loss, mse = ops.photometric(*leaves, empty, empty[..., 0], background.float(), 0.2, 0.02)
+    loss, mse = ops.photometric(*leaves, empty, empty[..., 0], background.float(), 0.2, 0.02, rows)
     assert float(loss.detach()) == 0 and float(mse) == 0
     assert all(float(grad.abs().max()) == 0 for grad in torch.autograd.grad(loss.sum(), leaves))
+
+
+@pytest.mark.parametrize("rows", [(0, 0), (12, 0), (2, 2), (2, -1)])
+def test_photometric_refuses_rows_that_do_not_exist(rows: tuple[int, int]) -> None:
+    rgb, alpha, truth, matte, background = images(1, 4, 4)
+    words = f"ssim_rows: expected a stride of 1..11 and a first row below it, got {rows}"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        ops.photometric(rgb.float(), alpha.float(), truth, matte, background.float(), 0.2, 0.1, rows)
 
 
 def test_photometric_refuses_images_that_are_not_bytes() -> None:
@@ -229,7 +263,7 @@ def test_training_operations_are_bit_identical_at_any_thread_count() -> None:
 
     def run() -> list[Tensor]:
         leaves = [rgb.float().requires_grad_(), alpha.float().requires_grad_()]
-        loss, mse = ops.photometric(*leaves, truth, matte, background.float(), 0.2, 0.1)
+        loss, mse = ops.photometric(*leaves, truth, matte, background.float(), 0.2, 0.1, (2, 1))
         basis, state = random(3, 2500, 11).float(), moments((3, 2500, 11))
         weights = random(2, 3, seed=1).float().requires_grad_()
         extra = ops.blend(None, basis, weights)

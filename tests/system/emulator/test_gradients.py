@@ -193,16 +193,24 @@ def compared_images(height: int, width: int) -> tuple[Tensor, ...]:
     return alpha[..., None] * random(2, height, width, 3), alpha, truth, matte, random(2, 3, seed=2)
 
 
-@pytest.mark.parametrize("ssim_weight", [0.0, 0.2])
-def test_photometric_gradients_match_finite_differences(ssim_weight: float) -> None:
+@pytest.mark.parametrize(("ssim_weight", "rows"), [(0.0, (1, 0)), (0.2, (1, 0)), (0.2, (2, 1)), (0.2, (3, 0))])
+def test_photometric_gradients_match_finite_differences(ssim_weight: float, rows: tuple[int, int]) -> None:
     rgb, alpha, *fixed = compared_images(8, 7)
     learned = leaves_of((rgb, alpha))
-    assert torch.autograd.gradcheck(lambda *values: ops.photometric(*values, *fixed, ssim_weight, 0.3)[0], learned)
+    assert torch.autograd.gradcheck(
+        lambda *values: ops.photometric(*values, *fixed, ssim_weight, 0.3, rows)[0], learned
+    )
 
 
-def test_photometric_in_double_equals_its_specification() -> None:
-    given = compared_images(33, 29)
-    found, expected = (call(*given, 0.2, 0.3) for call in (ops.photometric, SPECIFICATION["photometric"]))
+@pytest.mark.parametrize("rows", [(1, 0), (2, 0), (2, 1), (3, 2)])
+def test_photometric_in_double_equals_its_specification(rows: tuple[int, int]) -> None:
+    rgb, alpha, *fixed = compared_images(33, 29)
+    results = []
+    for call in (ops.photometric, SPECIFICATION["photometric"]):
+        learned = leaves_of((rgb, alpha))
+        loss, squares = call(*learned, *fixed, 0.2, 0.3, rows)
+        results.append((loss.detach(), squares, *torch.autograd.grad(loss.sum(), learned)))
+    found, expected = results
     for value, true_value in zip(found, expected, strict=True):
         assert largest(value, true_value) < EXACT
 
