@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,9 @@ from avatar.training.config import TrainConfig
 from avatar.training.parts.part import PartTraining, Step
 from avatar.training.prediction import predict
 from avatar.types import Bones, VertexStretch
+
+#: Each step has windows of SSIM on every such row of its images only.
+SSIM_STRIDE = 2
 
 #: What parts of an avatar and of its training may do to an image that the operation does not know.
 _RENDERING: tuple[Callable[..., object], ...] = (
@@ -58,7 +62,8 @@ class ImageLoss:
             extra: [B,M,CHANNELS] blended offsets.
         """
         config = self._config
-        target = step.truth, step.matte, step.background, config.ssim, config.mask
+        rows = ssim_rows(config.seed, step.number)
+        target = step.truth, step.matte, step.background, config.ssim, config.mask, rows
         if not self._fused or step.frames.recording is not None:
             gaussians = predict(self._avatar, step.frames, step.indices, extra)
             rasterize = backend_of(config.rasterizer).rasterize
@@ -73,6 +78,16 @@ class ImageLoss:
             texels = layer.texels()
             textures = layer.eye_light.textures() if layer.eye_light.known else None
         return ops.rendered_loss(self._avatar.local, extra, bones, scene, ops.LossTarget(*target), texels, textures)
+
+
+def ssim_rows(seed: int, step: int) -> tuple[int, int]:
+    """Stride and first row of the windows in a step, from the seed and number alone, so that resuming keeps the bits.
+
+    Steps one after another have all first rows once, in an order that is random: steps at a regular distance, in which
+    an image might be shown, must not always have the same rows.
+    """
+    shift = np.random.default_rng((seed, step // SSIM_STRIDE, SSIM_STRIDE)).integers(SSIM_STRIDE)
+    return SSIM_STRIDE, (step + int(shift)) % SSIM_STRIDE
 
 
 def _is_plain(part: AvatarPart | PartTraining) -> bool:

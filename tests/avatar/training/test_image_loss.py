@@ -18,7 +18,7 @@ from avatar.head import load_head
 from avatar.model.avatar import bake_identity
 from avatar.ops.backend import wrapped_native
 from avatar.training.config import TrainConfig
-from avatar.training.image_loss import ImageLoss
+from avatar.training.image_loss import SSIM_STRIDE, ImageLoss, ssim_rows
 from avatar.training.initialization import build_avatar
 from avatar.training.parts.part import PartTraining, Step
 from avatar.training.parts.registry import register
@@ -156,3 +156,34 @@ def test_arguments_that_do_not_fit_are_named(tiny: Capture) -> None:
     with pytest.raises(ValueError, match="only float32 on the CPU"):
         double = replace(avatar.local, offsets=avatar.offsets.double())
         ops.rendered_loss(double, extra, bones, replace(scene, layer=None), target)
+
+
+def test_steps_one_after_another_have_windows_on_all_rows() -> None:
+    for block in range(50):
+        rows = [ssim_rows(3, SSIM_STRIDE * block + k) for k in range(SSIM_STRIDE)]
+        assert sorted(rows) == [(SSIM_STRIDE, first) for first in range(SSIM_STRIDE)]
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3, 4, 8, 50, 64])
+def test_steps_at_a_regular_distance_have_windows_on_all_rows_alike(distance: int) -> None:
+    steps = np.arange(7, 7 + 400 * distance, distance).tolist()
+    share = np.mean([ssim_rows(0, step)[1] == 0 for step in steps])
+    assert abs(share - 1 / SSIM_STRIDE) < 0.08  # three standard deviations of 400 independent draws
+
+
+def test_windows_of_a_step_depend_on_the_seed() -> None:
+    assert [ssim_rows(0, step) for step in range(64)] != [ssim_rows(1, step) for step in range(64)]
+
+
+def test_a_step_has_the_loss_of_its_rows(tiny: Capture) -> None:
+    trainer = trainer_of(tiny, CONFIG)
+    frames, index = trainer.full, torch.tensor([3])
+    loss = ImageLoss(trainer.avatar, trainer.config, trainer.parts)
+    images = pick(frames.rgb, index), pick(frames.alpha, index)
+    by_rows: dict[tuple[int, int], set[float]] = {}
+    for number in range(8):
+        step = Step(number, 0.5, frames, index, torch.full((1, 3), 0.5), *images)
+        by_rows.setdefault(ssim_rows(CONFIG.seed, number), set()).add(float(loss(step, trainer._offsets(step))[0]))
+    assert len(by_rows) == SSIM_STRIDE
+    assert all(len(values) == 1 for values in by_rows.values())
+    assert len(set.union(*by_rows.values())) == SSIM_STRIDE
