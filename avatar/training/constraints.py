@@ -12,6 +12,7 @@ from torch import Tensor
 
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
+from avatar.training.memo import Memo
 
 #: Steps between two applications of the limits, and of that on distances.
 EVERY = 4
@@ -33,38 +34,46 @@ COLOR_LOW = -0.01
 COLOR_HIGH = 1.01
 
 
-@torch.no_grad()
-def apply_limits(avatar: Avatar, initial_log_scales: Tensor) -> None:
-    """Clamp colors, sizes and shapes of all Gaussians of `avatar` to the limits of this module.
+class Limits:
+    """The limits of this module for one avatar."""
 
-    Args:
-        avatar: changed in place.
-        initial_log_scales: [N,3] log of meters, before the first step.
-    """
-    avatar.colors.clamp_(COLOR_LOW, COLOR_HIGH)
-    first, second, third = avatar.log_scales.unbind(1)
-    middle = torch.maximum(torch.minimum(first, second), torch.minimum(torch.maximum(first, second), third))
-    largest = initial_log_scales.amax(1) + math.log(MAX_GROWTH)
-    limit = torch.minimum(middle + math.log(MAX_RATIO), largest)
-    limited = torch.minimum(avatar.log_scales, limit[:, None])
-    avatar.log_scales.copy_(torch.maximum(limited, limited.amax(1, keepdim=True) - math.log(MAX_THINNESS)))
+    def __init__(self, avatar: Avatar) -> None:
+        """Args: avatar: changed in place by the limits."""
+        self._avatar = avatar
+        self._largest: Memo[Tensor] = Memo()
+        self._near: Memo[Tensor] = Memo()
 
+    @torch.no_grad()
+    def apply(self, initial_log_scales: Tensor) -> None:
+        """Clamp colors, sizes and shapes of all Gaussians.
 
-@torch.no_grad()
-def limit_reach(avatar: Avatar, features: Tensor) -> None:
-    """Scale offsets and position blendshapes of the Gaussians of lips and lids that leave their triangles too far.
+        Args:
+            initial_log_scales: [N,3] log of meters, before the first step.
+        """
+        avatar = self._avatar
+        largest = self._largest(lambda: initial_log_scales.amax(1) + math.log(MAX_GROWTH), initial_log_scales)
+        avatar.colors.clamp_(COLOR_LOW, COLOR_HIGH)
+        first, second, third = avatar.log_scales.unbind(1)
+        middle = torch.maximum(torch.minimum(first, second), torch.minimum(torch.maximum(first, second), third))
+        limit = torch.minimum(middle + math.log(MAX_RATIO), largest)
+        limited = torch.minimum(avatar.log_scales, limit[:, None])
+        avatar.log_scales.copy_(torch.maximum(limited, limited.amax(1, keepdim=True) - math.log(MAX_THINNESS)))
 
-    After the step: a limit inside the model would have no gradient for Gaussians beyond it.
+    @torch.no_grad()
+    def limit_reach(self, features: Tensor) -> None:
+        """Scale offsets and position blendshapes of the Gaussians of lips and lids that leave their triangles too far.
 
-    Args:
-        avatar: changed in place.
-        features: [T,F] of the frames whose motion counts, see `expression_features`.
-    """
-    shapes = avatar.blendshapes
-    near = avatar.head.mask(*OPENINGS)[avatar.rig.triangles[: shapes.count]].any(1)
-    rows = near.nonzero()[:, 0]
-    size = moved_by(avatar, avatar.weights(features), rows).square().sum(2).amax(0).sqrt()
-    scale_motion(avatar, rows, (REACH / size.clamp_min(REACH))[:, None])
+        After the step: a limit inside the model would have no gradient for Gaussians beyond it.
+
+        Args:
+            features: [T,F] of the frames whose motion counts, see `expression_features`.
+        """
+        avatar = self._avatar
+        triangles = avatar.rig.triangles
+        count = avatar.blendshapes.count
+        rows = self._near(lambda: avatar.head.mask(*OPENINGS)[triangles[:count]].any(1).nonzero()[:, 0], triangles)
+        size = moved_by(avatar, avatar.weights(features), rows).square().sum(2).amax(0).sqrt()
+        scale_motion(avatar, rows, (REACH / size.clamp_min(REACH))[:, None])
 
 
 def moved_by(avatar: Avatar, weights: Tensor, rows: Tensor) -> Tensor:

@@ -64,6 +64,7 @@ class Trainer:
         self.coarse = frames.resized(0.5) if config.size > 256 and config.coarse_share > 0 else None
         self.facing = facing(avatar, frames).to(self.device)  # [V] how well the frames can show each vertex
         self.anchors = Anchors(avatar, config.batch)
+        self.limits = constraints.Limits(avatar)
         self.optimizer = Optimizer()
         self.parts = [*(make(self) for make in further), *parts_of(self)]
         # All of these were made on the host.
@@ -174,13 +175,13 @@ class Trainer:
         if not self.anchors.initial:
             return
         if self.steps_done % constraints.EVERY == 0:
-            constraints.apply_limits(self.avatar, self.anchors.initial["log_scales"])
+            self.limits.apply(self.anchors.initial["log_scales"])
             for part in self.parts:
                 part.limit()
         if self.steps_done % constraints.REACH_EVERY == 0:
             features = step.frames.states.features
             features = features[:: max(1, len(features) // constraints.REACH_FRAMES)]
-            constraints.limit_reach(self.avatar, features)
+            self.limits.limit_reach(features)
             for part in self.parts:
                 part.limit_motion(features)
 

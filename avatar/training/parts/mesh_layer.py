@@ -70,11 +70,13 @@ class LayerTraining(AvatarPartTraining[MeshLayer]):
         """Args: see `PartTraining`."""
         super().__init__(training)
         self._anchors = TexelAnchors(self.part, training.config.batch)
+        self._limits = TexelLimits(self.part)
         self._round_eyes = RoundEyes(training.avatar.head, self.part)
 
     def to(self, device: torch.device) -> None:
-        """Move anchors and rings."""
+        """Move anchors, limits and rings."""
         move_attributes(self._anchors, device)
+        move_attributes(self._limits, device)
         move_attributes(self._round_eyes, device)
 
     def groups(self) -> list[Group]:
@@ -98,8 +100,8 @@ class LayerTraining(AvatarPartTraining[MeshLayer]):
 
     def limit(self) -> None:
         """Round the eyes, and clamp gains and colors."""
-        self._round_eyes(self.part.delta, self.training.optimizer.moment("texels").sqrt())
-        limit_texels(self.part)
+        self._round_eyes(self.part.delta, self.training.optimizer.moment("texels"))
+        self._limits()
 
 
 @torch.no_grad()
@@ -151,17 +153,25 @@ class TexelAnchors:
             reflections.grad.add_(batch * REFLECTION_WEIGHT)
 
 
-@torch.no_grad()
-def limit_texels(layer: MeshLayer) -> None:
-    """Clamp gains and colors after a step."""
-    low = torch.full((len(Part), 1), GAIN_LOW)
-    high = torch.full((len(Part), 1), GAIN_HIGH)
-    for part, limits in EYE_GAIN_LIMITS.items():
-        low[part], high[part] = limits
-    layer.gains.copy_(layer.gains.clamp(low.to(layer.gains.device), high.to(layer.gains.device)))
-    layer.eye_light.reflections.clamp_(0, 1)
-    colors = layer.texels()
-    layer.delta.add_(colors.clamp(0, 1) - colors)
+class TexelLimits:
+    """The limits of the parameters of one layer."""
+
+    def __init__(self, layer: MeshLayer) -> None:
+        """Args: layer: on the host."""
+        self._layer = layer
+        self._low = torch.full((len(Part), 1), GAIN_LOW)
+        self._high = torch.full((len(Part), 1), GAIN_HIGH)
+        for part, limits in EYE_GAIN_LIMITS.items():
+            self._low[part], self._high[part] = limits
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        """Clamp gains and colors after a step."""
+        layer = self._layer
+        layer.gains.copy_(layer.gains.clamp(self._low, self._high))
+        layer.eye_light.reflections.clamp_(0, 1)
+        colors = layer.texels()
+        layer.delta.add_(colors.clamp(0, 1) - colors)
 
 
 class RoundEyes:
@@ -195,17 +205,17 @@ class RoundEyes:
         self.roughness = step.T @ step
 
     @torch.no_grad()
-    def __call__(self, delta: Tensor, seen: Tensor) -> None:
+    def __call__(self, delta: Tensor, squares: Tensor) -> None:
         """Move the texels [T,3] of both eyes towards their rings, in place.
 
         Args:
             delta: differences of the texels from the colors of the head.
-            seen: [T,3] 0 or more, how strongly frames determine each texel.
+            squares: [T,3] 0 or more, square of how strongly frames determine each texel.
         """
         if not len(self.texels):
             return
         own = delta[self.texels]
-        weight = seen[self.texels].mean(1)
+        weight = squares[self.texels].sqrt().mean(1)
         total = weight.sum()
         if not total > 0:
             return

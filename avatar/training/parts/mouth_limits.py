@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.parts.mesh_layer import MeshLayer, has_mouth
 from avatar.model.to_device import move_attributes
 from avatar.training.constraints import REACH, blend_rows, moved_by, scale_motion
+from avatar.training.memo import Memo
 from avatar.training.parts.part import PartTraining, Training
 from avatar.types import HeadParams
 
@@ -69,7 +71,7 @@ SMOOTHING = 0.003
 PRIOR = 1e-3
 # channels of a basis
 _COLOR = slice(7, 10)
-_OPACITY = slice(10, 11)
+_COLOR_AND_OPACITY = slice(7, 11)
 
 
 class MouthTraining(PartTraining):
@@ -127,6 +129,9 @@ class MouthLimits:
         span = points[head.mask(*SPAN).numpy()]
         bounds = (span.min(0), span.max(0)) if len(span) else (np.zeros(3), np.zeros(3))
         self.low, self.high = (torch.from_numpy(np.asarray(edge, np.float32)) for edge in bounds)  # [3] meters
+        self._near: Memo[_Near] = Memo()
+        self._on_lips: Memo[_Lips] = Memo()
+        self._distances: Memo[tuple[Tensor, Tensor]] = Memo()
 
     def to(self, device: torch.device) -> None:
         """Move to the device of the avatar."""
@@ -163,71 +168,135 @@ class MouthLimits:
                 some frames, and `log_scales` [N,3].
             features: [T,F] of the frames whose motion and colors count, see `expression_features`.
         """
-        shapes = avatar.blendshapes
-        corners = avatar.rig.triangles[: shapes.count]
+        rig = avatar.rig
+        colors = initial["colors"]
+        corners = rig.triangles[: avatar.blendshapes.count]
         weights = avatar.weights(features)
-        self._limit_reach(avatar, weights, self.reach[corners].amin(1))
-        self._limit_colors(avatar, weights, corners, initial["colors"])
-        self._close_lips(avatar, weights, corners, initial["log_scales"])
+        near = self._near(lambda: self._near_lips(corners), rig.triangles)
+        lips = self._on_lips(lambda: self._lips_of(avatar, corners, colors), rig.triangles, rig.bary, colors)
+        self._limit_reach(avatar, weights, near)
+        changes = blend_rows(avatar, weights, lips.rows, _COLOR_AND_OPACITY)
+        if lips.tone is not None:
+            _limit_colors(avatar, lips, lips.tone, changes[..., :3])
+        _close(avatar, lips, initial["log_scales"], changes[..., 3])
         self._empty(avatar)
 
-    def _limit_reach(self, avatar: Avatar, weights: Tensor, reach: Tensor) -> None:
+    def _near_lips(self, corners: Tensor) -> _Near:
+        """The Gaussians of the skin around the lips, by the vertices [M,3] of their triangles."""
+        reach = self.reach[corners].amin(1)
         rows = reach.isfinite().nonzero()[:, 0]
-        moved = moved_by(avatar, weights, rows)
-        size = moved.square().sum(2).amax(0).sqrt()
-        shrink = (reach[rows] / size.maximum(reach[rows]))[:, None]
-        lowest = moved[..., 2].amin(0) * shrink[:, 0]
-        flat = moved.new_ones(len(rows), 3)
-        flat[:, 2] = INWARD / (-lowest).clamp_min(INWARD)
-        scale_motion(avatar, rows, shrink * flat)
+        return _Near(rows, reach[rows])
 
-    def _limit_colors(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
+    def _lips_of(self, avatar: Avatar, corners: Tensor, initial: Tensor) -> _Lips:
+        """The Gaussians of the lips, and their limits of color by the `initial` colors [N,3].
+
+        Args:
+            avatar: the avatar.
+            corners: [M,3] int, vertices of the triangles of the Gaussians with blendshapes.
+            initial: see `apply`.
+        """
+        rows = self.lips[corners].any(1).nonzero()[:, 0]
+        edge = self.inner[corners[rows]].any(1, keepdim=True)
+        least = torch.where(edge[:, 0], OPAQUE_EDGE, OPAQUE)
         known = self.outer[corners].all(1).nonzero()[:, 0]
         if len(known) < MIN_SAMPLES:
-            return
-        rows = self.lips[corners].any(1).nonzero()[:, 0]
-        tone = self.tone.at(avatar, known, initial[known], rows).clamp_min(1e-3)
-        level = tone.mean(1, keepdim=True)
-        edge = self.inner[corners[rows]].any(1, keepdim=True)
-        color = avatar.colors[rows]
-        brightness = color.mean(1, keepdim=True).clamp_min(1e-3)
-        low = torch.where(edge, EDGE_DARKEST, DARKEST)
-        high = torch.where(edge, EDGE_BRIGHTEST, BRIGHTEST)
-        limited = brightness.clamp(low * level, high * level)
-        tone = tone / level * limited
-        tint = limited * torch.where(edge, EDGE_TINT, TINT)
-        avatar.colors[rows] = (color / brightness * limited).clamp(tone - tint, tone + tint)
-        largest = blend_rows(avatar, weights, rows, _COLOR).abs().amax(0).amax(1, keepdim=True)
-        shrink = (level * torch.where(edge, EDGE_SHADE, SHADE) / largest.clamp_min(1e-9)).clamp_max(1)
-        avatar.blendshapes.basis[:, rows, _COLOR] *= shrink
+            return _Lips(rows, least, None)
+        color = self.tone.at(avatar, known, initial[known], rows).clamp_min(1e-3)
+        level = color.mean(1, keepdim=True)
+        low = torch.where(edge, EDGE_DARKEST, DARKEST) * level
+        high = torch.where(edge, EDGE_BRIGHTEST, BRIGHTEST) * level
+        shade = level * torch.where(edge, EDGE_SHADE, SHADE)
+        return _Lips(rows, least, _Tone(color / level, low, high, torch.where(edge, EDGE_TINT, TINT), shade))
 
-    def _close_lips(self, avatar: Avatar, weights: Tensor, corners: Tensor, initial: Tensor) -> None:
-        """Keep lips opaque, and their Gaussians not much smaller than `initial` [N,3]: a surface without gaps."""
-        shapes = avatar.blendshapes
-        rows = self.lips[corners].any(1).nonzero()[:, 0]
-        avatar.log_scales[rows] = avatar.log_scales[rows].maximum(initial[rows] + math.log(SMALLEST))
-        least = torch.where(self.inner[corners[rows]].any(1), OPAQUE_EDGE, OPAQUE)
-        logit = avatar.logit_opacities[rows].maximum(least)
-        avatar.logit_opacities[rows] = logit
-        lowest = -(blend_rows(avatar, weights, rows, _OPACITY)[..., 0] * shapes.units[10]).amin(0).clamp_max(-1e-9)
-        shapes.basis[:, rows, 10] *= ((logit - least) / lowest).clamp(0, 1)
+    def _limit_reach(self, avatar: Avatar, weights: Tensor, near: _Near) -> None:
+        moved = moved_by(avatar, weights, near.rows)
+        size = moved.square().sum(2).amax(0).sqrt()
+        shrink = (near.reach / size.maximum(near.reach))[:, None]
+        lowest = moved[..., 2].amin(0) * shrink[:, 0]
+        flat = moved.new_ones(len(near.rows), 3)
+        flat[:, 2] = INWARD / (-lowest).clamp_min(INWARD)
+        scale_motion(avatar, near.rows, shrink * flat)
 
     def _empty(self, avatar: Avatar) -> None:
         """Make the Gaussians without blendshapes that are inside the mouth invisible."""
-        rows = self._near(avatar)
+        rows = self._maybe_inside(avatar)
         corners = avatar.head.v_template[avatar.rig.triangles[rows]]
         position = (corners * avatar.rig.bary[rows, :, None]).sum(1)
         position += (triangle_frames(corners) @ avatar.offsets[rows, :, None])[..., 0]
         inside = ((position > self.low) & (position < self.high)).all(1)
         avatar.logit_opacities[rows[inside]] = GONE
 
-    def _near(self, avatar: Avatar) -> Tensor:
+    def _maybe_inside(self, avatar: Avatar) -> Tensor:
         """Gaussians [M] without blendshapes that may be inside the mouth, by the lengths of offsets and edges."""
         count = avatar.blendshapes.count
-        first, *others = avatar.head.v_template[avatar.rig.triangles[count:]].unbind(1)
-        edge = torch.stack([(corner - first).square().sum(1) for corner in others]).amax(0).sqrt()
-        away = (first - first.clamp(self.low, self.high)).square().sum(1).sqrt()
+        triangles = avatar.rig.triangles
+        edge, away = self._distances(lambda: self._to_mouth(avatar.head.v_template[triangles[count:]]), triangles)
         return count + (away <= edge + avatar.offsets[count:].norm(dim=1)).nonzero()[:, 0]
+
+    def _to_mouth(self, corners: Tensor) -> tuple[Tensor, Tensor]:
+        """Longest edge [M] of triangles [M,3,3] at their first corner, and distance [M] of that from the mouth."""
+        first, *others = corners.unbind(1)
+        edge = torch.stack([(corner - first).square().sum(1) for corner in others]).amax(0).sqrt()
+        return edge, (first - first.clamp(self.low, self.high)).square().sum(1).sqrt()
+
+
+@dataclass(frozen=True)
+class _Near:
+    """Gaussians of the skin around the lips."""
+
+    rows: Tensor  # [M] int
+    reach: Tensor  # [M] meters
+
+
+@dataclass(frozen=True)
+class _Tone:
+    """Limits of the colors of Gaussians of the lips."""
+
+    color: Tensor  # [M,3] of the lips around, of mean 1
+    low: Tensor  # [M,1] brightness
+    high: Tensor  # [M,1] brightness
+    tint: Tensor  # [M,1] largest difference of a channel from `color`, relative to the brightness
+    shade: Tensor  # [M,1] largest change of a channel by blendshapes
+
+
+@dataclass(frozen=True)
+class _Lips:
+    """Gaussians of the lips."""
+
+    rows: Tensor  # [M] int
+    least: Tensor  # [M] smallest logit of the opacity
+    tone: _Tone | None  # None where too few Gaussians tell the color of the lips
+
+
+def _limit_colors(avatar: Avatar, lips: _Lips, tone: _Tone, changes: Tensor) -> None:
+    """Clamp colors, and the `changes` [T,M,3] of them by blendshapes, to `tone`."""
+    rows = lips.rows
+    color = avatar.colors[rows]
+    brightness = color.mean(1, keepdim=True).clamp_min(1e-3)
+    limited = brightness.clamp(tone.low, tone.high)
+    wanted = tone.color * limited
+    tint = limited * tone.tint
+    avatar.colors[rows] = (color / brightness * limited).clamp(wanted - tint, wanted + tint)
+    largest = changes.abs().amax(0).amax(1, keepdim=True)
+    avatar.blendshapes.basis[:, rows, _COLOR] *= (tone.shade / largest.clamp_min(1e-9)).clamp_max(1)
+
+
+def _close(avatar: Avatar, lips: _Lips, initial: Tensor, changes: Tensor) -> None:
+    """Keep lips opaque, and their Gaussians not much smaller than `initial` [N,3]: a surface without gaps.
+
+    Args:
+        avatar: changed in place.
+        lips: its Gaussians of the lips.
+        initial: log of meters.
+        changes: [T,M] what blendshapes add to opacities, in `units`.
+    """
+    shapes = avatar.blendshapes
+    rows = lips.rows
+    avatar.log_scales[rows] = avatar.log_scales[rows].maximum(initial[rows] + math.log(SMALLEST))
+    logit = avatar.logit_opacities[rows].maximum(lips.least)
+    avatar.logit_opacities[rows] = logit
+    lowest = -(changes * shapes.units[10]).amin(0).clamp_max(-1e-9)
+    shapes.basis[:, rows, 10] *= ((logit - lips.least) / lowest).clamp(0, 1)
 
 
 class LipTone:

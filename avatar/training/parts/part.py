@@ -126,10 +126,10 @@ class PartTraining:
         """After the step of the optimizer: that of parameters which it does not have."""
 
     def limit(self) -> None:
-        """Every few steps: clamp parameters, next to `constraints.apply_limits`."""
+        """Every few steps: clamp parameters, next to `constraints.Limits.apply`."""
 
     def limit_motion(self, features: Tensor) -> None:
-        """Every few steps: limit what blendshapes do to Gaussians, next to `constraints.limit_reach`.
+        """Every few steps: limit what blendshapes do to Gaussians, next to `constraints.Limits.limit_reach`.
 
         Args:
             features: [T,F] of the frames whose motion counts.

@@ -22,7 +22,7 @@ def limited(log_scales: list[float], initial: float = 0.0) -> list[float]:
     avatar.log_scales.data[0] = torch.tensor(log_scales)
     before = torch.full_like(avatar.log_scales, -1.0)
     before[0, 1] = initial
-    constraints.apply_limits(avatar, before)
+    constraints.Limits(avatar).apply(before)
     return [float(value) for value in avatar.log_scales[0]]
 
 
@@ -53,7 +53,7 @@ def test_colors_are_clamped_and_nothing_else_changes() -> None:
     avatar = small_avatar("reduced")
     avatar.colors.data[0] = torch.tensor([-0.5, 0.5, 3.0])
     before = {name: value.clone() for name, value in avatar.state_dict().items()}
-    constraints.apply_limits(avatar, avatar.log_scales + 10)
+    constraints.Limits(avatar).apply(avatar.log_scales + 10)
     after = avatar.state_dict()
     assert torch.equal(after["colors"][0], torch.tensor([-0.01, 0.5, 1.01]))
     unchanged = set(before) - {"colors", "log_scales"}
@@ -97,14 +97,14 @@ def farthest(avatar: Avatar, features: torch.Tensor) -> torch.Tensor:
 def test_a_lip_gaussian_far_from_its_triangle_comes_back_to_the_limit_with_its_blendshapes() -> None:
     avatar, features = reaching(0.02, 3.0)
     ratio = avatar.blendshapes.basis[0, 0, 0] / avatar.offsets[0, 0]
-    constraints.limit_reach(avatar, features)
+    constraints.Limits(avatar).limit_reach(features)
     assert torch.allclose(farthest(avatar, features)[0], torch.tensor(constraints.REACH), rtol=1e-4)
     assert torch.allclose(avatar.blendshapes.basis[0, 0, 0] / avatar.offsets[0, 0], ratio, rtol=1e-4)
 
 
 def unchanged(avatar: Avatar, features: torch.Tensor) -> bool:
     before = {name: value.clone() for name, value in avatar.state_dict().items()}
-    constraints.limit_reach(avatar, features)
+    constraints.Limits(avatar).limit_reach(features)
     return all(torch.equal(before[name], value) for name, value in avatar.state_dict().items())
 
 

@@ -14,7 +14,7 @@ from avatar.training.parts.mesh_layer import (
     GAIN_LOW,
     REFLECTION_WEIGHT,
     TexelAnchors,
-    limit_texels,
+    TexelLimits,
 )
 
 
@@ -27,7 +27,7 @@ def layer() -> MeshLayer:
 def test_irises_may_have_any_color_and_teeth_may_not(layer: MeshLayer) -> None:
     with torch.no_grad():
         layer.gains.fill_(-1.5)
-    limit_texels(layer)
+    TexelLimits(layer)()
     low = {part: float(layer.gains[part].max()) for part in (Part.IRIS, Part.SCLERA, Part.CROWN, Part.TONGUE)}
     assert low == {
         Part.IRIS: -1.5,
@@ -37,7 +37,7 @@ def test_irises_may_have_any_color_and_teeth_may_not(layer: MeshLayer) -> None:
     }
     with torch.no_grad():
         layer.gains.fill_(3.0)
-    limit_texels(layer)
+    TexelLimits(layer)()
     assert float(layer.gains[Part.IRIS].min()) == EYE_GAIN_LIMITS[Part.IRIS][1] and float(
         layer.gains[Part.TONGUE].max()
     ) == (pytest.approx(GAIN_HIGH))
@@ -62,5 +62,5 @@ def test_reflections_are_sparse_and_never_dark(layer: MeshLayer) -> None:
     torch.testing.assert_close(reflections.grad, torch.full_like(reflections, 2 * REFLECTION_WEIGHT))
     with torch.no_grad():
         reflections.copy_(torch.linspace(-1, 2, reflections.numel()).view_as(reflections))
-    limit_texels(layer)
+    TexelLimits(layer)()
     assert float(reflections.detach().min()) == 0 and float(reflections.detach().max()) == 1

@@ -36,7 +36,7 @@ def applied(eyes: RoundEyes, layer: MeshLayer, delta: Tensor, seen: Tensor, time
     full, weight = torch.zeros_like(layer.delta), torch.zeros_like(layer.delta)
     full[eyes.texels], weight[eyes.texels] = delta, seen
     for _ in range(times):
-        eyes(full, weight)
+        eyes(full, weight.square())
     assert not full[(layer.part != Part.SCLERA) & (layer.part != Part.IRIS)].any()
     return full[eyes.texels]
 
