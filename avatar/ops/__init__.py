@@ -6,6 +6,7 @@ Letters in shapes: B batch, N Gaussians, V vertices, F faces, H, W pixels, K bas
 
 from avatar.reference import (
     TEXEL_NODES,
+    BlendExtent,
     EyeSurface,
     LayerImages,
     MouthSurface,
@@ -23,6 +24,7 @@ from .buffers import SplatBuffers, splat_buffers, splat_into
 from .images import photometric, ssim, to_bytes
 from .layer import layer, texel_colors
 from .light import add_reflections, layer_shade
+from .limits import blend_extent, limit_scales
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step, takes_bfloat16
@@ -35,6 +37,7 @@ from .stretch import vertex_stretch
 __all__ = [
     "DEFORM_CHANNELS",
     "TEXEL_NODES",
+    "BlendExtent",
     "EyeSurface",
     "LayerImages",
     "LayerScene",
@@ -52,12 +55,14 @@ __all__ = [
     "batch_invariant_matmul",
     "bind",
     "blend",
+    "blend_extent",
     "deform",
     "fuses_rendered_loss",
     "keep_memory",
     "kernel_threads",
     "layer",
     "layer_shade",
+    "limit_scales",
     "mesh",
     "one_thread",
     "one_thread_each",

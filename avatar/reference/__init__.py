@@ -18,6 +18,7 @@ from .light import (
     lid_edges,
     mouth_light,
 )
+from .limits import BlendExtent, blend_extent, limit_scales
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step
@@ -31,6 +32,7 @@ __all__ = [
     "SH_TERMS",
     "TENSOR_SIZE",
     "TEXEL_NODES",
+    "BlendExtent",
     "EyeSurface",
     "LayerImages",
     "MouthSurface",
@@ -44,11 +46,13 @@ __all__ = [
     "add_reflections",
     "bind",
     "blend",
+    "blend_extent",
     "deform",
     "edge_span",
     "layer",
     "layer_shade",
     "lid_edges",
+    "limit_scales",
     "mesh",
     "mouth_light",
     "photometric",

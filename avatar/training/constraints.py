@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.training.memo import Memo
@@ -53,11 +54,7 @@ class Limits:
         avatar = self._avatar
         largest = self._largest(lambda: initial_log_scales.amax(1) + math.log(MAX_GROWTH), initial_log_scales)
         avatar.colors.clamp_(COLOR_LOW, COLOR_HIGH)
-        first, second, third = avatar.log_scales.unbind(1)
-        middle = torch.maximum(torch.minimum(first, second), torch.minimum(torch.maximum(first, second), third))
-        limit = torch.minimum(middle + math.log(MAX_RATIO), largest)
-        limited = torch.minimum(avatar.log_scales, limit[:, None])
-        avatar.log_scales.copy_(torch.maximum(limited, limited.amax(1, keepdim=True) - math.log(MAX_THINNESS)))
+        ops.limit_scales(avatar.log_scales, largest, math.log(MAX_RATIO), math.log(MAX_THINNESS))
 
     @torch.no_grad()
     def limit_reach(self, features: Tensor) -> None:
@@ -72,35 +69,40 @@ class Limits:
         triangles = avatar.rig.triangles
         count = avatar.blendshapes.count
         rows = self._near(lambda: avatar.head.mask(*OPENINGS)[triangles[:count]].any(1).nonzero()[:, 0], triangles)
-        size = moved_by(avatar, avatar.weights(features), rows).square().sum(2).amax(0).sqrt()
+        size = motion(avatar, avatar.weights(features), rows).square.sqrt()
         scale_motion(avatar, rows, (REACH / size.clamp_min(REACH))[:, None])
 
 
-def moved_by(avatar: Avatar, weights: Tensor, rows: Tensor) -> Tensor:
-    """Offset plus blendshapes [T,M,3] of the Gaussians `rows` [M] for blendshape weights [T,K], meters."""
-    return avatar.offsets[rows] + blend_rows(avatar, weights, rows, slice(0, 3)) * avatar.blendshapes.units[:3]
+def motion(avatar: Avatar, weights: Tensor, rows: Tensor) -> ops.BlendExtent:
+    """Extent of offset plus blendshapes of the Gaussians `rows` [M] for blendshape weights [T,K], meters."""
+    return blend_extent(avatar, weights, rows, slice(0, 3), avatar.offsets[rows])
 
 
-def blend_rows(avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice) -> Tensor:
-    """Offsets [T,M,C] that blendshapes add to some channels of Gaussians, in `units`.
+def blend_extent(
+    avatar: Avatar, weights: Tensor, rows: Tensor, channels: slice, base: Tensor | None = None
+) -> ops.BlendExtent:
+    """Extent of what blendshapes add to some channels of Gaussians.
 
     Args:
         avatar: the avatar.
         weights: [T,K] of its blendshapes.
         rows: [M] int, Gaussians.
         channels: of the offsets.
+        base: [M,C] added to that; None: zero.
     """
     shapes = avatar.blendshapes
-    basis = shapes.basis[:, rows, channels]
-    if shapes.mode == "expression":
-        basis = basis * shapes.mask[:, rows, None]
-    return (weights @ basis.flatten(1)).view(len(weights), *basis.shape[1:])
+    basis = shapes.basis * shapes.mask[:, :, None] if shapes.mode == "expression" else shapes.basis
+    return ops.blend_extent(base, basis, weights, rows, channels.start, shapes.units[channels])
 
 
 def scale_motion(avatar: Avatar, rows: Tensor, factors: Tensor) -> None:
     """Multiply offsets and position blendshapes of the Gaussians `rows` [M] by `factors` [M,1] or [M,3], up to 1."""
     far = (factors < 1).any(1)
-    rows = rows[far]
-    factors = factors[far]
-    avatar.offsets[rows] *= factors
-    avatar.blendshapes.basis[:, rows, :3] *= factors
+    avatar.offsets[rows[far]] *= factors[far]
+    scale_blendshapes(avatar, rows[far], slice(0, 3), factors[far])
+
+
+def scale_blendshapes(avatar: Avatar, rows: Tensor, channels: slice, factors: Tensor) -> None:
+    """Multiply channels of the blendshapes of the Gaussians `rows` [M] by `factors` [M,1] or [M,C], up to 1."""
+    below = (factors < 1).any(1)  # few are
+    avatar.blendshapes.basis[:, rows[below], channels] *= factors[below]

@@ -262,6 +262,28 @@ void run_blend_backward_weights(const In& grad, const Basis& basis, const Out& w
   blend_backward_weights(inputs, sized(grad, static_cast<size_t>(inputs.batch) * inputs.size), weights.data());
 }
 
+void run_blend_extent(const std::optional<In>& base, const In& basis, const In& weights, const Indices& rows,
+                      int first_channel, const In& units, const Out& low, const Out& high, const Out& square) {
+  if (basis.ndim() != 3 || weights.ndim() != 2) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
+  const size_t channels = units.size(), size = rows.size() * channels;
+  if (channels > kDeformChannels || first_channel < 0 || first_channel + channels > basis.shape(2))
+    throw std::invalid_argument("native kernel: channels that the basis does not have");
+  const int count = static_cast<int>(basis.shape(1));
+  if (!count) throw std::invalid_argument("native kernel: a basis without Gaussians");
+  blend_extent(
+      {sized(base, size), basis.data(), sized(weights, weights.shape(0) * basis.shape(0)), rows.data(), units.data(),
+       static_cast<int>(weights.shape(0)), static_cast<int>(basis.shape(0)), count, static_cast<int>(rows.size()),
+       static_cast<int>(basis.shape(2)), first_channel, static_cast<int>(channels)},
+      {sized(low, size), sized(high, size), sized(square, rows.size())});
+  for (size_t i = 0; i < rows.size(); ++i)
+    if (rows.data()[i] < 0 || rows.data()[i] >= count) refuse("rows", rows, count);
+}
+
+void run_limit_scales(const Out& log_scales, const In& largest, Scalar log_ratio, Scalar log_thinness) {
+  limit_scales({sized(log_scales, 3 * largest.size()), largest.data(), log_ratio, log_thinness},
+               static_cast<int>(largest.size()));
+}
+
 DeformShape deform_shape_of(const In& units, const In& blended, size_t count) {
   DeformShape shape{
       static_cast<int>(blended.shape(0)), static_cast<int>(count), static_cast<int>(blended.shape(1)), {}};
@@ -367,6 +389,8 @@ void register_functions(nb::module_& m) {
   m.def("adam_outer_step", &run_adam_outer_step, Released());
   m.def("blend", &run_blend, Released());
   m.def("blend_backward_weights", &run_blend_backward_weights, Released());
+  m.def("blend_extent", &run_blend_extent, Released());
+  m.def("limit_scales", &run_limit_scales, Released());
   m.def("deform", &run_deform, Released());
   m.def("deform_backward", &run_deform_backward, Released());
   m.def("photometric", &run_photometric, Released());

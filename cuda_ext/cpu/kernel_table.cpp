@@ -37,6 +37,8 @@ const Kernels table = {
     loss_rows_backward,
     bytes_rows,
     rigid_normal_image,
+    blend_extent,
+    limit_scales,
 };
 
 }  // namespace HEADSPLAT_LEVEL

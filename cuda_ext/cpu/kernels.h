@@ -304,6 +304,27 @@ static inline size_t rigid_buffer_size(int height, int width) {
   return (static_cast<size_t>(kRigidPlanes) * height + 5) * rigid_row_stride(width);
 }
 
+// What blendshapes add to some channels of the Gaussians `rows` in some frames, see avatar.ops.blend_extent.
+struct BlendExtent {
+  const Scalar* base;             // [row_count,channels], or null for zero
+  const Scalar *basis, *weights;  // [bases,count,basis_channels] [frames,bases]
+  const int64_t* rows;            // [row_count]; one not in 0..count-1 gives NaN
+  const Scalar* units;            // [channels]
+  int frames, bases, count, row_count;
+  int basis_channels, first_channel, channels;  // `channels` up to kDeformChannels
+};
+
+struct BlendExtentOutputs {
+  Scalar *low, *high, *square;  // [row_count,channels] twice, [row_count]
+};
+
+// Limits of the axes of Gaussians in place, see avatar.ops.limit_scales.
+struct ScaleLimits {
+  Scalar* log_scales;     // [N,3]
+  const Scalar* largest;  // [N]
+  Scalar log_ratio, log_thinness;
+};
+
 constexpr int kLossRows = 7;  // padded rows of 3 width floats per thread
 
 struct Kernels {
@@ -340,6 +361,9 @@ struct Kernels {
   void (*loss_rows_backward)(const LossImage&, int begin, int end);
   void (*bytes_rows)(const BytesImage&, int begin, int end, Scalar* buffer);
   void (*rigid_normal_image)(const RigidNormalImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
+  // `buffer` [bases,channels,16].
+  void (*blend_extent)(const BlendExtent&, int begin, int end, Scalar* buffer, const BlendExtentOutputs&);
+  void (*limit_scales)(const ScaleLimits&, int begin, int end);
 };
 
 namespace HEADSPLAT_LEVEL {
@@ -372,6 +396,8 @@ void compose_rows(const LossImage&, int begin, int end, Scalar* buffer);
 void loss_rows_backward(const LossImage&, int begin, int end);
 void bytes_rows(const BytesImage&, int begin, int end, Scalar* buffer);
 void rigid_normal_image(const RigidNormalImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
+void blend_extent(const BlendExtent&, int begin, int end, Scalar* buffer, const BlendExtentOutputs&);
+void limit_scales(const ScaleLimits&, int begin, int end);
 }  // namespace HEADSPLAT_LEVEL
 
 // Makes the C library reuse freed memory instead of returning it to the system: the kernel clears fresh pages, which

@@ -16,6 +16,9 @@ constexpr size_t kAdamPerTask = 16384;   // parameters
 constexpr size_t kOuterPerTask = 2048;   // parameters of each basis
 constexpr size_t kBlendPerTask = 4096;   // values of every basis, which fit in the L1 cache
 constexpr int kDeformPerTask = 1024;     // Gaussians
+constexpr int kExtentPerTask = 256;      // Gaussians
+constexpr int kScalesPerTask = 4096;     // Gaussians
+constexpr size_t kMaxWidth = 16;         // lanes of the widest vector
 
 BindInputs image_of(const BindShape& shape, const BindInputs& all, int b) {
   const size_t first = static_cast<size_t>(b) * shape.count;
@@ -312,6 +315,17 @@ void rigid_normal(int batch, const RigidNormalImage& first, const Scalar* K, Sca
     kernels().rigid_normal_image(image, buffer, matrix + static_cast<size_t>(b) * unknowns * unknowns,
                                  gradient + static_cast<size_t>(b) * unknowns, cost + b);
   });
+}
+
+void blend_extent(const BlendExtent& inputs, const BlendExtentOutputs& out) {
+  const size_t size = kMaxWidth * static_cast<size_t>(inputs.bases) * inputs.channels;
+  parallel_ranges(inputs.row_count, kExtentPerTask, [&](int begin, int end) {
+    kernels().blend_extent(inputs, begin, end, thread_buffer(0).get<Scalar>(size), out);
+  });
+}
+
+void limit_scales(const ScaleLimits& limits, int count) {
+  parallel_ranges(count, kScalesPerTask, [&](int begin, int end) { kernels().limit_scales(limits, begin, end); });
 }
 
 void adam_step(const AdamStep& step) {

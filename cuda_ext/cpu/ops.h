@@ -80,6 +80,12 @@ void to_bytes(int batch, const BytesImage& first);
 void rigid_normal(int batch, const RigidNormalImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient,
                   Scalar* cost);
 
+// Smallest and largest value of channels of Gaussians that blendshapes move.
+void blend_extent(const BlendExtent& inputs, const BlendExtentOutputs& out);
+
+// Limits of the axes of `count` Gaussians in place.
+void limit_scales(const ScaleLimits& limits, int count);
+
 // Loss and mean squared error [batch]; gradients of the loss with respect to `rgb` and `alpha`.
 void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Scalar* grad_rgb, Scalar* grad_alpha);
 

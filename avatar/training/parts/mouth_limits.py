@@ -23,7 +23,7 @@ from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.parts.mesh_layer import MeshLayer, has_mouth
 from avatar.model.to_device import move_attributes
-from avatar.training.constraints import REACH, blend_rows, moved_by, scale_motion
+from avatar.training.constraints import REACH, blend_extent, motion, scale_blendshapes, scale_motion
 from avatar.training.memo import Memo
 from avatar.training.parts.part import PartTraining, Training
 from avatar.types import HeadParams
@@ -71,6 +71,7 @@ SMOOTHING = 0.003
 PRIOR = 1e-3
 # channels of a basis
 _COLOR = slice(7, 10)
+_OPACITY = slice(10, 11)
 _COLOR_AND_OPACITY = slice(7, 11)
 
 
@@ -175,10 +176,11 @@ class MouthLimits:
         near = self._near(lambda: self._near_lips(corners), rig.triangles)
         lips = self._on_lips(lambda: self._lips_of(avatar, corners, colors), rig.triangles, rig.bary, colors)
         self._limit_reach(avatar, weights, near)
-        changes = blend_rows(avatar, weights, lips.rows, _COLOR_AND_OPACITY)
+        changes = blend_extent(avatar, weights, lips.rows, _COLOR_AND_OPACITY)
         if lips.tone is not None:
-            _limit_colors(avatar, lips, lips.tone, changes[..., :3])
-        _close(avatar, lips, initial["log_scales"], changes[..., 3])
+            largest = changes.high.maximum(-changes.low)[:, :3].amax(1, keepdim=True)
+            _limit_colors(avatar, lips, lips.tone, largest)
+        _close(avatar, lips, initial["log_scales"], changes.low[:, 3])
         self._empty(avatar)
 
     def _near_lips(self, corners: Tensor) -> _Near:
@@ -209,11 +211,11 @@ class MouthLimits:
         return _Lips(rows, least, _Tone(color / level, low, high, torch.where(edge, EDGE_TINT, TINT), shade))
 
     def _limit_reach(self, avatar: Avatar, weights: Tensor, near: _Near) -> None:
-        moved = moved_by(avatar, weights, near.rows)
-        size = moved.square().sum(2).amax(0).sqrt()
+        moved = motion(avatar, weights, near.rows)
+        size = moved.square.sqrt()
         shrink = (near.reach / size.maximum(near.reach))[:, None]
-        lowest = moved[..., 2].amin(0) * shrink[:, 0]
-        flat = moved.new_ones(len(near.rows), 3)
+        lowest = moved.low[:, 2] * shrink[:, 0]
+        flat = lowest.new_ones(len(near.rows), 3)
         flat[:, 2] = INWARD / (-lowest).clamp_min(INWARD)
         scale_motion(avatar, near.rows, shrink * flat)
 
@@ -268,8 +270,8 @@ class _Lips:
     tone: _Tone | None  # None where too few Gaussians tell the color of the lips
 
 
-def _limit_colors(avatar: Avatar, lips: _Lips, tone: _Tone, changes: Tensor) -> None:
-    """Clamp colors, and the `changes` [T,M,3] of them by blendshapes, to `tone`."""
+def _limit_colors(avatar: Avatar, lips: _Lips, tone: _Tone, largest: Tensor) -> None:
+    """Clamp colors, and what blendshapes change of them, at most `largest` [M,1], to `tone`."""
     rows = lips.rows
     color = avatar.colors[rows]
     brightness = color.mean(1, keepdim=True).clamp_min(1e-3)
@@ -277,26 +279,24 @@ def _limit_colors(avatar: Avatar, lips: _Lips, tone: _Tone, changes: Tensor) -> 
     wanted = tone.color * limited
     tint = limited * tone.tint
     avatar.colors[rows] = (color / brightness * limited).clamp(wanted - tint, wanted + tint)
-    largest = changes.abs().amax(0).amax(1, keepdim=True)
-    avatar.blendshapes.basis[:, rows, _COLOR] *= (tone.shade / largest.clamp_min(1e-9)).clamp_max(1)
+    scale_blendshapes(avatar, rows, _COLOR, tone.shade / largest.clamp_min(1e-9))
 
 
-def _close(avatar: Avatar, lips: _Lips, initial: Tensor, changes: Tensor) -> None:
+def _close(avatar: Avatar, lips: _Lips, initial: Tensor, lowest: Tensor) -> None:
     """Keep lips opaque, and their Gaussians not much smaller than `initial` [N,3]: a surface without gaps.
 
     Args:
         avatar: changed in place.
         lips: its Gaussians of the lips.
         initial: log of meters.
-        changes: [T,M] what blendshapes add to opacities, in `units`.
+        lowest: [M] what blendshapes add to the logit of the opacity at least.
     """
-    shapes = avatar.blendshapes
     rows = lips.rows
     avatar.log_scales[rows] = avatar.log_scales[rows].maximum(initial[rows] + math.log(SMALLEST))
     logit = avatar.logit_opacities[rows].maximum(lips.least)
     avatar.logit_opacities[rows] = logit
-    lowest = -(changes * shapes.units[10]).amin(0).clamp_max(-1e-9)
-    shapes.basis[:, rows, 10] *= ((logit - lips.least) / lowest).clamp(0, 1)
+    room = (logit - lips.least).clamp_min(0)
+    scale_blendshapes(avatar, rows, _OPACITY, (room / -lowest.clamp_max(-1e-9))[:, None])
 
 
 class LipTone:

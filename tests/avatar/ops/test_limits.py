@@ -1,0 +1,103 @@
+"""`ops.blend_extent` and `ops.limit_scales`: native against reference, edges, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from avatar import ops, reference
+from tests.avatar.ops.splat_scenes import largest
+
+ROUNDING = 2e-6  # float32 against float64, relative to the largest value
+RATIO, THINNESS = math.log(6), math.log(8)
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("first, channels", [(0, 3), (7, 4), (10, 1), (0, 11)])
+@pytest.mark.parametrize("frames, bases, count", [(1, 1, 1), (9, 10, 35), (3, 4, 600)])
+def test_native_extent_matches_reference(
+    level: str, first: int, channels: int, frames: int, bases: int, count: int
+) -> None:
+    basis, weights = random(bases, count, 11), random(frames, bases, seed=1)
+    rows = torch.randperm(count, generator=torch.Generator().manual_seed(2))[: max(1, count - 7)]
+    units, base = random(channels, seed=3).abs(), random(len(rows), channels, seed=4)
+    for added in (base, None):
+        expected = reference.blend_extent(added, basis, weights, rows, first, units)
+        floats = None if added is None else added.float()
+        found = ops.blend_extent(floats, basis.float(), weights.float(), rows, first, units.float())
+        for name in ("low", "high", "square"):
+            assert largest(getattr(found, name), getattr(expected, name)) < ROUNDING, name
+
+
+def test_extent_is_that_of_the_values_in_each_frame() -> None:
+    basis, weights, rows = random(3, 5, 11).float(), random(4, 3, seed=1).float(), torch.tensor([4, 1])
+    units = torch.tensor([2.0, 3.0])
+    found = ops.blend_extent(None, basis, weights, rows, 8, units)
+    moved = ops.blend(None, basis, weights)[:, rows, 8:10] * units
+    torch.testing.assert_close(found.low, moved.amin(0))
+    torch.testing.assert_close(found.high, moved.amax(0))
+    torch.testing.assert_close(found.square, moved.square().sum(2).amax(0))
+
+
+def test_extent_of_no_gaussian_is_empty() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    found = ops.blend_extent(None, torch.zeros(2, 5, 11), torch.ones(3, 2), none, 0, torch.ones(3))
+    assert found.low.shape == found.high.shape == (0, 3) and found.square.shape == (0,)
+
+
+def test_extent_does_not_depend_on_the_number_of_threads() -> None:
+    basis, weights, rows = random(6, 3000, 11).float(), random(9, 6, seed=1).float(), torch.arange(3000)
+
+    def run() -> Tensor:
+        return ops.blend_extent(None, basis, weights, rows, 0, torch.ones(3)).square
+
+    with ops.one_thread_each():
+        expected = run()
+    assert torch.equal(run(), expected)
+
+
+def test_extent_names_what_it_refuses() -> None:
+    basis, weights, rows, units = torch.zeros(2, 5, 11), torch.ones(3, 2), torch.tensor([0, 4]), torch.ones(3)
+    for bad in (torch.tensor([0, 5]), torch.tensor([-1, 0])):
+        with pytest.raises(ValueError, match=r"rows: expected indices in 0\.\.4, got"):
+            ops.blend_extent(None, basis, weights, bad, 0, units)
+    with pytest.raises(ValueError, match=r"rows: expected int64"):
+        ops.blend_extent(None, basis, weights, rows.int(), 0, units)
+    with pytest.raises(ValueError, match=r"weights: expected"):
+        ops.blend_extent(None, basis, torch.ones(3, 4), rows, 0, units)
+    with pytest.raises(ValueError, match=r"weights: expected at least one frame"):
+        ops.blend_extent(None, basis, weights[:0], rows, 0, units)
+    with pytest.raises(ValueError, match=r"first: expected 3 channels"):
+        ops.blend_extent(None, basis, weights, rows, 9, units)
+    with pytest.raises(ValueError, match=r"base: expected \[2,3\]"):
+        ops.blend_extent(torch.zeros(3, 3), basis, weights, rows, 0, units)
+
+
+@pytest.mark.parametrize("count", [1, 15, 5000])
+def test_native_scales_match_reference(level: str, count: int) -> None:
+    before, limit = 2 * random(count, 3), random(count, seed=1) + 1
+    found, expected = before.float(), before.float()
+    ops.limit_scales(found, limit.float(), RATIO, THINNESS)
+    reference.limit_scales(expected, limit.float(), RATIO, THINNESS)
+    assert torch.equal(found, expected)
+    assert count == 1 or not torch.equal(found, before.float())
+
+
+def test_scales_with_a_nan_stay(level: str) -> None:
+    before = random(40, 3).float() * 3
+    before[::7, 1] = math.nan
+    found = before.clone()
+    ops.limit_scales(found, torch.zeros(40), RATIO, THINNESS)
+    torch.testing.assert_close(found[::7], before[::7], rtol=0, atol=0, equal_nan=True)
+    assert found[1:7].isfinite().all() and not torch.equal(found[1:7], before[1:7])
+
+
+def test_scales_name_the_argument_of_wrong_shape() -> None:
+    with pytest.raises(ValueError, match=r"largest: expected \[4\]"):
+        ops.limit_scales(torch.zeros(4, 3), torch.zeros(5), RATIO, THINNESS)
