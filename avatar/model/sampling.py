@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.types import DILATION
 
 
@@ -50,7 +51,7 @@ class _Widened(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, scales: Tensor, filter_scale: float) -> Tensor:
-        wide = (scales * scales).add_(filter_scale * filter_scale).sqrt_()
+        wide = ops.widen(scales, filter_scale)
         ctx.save_for_backward(scales, wide)
         return wide
 

@@ -19,7 +19,7 @@ from avatar.reference import (
 
 from .backend import keep_memory, kernel_threads, one_thread, one_thread_each
 from .bind import bind
-from .blend import DEFORM_CHANNELS, batch_invariant_matmul, blend, deform
+from .blend import DEFORM_CHANNELS, batch_invariant_matmul, batch_invariant_matmul_backward, blend, deform
 from .buffers import SplatBuffers, splat_buffers, splat_into
 from .images import photometric, ssim, to_bytes
 from .layer import layer, texel_colors
@@ -27,20 +27,33 @@ from .light import add_reflections, layer_shade
 from .limits import blend_extent, limit_scales
 from .mesh import mesh
 from .motion import rigid_normal
-from .optimize import adam_outer_step, adam_step, takes_bfloat16
-from .rendered_loss import LayerScene, LossScene, LossTarget, fuses_rendered_loss, rendered_loss
+from .optimize import AdamStep, Anchor, adam_outer_step, adam_step, adam_steps, add_anchors, takes_bfloat16
+from .rendered_loss import (
+    LayerLook,
+    LayerScene,
+    LossGradients,
+    LossScene,
+    LossTarget,
+    fuses_rendered_loss,
+    rendered_loss,
+)
 from .sh import rotate_sh
 from .splat import splat, splat_features
 from .strain import principal_strains
 from .stretch import vertex_stretch
+from .widen import widen
 
 __all__ = [
     "DEFORM_CHANNELS",
     "TEXEL_NODES",
+    "AdamStep",
+    "Anchor",
     "BlendExtent",
     "EyeSurface",
     "LayerImages",
+    "LayerLook",
     "LayerScene",
+    "LossGradients",
     "LossScene",
     "LossTarget",
     "MouthSurface",
@@ -51,8 +64,11 @@ __all__ = [
     "StretchMesh",
     "adam_outer_step",
     "adam_step",
+    "adam_steps",
+    "add_anchors",
     "add_reflections",
     "batch_invariant_matmul",
+    "batch_invariant_matmul_backward",
     "bind",
     "blend",
     "blend_extent",
@@ -81,4 +97,5 @@ __all__ = [
     "texel_colors",
     "to_bytes",
     "vertex_stretch",
+    "widen",
 ]

@@ -76,6 +76,24 @@ def batch_invariant_matmul(rows: Tensor, matrix: Tensor) -> Tensor:
     return blend(None, matrix[..., None], rows)[..., 0]
 
 
+@torch.no_grad()
+def batch_invariant_matmul_backward(grad: Tensor, matrix: Tensor) -> Tensor:
+    """Gradient of the `rows` [B,K] of `batch_invariant_matmul` from that of its result [B,N], the bits of autograd.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
+    """
+    check_shape("matrix", matrix, ("K", "N"))
+    check_shape("grad", grad, ("B", matrix.shape[1]))
+    check_floats(grad, matrix=matrix)
+    native = native_for(grad)
+    if native is None or not matrix.numel():
+        return grad @ matrix.T
+    out = grad.new_empty(len(grad), len(matrix))
+    native.blend_backward_weights(grad[..., None].contiguous(), matrix.detach()[..., None].contiguous(), out)
+    return out
+
+
 #: Position 3, rotation 4, color 3, opacity logit 1.
 DEFORM_CHANNELS = 11
 

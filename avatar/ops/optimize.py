@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -70,6 +73,81 @@ def adam_step(
     betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
     rate = 0.0 if isinstance(lr, Tensor) else lr
     native.adam_step(param.detach(), grad.contiguous(), m, v, rates, rate, betas, touched)
+
+
+@dataclass(frozen=True)
+class AdamStep:
+    """The arguments of `adam_step` that belong to one parameter."""
+
+    param: Tensor
+    grad: Tensor
+    m: Tensor
+    v: Tensor
+    lr: float
+    eps: float
+    touched: Tensor | None = None
+
+
+@torch.no_grad()
+def adam_steps(steps: Sequence[AdamStep], beta1: float, beta2: float, step: int) -> None:
+    """`adam_step` of several parameters; on the CPU in one call, whose results have the same bits.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
+    """
+    together = []
+    for one in steps:
+        param, grad, m, v = one.param, one.grad, one.m, one.v
+        native = native_for(param)
+        if native is None or has_workspaces(native) or not _is_flat(param, m, v):
+            adam_step(param, grad, m, v, one.lr, beta1, beta2, one.eps, step, one.touched)
+            continue
+        if not param.shape == grad.shape == m.shape == v.shape or one.touched is not None:
+            check_shape("grad", grad, tuple(param.shape))
+            check_flags("touched", one.touched, len(param))
+            _check_step(param, m, v, step)
+        check_floats(param, grad=grad, m=m, v=v)
+        together.append((param.detach(), grad.contiguous(), m, v, one.lr, one.eps, one.touched))
+    if together:
+        native_for(together[0][0]).adam_steps(tuple(together), beta1, beta2, 1 - beta1**step, 1 - beta2**step)
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """An L2 term that holds the rows of a parameter to some values."""
+
+    param: Tensor  # [R,...]
+    target: Tensor | None  # in the shape of `param`; None: zeros
+    weights: Tensor  # [R] gradient per unit of distance; 0: the row has none
+
+
+@torch.no_grad()
+def add_anchors(grads: Sequence[Tensor], anchors: Sequence[Anchor]) -> None:
+    """Add to each gradient that of its anchor: weights times param - target, row by row, in place.
+
+    Args:
+        grads: in the shapes of the parameters.
+        anchors: one for each of `grads`.
+
+    Raises:
+        ValueError: a wrong shape, dtype or device; the text names the argument.
+    """
+    together = []
+    for grad, anchor in zip(grads, anchors, strict=True):
+        param, target, weights = anchor.param, anchor.target, anchor.weights
+        check_shape("grad", grad, tuple(param.shape))
+        check_shape("weights", weights, (param.shape[0],))
+        check_floats(param, grad=grad, weights=weights, **({} if target is None else {"target": target}))
+        if target is not None:
+            check_shape("target", target, tuple(param.shape))
+        native = native_for(param)
+        if native is None or has_workspaces(native) or not _is_flat(grad, param):
+            reference.add_anchor(grad, param, target, weights)
+        else:
+            target = None if target is None else target.contiguous()
+            together.append((grad, param.detach(), target, weights.contiguous()))
+    if together:
+        native_for(together[0][0]).add_anchors(tuple(together))
 
 
 def takes_bfloat16(param: Tensor) -> bool:

@@ -1,13 +1,13 @@
-"""From local Gaussians to the photometric loss of their images: one operation for a step of training.
+"""From local Gaussians to the photometric loss of their images and its gradients: one native call for a training step.
 
-The kernels are those of `deform`, `bind`, `layer`, `add_reflections`, `splat` and `photometric`, called one after the
-other; between them autograd would take as long as a third of their time. The results have the same bits.
+The kernels are those of `deform`, `bind`, `widen`, `texel_colors`, `layer`, `add_reflections`, `splat` and
+`photometric`; called one by one with autograd they take half as long again. The results have the same bits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,21 +17,33 @@ from avatar.types import Binding, Bones, Camera, LayerMesh, LocalGaussians, Vert
 
 from .backend import native_for
 from .checks import check_bytes, check_floats, check_ssim_rows
-from .frames import Frame, SplatImages, has_workspaces, render
-from .layer import CpuLayer
-from .splat import call_of
+from .frames import has_workspaces
 
 
 @dataclass(frozen=True)
 class LayerScene:
-    """A mesh layer in B poses, without its colors."""
+    """A mesh layer in B poses, without what a step of training changes."""
 
     mesh: LayerMesh
+    start: Tensor  # [T,3] colors of its texels, as the three following ones of `texel_colors`
+    part: Tensor  # [T] int
     vertices_cam: Tensor  # [B,V,3] meters, camera axes
     shade: Tensor  # [B,V] factor of the color
-    fades: Tensor  # [B,N] how far its stencil fades each Gaussian
     blur: float  # meters
     places: Tensor | None = None  # [B,2,3] x, y, radius of the two reflections, pixels of the image; None: it has none
+
+    @staticmethod
+    def of(scenes: Sequence[LayerScene]) -> LayerScene | None:
+        """The poses of `scenes` of one layer as one batch; None if there are none."""
+        if not scenes:
+            return None
+        places = [scene.places for scene in scenes if scene.places is not None]
+        return replace(
+            scenes[0],
+            vertices_cam=torch.cat([scene.vertices_cam for scene in scenes]),
+            shade=torch.cat([scene.shade for scene in scenes]),
+            places=torch.cat(places) if places else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,37 @@ class LossScene:
     dilation: float  # pixels^2
     camera: Camera  # [B]
     layer: LayerScene | None
+
+    @staticmethod
+    def of(scenes: Sequence[LossScene]) -> LossScene:
+        """The images of `scenes` of one avatar as one batch."""
+        first = scenes[0]
+        if len(scenes) == 1:
+            return first
+        K, world_to_cam = (
+            torch.cat([getattr(scene.camera, name) for scene in scenes]) for name in ("K", "world_to_cam")
+        )
+        stretch = first.stretch
+        if stretch is not None:
+            tensors = [scene.stretch.tensors for scene in scenes if scene.stretch is not None]
+            stretch = replace(stretch, tensors=torch.cat(tensors))
+        return replace(
+            first,
+            vertices=torch.cat([scene.vertices for scene in scenes]),
+            stretch=stretch,
+            camera=replace(first.camera, K=K, world_to_cam=world_to_cam),
+            layer=LayerScene.of([scene.layer for scene in scenes if scene.layer is not None]),
+        )
+
+
+@dataclass(frozen=True)
+class LayerLook:
+    """What a step of training changes of a mesh layer; or the gradients of that."""
+
+    factors: Tensor  # [P,3] of the colors of its parts
+    delta: Tensor  # [T,3] added to the colors
+    textures: Tensor | None  # [2,S,S] of its reflections; None: it has none
+    fades: Tensor | None = None  # [N] how far its stencil fades each Gaussian; no gradient
 
 
 @dataclass(frozen=True)
@@ -66,19 +109,27 @@ def fuses_rendered_loss(like: Tensor) -> bool:
     return native is not None and not has_workspaces(native)
 
 
+@dataclass(frozen=True)
+class LossGradients:
+    """Of the arguments of `rendered_loss` with these names."""
+
+    local: LocalGaussians
+    extra: Tensor
+    bones: Bones
+    look: LayerLook | None
+
+
+@torch.no_grad()
 def rendered_loss(
     local: LocalGaussians,
     extra: Tensor,
     bones: Bones,
     scene: LossScene,
     target: LossTarget,
-    texels: Tensor | None = None,
-    textures: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """`photometric` of the images that `deform`, `bind`, `layer`, `add_reflections` and `splat` make one after another.
-
-    Differentiable in `local`, `extra`, `bones`, `texels` and `textures`; the gradients have the bits of these
-    operations.
+    weight: Tensor,
+    look: LayerLook | None = None,
+) -> tuple[Tensor, Tensor, LossGradients]:
+    """`photometric` of the images that `deform`, `bind`, `widen`, `layer` and `splat` make, and its gradients.
 
     Args:
         local: N Gaussians.
@@ -86,162 +137,41 @@ def rendered_loss(
         bones: B poses of skull and torso.
         scene: what the images show.
         target: what they are compared with.
-        texels: [T,3] colors of the layer, if the scene has one.
-        textures: [2,S,S] of its reflections, if it has some.
+        weight: [B] of the images in the sum of losses whose gradients are computed.
+        look: of the layer, if the scene has one.
 
     Returns:
-        loss [B]; mean squared difference [B], no gradient.
+        loss [B]; mean squared difference [B]; the gradients of the weighted sum of losses, with the bits of autograd
+        through these operations.
 
     Raises:
         ValueError: a wrong shape or dtype, or tensors that only the single operations take.
     """
-    _check(local, extra, bones, scene, target, texels, textures)
-    colors = () if texels is None else (texels,) if textures is None else (texels, textures)
-    return _RenderedLoss.apply(scene, target, *vars(local).values(), extra, bones.quats, bones.translations, *colors)
-
-
-#: Differentiable arguments of `_RenderedLoss` before those of the layer: five of the Gaussians, offsets, two of bones.
-_LOCAL = 5
-
-
-class _RenderedLoss(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, scene: LossScene, target: LossTarget, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        inputs = tuple(tensor.detach().contiguous() for tensor in inputs)
-        native = native_for(inputs[0])
-        posed = _Posed(native, scene, inputs)
-        layer = None if scene.layer is None else _Layer(native, scene, inputs[_LOCAL + 3 :])
-        images = _images(scene, posed)
-        frame = render(_call(scene), posed.world, images, None if layer is None else layer.arrays)
-        loss, mse = (posed.scales.new_empty(len(images.rgb)) for _ in range(2))
-        ctx.grads = torch.empty_like(images.rgb), torch.empty_like(images.alpha)
-        weights = target.ssim_weight, target.mask_weight, *target.ssim_rows
-        native.photometric(
-            images.rgb, images.alpha, target.truth, target.matte, target.background, *weights, loss, mse, *ctx.grads
-        )
-        ctx.scene, ctx.inputs, ctx.posed, ctx.layer, ctx.frame, ctx.images = scene, inputs, posed, layer, frame, images
-        ctx.mark_non_differentiable(mse)
-        return loss, mse
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        native = native_for(ctx.images.rgb)
-        of_rgb, of_alpha = ctx.grads
-        if not bool((grads[0] == 1).all()):
-            of_rgb *= grads[0][:, None, None, None]
-            of_alpha *= grads[0][:, None, None]
-        of_colors = ctx.posed.backward_splat(ctx.frame, ctx.images, (of_rgb, of_alpha, None), ctx.layer)
-        found = ctx.posed.backward(native, ctx.scene, ctx.inputs)
-        of_layer = () if ctx.layer is None else ctx.layer.backward(native, of_colors)
-        return None, None, *found, *of_layer
-
-
-class _Posed:
-    """Gaussians in the world and, after `backward_splat`, their gradients."""
-
-    def __init__(self, native: Any, scene: LossScene, inputs: tuple[Tensor, ...]) -> None:
-        *local, extra, bone_quats, bone_translations = inputs[: _LOCAL + 3]
-        batch, count = len(extra), len(local[0])
-        new = extra.new_empty
-        offsets, quats, self.local_scales = new(batch, count, 3), new(batch, count, 4), new(batch, count, 3)
-        opacities, sh = new(batch, count), new(batch, count, 1, 3)
-        native.deform(tuple(local), extra, scene.units, (offsets, quats, self.local_scales, opacities, sh))
-        binding = scene.binding
-        self._bound = (scene.vertices, binding.triangles, binding.bary, offsets, quats, binding.skin, bone_quats,
-                       bone_translations)  # fmt: skip
-        means, turned, self.scales = torch.empty_like(offsets), torch.empty_like(quats), self.local_scales
-        self._stretch = None
-        if scene.stretch is None:
-            native.bind(self._bound, None, means, turned, None)
-        else:
-            self.scales = torch.empty_like(self.local_scales)
-            self._stretch = self.local_scales, scene.stretch.tensors, scene.stretch.rows
-            native.bind(self._bound, self._stretch, means, turned, self.scales)
-        wide = self.scales
-        if scene.filter_scale:
-            wide = (self.scales * self.scales).add_(scene.filter_scale * scene.filter_scale).sqrt_()
-        self.world = means, turned, wide, opacities, sh
-        self._grads: tuple[Tensor, ...] = ()
-
-    def backward_splat(self, frame: Frame, images: SplatImages, grads: Any, layer: _Layer | None) -> Tensor | None:
-        """Gradients of the Gaussians in the world, kept, and of the color of the layer, returned."""
-        self._grads = tuple(torch.empty_like(tensor) for tensor in self.world)
-        # Zeros: the window of a layer may extend beyond the image.
-        of_colors = None if layer is None else torch.zeros_like(layer.color)
-        frame.backward(self.world, images, grads, self._grads, of_colors)
-        return of_colors
-
-    def backward(self, native: Any, scene: LossScene, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Gradients of the inputs before those of the layer."""
-        of_means, of_quats, of_scales, of_opacities, of_sh = self._grads
-        if scene.filter_scale:
-            of_scales = of_scales.mul_(self.scales).div_(self.world[2])
-        *local, extra, bone_quats, bone_translations = inputs[: _LOCAL + 3]
-        offsets, quats = (torch.empty_like(tensor) for tensor in self._bound[3:5])
-        of_bones = torch.empty_like(bone_quats), torch.empty_like(bone_translations)
-        of_local_scales = of_scales
-        if self._stretch is None:
-            native.bind_backward(
-                self._bound, None, (of_means, of_quats, None), (None, offsets, quats, *of_bones, None, None)
-            )
-        else:
-            of_local_scales = torch.empty_like(of_scales)
-            native.bind_backward(
-                self._bound,
-                self._stretch,
-                (of_means, of_quats, of_scales),
-                (None, offsets, quats, *of_bones, of_local_scales, None),
-            )
-        *of_local, of_extra = (torch.empty_like(tensor) for tensor in (*local, extra))
-        grads = offsets, quats, of_local_scales, of_opacities, of_sh
-        native.deform_backward(self.local_scales, self.world[3], grads, scene.units, tuple(of_local), of_extra)
-        return *of_local, of_extra, *of_bones
-
-
-class _Layer:
-    """The images of a layer, with its reflections."""
-
-    def __init__(self, native: Any, scene: LossScene, colors: tuple[Tensor, ...]) -> None:
-        assert scene.layer is not None
-        posed, camera = scene.layer, scene.camera
-        mesh = posed.mesh
-        self._inputs = (posed.vertices_cam, posed.shade, colors[0], mesh.faces, mesh.texel_ids, mesh.fades, mesh.skin,
-                        camera.K)  # fmt: skip
-        self._layer = CpuLayer(self._inputs, (camera.width, camera.height, SplatSettings().near, posed.blur))
-        width, height = self._layer.size
-        shape = len(posed.vertices_cam), height, width
-        coverage, depth, stencil = (posed.shade.new_empty(shape) for _ in range(3))
-        self.color = posed.shade.new_empty(*shape, 3)
-        self._layer.render(self._inputs, (self.color, coverage, depth, stencil))
-        origin = self._layer.origin
-        self._textures = colors[1] if posed.places is not None else None
-        if posed.places is not None:
-            self._places = posed.places.clone()
-            self._places[..., :2] -= origin[:, None]
-            native.add_reflections(self.color, coverage, self._textures, self._places)
-        self._coverage = coverage
-        self.arrays = self.color, coverage, depth, stencil, origin, posed.fades
-
-    def backward(self, native: Any, of_color: Tensor) -> tuple[Tensor, ...]:
-        """Gradients of texels and textures."""
-        of_texels = torch.empty_like(self._inputs[2])
-        self._layer.backward(self._inputs, of_color, of_texels)
-        if self._textures is None:
-            return (of_texels,)
-        of_textures = torch.zeros_like(self._textures)
-        native.add_reflections_backward(of_color, self._coverage, self._places, of_textures)
-        return of_texels, of_textures
-
-
-def _images(scene: LossScene, posed: _Posed) -> SplatImages:
-    camera = scene.camera
-    batch, count = posed.world[3].shape
-    return SplatImages.empty(batch, count, camera.width, camera.height, depth=False, weights=False, like=posed.world[0])
-
-
-def _call(scene: LossScene) -> Any:
-    camera = scene.camera
-    return call_of(SplatSettings(dilation=scene.dilation), camera.K, camera.world_to_cam, camera)
+    _check(local, extra, bones, scene, target, weight, look)
+    inputs = tuple(tensor.detach().contiguous() for tensor in (*vars(local).values(), extra, *vars(bones).values()))
+    grads = tuple(map(torch.empty_like, inputs))
+    loss, mse = (extra.new_empty(len(extra)) for _ in range(2))
+    binding, stretch, camera, layer = scene.binding, scene.stretch, scene.camera, scene.layer
+    fixed, changing, of_look = None, None, None
+    if layer is not None and look is not None:
+        mesh = layer.mesh
+        fixed = (
+            layer.vertices_cam, layer.shade, layer.start, layer.part, mesh.faces, mesh.texel_ids, mesh.fades, mesh.skin,
+            layer.blur, layer.places,
+        )  # fmt: skip
+        changing = tuple(None if value is None else value.detach().contiguous() for value in vars(look).values())
+        textures = None if look.textures is None else torch.empty_like(look.textures)
+        of_look = LayerLook(torch.empty_like(look.factors), torch.empty_like(look.delta), textures)
+    native_for(extra).rendered_loss(
+        inputs[:5], inputs[5], scene.units,
+        (scene.vertices, binding.triangles, binding.bary, binding.skin, *inputs[6:]),
+        None if stretch is None else (stretch.tensors, stretch.rows), scene.filter_scale,
+        (camera.K, camera.world_to_cam, camera.width, camera.height, SplatSettings().near, scene.dilation),
+        (*vars(target).values(), weight),
+        fixed, changing, loss, mse, grads[:5], *grads[5:],
+        None if of_look is None else (of_look.factors, of_look.delta, of_look.textures),
+    )  # fmt: skip
+    return loss, mse, LossGradients(LocalGaussians(*grads[:5]), grads[5], Bones(*grads[6:]), of_look)
 
 
 def _check(
@@ -250,8 +180,8 @@ def _check(
     bones: Bones,
     scene: LossScene,
     target: LossTarget,
-    texels: Tensor | None,
-    textures: Tensor | None,
+    weight: Tensor,
+    look: LayerLook | None,
 ) -> None:
     """Raise ValueError for arguments that do not fit each other; the kernels check their indices."""
     if not fuses_rendered_loss(local.offsets):
@@ -267,15 +197,18 @@ def _check(
     check_shape("truth", target.truth, (batch, height, width, 3))
     check_shape("matte", target.matte, (batch, height, width))
     check_shape("background", target.background, (batch, 3))
+    check_shape("weight", weight, (batch,))
     check_bytes(extra, truth=target.truth, matte=target.matte)
     check_ssim_rows(target.ssim_rows)
-    check_floats(extra, **vars(local), vertices=scene.vertices, background=target.background)
+    check_floats(extra, **vars(local), vertices=scene.vertices, background=target.background, weight=weight)
     layer = scene.layer
-    if (layer is None) != (texels is None) or (layer is None or layer.places is None) != (textures is None):
-        raise ValueError("rendered_loss: texels and textures belong to a scene with a layer and reflections")
-    if layer is not None and texels is not None:
+    if (layer is None) != (look is None):
+        raise ValueError("rendered_loss: the look of a layer belongs to a scene with a layer")
+    if layer is not None and look is not None:
+        if (layer.places is None) != (look.textures is None) or look.fades is None:
+            raise ValueError("rendered_loss: textures belong to a scene with reflections, fades to each look")
         check_shape("layer.vertices_cam", layer.vertices_cam, tuple(scene.vertices.shape))
         check_shape("layer.shade", layer.shade, tuple(scene.vertices.shape[:2]))
-        check_shape("layer.fades", layer.fades, (batch, count))
-        check_shape("texels", texels, ("T", 3))
-        check_floats(extra, texels=texels, shade=layer.shade, fades=layer.fades)
+        check_shape("look.fades", look.fades, (count,))
+        check_shape("look.delta", look.delta, tuple(layer.start.shape))
+        check_floats(extra, factors=look.factors, delta=look.delta, shade=layer.shade, fades=look.fades)

@@ -21,11 +21,12 @@ from .light import (
 from .limits import BlendExtent, blend_extent, limit_scales
 from .mesh import mesh
 from .motion import rigid_normal
-from .optimize import adam_outer_step, adam_step
+from .optimize import adam_outer_step, adam_step, add_anchor
 from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
 from .splat import Projected, SplatOutput, SplatSettings, project, rasterize, splat, splat_features
 from .strain import principal_strains
 from .stretch import TENSOR_SIZE, StretchMesh, stretch_mesh, vertex_stretch
+from .widen import widen
 
 __all__ = [
     "MOUTH_CONSTANTS",
@@ -43,6 +44,7 @@ __all__ = [
     "StretchMesh",
     "adam_outer_step",
     "adam_step",
+    "add_anchor",
     "add_reflections",
     "bind",
     "blend",
@@ -71,4 +73,5 @@ __all__ = [
     "to_bytes",
     "vertex_stretch",
     "whole_image",
+    "widen",
 ]

@@ -1,4 +1,4 @@
-"""Reference of the Adam steps."""
+"""Reference of the Adam steps, and of anchors of parameters."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def adam_step(
     m.copy_(torch.where(updated, first, m))
     v.copy_(torch.where(updated, second, v))
     param.copy_(torch.where(updated, param - update, param))
+
+
+def add_anchor(grad: Tensor, param: Tensor, target: Tensor | None, weights: Tensor) -> None:
+    """Reference of `avatar.ops.add_anchors`, for one parameter; the arguments are those of its anchor."""
+    away = param if target is None else param - target
+    grad += weights.reshape(-1, *[1] * (param.ndim - 1)) * away
 
 
 def adam_outer_step(

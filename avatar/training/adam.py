@@ -26,6 +26,11 @@ EPS_OF_GAUSSIANS = {
 }
 
 
+def add_gradient(param: Tensor, grad: Tensor) -> None:
+    """Add to the gradient of a leaf; without gradients so far it takes `grad` itself."""
+    param.grad = grad if param.grad is None else param.grad.add_(grad)
+
+
 @dataclass
 class Group:
     """One parameter, its learning rate and its moments."""
@@ -101,14 +106,15 @@ class Optimizer:
             touched: bool [N], Gaussians that the images of this step show.
         """
         self.steps += 1
+        steps = []
         for group in self.groups:
             param = group.param
-            if param.grad is None:
-                continue
-            rows = touched[: len(param)] if group.axis == 0 else None
-            rate = group.rate * factor
-            ops.adam_step(param, param.grad, group.m, group.v, rate, *BETAS, group.eps, self.steps, rows)
-            param.grad = None
+            if param.grad is not None:
+                rows = touched[: len(param)] if group.axis == 0 else None
+                rate = group.rate * factor
+                steps.append(ops.AdamStep(param, param.grad, group.m, group.v, rate, group.eps, rows))
+                param.grad = None
+        ops.adam_steps(steps, *BETAS, self.steps)
 
     def step_basis(
         self, factor: float, touched: Tensor, weights: Tensor, grad: Tensor, anchor_weights: Tensor

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.to_device import move_attributes, to_device
@@ -48,6 +49,7 @@ class Anchors:
         self.initial: dict[str, Tensor] = {}  # values of the parameters that they are anchored to
         # [count] anchor weight to zero in the basis
         self.basis_weights = torch.zeros(avatar.blendshapes.count, device=device)
+        self._anchored = torch.zeros(len(avatar), device=device)  # 1: one of `rows`
         self._weak = torch.zeros(len(avatar) - self._first, device=device)  # 1: the color has a weak anchor
 
     def anchor_all_colors(self) -> None:
@@ -82,6 +84,8 @@ class Anchors:
         _check(self._avatar, rows, initial)
         self.rows = rows
         self.initial = initial
+        self._anchored.zero_()
+        self._anchored[rows] = 1.0
         self._weak.fill_(1.0)
         self._weak[rows[rows >= self._first] - self._first] = 0.0
         self.basis_weights.zero_()
@@ -105,17 +109,15 @@ class Anchors:
         """
         if not self.initial:
             return
+        local = self._avatar.local
+        weights = {name: self._batch * weight * self._anchored for name, weight in ANCHOR_WEIGHTS.items()}
+        weak = self._weak * self.initial[PIXELS][self._first :] / (3 * pixels)
+        weights["colors"][self._first :] += self._batch * weak
+        ops.add_anchors(
+            [value.grad for value in vars(local).values() if value.grad is not None],
+            [ops.Anchor(value, self.initial[name], weights[name]) for name, value in vars(local).items()],
+        )
         rows = self.rows
-        first = self._first
-        for name, weight in ANCHOR_WEIGHTS.items():
-            values = getattr(self._avatar, name)
-            away = values.detach()[rows] - self.initial[name][rows]
-            values.grad[rows] += self._batch * weight * away
-        weak = self._weak * self.initial[PIXELS][first:] / (3 * pixels)
-        colors = self._avatar.colors
-        assert colors.grad is not None
-        away = colors.detach()[first:] - self.initial["colors"][first:]
-        colors.grad[first:].addcmul_(away, weak[:, None], value=self._batch)
         basis = self._avatar.blendshapes.basis
         if basis.grad is not None:
             rows = rows[rows < basis.shape[1]]

@@ -1,4 +1,4 @@
-"""The photometric loss of a step, in one operation where the avatar has no part that renders in its own way.
+"""The loss of a step and its gradients, in one operation where the avatar has no part that renders in its own way.
 
 `ops.rendered_loss` gives the bits of the operations one by one, which are its reference; here is the only place that
 decides between the two. What an image shows and no step changes is computed once for it.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
@@ -18,10 +19,11 @@ from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.rendering.backends import backend_of
 from avatar.rendering.layer import BLUR, in_camera, places_of
+from avatar.training.adam import add_gradient
 from avatar.training.config import TrainConfig
 from avatar.training.parts.part import PartTraining, Step
 from avatar.training.prediction import predict
-from avatar.types import Bones, VertexStretch
+from avatar.types import Bones
 
 #: Each step has windows of SSIM on every such row of its images only.
 SSIM_STRIDE = 2
@@ -37,12 +39,13 @@ _RENDERING: tuple[Callable[..., object], ...] = (
 
 
 class ImageLoss:
-    """Renders the images of a step and compares them with the frames."""
+    """Renders the images of a step, compares them with the frames, and finds the gradients of the difference."""
 
     def __init__(self, avatar: Avatar, config: TrainConfig, parts: Sequence[PartTraining]) -> None:
         """Args: of the training, on its device."""
         self._avatar = avatar
         self._config = config
+        self._parts = parts
         self._fused = (
             config.rasterizer == "native"
             and avatar.sh_degree == 0
@@ -51,33 +54,75 @@ class ImageLoss:
             and all(map(_is_plain, parts))
         )
         self._scenes: _Scenes | None = None
+        self._on_outer: tuple[int, Tensor | None] = -1, None  # version of the triangles, `MeshLayer.on_outer`
 
     def __call__(self, step: Step, extra: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss [B], with autograd, and mean squared difference [B] of the images of `step`.
+        """Loss [B] and mean squared difference [B] of the images of `step`; all that made them receives gradients.
 
-        Sets what `step` has of the rendered images where a part may need it.
+        These are of the sum of the losses, times the weights of their frames, and of the terms of the parts. Sets what
+        `step` has of the rendered images where a part may need it.
 
         Args:
             step: with its truth.
-            extra: [B,M,CHANNELS] blended offsets.
+            extra: [B,M,CHANNELS] blended offsets, with autograd.
         """
+        fused = self._fused and step.frames.recording is None
+        weight = pick(step.frames.weight, step.indices)
         config = self._config
         rows = ssim_rows(config.seed, step.number)
-        target = step.truth, step.matte, step.background, config.ssim, config.mask, rows
-        if not self._fused or step.frames.recording is not None:
-            gaussians = predict(self._avatar, step.frames, step.indices, extra)
-            rasterize = backend_of(config.rasterizer).rasterize
-            step.rgb, step.alpha, _ = rasterize(gaussians, step.frames.views(step.indices), with_depth=False)
-            return ops.photometric(step.rgb, step.alpha, *target)
+        target = ops.LossTarget(step.truth, step.matte, step.background, config.ssim, config.mask, rows)
+        return (self._in_one if fused else self._one_by_one)(step, extra, target, weight)
+
+    def _one_by_one(self, step: Step, extra: Tensor, target: ops.LossTarget, weight: Tensor) -> tuple[Tensor, Tensor]:
+        gaussians = predict(self._avatar, step.frames, step.indices, extra)
+        rasterize = backend_of(self._config.rasterizer).rasterize
+        step.rgb, step.alpha, _ = rasterize(gaussians, step.frames.views(step.indices), with_depth=False)
+        losses, squares = ops.photometric(step.rgb, step.alpha, *vars(target).values())
+        loss = (losses * weight).sum()
+        for part in self._parts:
+            term = part.loss(step)
+            loss = loss if term is None else loss + term
+        loss.backward()
+        return losses.detach(), squares
+
+    def _in_one(self, step: Step, extra: Tensor, target: ops.LossTarget, weight: Tensor) -> tuple[Tensor, Tensor]:
         if self._scenes is None or not self._scenes.are_of(step.frames):
             self._scenes = _Scenes(self._avatar, step.frames)
         scene, bones = self._scenes(step.indices)
-        layer = self._avatar.part(MeshLayer)
-        texels = textures = None
-        if layer is not None:
-            texels = layer.texels()
-            textures = layer.eye_light.textures() if layer.eye_light.known else None
-        return ops.rendered_loss(self._avatar.local, extra, bones, scene, ops.LossTarget(*target), texels, textures)
+        avatar = self._avatar
+        layer = avatar.part(MeshLayer)
+        look = None if layer is None else self._look_of(layer)
+        with record_function("rendered_loss"):  # its name in a profile
+            losses, squares, grads = ops.rendered_loss(avatar.local, extra, bones, scene, target, weight, look)
+        for name, grad in vars(grads.local).items():
+            add_gradient(getattr(avatar, name), grad)
+        _pass_on([extra, *vars(bones).values()], [grads.extra, *vars(grads.bones).values()])
+        if layer is not None and look is not None and grads.look is not None:
+            add_gradient(layer.delta, grads.look.delta)
+            add_gradient(layer.gains, layer.of_gains(look.factors, grads.look.factors))
+            if grads.look.textures is not None:
+                add_gradient(layer.eye_light.reflections, grads.look.textures * layer.eye_light.inside)
+        return losses, squares
+
+    @torch.no_grad()
+    def _look_of(self, layer: MeshLayer) -> ops.LayerLook:
+        avatar = self._avatar
+        triangles, count = avatar.rig.triangles, avatar.blendshapes.count
+        if triangles._version != self._on_outer[0]:  # Gaussians have moved to other triangles
+            self._on_outer = triangles._version, layer.on_outer(triangles, count)
+        fades = layer.fades(triangles, avatar.offsets, count, self._on_outer[1])
+        textures = layer.eye_light.textures() if layer.eye_light.known else None
+        return ops.LayerLook(layer.factors(), layer.delta, textures, fades)
+
+
+def _pass_on(tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
+    """Give tensors their gradients; those that were computed from others pass them on by autograd."""
+    computed = [(tensor, grad) for tensor, grad in zip(tensors, grads, strict=True) if tensor.grad_fn is not None]
+    if computed:
+        torch.autograd.backward([tensor for tensor, _ in computed], [grad for _, grad in computed])
+    for tensor, grad in zip(tensors, grads, strict=True):
+        if tensor.grad_fn is None and tensor.requires_grad:
+            add_gradient(tensor, grad)
 
 
 def ssim_rows(seed: int, step: int) -> tuple[int, int]:
@@ -103,7 +148,7 @@ class _Scenes:
     def __init__(self, avatar: Avatar, frames: TrainingFrames) -> None:
         self._avatar = avatar
         self._frames = frames
-        self._known: dict[int, tuple[Tensor, ...]] = {}  # by image
+        self._known: dict[int, ops.LossScene] = {}  # by image
         self._bones: dict[int, Bones] = {}  # by image, where the torso is known
 
     def are_of(self, frames: TrainingFrames) -> bool:
@@ -112,27 +157,7 @@ class _Scenes:
 
     def __call__(self, indices: Tensor) -> tuple[ops.LossScene, Bones]:
         """The scene of the images `indices` [B], and the bones of the heads in them."""
-        avatar, frames = self._avatar, self._frames
-        rig = avatar.rig
-        vertices = pick(frames.states.vertices, pick(frames.step, indices))
-        tensors, *of_layer = (torch.cat(values) for values in zip(*map(self._of_image, indices.tolist()), strict=True))
-        stretch = None if rig.stretch is None else VertexStretch(tensors, rig.stretch.rows)
-        layer = avatar.part(MeshLayer)
-        camera = frames.views(indices)
-        scene = None
-        if layer is not None:
-            fades = layer.fades(rig.triangles, avatar.offsets, avatar.blendshapes.count)
-            vertices_cam, shade, *places = of_layer
-            fades = fades.expand(len(indices), -1).contiguous()
-            scene = ops.LayerScene(layer.mesh, vertices_cam, shade, fades, BLUR, *places)
-        sampling = avatar.sampling
-        return (
-            ops.LossScene(
-                vertices, rig.binding, stretch, avatar.blendshapes.units, sampling.filter_scale, sampling.dilation,
-                camera, scene,
-            ),
-            self._bones_of(indices),
-        )  # fmt: skip
+        return ops.LossScene.of([self._scene_of(index) for index in indices.tolist()]), self._bones_of(indices)
 
     def _bones_of(self, indices: Tensor) -> Bones:
         """With autograd while the map of the torso learns, else known for each image."""
@@ -147,27 +172,32 @@ class _Scenes:
         return Bones(torch.cat([bones.quats for bones in found]), torch.cat([bones.translations for bones in found]))
 
     @torch.no_grad()
-    def _of_image(self, index: int) -> tuple[Tensor, ...]:
-        """Stretch (empty if nothing stretches), and of a layer its vertices in camera axes, shade, and reflections."""
+    def _scene_of(self, index: int) -> ops.LossScene:
         known = self._known.get(index)
         if known is not None:
             return known
         avatar, frames = self._avatar, self._frames
+        rig, sampling = avatar.rig, avatar.sampling
         row = frames.step[index : index + 1]
         vertices = pick(frames.states.vertices, row)
-        stretch = avatar.rig.stretch
-        found = [vertices.new_zeros(1, 0) if stretch is None else stretch(vertices)]
+        camera = frames.view(index)
         layer = avatar.part(MeshLayer)
+        scene = None
         if layer is not None:
             pose = pick(frames.states.rotation, row), pick(frames.states.translation, row)
-            camera = frames.view(index)
             rotation, translation = in_camera(*pose, camera)
             moved = torch.baddbmm(translation[..., None], rotation, vertices.transpose(1, 2)).transpose(1, 2)
-            found += [moved.contiguous(), layer.shade(vertices)]
             reflections = layer.eye_light.posed(vertices)
+            places = None
             if reflections is not None:
                 centers = reflections.centers @ rotation.transpose(1, 2) + translation[:, None]
                 pixels, radii = places_of(centers, reflections.radii, camera.K)
-                found.append(torch.cat([pixels, radii[..., None]], 2))
-        self._known[index] = tuple(found)
+                places = torch.cat([pixels, radii[..., None]], 2)
+            scene = ops.LayerScene(
+                layer.mesh, layer.start, layer.takes, moved.contiguous(), layer.shade(vertices), BLUR, places
+            )
+        self._known[index] = ops.LossScene(
+            vertices, rig.binding, rig.vertex_stretch(vertices), avatar.blendshapes.units, sampling.filter_scale,
+            sampling.dilation, camera, scene,
+        )  # fmt: skip
         return self._known[index]

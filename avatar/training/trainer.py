@@ -120,17 +120,9 @@ class Trainer:
         """One optimization step at `fraction` (0..1) of the schedule; returns the loss of the last step read so far."""
         # Random images, over random backgrounds.
         step = self._next_step(fraction)
-        frames = step.frames
 
-        # Render the avatar in these frames. The loss is a sum over the images, by the weights of their frames.
+        # Render the avatar in these frames; gradients of the images, those of all processes, and then those of anchors.
         losses, squares = self.image_loss(step, self._offsets(step))
-        loss = (losses * pick(frames.weight, step.indices)).sum()
-        for part in self.parts:
-            term = part.loss(step)
-            loss = loss if term is None else loss + term
-
-        # Gradients of the images, those of all processes, and then those of anchors.
-        loss.backward()
         for part in self.parts:
             part.backward(step)
         self.processes.sum_gradients([group.param for group in self.optimizer.groups])
@@ -153,7 +145,7 @@ class Trainer:
         for part in self.parts:
             part.after_step(step)
         if relocation_due(self.steps_done, fraction) and self.anchors.initial:
-            self._relocate(frames)
+            self._relocate(step.frames)
         return self.losses.add(losses, squares, self.steps_done)
 
     def _next_step(self, fraction: float) -> Step:

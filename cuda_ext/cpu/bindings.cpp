@@ -1,8 +1,11 @@
 // The CPU operations, except the rasterizer, as functions of the Python module.
 #include "bindings.h"
 
+#include <nanobind/stl/vector.h>
+
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "arrays.h"
 #include "mesh.h"
@@ -207,12 +210,50 @@ const uint8_t* flags_of(const std::optional<Flags>& touched, size_t rows) {
   return reinterpret_cast<const uint8_t*>(sized(touched, rows));
 }
 
-void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v, const std::optional<In>& row_rates,
-                   Scalar rate, const Betas& betas, const std::optional<Flags>& touched) {
+AdamStep step_of(const Out& param, const In& grad, const Out& m, const Out& v, const std::optional<In>& row_rates,
+                 Scalar rate, const Betas& betas, const std::optional<Flags>& touched) {
   const size_t size = param.size(), rows = param.ndim() ? param.shape(0) : 1;
   if (rows == 0 || size % rows != 0) throw std::invalid_argument("native kernel: rows do not divide the parameters");
-  adam_step({rule_of(betas), param.data(), sized(m, size), sized(v, size), sized(grad, size), sized(row_rates, rows),
-             flags_of(touched, rows), size, size / rows, rate});
+  return {rule_of(betas),
+          param.data(),
+          sized(m, size),
+          sized(v, size),
+          sized(grad, size),
+          sized(row_rates, rows),
+          flags_of(touched, rows),
+          size,
+          size / rows,
+          rate};
+}
+
+void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v, const std::optional<In>& row_rates,
+                   Scalar rate, const Betas& betas, const std::optional<Flags>& touched) {
+  const AdamStep step = step_of(param, grad, m, v, row_rates, rate, betas, touched);
+  adam_steps(&step, 1);
+}
+
+// Parameter, gradient, first and second moment, rate, epsilon, touched rows.
+using AdamArrays = std::tuple<Out, In, Out, Out, Scalar, Scalar, std::optional<Flags>>;
+
+void run_adam_steps(const std::vector<AdamArrays>& groups, Scalar beta1, Scalar beta2, double bias1, double bias2) {
+  std::vector<AdamStep> steps;
+  for (const auto& [param, grad, m, v, rate, eps, touched] : groups)
+    steps.push_back(step_of(param, grad, m, v, std::nullopt, rate, {beta1, beta2, eps, bias1, bias2}, touched));
+  adam_steps(steps.data(), static_cast<int>(steps.size()));
+}
+
+// Gradient, parameter, what it is anchored to, weights of the rows.
+using AnchorArrays = std::tuple<Out, In, std::optional<In>, In>;
+
+void run_add_anchors(const std::vector<AnchorArrays>& anchored) {
+  std::vector<Anchor> anchors;
+  for (const auto& [grad, param, target, weights] : anchored) {
+    const size_t size = grad.size(), rows = weights.size();
+    if (rows == 0 || size % rows != 0) throw std::invalid_argument("native kernel: rows do not divide the parameters");
+    anchors.push_back(
+        {grad.data(), sized(param, size), sized(target, size), weights.data(), static_cast<int>(rows), size / rows});
+  }
+  add_anchors(anchors.data(), static_cast<int>(anchors.size()));
 }
 
 using Moments = nb::ndarray<nb::c_contig, nb::device::cpu>;  // Scalar or bfloat16
@@ -386,6 +427,8 @@ void register_functions(nb::module_& m) {
   m.def("rotate_sh_backward", &run_rotate_sh_backward, Released());
   m.def("ssim", &run_ssim, Released());
   m.def("adam_step", &run_adam_step, Released());
+  m.def("adam_steps", &run_adam_steps, Released());
+  m.def("add_anchors", &run_add_anchors, Released());
   m.def("adam_outer_step", &run_adam_outer_step, Released());
   m.def("blend", &run_blend, Released());
   m.def("blend_backward_weights", &run_blend_backward_weights, Released());

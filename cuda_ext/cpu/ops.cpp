@@ -328,11 +328,17 @@ void limit_scales(const ScaleLimits& limits, int count) {
   parallel_ranges(count, kScalesPerTask, [&](int begin, int end) { kernels().limit_scales(limits, begin, end); });
 }
 
-void adam_step(const AdamStep& step) {
-  const int tasks = static_cast<int>((step.size + kAdamPerTask - 1) / kAdamPerTask);
-  parallel(tasks, [&](int task) {
+void adam_steps(const AdamStep* steps, int count) {
+  const auto tasks_of = [](const AdamStep& step) {
+    return static_cast<int>((step.size + kAdamPerTask - 1) / kAdamPerTask);
+  };
+  int tasks = 0;
+  for (int k = 0; k < count; ++k) tasks += tasks_of(steps[k]);
+  parallel(tasks, [=](int task) {
+    const AdamStep* step = steps;
+    for (; task >= tasks_of(*step); ++step) task -= tasks_of(*step);
     const size_t begin = task * kAdamPerTask, end = begin + kAdamPerTask;
-    kernels().adam(step, begin, end < step.size ? end : step.size);
+    kernels().adam(*step, begin, end < step->size ? end : step->size);
   });
 }
 

@@ -43,8 +43,18 @@ void rotate_sh_backward(const ShRotation& rotation, int count);
 void ssim(int batch, int height, int width, WindowRows rows, const Scalar* a, const Scalar* b, Scalar* mean,
           Scalar* grad);
 
-// One step of Adam in place.
-void adam_step(const AdamStep& step);
+// One step of Adam in place of `count` parameters, all of their ranges in one loop over the threads.
+void adam_steps(const AdamStep* steps, int count);
+
+// Adds weights[row] * (param - target) to the gradient [rows][columns]: an L2 anchor.
+struct Anchor {
+  Scalar* grad;
+  const Scalar *param, *target, *weights;  // null `target` for zero
+  int rows;
+  size_t columns;
+};
+
+void add_anchors(const Anchor* anchors, int count);
 
 // `weights` [batch,bases] receives the gradient of the weights before the step, for at most kWeightGradImages images;
 // may be null.

@@ -95,6 +95,30 @@ void reserve_intersections(ImageState& image) {
   image.sorted_positions.get<uint32_t>(image.intersections);
 }
 
+std::vector<Camera> cameras_of(const Scalar* K, const Scalar* pose, const SplatShape& shape,
+                               const CameraOptions& options) {
+  std::vector<Camera> cameras(shape.batch);
+  for (Camera& camera : cameras) {
+    for (int r = 0; r < 3; ++r) {
+      for (int c = 0; c < 3; ++c) camera.rotation[3 * r + c] = pose[4 * r + c];
+      camera.translation[r] = pose[4 * r + 3];
+    }
+    camera.focal_x = K[0];
+    camera.focal_y = K[4];
+    camera.center_x = K[2];
+    camera.center_y = K[5];
+    camera.near_z = options.near_z;
+    camera.dilation = options.dilation;
+    camera.width = shape.width;
+    camera.height = shape.height;
+    camera.antialias = options.antialias;
+    camera.cutoff = options.cutoff;
+    K += 9;
+    pose += 16;
+  }
+  return cameras;
+}
+
 void SplatBatch::prepare(const SplatShape& new_shape, const Camera* cameras, const GaussianInputs& inputs) {
   shape = new_shape;
   while (images.size() < static_cast<size_t>(shape.batch)) images.push_back(std::make_unique<ImageState>());

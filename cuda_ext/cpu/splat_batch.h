@@ -12,6 +12,15 @@ struct SplatShape {
   int batch, count, width, height;  // images, Gaussians per image, pixels
 };
 
+struct CameraOptions {
+  Scalar near_z, dilation;
+  bool antialias, cutoff;
+};
+
+// The cameras of a batch, from K [batch,3,3] and world_to_cam [batch,4,4].
+std::vector<Camera> cameras_of(const Scalar* K, const Scalar* world_to_cam, const SplatShape& shape,
+                               const CameraOptions& options);
+
 // State of the forward pass, for the backward pass and for rasterizing other colors.
 class SplatBatch {
  public:

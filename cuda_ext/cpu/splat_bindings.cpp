@@ -15,37 +15,6 @@ struct Prepared {
   SplatHandle batch;
 };
 
-struct Options {
-  Scalar near_z, dilation;
-  bool antialias, cutoff;
-};
-
-std::vector<Camera> cameras_of(const In& intrinsics, const In& world_to_cam, const SplatShape& shape,
-                               const Options& options) {
-  const Scalar* K = sized(intrinsics, 9 * static_cast<size_t>(shape.batch));
-  const Scalar* pose = sized(world_to_cam, 16 * static_cast<size_t>(shape.batch));
-  std::vector<Camera> cameras(shape.batch);
-  for (Camera& camera : cameras) {
-    for (int r = 0; r < 3; ++r) {
-      for (int c = 0; c < 3; ++c) camera.rotation[3 * r + c] = pose[4 * r + c];
-      camera.translation[r] = pose[4 * r + 3];
-    }
-    camera.focal_x = K[0];
-    camera.focal_y = K[4];
-    camera.center_x = K[2];
-    camera.center_y = K[5];
-    camera.near_z = options.near_z;
-    camera.dilation = options.dilation;
-    camera.width = shape.width;
-    camera.height = shape.height;
-    camera.antialias = options.antialias;
-    camera.cutoff = options.cutoff;
-    K += 9;
-    pose += 16;
-  }
-  return cameras;
-}
-
 SplatShape shape_of(const In& means, int width, int height) {
   if (means.ndim() != 3 || means.shape(2) != 3) throw std::invalid_argument("native kernel: means must be [B,N,3]");
   return {static_cast<int>(means.shape(0)), static_cast<int>(means.shape(1)), width, height};
@@ -67,8 +36,9 @@ std::unique_ptr<Prepared> prepare(const In& means, const In& quats, const In& sc
                                   const In& colors, const In& intrinsics, const In& world_to_cam, int width, int height,
                                   Scalar near_z, Scalar dilation, int flags) {
   const SplatShape shape = shape_of(means, width, height);
-  const Options options{near_z, dilation, (flags & 1) != 0, (flags & 2) != 0};
-  const auto cameras = cameras_of(intrinsics, world_to_cam, shape, options);
+  const size_t batch = shape.batch;
+  const auto cameras = cameras_of(sized(intrinsics, 9 * batch), sized(world_to_cam, 16 * batch), shape,
+                                  {near_z, dilation, (flags & 1) != 0, (flags & 2) != 0});
   auto prepared = std::make_unique<Prepared>();
   prepared->batch->prepare(shape, cameras.data(), inputs_of(shape, means, quats, scales, opacities, colors));
   return prepared;

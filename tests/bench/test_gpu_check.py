@@ -92,5 +92,5 @@ def test_a_profile_of_training_steps_names_the_kernels(
 ) -> None:
     trace = tmp_path / "trace.json"
     step_profile.main([str(tiny.root), "--steps", "2", "--size", "48", "-o", str(trace)])
-    assert "RenderedLoss" in capsys.readouterr().out
+    assert "rendered_loss" in capsys.readouterr().out
     assert "traceEvents" in trace.read_text()

@@ -167,24 +167,46 @@ class MeshLayer(AvatarPart):
         self.mesh = to_device(self.mesh, self.start.device)
         return self
 
-    def texels(self) -> Tensor:
-        """Colors [T,3] of the texels, with autograd."""
+    def factors(self) -> Tensor:
+        """Gains times light [P,3] of the parts, with autograd."""
         gains = self.gains
         light = self.light + DEEP_HUE * (self.light.mean() - self.light)
-        factors = torch.where(self.gray, gains.mean(1, keepdim=True) + light, gains + self.light).exp()
-        return ops.texel_colors(self.start, self.takes, factors, self.delta)
+        return torch.where(self.gray, gains.mean(1, keepdim=True) + light, gains + self.light).exp()
+
+    def texels(self) -> Tensor:
+        """Colors [T,3] of the texels, with autograd."""
+        return ops.texel_colors(self.start, self.takes, self.factors(), self.delta)
 
     @torch.no_grad()
-    def fades(self, triangles: Tensor, offsets: Tensor, count: int) -> Tensor:
+    def of_gains(self, factors: Tensor, of_factors: Tensor) -> Tensor:
+        """Gradient [P,3] of the gains, from that of `factors` [P,3]: autograd takes longer for so few numbers."""
+        of_sums = of_factors * factors
+        of_mean = of_sums.sum(1, keepdim=True) / of_sums.shape[1]
+        return torch.where(self.gray, of_mean, of_sums)
+
+    def on_outer(self, triangles: Tensor, count: int) -> Tensor:
+        """Whether each Gaussian without blendshape offsets, the last ones [M], is where `fades` lets it be.
+
+        Args:
+            triangles: [N,3] int, of the rig.
+            count: number of Gaussians with blendshape offsets, the first ones.
+        """
+        return self.outer[triangles[count:, 0]]
+
+    @torch.no_grad()
+    def fades(self, triangles: Tensor, offsets: Tensor, count: int, on_outer: Tensor | None = None) -> Tensor:
         """How far the stencil fades each Gaussian, [N]: 1, but 0 for glasses and for hair in front of the face.
 
         Args:
             triangles: [N,3] int, of the rig.
             offsets: [N,3] meters, from the mesh in the frame of the triangle.
             count: number of Gaussians with blendshape offsets, the first ones.
+            on_outer: [N-count] from `on_outer` if it is known.
         """
+        if on_outer is None:
+            on_outer = self.on_outer(triangles, count)
         fades = offsets.new_ones(len(offsets))
-        fades[count:].masked_fill_(self.outer[triangles[count:, 0]] & (offsets[count:, 2] > OUTER_DISTANCE), 0)
+        torch.logical_not(on_outer & (offsets[count:, 2] > OUTER_DISTANCE), out=fades[count:])
         return fades
 
     @torch.no_grad()

@@ -9,10 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from avatar.data.training_frames import TrainingFrames, pick
-from avatar.model.avatar import Avatar
+from avatar import ops
+from avatar.data.training_frames import HeadStates, TrainingFrames, pick
+from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.parts.weight_network import WeightNetwork
-from avatar.training.adam import Group
+from avatar.training.adam import Group, add_gradient
 from avatar.training.config import TrainConfig
 from avatar.training.parts.part import AvatarPartTraining, PartTraining, Step, Training
 
@@ -31,6 +32,8 @@ class BlendshapeTraining(PartTraining):
         self._shapes = training.avatar.blendshapes
         self._outer = self._shapes.mode == "reduced" and self._shapes.basis.numel() > 0
         self._shapes.basis.requires_grad_(not self._outer)
+        by_hand = self._outer and OuterWeights.fits(training.avatar)
+        self._weights = OuterWeights(training.avatar) if by_hand else None
         self._blended: tuple[Tensor, Tensor] | None = None  # weights and offsets of the present step
 
     def groups(self) -> list[Group]:
@@ -45,8 +48,11 @@ class BlendshapeTraining(PartTraining):
 
     def offsets(self, step: Step) -> Tensor:
         """Those of the blendshapes, cut off from the weights where the basis is stepped by `after_backward`."""
-        states = step.frames.states
-        weights = self.training.avatar.weights(pick(states.features, pick(step.frames.step, step.indices)))
+        states, rows = step.frames.states, pick(step.frames.step, step.indices)
+        if self._weights is None:
+            weights = self.training.avatar.weights(pick(states.features, rows))
+        else:
+            weights = self._weights(states, rows)
         extra: Tensor = self._shapes(weights.detach() if self._outer else weights)
         if self._outer:
             self._blended = weights, extra.requires_grad_()
@@ -62,8 +68,67 @@ class BlendshapeTraining(PartTraining):
         gathered = processes.gather(weights.detach()), processes.gather(extra.grad)
         optimizer = self.training.optimizer
         grad = optimizer.step_basis(step.rate, step.touched, *gathered, self.training.anchors.basis_weights)
-        weights.backward(processes.share(grad))
+        self._pass_on(weights, processes.share(grad))
         processes.sum_gradients([group.param for group in optimizer.groups if group.of_weights])
+
+    def _pass_on(self, weights: Tensor, grad: Tensor) -> None:
+        """Add the gradients of all that made the `weights` [B,K] of the present step, given theirs."""
+        if self._weights is None:
+            weights.backward(grad)  # type: ignore[no-untyped-call]
+        else:
+            self._weights.backward(grad)
+
+
+class OuterWeights:
+    """`Avatar.weights` of an outer basis, with its gradients by hand.
+
+    Autograd through these small matrices takes ten times as long; the bits are the same.
+    """
+
+    @staticmethod
+    def fits(avatar: Avatar) -> bool:
+        """Whether no part but a `WeightNetwork` adds to the weights of reduced blendshapes."""
+        added = {type(part).add_weights for part in avatar.parts.values()}
+        return avatar.blendshapes.mode == "reduced" and added <= {AvatarPart.add_weights, WeightNetwork.add_weights}
+
+    def __init__(self, avatar: Avatar) -> None:
+        """Args: its parameters receive the gradients."""
+        self._avatar = avatar
+        self._states: HeadStates | None = None
+        self._inputs: tuple[Tensor, Tensor] | None = None  # of `_states`: standardized [S,F], linear [S,K]
+        self._step: tuple[Tensor, ...] = ()  # rows of the inputs, hidden units
+
+    @torch.no_grad()
+    def __call__(self, states: HeadStates, rows: Tensor) -> Tensor:
+        """Weights [B,K] of the time steps `rows` [B]."""
+        shapes, network = self._avatar.blendshapes, self._avatar.part(WeightNetwork)
+        if self._states is not states or self._inputs is None:
+            standardized = shapes.standardized(states.features)
+            self._states = states
+            self._inputs = standardized, ops.batch_invariant_matmul(standardized, shapes.components)
+        standardized, linear = (pick(values, rows) for values in self._inputs)
+        weights = ops.batch_invariant_matmul(linear, shapes.mix.T)
+        self._step = standardized, linear
+        if network is None:
+            return weights
+        hidden = (ops.batch_invariant_matmul(standardized, network.hidden) + network.hidden_bias).relu_()
+        self._step = standardized, linear, hidden
+        return weights + (ops.batch_invariant_matmul(hidden, network.output) + network.output_bias)
+
+    @torch.no_grad()
+    def backward(self, grad: Tensor) -> None:
+        """Add the gradients of mixing matrix and network, given that of the weights [B,K] of the last call."""
+        network = self._avatar.part(WeightNetwork)
+        standardized, linear, *units = self._step
+        add_gradient(self._avatar.blendshapes.mix, (linear.T @ grad).T.contiguous())
+        if network is None:
+            return
+        (hidden,) = units
+        of_hidden = ops.batch_invariant_matmul_backward(grad, network.output) * (hidden > 0)
+        add_gradient(network.output, hidden.T @ grad)
+        add_gradient(network.output_bias, grad.sum(0))
+        add_gradient(network.hidden, standardized.T @ of_hidden)
+        add_gradient(network.hidden_bias, of_hidden.sum(0))
 
 
 class WeightNetworkTraining(AvatarPartTraining[WeightNetwork]):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar
@@ -135,22 +136,23 @@ class TexelAnchors:
         """
         self._layer = layer
         self._batch = batch
-        self._of_texels = torch.tensor([ANCHOR_WEIGHTS[part] for part in Part])[layer.part][:, None]
-        self._of_gains = torch.full((len(Part), 1), GAIN_ANCHOR_WEIGHT)
-        self._of_gains[list(EYE_GAIN_LIMITS)] = EYE_GAIN_ANCHOR_WEIGHT
+        self._of_texels = batch * torch.tensor([ANCHOR_WEIGHTS[part] for part in Part])[layer.part]
+        self._of_gains = torch.full((len(Part),), batch * GAIN_ANCHOR_WEIGHT)
+        self._of_gains[list(EYE_GAIN_LIMITS)] = batch * EYE_GAIN_ANCHOR_WEIGHT
 
     @torch.no_grad()
     def add_gradients(self) -> None:
         """Add the gradients of the anchors to those of the last image, if it showed the layer."""
         layer = self._layer
-        batch = self._batch
         if layer.delta.grad is None or layer.gains.grad is None:
             return
-        layer.delta.grad.addcmul_(layer.delta, self._of_texels, value=batch)
-        layer.gains.grad.addcmul_(layer.gains, self._of_gains, value=batch)
+        anchors = (layer.delta, self._of_texels), (layer.gains, self._of_gains)
+        ops.add_anchors(
+            [layer.delta.grad, layer.gains.grad], [ops.Anchor(value, None, weights) for value, weights in anchors]
+        )
         reflections = layer.eye_light.reflections
         if reflections.grad is not None:
-            reflections.grad.add_(batch * REFLECTION_WEIGHT)
+            reflections.grad.add_(self._batch * REFLECTION_WEIGHT)
 
 
 class TexelLimits:

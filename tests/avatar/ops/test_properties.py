@@ -129,7 +129,7 @@ def test_rigid_motion_of_mesh_and_camera_together_changes_nothing() -> None:
 
 
 @needs_native
-def test_ssim_and_adam_are_bit_identical_at_any_thread_count() -> None:
+def test_ssim_adam_and_anchors_are_bit_identical_at_any_thread_count() -> None:
     source = torch.Generator().manual_seed(3)
     first, second = (torch.rand(2, 70, 50, 3, generator=source) for _ in range(2))
     start, grad = torch.rand(70_000, generator=source), torch.rand(70_000, generator=source)
@@ -139,7 +139,9 @@ def test_ssim_and_adam_are_bit_identical_at_any_thread_count() -> None:
         value = ops.ssim(leaf, second)
         state = [start.clone(), torch.zeros(70_000), torch.zeros(70_000)]
         ops.adam_step(state[0], grad, state[1], state[2], 0.1, 0.9, 0.99, 1e-8, 1)
-        return value.detach(), *torch.autograd.grad(value.sum(), leaf), *state
+        anchored = grad.clone()
+        ops.add_anchors([anchored], [ops.Anchor(start, None, grad)])
+        return value.detach(), *torch.autograd.grad(value.sum(), leaf), *state, anchored
 
     assert_same_bits_at_any_thread_count(run)
 

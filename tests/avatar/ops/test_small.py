@@ -176,6 +176,21 @@ def test_rows_times_a_matrix_is_their_product_and_its_gradients_match_finite_dif
     assert torch.autograd.gradcheck(ops.batch_invariant_matmul, (rows.requires_grad_(), matrix.requires_grad_()))
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_gradient_of_a_product_by_hand_is_that_of_autograd(batch: int, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(batch)
+    rows, matrix, grad = (
+        torch.randn(*shape, generator=generator, dtype=dtype) for shape in ((batch, 20), (20, 64), (batch, 64))
+    )
+    (expected,) = torch.autograd.grad(ops.batch_invariant_matmul(rows.requires_grad_(), matrix), rows, grad)
+    found = ops.batch_invariant_matmul_backward(grad, matrix)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0 if dtype == torch.float32 else 1e-12)
+    torch.testing.assert_close(found, grad @ matrix.T)
+    with pytest.raises(ValueError, match="grad: expected"):
+        ops.batch_invariant_matmul_backward(grad[:, 1:], matrix)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 31])
 def test_rows_have_the_same_bits_in_any_batch(level: str, size: int) -> None:
     rows, matrix = random(64, 58).float(), random(20, 58, seed=1).float().T

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -282,3 +283,76 @@ def test_training_operations_are_bit_identical_at_any_thread_count() -> None:
         cuda_ext.set_threads(before)
     for other in results[1:]:
         assert all(torch.equal(mine, theirs) for mine, theirs in zip(results[0], other, strict=True))
+
+
+def groups_of(dtype: torch.dtype) -> list[ops.AdamStep]:
+    """Steps of parameters of all kinds: long, short, of one number; some with untouched rows."""
+    found = []
+    for seed, shape in enumerate([(700, 3), (9000,), (3, 4, 5), (1,), (6, 7), (0, 3)]):
+        param, grad, m, v = (random(*shape, seed=4 * seed + k).to(dtype) for k in range(4))
+        touched = torch.arange(len(param)) % 3 > 0 if seed % 2 == 0 else None
+        found.append(ops.AdamStep(param, grad - 0.5, m, v, 0.1 / (1 + seed), 10.0 ** -(4 + seed), touched))
+    return found
+
+
+def test_steps_of_several_parameters_have_the_bits_of_single_ones(level: str) -> None:
+    found, single, truth = (groups_of(dtype) for dtype in (torch.float32, torch.float32, torch.float64))
+    ops.adam_steps(found, *BETAS[:2], 3)
+    for one in single:
+        ops.adam_step(one.param, one.grad, one.m, one.v, one.lr, *BETAS[:2], one.eps, 3, one.touched)
+    ops.adam_steps(truth, *BETAS[:2], 3)
+    for mine, same, exact in zip(found, single, truth, strict=True):
+        for name in ("param", "m", "v"):
+            assert torch.equal(getattr(mine, name), getattr(same, name))
+            torch.testing.assert_close(getattr(mine, name).double(), getattr(exact, name), rtol=1e-5, atol=1e-6)
+
+
+def test_steps_of_several_parameters_refuse_what_does_not_fit() -> None:
+    steps = groups_of(torch.float32)
+    with pytest.raises(ValueError, match=r"grad: expected \[700,3\], got \[699,3\]"):
+        ops.adam_steps([replace(steps[0], grad=steps[0].grad[1:])], *BETAS[:2], 1)
+    with pytest.raises(ValueError, match=r"touched: expected \[700\], got \[699\]"):
+        ops.adam_steps([replace(steps[0], touched=torch.ones(699, dtype=torch.bool))], *BETAS[:2], 1)
+    with pytest.raises(ValueError, match="step: expected 1 or more, got 0"):
+        ops.adam_steps(steps, *BETAS[:2], 0)
+
+
+def anchored(dtype: torch.dtype) -> tuple[list[Tensor], list[ops.Anchor]]:
+    """Gradients and anchors of parameters with one number a row or several, with targets or towards zero."""
+    grads, anchors = [], []
+    for seed, shape in enumerate([(9000, 3), (4097,), (5, 2, 3), (1, 1)]):
+        grad, param, target = (random(*shape, seed=3 * seed + k).to(dtype) for k in range(3))
+        weights = random(len(param), seed=90 + seed).to(dtype) * (torch.arange(len(param)) % 3 > 0)
+        grads.append(grad)
+        anchors.append(ops.Anchor(param, target if seed % 2 == 0 else None, weights))
+    return grads, anchors
+
+
+def test_native_anchors_match_the_reference(level: str) -> None:
+    (found, anchors), (truth, exact) = anchored(torch.float32), anchored(torch.float64)
+    before = [grad.clone() for grad in found]
+    ops.add_anchors(found, anchors)
+    ops.add_anchors(truth, exact)
+    for mine, expected, first, anchor in zip(found, truth, before, anchors, strict=True):
+        torch.testing.assert_close(mine.double(), expected, rtol=1e-6, atol=1e-6)
+        assert torch.equal(mine[anchor.weights == 0], first[anchor.weights == 0])
+    first = found[0].clone()
+    ops.add_anchors(found[:1], [replace(anchors[0], target=anchors[0].param)])
+    assert torch.equal(found[0], first)
+
+
+def test_a_row_without_an_anchor_keeps_its_gradient_beside_broken_values() -> None:
+    grads, anchors = anchored(torch.float32)
+    anchors[0].param[3] = torch.nan  # every third row has the weight 0
+    ops.add_anchors(grads, anchors)
+    assert grads[0].isfinite().all()
+
+
+def test_anchors_refuse_what_does_not_fit() -> None:
+    grads, anchors = anchored(torch.float32)
+    with pytest.raises(ValueError, match=r"grad: expected \[9000,3\], got \[8999,3\]"):
+        ops.add_anchors([grads[0][1:]], anchors[:1])
+    with pytest.raises(ValueError, match=r"weights: expected \[9000\], got \[8999\]"):
+        ops.add_anchors(grads[:1], [replace(anchors[0], weights=anchors[0].weights[1:])])
+    with pytest.raises(ValueError, match="target: expected"):
+        ops.add_anchors(grads[:1], [replace(anchors[0], target=torch.zeros(9000))])

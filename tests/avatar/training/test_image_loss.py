@@ -1,4 +1,4 @@
-"""The loss of a step in one operation: the same bits as the operations one by one, and only where it may be used."""
+"""Loss and gradients of a step in one operation: the bits of the single ones, and only where it may be used."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import cuda_ext
 from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames, pick
@@ -20,6 +21,7 @@ from avatar.ops.backend import wrapped_native
 from avatar.training.config import TrainConfig
 from avatar.training.image_loss import SSIM_STRIDE, ImageLoss, ssim_rows
 from avatar.training.initialization import build_avatar
+from avatar.training.parts.blendshapes import BlendshapeTraining
 from avatar.training.parts.part import PartTraining, Step
 from avatar.training.parts.registry import register
 from avatar.training.trainer import Trainer
@@ -59,7 +61,7 @@ def trainer_of(capture: Capture, config: TrainConfig, *, torso: bool = False, we
 
 
 def gradients(trainer: Trainer, fused: bool) -> dict[str, Tensor]:
-    """Loss, squares and all gradients of an image or several."""
+    """Loss, squares and all gradients of an image or several, those of the weights by hand or by autograd."""
     indices = torch.arange(trainer.config.batch) + 3
     frames = trainer.full
     background = torch.linspace(0, 1, 3 * len(indices)).view(-1, 3)
@@ -68,13 +70,21 @@ def gradients(trainer: Trainer, fused: bool) -> dict[str, Tensor]:
     assert loss._fused
     loss._fused = fused
     trainer.avatar.zero_grad()
+    blendshapes = trainer.part(BlendshapeTraining)
+    assert blendshapes is not None
+    by_hand = blendshapes._weights
+    blendshapes._weights = by_hand if fused else None
     extra = trainer._offsets(step)
     losses, squares = loss(step, extra)
-    (losses * pick(frames.weight, indices)).sum().backward()  # type: ignore[no-untyped-call]
-    found = {name: value.grad.clone() for name, value in trainer.avatar.named_parameters() if value.grad is not None}
-    if extra.is_leaf and extra.grad is not None:
+    found = {"losses": losses, "squares": squares}
+    if blendshapes._blended is not None:
+        weights, grad = blendshapes._blended[0], torch.linspace(-1, 1, extra.shape[0] * len(blendshapes._shapes.basis))
+        blendshapes._pass_on(weights, grad.view_as(weights))
+        assert extra.grad is not None
         found["extra"] = extra.grad.clone()
-    return {"losses": losses.detach(), "squares": squares, **found}
+    blendshapes._weights = by_hand
+    grads = {name: value.grad.clone() for name, value in trainer.avatar.named_parameters() if value.grad is not None}
+    return {**found, **grads}
 
 
 def check(trainer: Trainer) -> None:
@@ -88,6 +98,18 @@ def check(trainer: Trainer) -> None:
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES.keys())
 def test_one_operation_gives_the_bits_of_single_ones(tiny: Capture, settings: dict[str, Any]) -> None:
     check(trainer_of(tiny, replace(CONFIG, **settings)))
+
+
+def test_any_number_of_threads_gives_the_same_bits(tiny: Capture) -> None:
+    trainer = trainer_of(tiny, replace(CONFIG, batch=2))
+    before, found = cuda_ext.threads(), []
+    try:
+        for threads in (1, 2, 3):
+            cuda_ext.set_threads(threads)
+            found.append(gradients(trainer, True))
+    finally:
+        cuda_ext.set_threads(before)
+    assert all(torch.equal(value, other[name]) for other in found[1:] for name, value in found[0].items())
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -145,17 +167,20 @@ def test_arguments_that_do_not_fit_are_named(tiny: Capture) -> None:
     assert trainer.image_loss._scenes is not None
     scene, bones = trainer.image_loss._scenes(torch.tensor([0]))
     target = ops.LossTarget(frames.rgb[:1], frames.alpha[:1], torch.zeros(1, 3), 0.2, 0.02)
-    extra = torch.zeros(1, avatar.blendshapes.count, ops.DEFORM_CHANNELS)
-    with pytest.raises(ValueError, match="texels and textures belong to a scene with a layer"):
-        ops.rendered_loss(avatar.local, extra, bones, scene, target)
+    extra, weight = torch.zeros(1, avatar.blendshapes.count, ops.DEFORM_CHANNELS), torch.ones(1)
+    plain = replace(scene, layer=None)
+    with pytest.raises(ValueError, match="the look of a layer belongs to a scene with a layer"):
+        ops.rendered_loss(avatar.local, extra, bones, scene, target, weight)
     with pytest.raises(ValueError, match=r"truth: expected .*, got \[1,64,63,3\]"):
         wrong = replace(target, truth=target.truth[:, :, 1:])
-        ops.rendered_loss(avatar.local, extra, bones, replace(scene, layer=None), wrong)
+        ops.rendered_loss(avatar.local, extra, bones, plain, wrong, weight)
     with pytest.raises(ValueError, match="extra: expected"):
-        ops.rendered_loss(avatar.local, extra[0], bones, replace(scene, layer=None), target)
+        ops.rendered_loss(avatar.local, extra[0], bones, plain, target, weight)
+    with pytest.raises(ValueError, match=r"weight: expected \[1\], got \[2\]"):
+        ops.rendered_loss(avatar.local, extra, bones, plain, target, torch.ones(2))
     with pytest.raises(ValueError, match="only float32 on the CPU"):
         double = replace(avatar.local, offsets=avatar.offsets.double())
-        ops.rendered_loss(double, extra, bones, replace(scene, layer=None), target)
+        ops.rendered_loss(double, extra, bones, plain, target, weight)
 
 
 def test_steps_one_after_another_have_windows_on_all_rows() -> None:
