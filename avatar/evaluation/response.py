@@ -118,7 +118,7 @@ def _mesh_landmarks(avatar: Avatar, params: HeadParams) -> np.ndarray:
     """Landmarks [T,478,3] of the mesh in the world, meters."""
     params = avatar.with_identity(params)
     rotation, translation = avatar.head.skull_pose(params)
-    points = avatar.head.landmarks(avatar.head.skull_vertices(params))
+    points = avatar.head.skull_landmarks(params)
     return (points @ rotation.transpose(1, 2) + translation[:, None]).detach().cpu().numpy()
 
 

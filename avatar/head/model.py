@@ -191,12 +191,12 @@ class HeadModel:
         identity = params.identity
         return (self.vertices(params, rows) - self.identity_vertices(identity)[rows]).permute(1, 2, 0).contiguous()
 
-    def skull_vertices(self, params: HeadParams) -> Tensor:
-        """Vertices [B,V,3] in the skull frame: jaw and eyes rotated, root and neck at rest."""
+    def skull_vertices(self, params: HeadParams, rows: slice | Tensor = slice(None)) -> Tensor:
+        """Vertices [B,V,3] in the skull frame, those of `rows` [K] int: jaw and eyes rotated, root and neck at rest."""
         joint_rot = params.joint_rot.clone()
         joint_rot[:, ROOT : NECK + 1] = 0
         in_skull = HeadParams(params.identity, params.expression, joint_rot, torch.zeros_like(params.translation))
-        return self.vertices(in_skull)
+        return self.vertices(in_skull, rows)
 
     def skull_pose(self, params: HeadParams) -> tuple[Tensor, Tensor]:
         """Rigid transform skull frame -> world: rotations [B,3,3] and translations [B,3]."""
@@ -210,7 +210,15 @@ class HeadModel:
 
     def landmarks(self, vertices: Tensor) -> Tensor:
         """MediaPipe's 478 landmarks [B,478,3] of vertices [B,V,3]."""
-        corners = vertices[:, self.faces[self.landmark_faces]]
+        return self._interpolated(vertices[:, self.faces[self.landmark_faces]])
+
+    def skull_landmarks(self, params: HeadParams) -> Tensor:
+        """MediaPipe's 478 landmarks [B,478,3] of the vertices in the skull frame."""
+        rows, corners = torch.unique(self.faces[self.landmark_faces], return_inverse=True)
+        return self._interpolated(self.skull_vertices(params, rows)[:, corners])
+
+    def _interpolated(self, corners: Tensor) -> Tensor:
+        """Landmarks [B,478,3] between the corners [B,478,3,3] of their triangles."""
         return (corners * self.landmark_bary[:, :, None]).sum(2)
 
     def expression_index(self, name: str) -> int:

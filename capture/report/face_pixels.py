@@ -9,6 +9,7 @@ import numpy as np
 
 from avatar.data.capture_folder import FRAMES_DIR, Capture
 from capture.quality.frame_statistics import face_light
+from capture.stages.workers import Pool
 from capture.tracker.indices import FACE_COUNT, OVAL
 
 #: Maximum number of images: decoding is the cost, and light and focus change slowly.
@@ -33,12 +34,15 @@ class PixelStatistics:
     def of(capture: Capture, rows: np.ndarray, projected: np.ndarray) -> PixelStatistics:
         """Measure up to 120 of the images `rows`, spread evenly, with faces at `projected` [T,478,2] pixels."""
         chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_SAMPLE, len(rows))).round().astype(int))]
-        faces = []
-        lights = []
-        for row in chosen:
-            image = read_frame(capture, int(row))
-            faces.append(_face(image, projected[row, :FACE_COUNT]))
-            lights.append(_light(image, capture.track["landmarks"][row, :, :2]))
+        landmarks = capture.track["landmarks"][..., :2]
+
+        def measure(row: int) -> tuple[tuple[float, float, float, float], np.ndarray]:
+            image = read_frame(capture, row)
+            return _face(image, projected[row, :FACE_COUNT]), _light(image, landmarks[row])
+
+        with Pool() as pool:
+            jobs = [pool.submit(measure, row) for row in chosen.tolist()]
+            faces, lights = zip(*(job.result() for job in jobs), strict=True)
         blur, brightness, clipped, sides = np.array(faces).reshape(-1, 4).T
         return PixelStatistics(chosen, blur, brightness, clipped, sides, np.stack(lights))
 

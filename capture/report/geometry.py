@@ -37,10 +37,7 @@ class TrackedGeometry:
         view = camera.world_to_cam[:, :3, :3]
         shift = camera.world_to_cam[:, :3, 3]
         rotation, translation = head.skull_pose(params)
-        chunks = [
-            head.landmarks(head.skull_vertices(params[start : start + _CHUNK]))
-            for start in range(0, len(params), _CHUNK)
-        ]
+        chunks = [head.skull_landmarks(params[start : start + _CHUNK]) for start in range(0, len(params), _CHUNK)]
         skull = torch.cat(chunks)
         world = skull @ rotation.transpose(1, 2) + translation[:, None]
         eye = -(view.transpose(1, 2) @ shift[..., None]).squeeze(-1)  # camera center in the world

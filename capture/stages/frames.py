@@ -152,14 +152,17 @@ class ImageStage:
         self.crops[frame.number] = crop
         rgb = crop.apply(frame.rgb)
         points = crop.points(points)
-        pool.submit(self._workspace.write_image, FRAMES_DIR, frame_name(frame.number), rgb)
+        write = (self._workspace.write_image, FRAMES_DIR, frame_name(frame.number), rgb)
         if self._mattes is not None:
+            pool.submit(*write)
             if frame.number >= self._first_new:
                 matte = self._user_matte(frame, crop)
                 pool.submit(self._store_matte, frame.number, rgb, matte)
                 pool.submit(self._measure, frame.number, rgb, points, matte.astype(np.float32) / 255)
             return
+        # First what the mattes of neighbors wait for.
         raw = pool.submit(self._raw, frame.number, rgb, points)
+        pool.submit(*write)
         self._pending.append(_Row(frame.number, frame.time, rgb, points, crop, is_test, raw))
 
     def _user_matte(self, frame: Any, crop: Crop) -> np.ndarray:
@@ -202,8 +205,7 @@ class ImageStage:
                 continue
             before = self._neighbor(self._pending[:position][::-1], row)
             if row.number >= self._first_new:
-                window = [_raw_in(neighbor or row, row.crop) for neighbor in (before, row, after)]
-                pool.submit(self._refine, row, window)
+                pool.submit(self._refine, row, [before or row, row, after or row])
             row.written = True
         self._pending = [row for row in self._pending if not row.written or now - row.time <= _NEIGHBOR_SECONDS]
 
@@ -217,10 +219,10 @@ class ImageStage:
                 return candidate
         return None
 
-    def _refine(self, row: _Row, window: list[np.ndarray]) -> None:
+    def _refine(self, row: _Row, window: list[_Row]) -> None:
         from capture.matting.network import refine, smooth_in_time
 
-        matte = refine(row.rgb, smooth_in_time(window), row.points)
+        matte = refine(row.rgb, smooth_in_time([_raw_in(each, row.crop) for each in window]), row.points)
         self._store_matte(row.number, row.rgb, matte)
 
     def _store_matte(self, number: int, rgb: np.ndarray, matte: np.ndarray) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
+import cv2
+
 T = TypeVar("T")
 WORKERS = 2
 _MAKING = threading.Lock()
@@ -30,18 +32,25 @@ class PerThread(Generic[T]):
 
 
 class Pool:
-    """A thread pool that never has more than `backlog` jobs waiting, so that frames do not pile up in memory."""
+    """A thread pool that never has more than `backlog` jobs waiting, so that frames do not pile up in memory.
 
-    def __init__(self, backlog: int = 8) -> None:
+    Meanwhile OpenCV starts no threads of its own: they would spin beside these, without a gain in time.
+    """
+
+    def __init__(self, backlog: int = 12) -> None:
         self._pool = ThreadPoolExecutor(max_workers=WORKERS)
         self._open: deque[Future[Any]] = deque()
         self._backlog = backlog
+        self._opencv_threads = 0
 
     def __enter__(self) -> Pool:
+        self._opencv_threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
+        cv2.setNumThreads(self._opencv_threads)
 
     def submit(self, job: Callable[..., T], *args: Any) -> Future[T]:
         """Start a job; waits for the oldest one first when too many are open, and raises what it raised."""

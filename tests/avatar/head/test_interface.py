@@ -203,3 +203,5 @@ def test_some_vertices_are_those_of_all(source: str) -> None:
     rows = torch.randint(len(head.v_template), (40,), generator=random)
     assert torch.allclose(head.vertices(params, rows), head.vertices(params)[:, rows], atol=1e-6)
     assert torch.allclose(head.expression_motion(rows), head.expression_motion()[rows], atol=1e-6)
+    landmarks = head.skull_landmarks(params)
+    assert torch.allclose(landmarks, head.landmarks(head.skull_vertices(params)), atol=1e-6)
