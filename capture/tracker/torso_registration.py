@@ -162,8 +162,8 @@ class TorsoTemplate:
         if inside.sum() < 0.2 * len(inside):
             return None
         rest = values - level.values
-        rest -= np.median(rest[inside])
-        noise = max(_NOISE, 1.5 * float(np.median(np.abs(rest[inside]))))
+        rest -= _median(rest[inside])
+        noise = max(_NOISE, 1.5 * _median(np.abs(rest[inside])))
         weight = inside / np.square(1 + np.square(rest / (2 * noise)))
         scaled = level.gradient * weight[:, None]
         matrix = scaled.T @ level.gradient
@@ -192,3 +192,11 @@ class TorsoTemplate:
         b = values[inside] - values[inside].mean()
         correlation = float(a @ b / np.sqrt((a @ a) * (b @ b) + 1e-9))
         return max(0.0, correlation) * min(1.0, 2 * float(inside.mean()))
+
+
+def _median(values: Array) -> float:
+    """The median of finite values [N], N > 0, which are reordered: np.median takes twice the time."""
+    middle = len(values) // 2
+    values.partition(middle)
+    upper = float(values[middle])
+    return upper if len(values) % 2 else (float(values[:middle].max()) + upper) / 2
