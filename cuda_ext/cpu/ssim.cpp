@@ -69,6 +69,9 @@ inline Vec blur_along(const Scalar* center) {
   return total;
 }
 
+// Whether kWidth floats are equal; NaN is not.
+inline bool all_equal(const Scalar* a, const Scalar* b) { return bits(load(a) == load(b)) == (1u << kWidth) - 1u; }
+
 struct SsimPart {
   Vec value, by_mean, by_square, by_product;
 };
@@ -123,7 +126,9 @@ void ssim_find_differences(const SsimImage& image, int begin, int end) {
   for (int y = begin; y < end; ++y) {
     const Scalar *a = image.a + y * length, *b = image.b + y * length;
     size_t first = 0, last = length;
+    while (first + kWidth <= length && all_equal(a + first, b + first)) first += kWidth;
     while (first < length && a[first] == b[first]) ++first;
+    while (last >= first + kWidth && all_equal(a + last - kWidth, b + last - kWidth)) last -= kWidth;
     while (last > first && a[last - 1] == b[last - 1]) --last;
     image.differing[y] = {static_cast<int>(first), static_cast<int>(last)};
   }
@@ -208,7 +213,8 @@ void ssim_rows_backward(const SsimImage& image, int begin, int end, Scalar* buff
     const RowSpan span = affected_span(image, image.spans, y);
     const Scalar *a = image.a + y * row, *b = image.b + y * row;
     Scalar* grad = image.grad + y * row;
-    std::memset(grad, 0, sizeof(Scalar) * row);
+    std::memset(grad, 0, sizeof(Scalar) * span.begin);
+    std::memset(grad + span.end, 0, sizeof(Scalar) * (length - span.end));
     if (span.end <= span.begin) continue;
     for (int part = 0; part < 3; ++part) blur_partials(image, part, y, span, buffer + part * padded + kMargin);
     for (int at = span.begin; at < span.end; at += kWidth) {
