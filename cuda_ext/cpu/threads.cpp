@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #if defined(__linux__)
 #include <sched.h>
@@ -22,6 +23,9 @@ namespace {
 
 // How long an idle thread spins before it sleeps: longer than the gap between two calls of one training step.
 constexpr auto kSpin = std::chrono::microseconds(200);
+// A thread takes one in so many of the tasks that are left in a share at once, rounded up.
+constexpr uint64_t kBatchFraction = 8;
+constexpr size_t kCacheLine = 64;
 // Spins of the caller waiting for the last tasks before it yields its core.
 constexpr int kSpinsBeforeYield = 4000;
 
@@ -50,8 +54,8 @@ struct Job {
 
 class Pool {
  public:
-  explicit Pool(int count) : count_(count) {
-    for (int k = 1; k < count; ++k) std::thread([this] { worker_loop(); }).detach();
+  explicit Pool(int count) : count_(count), shares_(count) {
+    for (int k = 1; k < count; ++k) std::thread([this, k] { worker_loop(k); }).detach();
   }
 
   int count() const { return count_; }
@@ -60,13 +64,17 @@ class Pool {
     job_ = job;
     done_.store(0, std::memory_order_relaxed);
     const uint64_t generation = generation_.load(std::memory_order_relaxed) + 1;
-    ticket_.store((generation << 48) | (static_cast<uint64_t>(job.tasks) << 24), std::memory_order_release);
+    for (int k = 0; k < count_; ++k) {
+      const uint64_t begin = static_cast<uint64_t>(job.tasks) * k / count_;
+      const uint64_t end = static_cast<uint64_t>(job.tasks) * (k + 1) / count_;
+      shares_[k].ticket.store((generation << 48) | (end << 24) | begin, std::memory_order_release);
+    }
     {
       std::lock_guard<std::mutex> lock(mutex_);
       generation_.store(generation, std::memory_order_release);
     }
     if (sleeping_.load(std::memory_order_acquire) > 0) wake_.notify_all();
-    run_tasks_of(generation);
+    run_tasks_of(generation, 0);
     for (int turns = 0; done_.load(std::memory_order_acquire) < job.tasks; ++turns) {
       turns < kSpinsBeforeYield ? cpu_pause() : std::this_thread::yield();
     }
@@ -88,26 +96,41 @@ class Pool {
   }
 
  private:
-  // A ticket holds the job's generation (16 bits), its number of tasks and the next task to take. `job_` may be read
-  // only after taking a task from the ticket, so a thread that wakes late for a finished job does nothing.
-  void run_tasks_of(uint64_t generation) {
-    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+  // The tasks that one thread takes first: the same range in all jobs of as many tasks, so that what it wrote is in its
+  // cache. The ticket holds the job's generation (16 bits), the end of the tasks and the next task to take.
+  struct alignas(kCacheLine) Share {
+    std::atomic<uint64_t> ticket{0};
+  };
+
+  // Runs the thread's own share and then what is left of the others.
+  void run_tasks_of(uint64_t generation, int thread) {
+    int finished = 0;
+    for (int k = 0; k < count_; ++k) finished += run_share(shares_[(thread + k) % count_], generation);
+    if (finished) done_.fetch_add(finished, std::memory_order_release);
+  }
+
+  // `job_` may be read only after taking a task from a ticket, so a thread that wakes late for a finished job does
+  // nothing. Tasks are taken in batches, since another core's cache line takes as long as a small task.
+  int run_share(Share& share, uint64_t generation) {
+    int finished = 0;
+    uint64_t ticket = share.ticket.load(std::memory_order_acquire);
     for (;;) {
-      const uint64_t task = ticket & kTaskMask;
-      if ((ticket >> 48) != (generation & 0xffff) || task >= ((ticket >> 24) & kTaskMask)) return;
-      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
-      job_.body(job_.context, static_cast<int>(task));
-      done_.fetch_add(1, std::memory_order_release);
-      ticket = ticket_.load(std::memory_order_acquire);
+      const uint64_t first = ticket & kTaskMask, end = (ticket >> 24) & kTaskMask;
+      if ((ticket >> 48) != (generation & 0xffff) || first >= end) return finished;
+      const uint64_t batch = (end - first + kBatchFraction - 1) / kBatchFraction;
+      if (!share.ticket.compare_exchange_weak(ticket, ticket + batch, std::memory_order_acq_rel)) continue;
+      for (uint64_t task = first; task < first + batch; ++task) job_.body(job_.context, static_cast<int>(task));
+      finished += static_cast<int>(batch);
+      ticket = share.ticket.load(std::memory_order_acquire);
     }
   }
 
-  void worker_loop() {
+  void worker_loop(int thread) {
     uint64_t seen = 0;
     for (;;) {
       seen = wait_for_job(seen);
       if (quit_.load(std::memory_order_acquire)) break;
-      run_tasks_of(seen);
+      run_tasks_of(seen, thread);
     }
     if (active_workers_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
@@ -130,8 +153,10 @@ class Pool {
   static constexpr uint64_t kTaskMask = (uint64_t(1) << 24) - 1;
   const int count_;
   Job job_{};
-  std::atomic<uint64_t> ticket_{0}, generation_{0};
-  std::atomic<int> done_{0}, sleeping_{0}, active_workers_{0};
+  std::vector<Share> shares_;
+  alignas(kCacheLine) std::atomic<uint64_t> generation_{0};
+  alignas(kCacheLine) std::atomic<int> done_{0};
+  std::atomic<int> sleeping_{0}, active_workers_{0};
   std::atomic<bool> quit_{false};
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -82,6 +82,27 @@ def test_threads_follow_the_affinity_mask() -> None:
 
 
 @needs_native
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_every_task_of_a_call_runs_once(threads: int) -> None:
+    before = cuda_ext.threads()
+    grad = torch.ones(16384 * 40)  # 16384 parameters are a task
+    param, m, v = (torch.zeros_like(grad) for _ in range(3))
+    try:
+        cuda_ext.set_threads(threads)
+        for tasks in [1, 2, 3, 7, 8, 9, 17, 40] * 20:
+            part = slice(0, 16384 * tasks)
+            for values in (param, m, v):
+                values.zero_()
+            # In place, so that a task that ran twice, or not at all, leaves another value.
+            ops.adam_step(param[part], grad[part], m[part], v[part], 1.0, 0.0, 0.0, 0.0, 1)
+            ops.adam_step(param[part], grad[part], m[part], v[part], 1.0, 0.0, 0.0, 0.0, 2)
+            assert torch.equal(param[part], torch.full_like(param[part], -2.0))
+            assert not param[part.stop :].any()
+    finally:
+        cuda_ext.set_threads(before)
+
+
+@needs_native
 def test_calls_from_several_python_threads_give_the_same_images() -> None:
     inputs, view = scene(1, 300), camera()
     expected = ops.splat(*inputs, view).rgb
