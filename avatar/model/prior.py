@@ -9,6 +9,7 @@ Pattern Recognition and Machine Learning, section 2.3.3).
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -144,12 +145,14 @@ class HeadPrior:
             weights: [K] 0..1, evidence of each vertex.
         """
         observed = to_log(colors)
-        mean = self.posterior(observed, weights).mean
         opposite = _other_side()
         mirrored = MIRRORED * weights[opposite] * (1 - weights.clip(0, 1))
         system = sparse.diags(weights + mirrored + EVIDENCE / REACH**2) + EVIDENCE * _laplacian()
+        with ThreadPoolExecutor(1) as other:  # both take as long, one core each
+            factors = other.submit(splu, system.tocsc())
+            mean = self.posterior(observed, weights).mean
         own = observed - mean
-        difference = splu(system.tocsc()).solve(weights[:, None] * own + mirrored[:, None] * own[opposite])
+        difference = factors.result().solve(weights[:, None] * own + mirrored[:, None] * own[opposite])
         return from_log(mean + difference)
 
     def _design(self) -> Tensor:

@@ -24,7 +24,7 @@ from .buffers import SplatBuffers, splat_buffers, splat_into
 from .images import photometric, ssim, to_bytes
 from .layer import layer, texel_colors
 from .light import add_reflections, layer_shade
-from .limits import blend_extent, limit_scales
+from .limits import blend_extent, limit_scales, round_rings
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import AdamStep, Anchor, adam_outer_step, adam_step, adam_steps, add_anchors, takes_bfloat16
@@ -87,6 +87,7 @@ __all__ = [
     "rendered_loss",
     "rigid_normal",
     "rotate_sh",
+    "round_rings",
     "splat",
     "splat_buffers",
     "splat_features",

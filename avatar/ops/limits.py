@@ -78,3 +78,41 @@ def limit_scales(log_scales: Tensor, largest: Tensor, log_ratio: float, log_thin
         reference.limit_scales(log_scales, largest, log_ratio, log_thinness)
         return
     native.limit_scales(log_scales.detach(), largest.detach().contiguous(), log_ratio, log_thinness)
+
+
+@torch.no_grad()
+def round_rings(
+    values: Tensor, squares: Tensor, texels: Tensor, places: Tensor, rings: int, smoothness: float, share: float
+) -> None:
+    """Move texels in place towards the values of the rings that they lie between.
+
+    The values of the rings are those that explain the texels best, by the weights of those, and differ little from one
+    ring to the next. Without any weight nothing changes.
+
+    Args:
+        values: [T,3] of all texels.
+        squares: [T,3] 0 or more; the mean of the roots is the weight of a texel.
+        texels: [n] int64, those that lie between rings, each once.
+        places: [n] 0..rings - 1, where between the rings.
+        rings: number of rings, at least 2.
+        smoothness: weight of the squared difference of two neighboring rings, relative to the mean weight of a ring.
+        share: fraction of the difference that is removed.
+
+    Raises:
+        ValueError: a wrong shape, dtype, device or index; the text names the argument.
+    """
+    check_shape("values", values, ("T", 3))
+    check_shape("squares", squares, tuple(values.shape))
+    check_shape("texels", texels, ("n",))
+    check_integers("texels", texels)
+    check_shape("places", places, tuple(texels.shape))
+    check_floats(values, squares=squares, places=places)
+    if rings < 2:
+        raise ValueError(f"rings: expected 2 or more, got {rings}")
+    native = native_for(values)
+    if not checks_indices(native) or not values.is_contiguous():  # there is no CUDA kernel of it
+        check_indices("texels", texels, len(values))
+        reference.round_rings(values, squares, texels, places, rings, smoothness, share)
+        return
+    arrays = squares.detach().contiguous(), texels.contiguous(), places.contiguous()
+    native.round_rings(values.detach(), *arrays, rings, smoothness, share)

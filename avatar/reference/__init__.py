@@ -18,7 +18,7 @@ from .light import (
     lid_edges,
     mouth_light,
 )
-from .limits import BlendExtent, blend_extent, limit_scales
+from .limits import BlendExtent, blend_extent, limit_scales, round_rings
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step, add_anchor
@@ -63,6 +63,7 @@ __all__ = [
     "rasterize",
     "rigid_normal",
     "rotate_sh",
+    "round_rings",
     "sh_basis",
     "sh_colors",
     "splat",

@@ -35,3 +35,23 @@ def limit_scales(log_scales: Tensor, largest: Tensor, log_ratio: float, log_thin
     limited = torch.minimum(log_scales, torch.minimum(middle + log_ratio, largest)[:, None])
     limited = torch.maximum(limited, limited.amax(1, keepdim=True) - log_thinness)
     log_scales.copy_(torch.where(log_scales.isnan().any(1, keepdim=True), log_scales, limited))
+
+
+def round_rings(
+    values: Tensor, squares: Tensor, texels: Tensor, places: Tensor, rings: int, smoothness: float, share: float
+) -> None:
+    """Reference of `avatar.ops.round_rings`, with the same arguments."""
+    own = values[texels]
+    weight = squares[texels].sqrt().mean(1)
+    total = weight.sum()
+    if not total > 0:
+        return
+    before = places.long().clamp(0, rings - 2)[:, None]
+    part = places[:, None] - before
+    shares = values.new_zeros(len(places), rings).scatter_(1, before, 1 - part).scatter_(1, before + 1, part)
+    weighted = shares * (weight * (rings / total))[:, None]
+    unit = torch.eye(rings, dtype=values.dtype, device=values.device)
+    step = unit[1:] - unit[:-1]
+    matrix = weighted.T @ shares + smoothness * step.T @ step + 1e-6 * unit
+    mean = shares @ torch.linalg.solve(matrix, weighted.T @ own)
+    values[texels] = own + share * (mean - own)

@@ -97,12 +97,18 @@ def blend_extent(
 
 def scale_motion(avatar: Avatar, rows: Tensor, factors: Tensor) -> None:
     """Multiply offsets and position blendshapes of the Gaussians `rows` [M] by `factors` [M,1] or [M,3], up to 1."""
-    far = (factors < 1).any(1)
-    avatar.offsets[rows[far]] *= factors[far]
-    scale_blendshapes(avatar, rows[far], slice(0, 3), factors[far])
+    rows, factors = _beyond(rows, factors)
+    avatar.offsets[rows] *= factors
+    avatar.blendshapes.basis[:, rows, :3] *= factors
 
 
 def scale_blendshapes(avatar: Avatar, rows: Tensor, channels: slice, factors: Tensor) -> None:
     """Multiply channels of the blendshapes of the Gaussians `rows` [M] by `factors` [M,1] or [M,C], up to 1."""
-    below = (factors < 1).any(1)  # few are
-    avatar.blendshapes.basis[:, rows[below], channels] *= factors[below]
+    rows, factors = _beyond(rows, factors)
+    avatar.blendshapes.basis[:, rows, channels] *= factors
+
+
+def _beyond(rows: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of `rows` [M] and `factors` [M,C] that are below 1 in some channel: few are."""
+    below = (factors < 1).any(1).nonzero()[:, 0]
+    return rows[below], factors[below]

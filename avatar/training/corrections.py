@@ -16,11 +16,13 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
-from avatar.model.avatar import Avatar, assemble
+from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import CHANNELS
 from avatar.training.anchors import Anchors
 from avatar.training.prediction import predict
+from avatar.types import Binding, LocalGaussians
 
 #: Blend weight per frame, in pixels, from which on a Gaussian of the torso counts as visible.
 DEPTH_CONTRIBUTION = 0.5
@@ -60,24 +62,45 @@ def smooth_torso_depth(avatar: Avatar, frames: TrainingFrames, contribution: Ten
     world = predict(avatar, frames, middle).means[0, rows]
     seen = camera.to_camera(world)
     depth = seen[:, 2]
-    place = (seen[:, :2] / depth[:, None]).cpu().numpy()
-    _, nearest = cKDTree(place).query(place, DEPTH_NEIGHBORS)
-    wanted = depth[torch.from_numpy(nearest).to(depth.device)].median(1).values
+    place = seen[:, :2] / depth[:, None]
+    nearest = _neighbors(place, place, DEPTH_NEIGHBORS)
+    wanted = depth[nearest].median(1).values
     moved = seen * (SHARE * (wanted / depth - 1))[:, None]  # [n,3] camera axes
     shift = moved @ camera.world_to_cam[0, :3, :3]
-    avatar.offsets[rows] += torch.linalg.solve(_axes(avatar, frames, middle)[rows], shift[..., None])[..., 0]
+    avatar.offsets[rows] += torch.linalg.solve(_axes(avatar, frames, middle, rows), shift[..., None])[..., 0]
 
 
-def _axes(avatar: Avatar, frames: TrainingFrames, frame: Tensor) -> Tensor:
-    """Motion of each Gaussian in the world by its offset [N,3,3] in the frame [1] int; columns: axes of the offset."""
-    head = frames.states.posed_head(avatar.rig, pick(frames.step, frame))
-    still = avatar.offsets.new_zeros(1, avatar.blendshapes.count, CHANNELS)
+def _neighbors(points: Tensor, places: Tensor, count: int) -> Tensor:
+    """Indices [M,count] of the nearest of `points` [n,D] to each of `places` [M,D], nearest first."""
+    tree = cKDTree(points.cpu().numpy())
+    _, nearest = tree.query(places.cpu().numpy(), count, workers=ops.kernel_threads())
+    return torch.from_numpy(nearest).to(places.device)
+
+
+def _axes(avatar: Avatar, frames: TrainingFrames, frame: Tensor, rows: Tensor) -> Tensor:
+    """Motion in the world by its offset [n,3,3] of each of the Gaussians `rows` [n], which have no blendshapes.
+
+    Args:
+        avatar: the avatar.
+        frames: the training frames.
+        frame: [1] int, the image in which the head is posed.
+        rows: [n] int.
+
+    Returns:
+        Columns are the axes of the offset.
+    """
+    rig = avatar.rig
+    head = frames.states.posed_head(rig, pick(frames.step, frame))
+    stretch = rig.vertex_stretch(head.vertices)
+    binding = Binding(rig.triangles[rows], rig.bary[rows], rig.skin[rows])
+    local = LocalGaussians(**{name: values[rows] for name, values in vars(avatar.local).items()})
+    still = local.offsets.new_zeros(1, 0, CHANNELS)
 
     def means(shift: Tensor) -> Tensor:
-        view = avatar.view(replace(avatar.local, offsets=avatar.offsets + shift))
-        return assemble(view, head, still).means
+        moved = ops.deform(replace(local, offsets=local.offsets + shift), still, avatar.blendshapes.units)
+        return ops.bind(head.vertices, binding, moved, head.bones, stretch)[0]
 
-    units = _MOVE * torch.eye(3, device=avatar.offsets.device)
+    units = _MOVE * torch.eye(3, device=local.offsets.device)
     moved = torch.cat([means(unit) for unit in units])
     return ((moved - means(torch.zeros_like(units[0]))) / _MOVE).permute(1, 2, 0)
 
@@ -121,7 +144,6 @@ def neighbor_colors(avatar: Avatar, frames: TrainingFrames, contribution: Tensor
     middle = torch.tensor([len(frames) // 2])
     place = frames.views(middle).to_camera(predict(avatar, frames, middle).means[0, first:])
     place[:, 2] *= DEPTH_FACTOR
-    _, nearest = cKDTree(place[visible].cpu().numpy()).query(place.cpu().numpy(), COLOR_NEIGHBORS + 1)
-    rows = visible[torch.from_numpy(nearest).to(visible.device)]  # [M,COLOR_NEIGHBORS + 1]
+    rows = visible[_neighbors(place[visible], place, COLOR_NEIGHBORS + 1)]  # [M,COLOR_NEIGHBORS + 1]
     shares = weight[rows] * (rows != torch.arange(len(colors), device=rows.device)[:, None])
     return (colors[rows] * shares[..., None]).sum(1) / shares.sum(1, keepdim=True)

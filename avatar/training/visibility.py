@@ -5,8 +5,9 @@ A pixel is a sum of colors times blend weights, so the gradient by the colors su
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,9 +17,12 @@ from avatar import ops
 from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar
+from avatar.ops.ordered_map import ordered_map
 from avatar.reference import SplatOutput
 from avatar.rendering.layer import splat_layer
 from avatar.training.prediction import predict
+
+Sums = TypeVar("Sums", bound=tuple[Tensor, ...])
 
 #: Frames that give initial colors, and in which error and contribution are measured.
 COLOR_FRAMES = 12
@@ -42,7 +46,8 @@ def initialize_colors(avatar: Avatar, frames: TrainingFrames) -> Tensor:
     count = len(avatar)
     color = avatar.colors.new_zeros(count, 3)
     (matte, coverage) = avatar.colors.new_zeros(2, count)
-    for weighted_color, weighted_matte, weight in _blend_sums(avatar, frames):
+    chosen = np.linspace(0, len(frames) - 1, min(COLOR_FRAMES, len(frames))).astype(int).tolist()
+    for weighted_color, weighted_matte, weight in _in_frames(_blend_sums, avatar, frames, chosen):
         color += weighted_color
         matte += weighted_matte
         coverage += weight
@@ -57,16 +62,23 @@ def initialize_colors(avatar: Avatar, frames: TrainingFrames) -> Tensor:
     return coverage
 
 
-def _blend_sums(avatar: Avatar, frames: TrainingFrames) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _in_frames(
+    sums: Callable[[Avatar, TrainingFrames, int], Sums], avatar: Avatar, frames: TrainingFrames, chosen: Sequence[int]
+) -> Iterator[Sums]:
+    """`sums` of the frames `chosen`, in their order: on the CPU one frame a core."""
+    threads = ops.kernel_threads() if avatar.offsets.device.type == "cpu" else 1
+    return ordered_map(lambda: lambda index: sums(avatar, frames, index), chosen, threads)
+
+
+def _blend_sums(avatar: Avatar, frames: TrainingFrames, index: int) -> tuple[Tensor, Tensor, Tensor]:
     """Sums over the pixels of a frame of blend weight times color [N,3], times matte [N], and alone [N]."""
-    for index in np.linspace(0, len(frames) - 1, min(COLOR_FRAMES, len(frames))).astype(int):
-        out, colors = _splat(avatar, frames, int(index))
-        matte = frames.alpha[index][None].float() / 255
-        image = frames.rgb[index][None].float() / 255 * matte[..., None]
-        channels = torch.stack([matte, torch.ones_like(matte), torch.zeros_like(matte)], -1)
-        (color_sum,) = torch.autograd.grad(out.rgb, colors, image, retain_graph=True)
-        (matte_sum,) = torch.autograd.grad(out.rgb, colors, channels)
-        yield color_sum[0], matte_sum[0, :, 0], matte_sum[0, :, 1]
+    out, colors = _splat(avatar, frames, index)
+    matte = frames.alpha[index][None].float() / 255
+    image = frames.rgb[index][None].float() / 255 * matte[..., None]
+    channels = torch.stack([matte, torch.ones_like(matte), torch.zeros_like(matte)], -1)
+    (color_sum,) = torch.autograd.grad(out.rgb, colors, image, retain_graph=True)
+    (matte_sum,) = torch.autograd.grad(out.rgb, colors, channels)
+    return color_sum[0], matte_sum[0, :, 0], matte_sum[0, :, 1]
 
 
 @dataclass(frozen=True)
@@ -82,16 +94,21 @@ def measure(avatar: Avatar, frames: TrainingFrames, first: int) -> Use:
     count = len(frames)
     error, contribution = avatar.offsets.new_zeros(2, len(avatar))
     chosen = sorted({(first + count * k // USE_FRAMES) % count for k in range(USE_FRAMES)})
-    for index in chosen:
-        out, colors = _splat(avatar, frames, index)
-        matte = frames.alpha[index][None].float() / 255
-        truth = frames.rgb[index][None].float() / 255 * matte[..., None]
-        wrong = (out.rgb.detach() - truth).abs().mean(-1) + ALPHA_ERROR * (out.alpha.detach() - matte).abs()
-        channels = torch.stack([wrong, torch.ones_like(wrong), torch.zeros_like(wrong)], -1)
-        (sums,) = torch.autograd.grad(out.rgb, colors, channels)
-        error += sums[0, :, 0]
-        contribution += sums[0, :, 1]
+    for of_errors, weight in _in_frames(_error_sums, avatar, frames, chosen):
+        error += of_errors
+        contribution += weight
     return Use(error / len(chosen), contribution / len(chosen))
+
+
+def _error_sums(avatar: Avatar, frames: TrainingFrames, index: int) -> tuple[Tensor, Tensor]:
+    """Sums over the pixels of a frame of blend weight times error [N], and alone [N]."""
+    out, colors = _splat(avatar, frames, index)
+    matte = frames.alpha[index][None].float() / 255
+    truth = frames.rgb[index][None].float() / 255 * matte[..., None]
+    wrong = (out.rgb.detach() - truth).abs().mean(-1) + ALPHA_ERROR * (out.alpha.detach() - matte).abs()
+    channels = torch.stack([wrong, torch.ones_like(wrong), torch.zeros_like(wrong)], -1)
+    (sums,) = torch.autograd.grad(out.rgb, colors, channels)
+    return sums[0, :, 0], sums[0, :, 1]
 
 
 def _splat(avatar: Avatar, frames: TrainingFrames, index: int) -> tuple[SplatOutput, Tensor]:

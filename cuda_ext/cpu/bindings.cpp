@@ -325,6 +325,17 @@ void run_limit_scales(const Out& log_scales, const In& largest, Scalar log_ratio
                static_cast<int>(largest.size()));
 }
 
+void run_round_rings(const Out& values, const In& squares, const Indices& texels, const In& places, int rings,
+                     Scalar smoothness, Scalar share) {
+  if (values.ndim() != 2 || values.shape(1) != 3 || rings < 2)
+    throw std::invalid_argument("native kernel: expected values [T,3] and at least two rings");
+  const int size = static_cast<int>(values.shape(0));
+  for (size_t i = 0; i < texels.size(); ++i)
+    if (texels.data()[i] < 0 || texels.data()[i] >= size) refuse("texels", texels, size);
+  round_rings({values.data(), sized(squares, values.size()), texels.data(), sized(places, texels.size()),
+               static_cast<int>(texels.size()), rings, smoothness, share});
+}
+
 DeformShape deform_shape_of(const In& units, const In& blended, size_t count) {
   DeformShape shape{
       static_cast<int>(blended.shape(0)), static_cast<int>(count), static_cast<int>(blended.shape(1)), {}};
@@ -434,6 +445,7 @@ void register_functions(nb::module_& m) {
   m.def("blend_backward_weights", &run_blend_backward_weights, Released());
   m.def("blend_extent", &run_blend_extent, Released());
   m.def("limit_scales", &run_limit_scales, Released());
+  m.def("round_rings", &run_round_rings, Released());
   m.def("deform", &run_deform, Released());
   m.def("deform_backward", &run_deform_backward, Released());
   m.def("photometric", &run_photometric, Released());

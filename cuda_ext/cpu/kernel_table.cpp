@@ -39,6 +39,7 @@ const Kernels table = {
     rigid_normal_image,
     blend_extent,
     limit_scales,
+    round_rings,
 };
 
 }  // namespace HEADSPLAT_LEVEL

@@ -325,6 +325,16 @@ struct ScaleLimits {
   Scalar log_ratio, log_thinness;
 };
 
+// Texels that become alike in rings, see avatar.ops.round_rings; indices are in range.
+struct RingTexels {
+  Scalar* values;         // [T,3]
+  const Scalar* squares;  // [T,3]
+  const int64_t* texels;  // [count]
+  const Scalar* places;   // [count] 0..rings-1
+  int count, rings;
+  Scalar smoothness, share;
+};
+
 constexpr int kLossRows = 7;  // padded rows of 3 width floats per thread
 
 struct Kernels {
@@ -364,6 +374,8 @@ struct Kernels {
   // `buffer` [bases,channels,16].
   void (*blend_extent)(const BlendExtent&, int begin, int end, Scalar* buffer, const BlendExtentOutputs&);
   void (*limit_scales)(const ScaleLimits&, int begin, int end);
+  // `weights` [count] and `rows` [rings,5] are temporary memory.
+  void (*round_rings)(const RingTexels&, double* weights, double* rows);
 };
 
 namespace HEADSPLAT_LEVEL {
@@ -398,6 +410,7 @@ void bytes_rows(const BytesImage&, int begin, int end, Scalar* buffer);
 void rigid_normal_image(const RigidNormalImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
 void blend_extent(const BlendExtent&, int begin, int end, Scalar* buffer, const BlendExtentOutputs&);
 void limit_scales(const ScaleLimits&, int begin, int end);
+void round_rings(const RingTexels&, double* weights, double* rows);
 }  // namespace HEADSPLAT_LEVEL
 
 // Makes the C library reuse freed memory instead of returning it to the system: the kernel clears fresh pages, which

@@ -1,4 +1,5 @@
-// Limits of a training: shapes of Gaussians, and how far blendshapes move some channels of them.
+// Limits of a training: shapes of Gaussians, how far blendshapes move some channels of them, and round eyes.
+#include <cmath>
 #include <limits>
 
 #include "kernels.h"
@@ -86,6 +87,75 @@ void limit_scales(const ScaleLimits& limits, int begin, int end) {
     const Mask numbers = (axes[0] == axes[0]) & (axes[1] == axes[1]) & (axes[2] == axes[2]);
     for (int k = 0; k < 3; ++k) axes[k] = select(numbers, larger(limited[k], least), axes[k]);
     store_rows<3>(limits.log_scales, first, end, axes);
+  }
+}
+
+namespace {
+
+// The ring before a texel, and the fraction of the way to the next one.
+struct RingPlace {
+  int ring;
+  double part;
+};
+
+RingPlace place_of(const RingTexels& in, int i) {
+  const double place = in.places[i], last = in.rings - 2;
+  const double ring = place > 0 ? (place < last ? std::floor(place) : last) : 0.0;
+  return {static_cast<int>(ring), place - ring};
+}
+
+}  // namespace
+
+void round_rings(const RingTexels& in, double* weights, double* rows) {
+  double total = 0;
+  for (int i = 0; i < in.count; ++i) {
+    double weight = 0;
+    for (int c = 0; c < 3; ++c) weight += std::sqrt(static_cast<double>(in.squares[3 * in.texels[i] + c]));
+    weights[i] = weight / 3;
+    total += weights[i];
+  }
+  if (!(total > 0)) return;
+  // Normal equations of the values of the rings: a symmetric tridiagonal matrix, [ring][diagonal, next, values 3].
+  constexpr int kColumns = 5;
+  for (int ring = 0; ring < in.rings; ++ring) {
+    double* row = rows + kColumns * ring;
+    const int neighbors = (ring > 0) + (ring + 1 < in.rings);
+    row[0] = in.smoothness * neighbors + 1e-6;
+    row[1] = ring + 1 < in.rings ? -static_cast<double>(in.smoothness) : 0.0;
+    row[2] = row[3] = row[4] = 0;
+  }
+  for (int i = 0; i < in.count; ++i) {
+    const auto [ring, part] = place_of(in, i);
+    const double weight = weights[i] * in.rings / total, before = weight * (1 - part), after = weight * part;
+    double *row = rows + kColumns * ring, *next = row + kColumns;
+    row[0] += before * (1 - part);
+    row[1] += before * part;
+    next[0] += after * part;
+    for (int c = 0; c < 3; ++c) {
+      const double value = in.values[3 * in.texels[i] + c];
+      row[2 + c] += before * value;
+      next[2 + c] += after * value;
+    }
+  }
+  for (int ring = 1; ring < in.rings; ++ring) {
+    double *row = rows + kColumns * ring, *previous = row - kColumns;
+    const double factor = previous[1] / previous[0];
+    row[0] -= factor * previous[1];
+    for (int c = 0; c < 3; ++c) row[2 + c] -= factor * previous[2 + c];
+  }
+  for (int ring = in.rings - 1; ring >= 0; --ring) {
+    double* row = rows + kColumns * ring;
+    for (int c = 0; c < 3; ++c)
+      row[2 + c] = (row[2 + c] - (ring + 1 < in.rings ? row[1] * row[kColumns + 2 + c] : 0.0)) / row[0];
+  }
+  for (int i = 0; i < in.count; ++i) {
+    const auto [ring, part] = place_of(in, i);
+    const double *row = rows + kColumns * ring, *next = row + kColumns;
+    for (int c = 0; c < 3; ++c) {
+      Scalar& value = in.values[3 * in.texels[i] + c];
+      const double mean = (1 - part) * row[2 + c] + part * next[2 + c];
+      value = static_cast<Scalar>(value + in.share * (mean - value));
+    }
   }
 }
 

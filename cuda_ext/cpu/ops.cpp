@@ -16,7 +16,7 @@ constexpr size_t kAdamPerTask = 16384;   // parameters
 constexpr size_t kOuterPerTask = 2048;   // parameters of each basis
 constexpr size_t kBlendPerTask = 4096;   // values of every basis, which fit in the L1 cache
 constexpr int kDeformPerTask = 1024;     // Gaussians
-constexpr int kExtentPerTask = 256;      // Gaussians
+constexpr int kExtentPerTask = 2048;     // Gaussians: fewer are done before another thread wakes up
 constexpr int kScalesPerTask = 4096;     // Gaussians
 constexpr size_t kMaxWidth = 16;         // lanes of the widest vector
 
@@ -326,6 +326,11 @@ void blend_extent(const BlendExtent& inputs, const BlendExtentOutputs& out) {
 
 void limit_scales(const ScaleLimits& limits, int count) {
   parallel_ranges(count, kScalesPerTask, [&](int begin, int end) { kernels().limit_scales(limits, begin, end); });
+}
+
+void round_rings(const RingTexels& texels) {
+  kernels().round_rings(texels, thread_buffer(0).get<double>(texels.count),
+                        thread_buffer(1).get<double>(5 * static_cast<size_t>(texels.rings)));
 }
 
 void adam_steps(const AdamStep* steps, int count) {

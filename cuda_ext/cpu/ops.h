@@ -96,6 +96,9 @@ void blend_extent(const BlendExtent& inputs, const BlendExtentOutputs& out);
 // Limits of the axes of `count` Gaussians in place.
 void limit_scales(const ScaleLimits& limits, int count);
 
+// Moves texels towards the values of their rings.
+void round_rings(const RingTexels& texels);
+
 // Loss and mean squared error [batch]; gradients of the loss with respect to `rgb` and `alpha`.
 void photometric(const PhotometricInputs& inputs, Scalar* loss, Scalar* mse, Scalar* grad_rgb, Scalar* grad_alpha);
 

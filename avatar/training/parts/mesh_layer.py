@@ -194,17 +194,11 @@ class RoundEyes:
             axis = torch.nn.functional.normalize(pupil - head.v_template[eye].mean(0), dim=0)
             away = position - pupil
             distance = (away - (away @ axis)[:, None] * axis).norm(dim=1)
-            place = (distance / SPACING).clamp(max=RINGS - 1.001)
-            rings = torch.zeros(len(texels), RINGS)
-            low = place.long()
-            rings.scatter_(1, low[:, None], (1 + low - place)[:, None])
-            rings.scatter_(1, low[:, None] + 1, (place - low)[:, None])
+            places = (distance / SPACING).clamp(max=RINGS - 1.001)
         else:
-            rings = torch.zeros(0, RINGS)
-        self.texels = texels
-        self.rings = rings
-        step = torch.eye(RINGS)[1:] - torch.eye(RINGS)[:-1]
-        self.roughness = step.T @ step
+            places = torch.zeros(0)
+        self.texels = texels  # [n] int
+        self.places = places  # [n] 0..RINGS - 1
 
     @torch.no_grad()
     def __call__(self, delta: Tensor, squares: Tensor) -> None:
@@ -214,14 +208,4 @@ class RoundEyes:
             delta: differences of the texels from the colors of the head.
             squares: [T,3] 0 or more, square of how strongly frames determine each texel.
         """
-        if not len(self.texels):
-            return
-        own = delta[self.texels]
-        weight = squares[self.texels].sqrt().mean(1)
-        total = weight.sum()
-        if not total > 0:
-            return
-        weighted = self.rings * (weight * (RINGS / total))[:, None]
-        matrix = weighted.T @ self.rings + SMOOTHNESS * self.roughness + 1e-6 * torch.eye(RINGS, device=delta.device)
-        mean = self.rings @ torch.linalg.solve(matrix, weighted.T @ own)
-        delta[self.texels] = own + ROUNDING * (mean - own)
+        ops.round_rings(delta, squares, self.texels, self.places, RINGS, SMOOTHNESS, ROUNDING)

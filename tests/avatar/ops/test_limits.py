@@ -1,4 +1,4 @@
-"""`ops.blend_extent` and `ops.limit_scales`: native against reference, edges, and what they refuse."""
+"""`ops.blend_extent`, `limit_scales` and `round_rings`: native against reference, edges, and what they refuse."""
 
 from __future__ import annotations
 
@@ -101,3 +101,40 @@ def test_scales_with_a_nan_stay(level: str) -> None:
 def test_scales_name_the_argument_of_wrong_shape() -> None:
     with pytest.raises(ValueError, match=r"largest: expected \[4\]"):
         ops.limit_scales(torch.zeros(4, 3), torch.zeros(5), RATIO, THINNESS)
+
+
+def rings(count: int, number: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Values and squares [count + 9,3], texels [count] and their places between rings."""
+    texels = torch.randperm(count + 9, generator=torch.Generator().manual_seed(0))[:count]
+    places = torch.rand(count, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * (number - 1)
+    return random(count + 9, 3), random(count + 9, 3, seed=1).square(), texels, places
+
+
+@pytest.mark.parametrize("count, number", [(0, 4), (1, 2), (5, 32), (3000, 32)])
+def test_native_rings_match_reference(level: str, count: int, number: int) -> None:
+    values, squares, texels, places = rings(count, number)
+    found, expected = values.float(), values.clone()
+    ops.round_rings(found, squares.float(), texels, places.float(), number, 0.1, 0.4)
+    reference.round_rings(expected, squares, texels, places, number, 0.1, 0.4)
+    assert largest(found, expected) < ROUNDING
+    others = torch.ones(len(values), dtype=torch.bool)
+    others[texels] = False
+    assert torch.equal(found[others], values.float()[others])
+    assert bool(count) != torch.equal(found, values.float())
+
+
+def test_texels_on_the_last_ring_are_of_that_ring() -> None:
+    values = torch.tensor([[0.0], [1.0], [1.0]]).expand(-1, 3).contiguous()
+    places = torch.tensor([0.0, 2.0, 2.0])
+    ops.round_rings(values, torch.ones(3, 3), torch.arange(3), places, 3, 0.0, 1.0)
+    torch.testing.assert_close(values[:, 0], torch.tensor([0.0, 1.0, 1.0]), atol=1e-5, rtol=0)
+
+
+def test_rings_name_what_they_refuse() -> None:
+    values, squares, texels, places = (value.float() if value.is_floating_point() else value for value in rings(5, 4))
+    with pytest.raises(ValueError, match=r"texels: expected indices in 0\.\.13, got"):
+        ops.round_rings(values, squares, texels + 14, places, 4, 0.1, 0.4)
+    with pytest.raises(ValueError, match=r"places: expected \[5\]"):
+        ops.round_rings(values, squares, texels, places[:4], 4, 0.1, 0.4)
+    with pytest.raises(ValueError, match=r"rings: expected 2 or more, got 1"):
+        ops.round_rings(values, squares, texels, places, 1, 0.1, 0.4)

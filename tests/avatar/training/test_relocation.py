@@ -16,6 +16,7 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.head import load_head
 from avatar.model.avatar import bake_identity
+from avatar.ops.backend import kernels_on_threads
 from avatar.training import relocation, visibility
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
@@ -60,6 +61,16 @@ def test_a_relocation_moves_the_fraction_and_keeps_the_count(tiny: Capture) -> N
     assert all(value.shape == before[name].shape for name, value in trainer.avatar.state_dict().items())
     assert 0.08 * free < len(rows) < 0.12 * free
     assert use.contribution[rows].max() <= use.contribution.median()
+
+
+def test_a_relocation_is_the_same_on_one_core_and_on_two(tiny: Capture) -> None:
+    states = []
+    for cores in (1, 2):
+        with kernels_on_threads(cores):
+            trainer = trainer_of(tiny, replace(CONFIG, layer=True))
+            trainer._relocate(trainer.full)
+        states.append(state_of(trainer))
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 
 def test_measured_contributions_sum_to_the_alpha_of_the_frames(tiny: Capture) -> None:
