@@ -152,7 +152,7 @@ class Capture:
         def one(place: int) -> None:
             image = self.stored_image(FRAMES_DIR, indices[place], cv2.IMREAD_COLOR)
             matte = self.stored_image(MATTES_DIR, indices[place], cv2.IMREAD_GRAYSCALE)
-            rgb[place] = _shrink(image[..., ::-1], (width, height))
+            cv2.cvtColor(_shrink(image, (width, height)), cv2.COLOR_BGR2RGB, dst=rgb[place])
             alpha[place] = _shrink(matte, (width, height))
 
         with ThreadPoolExecutor(max_workers=2) as pool:

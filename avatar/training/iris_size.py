@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.head.model import HeadModel
 from avatar.model.parts.eye_light import EYES
 from avatar.model.parts.mesh_layer import MeshLayer, Part
+from avatar.ops.ordered_map import ordered_map
 from avatar.training.layer_comparison import LayerComparison, difference
 
 #: Sizes that are compared, as factor of the angle from the middle of the iris to its rim.
@@ -31,6 +33,8 @@ GAIN = 0.02
 _FIXED = 1.5
 #: Texels of the iris that are darker than this are the pupil's.
 _PUPIL = 0.06
+#: States whose eyes are posed at a time.
+_CHUNK = 64
 
 
 @torch.no_grad()
@@ -95,20 +99,25 @@ def size_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
         return None
     target = torch.cat([comparison.truth(index, pixels) for index, pixels in seen.items()])
     params = frames.states.params[frames.step[list(seen)]]
-    usual = head.skull_vertices(params)
-    errors = []
-    for size in SIZES:
-        moved = with_iris_size(head, size).skull_vertices(params) - usual
+    eyes = head.mask(*EYES).nonzero()[:, 0]
+    usual = head.skull_vertices(params, eyes)
+
+    @torch.no_grad()  # of a thread
+    def error(size: float) -> float:
+        moved = usual.new_zeros(len(usual), len(head.v_template), 3)
+        moved[:, eyes] = with_iris_size(head, size).skull_vertices(params, eyes) - usual
         drawn = [comparison.draw(index, pixels, by) for (index, pixels), by in zip(seen.items(), moved, strict=True)]
-        errors.append(difference(torch.cat(drawn), target))
-    return np.array(errors)
+        return difference(torch.cat(drawn), target)
+
+    return np.array(list(ordered_map(lambda: error, SIZES, ops.kernel_threads())))
 
 
 def _posed_again(head: HeadModel, states: HeadStates) -> HeadStates:
     """`states` with the eyeballs of another `head`."""
     vertices = states.vertices.clone()
-    eyes = head.mask(*EYES)
-    vertices[:, eyes] = HeadStates.of(states.params, head).vertices[:, eyes]
+    eyes = head.mask(*EYES).nonzero()[:, 0]
+    for rows in torch.arange(len(states)).split(_CHUNK):
+        vertices[rows[:, None], eyes] = head.skull_vertices(states.params[rows], eyes)
     return replace(states, vertices=vertices)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from avatar.data.training_frames import TrainingFrames
 from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.rendering.layer import layer_images
-from avatar.types import PosedLayer
+from avatar.types import LayerMesh, PosedLayer
 
 #: Pixels count where nothing but the parts is, away from lips or lids: by their part of the pixel, and by the stencil.
 _ALONE = 0.9
@@ -61,12 +61,20 @@ class LayerComparison:
         """[T,G] of the texels of each group."""
         return self.groups * self.layer.start.mean(1, keepdim=True)
 
+    @cached_property
+    def _mesh(self) -> LayerMesh:
+        """The faces of the groups, and those of the skin."""
+        mesh = self.layer.mesh
+        faces = self.groups.any(1)[mesh.texel_ids].any(1)
+        return replace(mesh, faces=mesh.faces[faces], texel_ids=mesh.texel_ids[faces], fades=mesh.fades[faces])
+
     def _pose(self, index: int, texels: Tensor, moved: Tensor) -> PosedLayer:
         step = self.frames.step[index : index + 1]
         vertices = self.frames.states.vertices[step] + moved
         rotation = self.frames.states.rotation[step]
         translation = self.frames.states.translation[step]
-        return self.layer.posed(vertices, rotation, translation, texels.new_ones(0), texels.contiguous())
+        posed = self.layer.posed(vertices, rotation, translation, texels.new_ones(0), texels.contiguous())
+        return replace(posed, mesh=self._mesh)
 
 
 def difference(values: Tensor, target: Tensor) -> float:

@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
 from avatar.model.parts.mesh_layer import LIPS, MeshLayer, Part, has_parts
+from avatar.ops.ordered_map import ordered_map
 from avatar.training.layer_comparison import LayerComparison, difference
 
 #: Heights that are compared, meters above those of the head model: those of most people lie within.
@@ -75,11 +77,13 @@ def height_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
     if len(target) < _MIN_PIXELS:
         return None
     raised = teeth[:, None] * torch.tensor([0.0, 1.0, 0.0])
-    errors = []
-    for height in HEIGHTS:
+
+    @torch.no_grad()  # of a thread
+    def error(height: float) -> float:
         drawn = [comparison.draw(index, pixels, height * raised) for index, pixels in seen.items()]
-        errors.append(difference(torch.cat(drawn), target))
-    return np.array(errors)
+        return difference(torch.cat(drawn), target)
+
+    return np.array(list(ordered_map(lambda: error, HEIGHTS, ops.kernel_threads())))
 
 
 def _open_frames(head: HeadModel, frames: TrainingFrames) -> Tensor:

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.data.training_frames import HeadStates
 from avatar.head.load import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import bake_identity
 from avatar.model.parts.eye_light import EYES
+from avatar.ops.backend import kernels_on_threads
 from avatar.training.iris_size import MIN_FRAMES, SIZES, size_errors, with_fitted_irises, with_iris_size
 from avatar.types import LEFT_EYE, RIGHT_EYE, HeadParams
 from tests.support.layer_film import FRAMES, filmed
@@ -88,6 +90,15 @@ def test_closed_eyes_and_few_frames_say_nothing(head: HeadModel) -> None:
     frames = filmed(head, with_iris_size(head, 0.8), glances(head))
     few = replace(frames, rgb=frames.rgb[: MIN_FRAMES - 1], step=frames.step[: MIN_FRAMES - 1])
     assert size_errors(head, few) is None
+
+
+def test_errors_are_the_same_on_one_thread_and_two(head: HeadModel) -> None:
+    frames = filmed(head, with_iris_size(head, 0.8), glances(head))
+    errors = []
+    for threads in (1, 2):
+        with kernels_on_threads(threads), ops.one_thread():
+            errors.append(size_errors(head, frames))
+    assert errors[0] is not None and np.array_equal(*errors)
 
 
 def test_a_head_without_irises_is_left_as_it_is(head: HeadModel) -> None:
