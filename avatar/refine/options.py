@@ -19,7 +19,7 @@ class RefineOptions:
     size: int = 128  # longer side of the compared images, pixels
     sigma: float = 0.7  # scale of the robust cost: norm of a pixel's color difference (0..1)
     iterations: int = 8  # limit per frame
-    tolerance: float = 2e-3  # relative decrease of the cost below which a frame is done
+    tolerance: float = 5e-3  # relative decrease of the cost by a step below which the step is the last of its frame
     head_iterations: int = 3  # limit of the fit of the skull to a crop of the head, after the expressions; 0: none
     face_weight: float = 2.0  # weight of the pixels round eyes and mouth in that fit, beside those of the head
     torso: bool = True  # fit a separate pose of the torso in each frame

@@ -69,7 +69,7 @@ class BonePoses:
 
     def after_motion(self, step: Tensor, pivots: Tensor) -> BonePoses:
         """These poses after the motion `step` [S,6 G]: rotations (rad, world axes) about `pivots`, translations (m)."""
-        motions = step.reshape(len(step), -1, 6)
+        motions = step.unflatten(1, (-1, 6))
         turn = axis_angle_to_matrix(motions[..., :3])
         arm = self.translation - pivots
         return BonePoses(turn @ self.rotation, (turn @ arm[..., None])[..., 0] + pivots + motions[..., 3:])
@@ -93,7 +93,7 @@ class PoseFit:
     poses: BonePoses
     pivots: Tensor  # [G,3] in the frames of the groups
     information: Tensor  # [S,D,D] Hessian of the cost by rotations about the pivots and translations, world axes
-    cost: Tensor  # [S] after
+    cost: Tensor  # [S] before the last step
     cost_before: Tensor  # [S]
     evaluations: int  # of states
 
@@ -175,7 +175,6 @@ class _Chunk:
             now, equations = self._evaluate(trial[rows], rows)
             evaluations += len(rows)
             better = now < cost[rows]
-            gained = (cost[rows] - now) / now.clamp_min(1e-12)
             won = rows[better]
             if iteration == 0:
                 first[rows] = now
@@ -187,11 +186,16 @@ class _Chunk:
             best = trial.where(accepted, best)
             damping = torch.where(accepted, damping * _SHRINK, damping * _GROW + _GROW_BY)
             damping.clamp_(_DAMPING_MIN, _DAMPING_MAX)
-            done = rows[better & (gained < self.options.tolerance)]
-            active[done] = False
+            if iteration == self.options.iterations:
+                break
+            step = self._step(matrix, gradient, damping)
+            trial = best.after_motion(step, best.pivots(self.avatar))
+            # The last step is so small that its cost needs no evaluation.
+            last = active & (-(gradient * step).sum(1) <= self.options.tolerance * cost)
+            best = trial.where(last, best)
+            active &= ~last
             if not active.any():
                 break
-            trial = best.after_motion(self._step(matrix, gradient, damping), best.pivots(self.avatar))
         return PoseFit(best, local_pivots(self.avatar, size // 6), matrix, cost, first, evaluations)
 
     def _step(self, matrix: Tensor, gradient: Tensor, damping: Tensor) -> Tensor:

@@ -48,6 +48,21 @@ def test_the_cost_never_rises(trained: Trained, options: RefineOptions) -> None:
     assert (fit.cost <= fit.cost_before).all()
 
 
+def test_a_small_step_is_taken_without_an_evaluation(trained: Trained, options: RefineOptions) -> None:
+    few = first(trained.frames, 4)
+    start = wrong(few.states, 2.0)
+    fit = refine_poses(trained.avatar, Targets.of(few, SIZE), start, replace(options, tolerance=1e9))
+    before, after = Distance.of(start.rotation, start.translation, few.states), skull(fit, few)
+    assert fit.evaluations == 4
+    assert after.turn.mean() < before.turn.mean()
+
+
+def test_a_good_step_is_not_the_last(trained: Trained, options: RefineOptions) -> None:
+    few = first(trained.frames, 4)
+    fit = refine_poses(trained.avatar, Targets.of(few, SIZE), wrong(few.states, 4.0), options)
+    assert fit.evaluations >= 3 * 4
+
+
 @pytest.fixture(scope="module")
 def two_cameras(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """8 time steps from a front camera and one at 40 degrees to the side, and an avatar trained on both."""
