@@ -49,7 +49,7 @@ class Anchors:
         self.initial: dict[str, Tensor] = {}  # values of the parameters that they are anchored to
         # [count] anchor weight to zero in the basis
         self.basis_weights = torch.zeros(avatar.blendshapes.count, device=device)
-        self._anchored = torch.zeros(len(avatar), device=device)  # 1: one of `rows`
+        self._weights: dict[str, Tensor] = {}  # [N] of each parameter, without the weak anchors
         self._weak = torch.zeros(len(avatar) - self._first, device=device)  # 1: the color has a weak anchor
 
     def anchor_all_colors(self) -> None:
@@ -84,8 +84,9 @@ class Anchors:
         _check(self._avatar, rows, initial)
         self.rows = rows
         self.initial = initial
-        self._anchored.zero_()
-        self._anchored[rows] = 1.0
+        anchored = torch.zeros(len(self._avatar), device=self._weak.device)
+        anchored[rows] = 1.0
+        self._weights = {name: self._batch * weight * anchored for name, weight in ANCHOR_WEIGHTS.items()}
         self._weak.fill_(1.0)
         self._weak[rows[rows >= self._first] - self._first] = 0.0
         self.basis_weights.zero_()
@@ -110,7 +111,7 @@ class Anchors:
         if not self.initial:
             return
         local = self._avatar.local
-        weights = {name: self._batch * weight * self._anchored for name, weight in ANCHOR_WEIGHTS.items()}
+        weights = self._weights | {"colors": self._weights["colors"].clone()}
         weak = self._weak * self.initial[PIXELS][self._first :] / (3 * pixels)
         weights["colors"][self._first :] += self._batch * weak
         ops.add_anchors(
