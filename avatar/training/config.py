@@ -81,8 +81,8 @@ class TrainConfig:
     ssim: float = 0.2  # weight of 1 - SSIM; L1 has 1 minus this weight
     mask: float = 0.02  # weight of the matte term
     perceptual: str = ""  # LPIPS network of a loss in the last third: alex, vgg, squeeze, or an ONNX file; empty: none
-    coarse_share: float = 0.4  # fraction of the schedule at half size if `size` is above 256
-    fine_rate: float = 0.35  # factor of the learning rates after the half-size part
+    coarse_share: float = 0.6  # fraction of the schedule at half size if `size` is above 256
+    fine_rate: float = 0.5  # factor of the learning rates after the half-size part
     filter: float = 0.4  # standard deviation of the low-pass filter in space, pixels at the nearest training view
     dilation: float = 0.05  # pixels^2 added to the projected covariance
     stretch: bool = True  # Gaussians stretch with the triangles that expressions and the jaw move

@@ -19,8 +19,8 @@ from avatar.training.trainer import Trainer
 
 PREVIEW_SECONDS = 3.0
 #: Time of a step at half size, and of refining one time step once, in steps at full size.
-COARSE_STEP = 0.65
-REFINED_STATE = 1.4
+COARSE_STEP = 0.73
+REFINED_STATE = 0.8
 #: Parts of the preparation and of the end, with their shares of the time.
 PREPARING = {
     "decoding frames": 2.3,

@@ -52,6 +52,7 @@ void keep_freed_memory() {
   malloc_trim(0);
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_ARENA_MAX, 1);  // threads that come reuse what one that ended has freed
 #endif
 }
 

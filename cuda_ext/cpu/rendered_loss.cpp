@@ -281,8 +281,17 @@ void run_rendered_loss(const Local& local, const In& extra, const In& units, con
 
   // Loss, and its gradient by the images.
   Scalar *of_rgb = memory.get(3 * all), *of_alpha = memory.get(all);
-  photometric({shape.batch, height, width, rgb, alpha, sized(truth, 3 * all), sized(matte, all),
-               sized(background, 3 * batch), ssim_weight, mask_weight, {stride, first_row}},
+  photometric({shape.batch,
+               height,
+               width,
+               rgb,
+               alpha,
+               sized(truth, 3 * all),
+               sized(matte, all),
+               sized(background, 3 * batch),
+               ssim_weight,
+               mask_weight,
+               {stride, first_row}},
               sized(loss, batch), sized(mse, batch), of_rgb, of_alpha);
   for (size_t b = 0; b < batch; ++b) {
     const Scalar factor = sized(weight, batch)[b];
