@@ -18,11 +18,10 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
-from avatar.model.avatar import Avatar
+from avatar.model.avatar import Avatar, assemble
 from avatar.model.blendshapes import CHANNELS
 from avatar.training.anchors import Anchors
 from avatar.training.prediction import predict
-from avatar.types import Binding, LocalGaussians
 
 #: Blend weight per frame, in pixels, from which on a Gaussian of the torso counts as visible.
 DEPTH_CONTRIBUTION = 0.5
@@ -67,7 +66,7 @@ def smooth_torso_depth(avatar: Avatar, frames: TrainingFrames, contribution: Ten
     wanted = depth[nearest].median(1).values
     moved = seen * (SHARE * (wanted / depth - 1))[:, None]  # [n,3] camera axes
     shift = moved @ camera.world_to_cam[0, :3, :3]
-    avatar.offsets[rows] += torch.linalg.solve(_axes(avatar, frames, middle, rows), shift[..., None])[..., 0]
+    avatar.offsets[rows] += torch.linalg.solve(_axes(avatar, frames, middle)[rows], shift[..., None])[..., 0]
 
 
 def _neighbors(points: Tensor, places: Tensor, count: int) -> Tensor:
@@ -77,30 +76,16 @@ def _neighbors(points: Tensor, places: Tensor, count: int) -> Tensor:
     return torch.from_numpy(nearest).to(places.device)
 
 
-def _axes(avatar: Avatar, frames: TrainingFrames, frame: Tensor, rows: Tensor) -> Tensor:
-    """Motion in the world by its offset [n,3,3] of each of the Gaussians `rows` [n], which have no blendshapes.
-
-    Args:
-        avatar: the avatar.
-        frames: the training frames.
-        frame: [1] int, the image in which the head is posed.
-        rows: [n] int.
-
-    Returns:
-        Columns are the axes of the offset.
-    """
-    rig = avatar.rig
-    head = frames.states.posed_head(rig, pick(frames.step, frame))
-    stretch = rig.vertex_stretch(head.vertices)
-    binding = Binding(rig.triangles[rows], rig.bary[rows], rig.skin[rows])
-    local = LocalGaussians(**{name: values[rows] for name, values in vars(avatar.local).items()})
-    still = local.offsets.new_zeros(1, 0, CHANNELS)
+def _axes(avatar: Avatar, frames: TrainingFrames, frame: Tensor) -> Tensor:
+    """Motion of each Gaussian in the world by its offset [N,3,3] in the frame [1] int; columns: axes of the offset."""
+    head = frames.states.posed_head(avatar.rig, pick(frames.step, frame))
+    still = avatar.offsets.new_zeros(1, avatar.blendshapes.count, CHANNELS)
 
     def means(shift: Tensor) -> Tensor:
-        moved = ops.deform(replace(local, offsets=local.offsets + shift), still, avatar.blendshapes.units)
-        return ops.bind(head.vertices, binding, moved, head.bones, stretch)[0]
+        view = avatar.view(replace(avatar.local, offsets=avatar.offsets + shift))
+        return assemble(view, head, still).means
 
-    units = _MOVE * torch.eye(3, device=local.offsets.device)
+    units = _MOVE * torch.eye(3, device=avatar.offsets.device)
     moved = torch.cat([means(unit) for unit in units])
     return ((moved - means(torch.zeros_like(units[0]))) / _MOVE).permute(1, 2, 0)
 

@@ -56,13 +56,6 @@ def levels() -> list[str]:
     return found
 
 
-@pytest.fixture(autouse=True, scope="module")
-def restore_level():  # type: ignore[no-untyped-def]
-    before = cuda_ext.simd_level()
-    yield
-    cuda_ext.set_simd_level(before)
-
-
 @dataclass(frozen=True)
 class Dose:
     """One poisoned number: which tensor, where (a fraction of its elements), what; or a whole row of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -23,15 +23,6 @@ IMAGE_TOLERANCE = 1e-5  # as for plain colors: exp2 is accurate to 3e-6
 GRADIENT_TOLERANCE = 1e-4
 ROUNDING = 5e-6  # float32 against float64 through a few dozen operations
 IDENTITY = torch.tensor([1.0, 0.0, 0.0, 0.0])
-
-
-@pytest.fixture(autouse=True)
-def restore_native_settings() -> Iterator[None]:
-    level, threads = cuda_ext.simd_level(), cuda_ext.threads()
-    yield
-    if cuda_ext.available("cpu"):
-        cuda_ext.set_simd_level(level)
-        cuda_ext.set_threads(threads)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

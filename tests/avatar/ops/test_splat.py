@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -22,15 +21,6 @@ IMAGE_TOLERANCE = 1e-5  # exp2 is accurate to 3e-6
 UNCUT_DEPTH_TOLERANCE = 5e-4
 GRADIENT_TOLERANCE = 1e-4
 UNCUT_GRADIENT_TOLERANCE = 2e-3
-
-
-@pytest.fixture(autouse=True)
-def restore_native_settings() -> Iterator[None]:
-    level, threads = cuda_ext.simd_level(), cuda_ext.threads()
-    yield
-    if cuda_ext.available("cpu"):
-        cuda_ext.set_simd_level(level)
-        cuda_ext.set_threads(threads)
 
 
 def use_level(name: str) -> None:

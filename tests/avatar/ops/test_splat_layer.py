@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -20,14 +20,6 @@ from tests.avatar.ops.splat_scenes import Inputs, camera, largest, scene
 LEVELS = ("v4", "v3", "v2", "portable")
 FIELDS = ("means", "quats", "scales", "opacities", "colors", "layer")
 OUTPUTS = ("rgb", "alpha", "depth", "weights")
-
-
-@pytest.fixture(autouse=True)
-def restore_level() -> Iterator[None]:
-    level = cuda_ext.simd_level()
-    yield
-    if cuda_ext.available("cpu"):
-        cuda_ext.set_simd_level(level)
 
 
 def view(batch: int = 1) -> Camera:

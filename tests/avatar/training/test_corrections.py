@@ -51,22 +51,6 @@ def test_depth_of_the_torso_is_smoothed_and_the_image_of_the_middle_frame_stays(
     assert torch.equal(after[~torso], before[~torso])
 
 
-def test_axes_of_an_offset_are_those_of_the_whole_avatar(trainer: Trainer) -> None:
-    avatar, frame = trainer.avatar, torch.tensor([1])
-    rows = torch.arange(avatar.blendshapes.count, len(avatar), 5)
-
-    def means(axis: int, by: float) -> Tensor:
-        with torch.no_grad():
-            avatar.offsets[:, axis] += by
-            found = predict(avatar, trainer.full, frame).means[0, rows]
-            avatar.offsets[:, axis] -= by
-        return found
-
-    axes = corrections._axes(avatar, trainer.full, frame, rows)
-    expected = torch.stack([(means(axis, 0.01) - means(axis, 0.0)) / 0.01 for axis in range(3)], 2)
-    torch.testing.assert_close(axes, expected, rtol=0, atol=2e-4)  # coordinates of a meter, float32
-
-
 def test_hidden_gaussians_of_the_torso_keep_their_depth(trainer: Trainer) -> None:
     before = trainer.avatar.offsets.detach().clone()
     smooth_torso_depth(trainer.avatar, trainer.full, shown(trainer, 0.1))
