@@ -152,7 +152,7 @@ class ProgressReporter:
         self.clock = clock
         self.progress = progress
         self.last = self.last_preview = time.perf_counter() - PREVIEW_SECONDS
-        self._work = Work(clock, len(trainer.full.states), coarse=trainer.coarse is not None)
+        self._work = Work(clock, len(trainer.full.states), coarse=trainer.starts_coarse)
         self._model = TimeLeft(time.perf_counter())
 
     def report(self, loss: float, fraction: float) -> None:

@@ -61,7 +61,8 @@ class Trainer:
         self.processes = processes or Processes()
         self.tracked = frames.states  # before the refinement, on the host
         self.full = frames
-        self.coarse = frames.resized(0.5) if config.size > 256 and config.coarse_share > 0 else None
+        self.starts_coarse = config.size > 256 and config.coarse_share > 0
+        self.coarse = frames.resized(0.5) if self.starts_coarse else None  # None once they are used no more
         self.facing = facing(avatar, frames).to(self.device)  # [V] how well the frames can show each vertex
         self.anchors = Anchors(avatar, config.batch)
         self.limits = constraints.Limits(avatar)
@@ -109,11 +110,13 @@ class Trainer:
 
     def _frames(self, fraction: float) -> TrainingFrames:
         """The frames at `fraction` (0..1) of the schedule, in half or full size."""
-        return self.full if self.coarse is None or fraction >= self.config.coarse_share else self.coarse
+        if fraction >= self.config.coarse_share:
+            self.coarse = None
+        return self.full if self.coarse is None else self.coarse
 
     def _rate(self, fraction: float) -> float:
         factor = self.config.rates.final**fraction * min(1.0, (self.steps_done + 1) / WARM_UP)
-        fine = self.coarse is not None and fraction >= self.config.coarse_share
+        fine = self.starts_coarse and fraction >= self.config.coarse_share
         return factor * self.config.fine_rate if fine else factor
 
     def step(self, fraction: float) -> float:

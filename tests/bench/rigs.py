@@ -146,14 +146,14 @@ class RigTraining(PartTraining):
 class RigTrainer(Trainer):
     """A training of a rig, with our limits or without."""
 
-    limits = True
+    limited = True
 
     def _limit(self, step: Step) -> None:
-        if self.limits:
+        if self.limited:
             super()._limit(step)
 
     def _relocate(self, frames: TrainingFrames) -> None:
-        if self.limits:
+        if self.limited:
             super()._relocate(frames)
 
 
@@ -180,7 +180,7 @@ class Rig:
         if self.blendshapes is not None:
             avatar.blendshapes = self.blendshapes(avatar, frames)
         trainer = RigTrainer(avatar, frames, config, further=[partial(RigTraining, rig=self)])
-        trainer.limits = self.limits
+        trainer.limited = self.limits
         trainer.initialize()
         return trainer
 

@@ -178,8 +178,8 @@ def test_a_tensor_left_on_the_host_is_found(gpu: Device, small: Capture) -> None
     trainer = trainer_of(small)
     trainer.initialize()
     trainer.step(0.0)
-    trainer.anchors.rows = trainer.anchors.rows.cpu()
-    with pytest.raises(MixedDevices, match="aten::index"):
+    trainer.full = dataclasses.replace(trainer.full, weight=trainer.full.weight.cpu())
+    with pytest.raises(MixedDevices, match="aten::mul"):
         trainer.step(0.0)
 
 
