@@ -7,6 +7,7 @@ decides between the two. What an image shows and no step changes is computed onc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -157,7 +158,11 @@ class _Scenes:
 
     def __call__(self, indices: Tensor) -> tuple[ops.LossScene, Bones]:
         """The scene of the images `indices` [B], and the bones of the heads in them."""
-        return ops.LossScene.of([self._scene_of(index) for index in indices.tolist()]), self._bones_of(indices)
+        stretch = self._avatar.rig.vertex_stretch  # computed again each time: it would take most of the memory
+        scenes = (self._scene_of(index) for index in indices.tolist())
+        with torch.no_grad():
+            stretched = [replace(scene, stretch=stretch(scene.vertices)) for scene in scenes]
+        return ops.LossScene.of(stretched), self._bones_of(indices)
 
     def _bones_of(self, indices: Tensor) -> Bones:
         """With autograd while the map of the torso learns, else known for each image."""
@@ -197,7 +202,13 @@ class _Scenes:
                 layer.mesh, layer.start, layer.takes, moved.contiguous(), layer.shade(vertices), BLUR, places
             )
         self._known[index] = ops.LossScene(
-            vertices, rig.binding, rig.vertex_stretch(vertices), avatar.blendshapes.units, sampling.filter_scale,
-            sampling.dilation, camera, scene,
-        )  # fmt: skip
+            vertices,
+            rig.binding,
+            None,
+            avatar.blendshapes.units,
+            sampling.filter_scale,
+            sampling.dilation,
+            camera,
+            scene,
+        )
         return self._known[index]
