@@ -40,7 +40,7 @@ class ClipFit:
 
     states: HeadStates
     flagged: Tensor  # [S] bool: the refinement failed
-    cost: tuple[float, float]  # mean over time steps before and after the fit of poses, without reset and smoothing
+    cost: tuple[float, float]  # mean over time steps before the fit of poses and before its last step
     turn_deg: Tensor  # [3] mean absolute change of rotation about each world axis
     shift_cm: Tensor  # [3] mean absolute change of position along each world axis
     jitter: tuple[dict[str, float], dict[str, float]]  # of the initial poses and of the result, before acceptance

@@ -22,6 +22,7 @@ from avatar.rendering.backends import backend_of
 from avatar.rendering.layer import BLUR, in_camera, places_of
 from avatar.training.adam import add_gradient
 from avatar.training.config import TrainConfig
+from avatar.training.memo import Memo
 from avatar.training.parts.part import PartTraining, Step
 from avatar.training.prediction import predict
 from avatar.types import Bones
@@ -55,7 +56,7 @@ class ImageLoss:
             and all(map(_is_plain, parts))
         )
         self._scenes: _Scenes | None = None
-        self._on_outer: tuple[int, Tensor | None] = -1, None  # version of the triangles, `MeshLayer.on_outer`
+        self._on_outer: Memo[Tensor] = Memo()  # until a relocation moves Gaussians to other triangles
 
     def __call__(self, step: Step, extra: Tensor) -> tuple[Tensor, Tensor]:
         """Loss [B] and mean squared difference [B] of the images of `step`; all that made them receives gradients.
@@ -109,9 +110,8 @@ class ImageLoss:
     def _look_of(self, layer: MeshLayer) -> ops.LayerLook:
         avatar = self._avatar
         triangles, count = avatar.rig.triangles, avatar.blendshapes.count
-        if triangles._version != self._on_outer[0]:  # Gaussians have moved to other triangles
-            self._on_outer = triangles._version, layer.on_outer(triangles, count)
-        fades = layer.fades(triangles, avatar.offsets, count, self._on_outer[1])
+        on_outer = self._on_outer(lambda: layer.on_outer(triangles, count), triangles)
+        fades = layer.fades(triangles, avatar.offsets, count, on_outer)
         textures = layer.eye_light.textures() if layer.eye_light.known else None
         return ops.LayerLook(layer.factors(), layer.delta, textures, fades)
 
