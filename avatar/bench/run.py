@@ -18,6 +18,7 @@ from avatar.bench.report import Part, Report, Row, describe_machine
 from avatar.bench.scene import Scene, avatar_scene, head_scene
 from avatar.bench.stages import RenderPath, TrainingStep, gaussians
 from avatar.bench.timing import CPU_EFFORT, CUDA_EFFORT, Effort, Timing, cuda_graph, measure, split
+from avatar.bench.trainer_step import TrainerStep
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.ops.backend import native_for
@@ -33,6 +34,7 @@ PARTS = {
     "prepare": "project, sort, tiles",
     "rasterize": "raster forward",
     "splat_backward": "raster and projection backward",
+    "rendered_loss": "image, loss and all their gradients",
     "rest": "everything else (PyTorch, Python)",
     "all": "whole step with these timers",
 }
@@ -184,8 +186,18 @@ class _Bench:
         step = TrainingStep(scene)
         self.add("step", "eager", step, scene.batch)
         if parts:
-            for name, timing in split(step, self.device, self.effort).items():
-                self.report.rows.append(self._row("split", PARTS.get(name, name), scene.batch, timing))
+            self._add_parts(step, scene.batch)
+
+    def add_trainer_step(self, avatar: Avatar, camera: Camera) -> None:
+        """Time a step of `headsplat train` that goes on with a copy of `avatar`, also by native function."""
+        step = TrainerStep(avatar, camera, self.device)
+        timing = measure(step, self.device, self.effort)
+        self.report.rows.append(self._row("step", "headsplat train", 1, timing))
+        self._add_parts(step, 1)
+
+    def _add_parts(self, step: Callable[[], object], batch: int) -> None:
+        for name, timing in split(step, self.device, self.effort).items():
+            self.report.rows.append(self._row("split", PARTS.get(name, name), batch, timing))
 
 
 def run_bench(
@@ -218,38 +230,42 @@ def run_bench(
         raise HeadsplatError(f"no native kernels for {device} on this machine; `headsplat doctor` shows the reason")
     bench = _Bench(device, effort or (CUDA_EFFORT if device.type == "cuda" else CPU_EFFORT))
     cases = grid.product() if full else grid.one_axis_cases()
-    todo: list[tuple[str, Case, Callable[[], Scene]]] = [
-        ("head shell", case, lambda case=case: head_scene(case.count, case.size, case.bases, case.sh))  # type: ignore[misc]
-        for case in cases
-    ]
+    todo = [("head shell", case) for case in cases]
     if avatar is not None:
-        todo += _avatar_cases(grid, *avatar)
+        name, subject, camera = avatar
+        bases = subject.blendshapes.basis.shape[0]
+        todo += [(name, Case(len(subject), size, grid.batches[0], 0, bases)) for size in grid.sizes]
     ops.keep_memory()
     with ops.one_thread():
-        for done, (title, case, make) in enumerate(todo):
+        for done, (title, case) in enumerate(todo):
             if progress:
                 progress(done / len(todo), f"{title}, {case.count} Gaussians, {case.size} pixels, {case.batch} images")
             bench.set_case(title, case)
-            _measure_case(bench, case, make().to(device), detailed=case == todo[0][1] or title != "head shell")
+            if done < len(cases):
+                scene = head_scene(case.count, case.size, case.bases, case.sh).to(device)
+                _measure_shell(bench, case, scene, detailed=done == 0)
+            else:
+                _measure_avatar(bench, case, subject, camera(case.size))
     return bench.report
 
 
-def _avatar_cases(
-    grid: Grid, name: str, avatar: Avatar, camera: Callable[[int], Camera]
-) -> list[tuple[str, Case, Callable[[], Scene]]]:
-    bases = avatar.blendshapes.basis.shape[0]
-    return [
-        (name, Case(len(avatar), size, grid.batches[0], 0, bases), lambda size=size: avatar_scene(avatar, camera(size)))  # type: ignore[misc]
-        for size in grid.sizes
-    ]
-
-
-def _measure_case(bench: _Bench, case: Case, scene: Scene, *, detailed: bool) -> None:
+def _measure_shell(bench: _Bench, case: Case, scene: Scene, *, detailed: bool) -> None:
     """Measure the render path; for one image also the training step, if `detailed` by part and at all batch sizes."""
     bench.add_render_path(scene.repeated(case.batch))
     if case.batch != 1:
         return
     for batch in STEP_BATCHES if detailed else STEP_BATCHES[:1]:
         bench.add_training_step(scene.repeated(batch), parts=detailed and batch == 1)
+    if bench.device.type == "cuda":
+        compare_with_gsplat(scene, bench.report, bench.add)
+
+
+def _measure_avatar(bench: _Bench, case: Case, avatar: Avatar, camera: Camera) -> None:
+    """Measure the render path of an avatar; for one image also the step with which `headsplat train` would go on."""
+    scene = avatar_scene(avatar, camera).to(bench.device)
+    bench.add_render_path(scene.repeated(case.batch))
+    if case.batch != 1:
+        return
+    bench.add_trainer_step(avatar, camera)
     if bench.device.type == "cuda":
         compare_with_gsplat(scene, bench.report, bench.add)

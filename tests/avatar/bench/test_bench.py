@@ -12,6 +12,8 @@ from avatar import ops
 from avatar.bench import Grid, head_scene
 from avatar.bench.run import Case, psnr
 from avatar.bench.timing import Effort, measure, split, summary
+from avatar.data.capture_folder import Capture
+from avatar.model.avatar import Avatar
 from avatar.ops.backend import native_for
 
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
@@ -56,6 +58,22 @@ def test_the_quick_grid_varies_one_axis_at_a_time() -> None:
 
 def test_the_full_grid_is_every_combination() -> None:
     assert len(set(Grid().product())) == 4 * 2 * 3 * 2 * 2
+
+
+@needs_native
+def test_the_step_of_a_training_trains_a_copy_of_the_avatar(tiny: Capture, tiny_avatar: Avatar) -> None:
+    from avatar.bench.trainer_step import TrainerStep, frames_of
+
+    before = {name: value.detach().clone() for name, value in tiny_avatar.named_parameters()}
+    camera = tiny.camera(64)
+    frames = frames_of(tiny_avatar, camera)
+    assert 10 < frames.alpha.float().mean() < 245
+    assert not torch.equal(frames.rgb[0], frames.rgb[1])
+    step = TrainerStep(tiny_avatar, camera, CPU)
+    step()
+    trained = dict(step.trainer.avatar.named_parameters())
+    assert {name for name, value in trained.items() if not torch.equal(value, before[name])} >= {"offsets", "colors"}
+    assert all(torch.equal(value, before[name]) for name, value in tiny_avatar.named_parameters())
 
 
 def test_percentiles_are_those_of_the_nearest_rank() -> None:
