@@ -8,9 +8,9 @@ needs the yaw of every frame; nothing but the split comes of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person,
 from capture.stages.orientation import find_turn, find_yaw
 from capture.stages.outline import track_outline
 from capture.stages.torso import track_torso
+from capture.stages.workers import Pool
 from capture.tracker.camera import FocalPrior, focal_prior
 from capture.tracker.clip import (
     ClipTrack,
@@ -50,6 +51,9 @@ from capture.video.decoding import open_video
 from capture.video.overview import choose_frames
 from capture.video.split import MIN_TRAINING, FramePlan, frame_plan, split_by_yaw, split_frames
 
+if TYPE_CHECKING:
+    from avatar.data.kept_images import KeptImages
+
 
 def run_capture(
     source: str | Path,
@@ -57,6 +61,7 @@ def run_capture(
     options: CaptureOptions | None = None,
     progress: Progress | None = None,
     models: FaceModels | None = None,
+    kept: KeptImages | None = None,
 ) -> Capture:
     """Capture a video of one person, or a folder of several cameras (capture.layouts), into a folder.
 
@@ -67,6 +72,7 @@ def run_capture(
         progress: called as `progress(stage, done, total)` with stages "yaw" (with `test_yaw`), "overview" (of long
             videos), "landmarks", "mattes", "track".
         models: factories of the networks (tests replace them).
+        kept: where the training images of a video are kept in memory, for a training that follows.
 
     Returns:
         The finished capture.
@@ -87,7 +93,7 @@ def run_capture(
     video = open_video(source).counted()
     digest = file_digest(source)
     metadata = {"name": path_text(source.name), "sha256": digest}
-    return capture_frames(video, len(video), metadata, out, options, progress, models)
+    return capture_frames(video, len(video), metadata, out, options, progress, models, kept=kept)
 
 
 def capture_frames(
@@ -99,6 +105,7 @@ def capture_frames(
     progress: Progress | None = None,
     models: FaceModels | None = None,
     traits: SourceTraits | None = None,
+    kept: KeptImages | None = None,
 ) -> Capture:
     """Capture frames that are already open.
 
@@ -111,6 +118,7 @@ def capture_frames(
         progress: see run_capture.
         models: see run_capture.
         traits: None: those of a video.
+        kept: see run_capture.
     """
     options = options or CaptureOptions()
     traits = traits or SourceTraits()
@@ -134,9 +142,10 @@ def capture_frames(
         frame_plan(training, held_out),
         focal,
         traits.least_frames,
+        kept,
     )
     run.all_stages()
-    return Capture.load(out)
+    return replace(Capture.load(out), kept=kept)
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,7 @@ class _Run(CaptureRun):
     plan: FramePlan
     focal: FocalPrior  # pixels of the source
     least_frames: int  # that show the face
+    kept: KeptImages | None = None
     statistics: dict[int, FrameStatistics] = field(default_factory=dict)
     crops: dict[int, Crop] = field(default_factory=dict)  # by frame number
     assessments: list[Assessment] = field(default_factory=list)
@@ -219,7 +229,9 @@ class _Run(CaptureRun):
     ) -> tuple[LandmarkTable, LandmarkTable]:
         """Write frames and mattes; the training rows that have them, and the held-out ones."""
         mattes = open_mattes(self.options.mattes) if self.options.mattes else None
-        stage = ImageStage(self.plan, training, window, follower, self.models, self.workspace, mattes, self.turn)
+        stage = ImageStage(
+            self.plan, training, window, follower, self.models, self.workspace, mattes, self.turn, self.kept
+        )
         held_out = stage.run(self.video, self.progress)
         if len(held_out):
             held_out = held_out.keep(np.flatnonzero(eyes_above_mouth(np.stack(held_out.points))))
@@ -249,8 +261,12 @@ class _Run(CaptureRun):
         seen = self.assessments[0].observations
         total = len(training) + len(held_out)
 
-        person = fit_person(model, seen, prior, (video.width / 2 * scale, video.height / 2 * scale))
-        track = track_training(person, seen, lambda done, _: self._report("track", done, total))
+        with Pool() as pool:
+            if self.kept is not None:  # the tracker runs on one thread
+                pool.submit(self.kept.prepare, training.number, self.assessments[0].exposure)
+            person = fit_person(model, seen, prior, (video.width / 2 * scale, video.height / 2 * scale))
+            track = track_training(person, seen, lambda done, _: self._report("track", done, total))
+            pool.drain()
         tracks = [(training, seen, track, False)]
         if unseen is not None:
             unseen = self.assessments[1].observations

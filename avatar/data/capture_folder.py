@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,15 @@ import numpy as np
 from avatar.common.links import check_within
 from avatar.common.npz import DamagedNpz
 from avatar.data.capture_metadata import MAGIC, METADATA_FILE, REMEDY, VERSION, read_metadata
+from avatar.data.stored_images import fitted_size, shrunk
 from avatar.data.track_arrays import FIXED_AXES, TRACK_ARRAYS, check_arrays, check_centers, check_track, read_arrays
 from avatar.errors import HeadsplatError
 from avatar.types import Camera, HeadParams
 
 if TYPE_CHECKING:
     import torch
+
+    from avatar.data.kept_images import KeptImages
 
 __all__ = ["MAGIC", "METADATA_FILE", "TRACK_ARRAYS", "VERSION", "Capture", "frame_name", "track_defaults"]
 
@@ -51,6 +54,7 @@ class Capture:
     root: Path
     metadata: Mapping[str, Any]  # capture.json as read
     track: Mapping[str, np.ndarray]  # TRACK_ARRAYS
+    kept: KeptImages | None = field(default=None, repr=False, compare=False)  # the training images, in memory
 
     @staticmethod
     def load(root: str | Path) -> Capture:
@@ -102,10 +106,7 @@ class Capture:
 
     def size_at(self, size: int) -> tuple[int, int]:
         """(width, height) of the frames when the longer side is `size` pixels; never enlarged."""
-        width = self.metadata["width"]
-        height = self.metadata["height"]
-        scale = min(1.0, size / max(width, height))
-        return max(1, round(width * scale)), max(1, round(height * scale))
+        return fitted_size(self.metadata["width"], self.metadata["height"], size)
 
     def camera(self, size: int, indices: Sequence[int] | np.ndarray | None = None) -> Camera:
         """Cameras [n] of the rows `indices` when the longer side is `size` pixels.
@@ -152,8 +153,8 @@ class Capture:
         def one(place: int) -> None:
             image = self.stored_image(FRAMES_DIR, indices[place], cv2.IMREAD_COLOR)
             matte = self.stored_image(MATTES_DIR, indices[place], cv2.IMREAD_GRAYSCALE)
-            cv2.cvtColor(_shrink(image, (width, height)), cv2.COLOR_BGR2RGB, dst=rgb[place])
-            alpha[place] = _shrink(matte, (width, height))
+            cv2.cvtColor(shrunk(image, (width, height)), cv2.COLOR_BGR2RGB, dst=rgb[place])
+            alpha[place] = shrunk(matte, (width, height))
 
         with ThreadPoolExecutor(max_workers=2) as pool:
             list(pool.map(one, range(len(indices))))
@@ -218,11 +219,3 @@ def _with_defaults(track: dict[str, np.ndarray], metadata: Mapping[str, Any]) ->
         return track
     centers = np.array([np.array(entry["K"])[:2, 2] for entry in metadata["cameras"]], np.float64)
     return {**track, "principal_point": centers[np.clip(camera.ravel(), 0, len(centers) - 1)]}
-
-
-def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if (image.shape[1], image.shape[0]) == size:
-        return image
-    import cv2
-
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avatar.data.capture_folder import Capture
+from avatar.data.stored_images import normalize_exposure
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import expression_features
 from avatar.model.rig import Rig
@@ -135,7 +136,13 @@ def pick(values: Tensor, indices: Tensor) -> Tensor:
     return values[indices.to(values.device)]
 
 
-def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int, head: HeadModel) -> TrainingFrames:
+def load_frames(
+    capture: Capture,
+    indices: Sequence[int] | np.ndarray,
+    size: int,
+    head: HeadModel,
+    images: tuple[np.ndarray, np.ndarray] | None = None,
+) -> TrainingFrames:
     """Frames of a capture in the memory of the head's device, with the exposure of the images normalized.
 
     Args:
@@ -143,10 +150,12 @@ def load_frames(capture: Capture, indices: Sequence[int] | np.ndarray, size: int
         indices: [n] int, rows of the capture.
         size: longer side of the images, pixels; never enlarged.
         head: the baked head of this person (`avatar.model.avatar.baked`).
+        images: frames and mattes as `KeptImages.take` returns them; None: they are read.
     """
     rows = np.asarray(indices, dtype=np.int64)
-    rgb, alpha = capture.images(rows, size)
-    normalize_exposure(rgb, capture.track["exposure"][rows])
+    rgb, alpha = capture.images(rows, size) if images is None else images
+    if images is None:
+        normalize_exposure(rgb, capture.track["exposure"][rows])
     _, first, step = np.unique(capture.track["time_step"][rows], return_index=True, return_inverse=True)
     device = head.v_template.device
     frames = TrainingFrames(
@@ -165,18 +174,3 @@ def over_white(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Frames [...,H,W,3] uint8 matted over white by [...,H,W] uint8, as float32 in 0..1 up to rounding."""
     matte = alpha[..., None].astype(np.float32) / 255
     return np.asarray(rgb.astype(np.float32) / 255 * matte + 1 - matte)
-
-
-def normalize_exposure(rgb: np.ndarray, exposure: np.ndarray) -> None:
-    """Divide each channel of images by its gain, in place: frames fill much of the memory.
-
-    Args:
-        rgb: [n,H,W,3] uint8, changed.
-        exposure: [n,3].
-    """
-    if (exposure == 1).all():
-        return
-    values = np.arange(256)
-    tables = np.clip(values / exposure[..., None] + 0.5, 0, 255).astype(np.uint8)  # [n,3,256]
-    for image, table in zip(rgb, tables, strict=True):
-        image[:] = cv2.LUT(image, np.ascontiguousarray(table.T[None]))

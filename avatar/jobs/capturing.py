@@ -17,6 +17,7 @@ from capture.options import CaptureOptions
 
 if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
+    from avatar.data.kept_images import KeptImages
     from capture.report import CaptureReport
 
 
@@ -99,7 +100,13 @@ def _without_report(sources: Sequence[Path], out: Path, options: CaptureOptions,
     return Capture.load(out)
 
 
-def make_capture(source: Sequence[Path], out: Path, options: CaptureOptions, notices: Notices = SILENT) -> Capture:
+def make_capture(
+    source: Sequence[Path],
+    out: Path,
+    options: CaptureOptions,
+    notices: Notices = SILENT,
+    kept: KeptImages | None = None,
+) -> Capture:
     """Capture the source, or resume an unfinished capture of it; sends progress and, at the end, warnings.
 
     Args:
@@ -107,6 +114,7 @@ def make_capture(source: Sequence[Path], out: Path, options: CaptureOptions, not
         out: the capture folder.
         options: see CaptureOptions.
         notices: of the job.
+        kept: where the training images of a video are kept in memory, for a training that follows.
     """
     from capture.sources import check_source
 
@@ -114,7 +122,7 @@ def make_capture(source: Sequence[Path], out: Path, options: CaptureOptions, not
     name = f"{len(source)} photos" if len(source) > 1 else source[0].name
     notices.say(f"capturing {name} into {out}")
     with notices.counted_stages() as report:
-        capture = _captured(source, out, options, report)
+        capture = _captured(source, out, options, report, kept)
     for note in capture.metadata["head"].get("notes", ()):
         notices.say(note)
     for warning in capture.metadata.get("warnings", ()):
@@ -123,7 +131,11 @@ def make_capture(source: Sequence[Path], out: Path, options: CaptureOptions, not
 
 
 def _captured(
-    source: Sequence[Path], out: Path, options: CaptureOptions, report: Callable[[str, int, int], None]
+    source: Sequence[Path],
+    out: Path,
+    options: CaptureOptions,
+    report: Callable[[str, int, int], None],
+    kept: KeptImages | None,
 ) -> Capture:
     if are_photos(source):
         from capture.photos import capture_photos
@@ -131,7 +143,7 @@ def _captured(
         return capture_photos(source, out, options, report)
     from capture.pipeline import run_capture
 
-    return run_capture(source[0], out, options, report)
+    return run_capture(source[0], out, options, report, kept=kept)
 
 
 def track_video(video: Path, out: Path, passes: int, notices: Notices = SILENT) -> Path:
@@ -155,7 +167,13 @@ def report_capture(capture: Capture, notices: Notices = SILENT, *, overlay: bool
         return write_report(capture, head_of(capture), overlay, progress)
 
 
-def reuse_or_capture(source: Sequence[Path], out: Path, options: CaptureOptions, notices: Notices = SILENT) -> Capture:
+def reuse_or_capture(
+    source: Sequence[Path],
+    out: Path,
+    options: CaptureOptions,
+    notices: Notices = SILENT,
+    kept: KeptImages | None = None,
+) -> Capture:
     """Load the finished capture of the source with these options from its folder, or make it.
 
     Args:
@@ -163,6 +181,7 @@ def reuse_or_capture(source: Sequence[Path], out: Path, options: CaptureOptions,
         out: the capture folder.
         options: see CaptureOptions; with `overwrite`, a capture that differs is replaced.
         notices: of the job.
+        kept: see make_capture.
 
     Raises:
         HeadsplatError: the folder has a capture of another source or with other options, and `overwrite` is off.
@@ -183,7 +202,7 @@ def reuse_or_capture(source: Sequence[Path], out: Path, options: CaptureOptions,
         return Capture.load(out)
     if difference and not options.overwrite:
         raise HeadsplatError(f"{out}: contains a capture {difference}; give --overwrite to capture again")
-    capture = make_capture(source, out, options, notices)
+    capture = make_capture(source, out, options, notices, kept)
     for advice in report_capture(capture, notices, overlay=False).advice:
         notices.say(f"to film again: {advice}")
     return capture

@@ -152,7 +152,7 @@ class TrainJob:
         head = self.options.head
         if not self.options.view:
             notices.say(CONSENT)
-            capture = self._capture(notices)
+            capture = self._capture(notices, settings)
             with together(device) as processes:
                 return train_capture(
                     capture, settings, outputs, resume=resume, head=head, device=device, processes=processes,
@@ -163,7 +163,7 @@ class TrainJob:
         check_window()
         notices.say(CONSENT)
         return train_with_window(
-            self._capture(notices), settings, outputs, resume=resume, head=head, device=device,
+            self._capture(notices, settings), settings, outputs, resume=resume, head=head, device=device,
             others=self._other_captures(), notices=notices, stop=stop,
         )  # fmt: skip
 
@@ -171,7 +171,7 @@ class TrainJob:
         """Train with the first process, which writes."""
         device = training_device(self.options.device)
         settings = self.resolved(on_gpu=device.type == "cuda")
-        capture = self._capture(notices)
+        capture = self._capture(notices, settings)
         train_share(
             capture, settings, outputs.checkpoint, device, resume=self.options.resume, head=self.options.head,
             others=self._other_captures(),
@@ -222,15 +222,16 @@ class TrainJob:
     def _capture_folder(self) -> Path:
         return self.out.with_name(f"{self.out.stem}.capture")
 
-    def _capture(self, notices: Notices) -> Capture:
+    def _capture(self, notices: Notices, settings: TrainConfig) -> Capture:
         from avatar.data.capture_folder import Capture
+        from avatar.data.kept_images import KeptImages
 
         options = {name: given for name in CAPTURE_OPTIONS if (given := getattr(self.options, name)) is not None}
         if self._folder is not None:
             self._check_capture(self._folder, options)
             return Capture.load(self._folder)
         requested = CaptureOptions(head=self.options.head or EMBEDDED, overwrite=self.options.overwrite, **options)
-        return reuse_or_capture(self.source, self._capture_folder, requested, notices)
+        return reuse_or_capture(self.source, self._capture_folder, requested, notices, KeptImages(settings.size))
 
     def _check_capture(self, folder: Path, options: Collection[str]) -> None:
         """Raise HeadsplatError if options of a capture are given, or the source folder is not captured yet."""

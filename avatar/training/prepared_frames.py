@@ -72,9 +72,14 @@ def prepared_frames(
 def _frames(capture: Capture, config: TrainConfig, person: HeadModel, report: Callable[[str], None]) -> TrainingFrames:
     """The training frames of a capture on the host, for the baked head `person`."""
     report("decoding frames")
-    frames = load_frames(capture, capture.train_indices, config.size, person)
-    report("foreground colors")
-    take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
+    rows = capture.train_indices
+    kept = None
+    if capture.kept is not None:
+        kept = capture.kept.take(capture.track["frame_number"][rows].tolist(), capture.size_at(config.size))
+    frames = load_frames(capture, rows, config.size, person, kept)
+    if kept is None:
+        report("foreground colors")
+        take_foreground_colors(frames.rgb.numpy(), frames.alpha.numpy())
     return with_initial_torso(capture, capture.train_indices, frames)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -25,6 +25,9 @@ from capture.video.crop import Crop, MovingWindow
 from capture.video.decoding import wanted_frames
 from capture.video.split import FramePlan
 from capture.workspace import Workspace
+
+if TYPE_CHECKING:
+    from avatar.data.kept_images import KeptImages
 
 PARTIAL = "held_out.npz"
 STATISTICS = "statistics.npz"
@@ -64,6 +67,7 @@ class ImageStage:
         workspace: Workspace,
         mattes: MatteFolder | MatteVideo | None,
         turn: int = 0,
+        kept: KeptImages | None = None,
     ) -> None:
         """
         Args:
@@ -75,6 +79,7 @@ class ImageStage:
             workspace: where everything goes.
             mattes: mattes of the user, used instead of the network's.
             turn: degrees counter-clockwise by which the frames of the file were turned; the user's mattes are not yet.
+            kept: where training images are kept in memory, too.
         """
         self._plan = plan
         self._window = window
@@ -83,6 +88,9 @@ class ImageStage:
         self._matting = PerThread(models.matting)
         self._mattes = mattes
         self._turn = turn
+        self._kept = kept
+        if kept is not None:
+            kept.expect(training.number, window.stored_size)
         self._training = {number: row for row, number in enumerate(training.number)}
         self._table = training
         self.held_out = LandmarkTable()
@@ -228,6 +236,8 @@ class ImageStage:
     def _store_matte(self, number: int, rgb: np.ndarray, matte: np.ndarray) -> None:
         self._workspace.write_image(MATTES_DIR, frame_name(number), matte)
         self.small.add(number, rgb, matte)
+        if self._kept is not None:
+            self._kept.add(number, rgb, matte)
 
     def _save(self, pool: Pool, seen: int) -> None:
         pool.drain()

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from avatar.data.capture_folder import TRACK_ARRAYS, Capture, frame_name
+from avatar.data.foreground import take_foreground_colors
+from avatar.data.kept_images import KeptImages
+from avatar.data.stored_images import normalize_exposure
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from capture.options import CaptureOptions
@@ -58,6 +61,32 @@ def test_a_finished_capture_has_every_array_image_and_fact(finished):
     assert facts["head"]["model_id"] == load_head().model_id
     assert facts["split"] == {"mode": "fraction", "value": 0.2, "train": 32, "test": 8}
     assert not (finished.root / "partial").exists()
+
+
+@pytest.mark.parametrize("size", [4096, 64])
+def test_training_images_kept_in_memory_are_those_prepared_from_the_files(tmp_path, size):
+    kept = KeptImages(size)
+    options = CaptureOptions(passes=2, test_fraction=0.2)
+    video = FakeVideo()
+    capture = capture_frames(video, 40, source_metadata(), tmp_path, options, None, fake_models(), kept=kept)
+    rows = capture.train_indices
+    rgb, alpha = capture.images(rows, size)
+    normalize_exposure(rgb, capture.track["exposure"][rows])
+    take_foreground_colors(rgb, alpha)
+    numbers = capture.track["frame_number"][rows].tolist()
+    taken = kept.take(numbers, capture.size_at(size))
+    assert taken is not None and capture.kept is kept
+    for mine, prepared in zip(taken, (rgb, alpha), strict=True):
+        np.testing.assert_array_equal(mine, prepared)
+    assert kept.take(numbers, capture.size_at(size)) is None
+
+
+def test_training_images_that_an_earlier_run_stored_are_not_kept():
+    kept = KeptImages(64)
+    kept.expect([3, 4], (64, 64))
+    kept.add(3, np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8))
+    kept.prepare([3, 4], np.ones((2, 3)))
+    assert kept.take([3, 4], (64, 64)) is None
 
 
 def test_stored_parameters_put_the_heads_landmarks_on_the_stored_ones(finished):

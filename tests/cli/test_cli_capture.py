@@ -25,7 +25,9 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Options of every run of a pipeline that writes a tiny capture and one warning."""
     runs: list[Any] = []
 
-    def run_capture(source: Path, out: Path, options: Any, progress: Callable[[str, int, int], None]) -> Capture:
+    def run_capture(
+        source: Path, out: Path, options: Any, progress: Callable[[str, int, int], None], kept: object
+    ) -> Capture:
         runs.append(options)
         for name in ("landmarks", "mattes", "track"):
             progress(name, 1, 2)
@@ -162,7 +164,7 @@ def test_the_head_model_is_passed_on_and_compared(pipeline: list[Any], video: Pa
 def test_interrupted_pipeline_ends_with_130(
     monkeypatch: pytest.MonkeyPatch, video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*arguments: Any) -> Capture:
+    def interrupted(*arguments: Any, **_: Any) -> Capture:
         arguments[3]("landmarks", 1, 2)
         raise KeyboardInterrupt
 

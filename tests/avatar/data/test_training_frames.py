@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from avatar.data.capture_folder import Capture
-from avatar.data.training_frames import TrainingFrames, load_frames, normalize_exposure
+from avatar.data.stored_images import normalize_exposure
+from avatar.data.training_frames import TrainingFrames, load_frames
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.model.avatar import bake_identity
