@@ -107,6 +107,7 @@ def fit(
             spent = restore_checkpoint(trainer, checkpoint, captures)
         else:
             trainer.initialize()
+        ops.keep_memory()  # what the preparation alone needed goes back to the system
         clock = Schedule(config, time.perf_counter(), spent)
         written = checkpoint if processes.rank == 0 else None
         writer = None if written is None else CheckpointWriter(trainer, captures, clock, written)
@@ -134,7 +135,10 @@ def _run(
         if trainer.refinement_due(fraction):
             _refine(trainer, clock, fraction, reporter, stop)
             continue
+        had_coarse = trainer.coarse is not None
         loss = trainer.step(fraction)
+        if had_coarse and trainer.coarse is None:
+            ops.keep_memory()  # the half-size images go back to the system
         if not math.isfinite(loss):
             raise HeadsplatError(
                 f"training diverged at step {trainer.steps_done}; try a lower learning rate or another --seed"
@@ -174,6 +178,7 @@ def _refine(trainer: Trainer, clock: Schedule, fraction: float, reporter: Progre
 
     with contextlib.suppress(_RefinementStopped):
         trainer.refine(fraction, progress)
+    ops.keep_memory()  # what the refinement alone needed goes back to the system
 
 
 def _finish(
