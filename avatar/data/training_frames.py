@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.data.stored_images import normalize_exposure
 from avatar.head.model import HeadModel
 from avatar.model.blendshapes import expression_features
 from avatar.model.rig import Rig
 from avatar.model.to_device import to_device
+from avatar.ops.ordered_map import ordered_map
 from avatar.types import Camera, HeadParams, PosedHead, TorsoPose
 
 #: States whose vertices are computed at a time: what is computed on the way needs several times their memory.
@@ -41,8 +43,11 @@ class HeadStates:
         """States of the baked `head` (`avatar.model.avatar.baked`) at tracked `params`, whose identity is ignored."""
         params = replace(params, identity=head.v_template.new_zeros(0))
         vertices = head.v_template.new_empty(len(params), *head.v_template.shape)
-        for start in range(0, len(params), _CHUNK):
-            vertices[start : start + _CHUNK] = head.skull_vertices(params[start : start + _CHUNK])
+        rows = [slice(start, start + _CHUNK) for start in range(0, len(params), _CHUNK)]
+        threads = ops.kernel_threads() if vertices.device.type == "cpu" else 1
+        posed = ordered_map(lambda: lambda part: head.skull_vertices(params[part]), rows, threads)
+        for part, chunk in zip(rows, posed, strict=True):
+            vertices[part] = chunk
         return HeadStates(params, vertices, expression_features(params), *head.skull_pose(params))
 
     def __getitem__(self, rows: Tensor) -> HeadStates:
