@@ -22,6 +22,7 @@ NB_MODULE(_C, m) {
   nb::set_leak_warnings(false);  // tensors may be freed after the interpreter has unloaded this module
   register_splat(m);
   register_rendered_loss(m);
+  register_weights(m);
   register_layer(m);
   register_functions(m);
   m.def("simd_level", [] { return std::string(kernels().name); });

@@ -64,12 +64,17 @@ class TorsoMap(nn.Module):
         """
         return self.pose(self.motion(rotation, translation))
 
+    def clamped_features(self, rotation: Tensor, translation: Tensor) -> Tensor:
+        """Features [B,7] of skull poses within the range of those that the map was learned with."""
+        return torch.minimum(torch.maximum(self.features(rotation, translation), -self.limit), self.limit)
+
     def motion(self, rotation: Tensor, translation: Tensor) -> Tensor:
         """Motion of the torso [B,6] from its rest for skull poses [B,3,3], [B,3]: rotation (rad), translation (dm)."""
-        features = self.features(rotation, translation)
-        return ops.batch_invariant_matmul(
-            torch.minimum(torch.maximum(features, -self.limit), self.limit), self.weight.T
-        )
+        return self.motion_of(self.clamped_features(rotation, translation))
+
+    def motion_of(self, features: Tensor) -> Tensor:
+        """Motion of the torso [B,6] as of `motion`, for `clamped_features` [B,7]."""
+        return ops.batch_invariant_matmul(features, self.weight.T)
 
     def pose(self, motion: Tensor) -> TorsoPose:
         """Poses of the torso for motions [B,6] from its rest."""

@@ -24,7 +24,7 @@ from .buffers import SplatBuffers, splat_buffers, splat_into
 from .images import photometric, ssim, to_bytes
 from .layer import layer, texel_colors
 from .light import add_reflections, layer_shade
-from .limits import blend_extent, limit_scales, round_rings
+from .limits import blend_extent, limit_scales, limit_texels, round_rings
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import AdamStep, Anchor, adam_outer_step, adam_step, adam_steps, add_anchors, takes_bfloat16
@@ -41,6 +41,7 @@ from .sh import rotate_sh
 from .splat import splat, splat_features
 from .strain import principal_strains
 from .stretch import vertex_stretch
+from .weights import Layers, WeightInputs, mixed_weights, mixed_weights_backward
 from .widen import widen
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "LayerImages",
     "LayerLook",
     "LayerScene",
+    "Layers",
     "LossGradients",
     "LossScene",
     "LossTarget",
@@ -62,6 +64,7 @@ __all__ = [
     "SplatOutput",
     "SplatSettings",
     "StretchMesh",
+    "WeightInputs",
     "adam_outer_step",
     "adam_step",
     "adam_steps",
@@ -79,7 +82,10 @@ __all__ = [
     "layer",
     "layer_shade",
     "limit_scales",
+    "limit_texels",
     "mesh",
+    "mixed_weights",
+    "mixed_weights_backward",
     "one_thread",
     "one_thread_each",
     "photometric",

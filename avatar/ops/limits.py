@@ -81,6 +81,33 @@ def limit_scales(log_scales: Tensor, largest: Tensor, log_ratio: float, log_thin
 
 
 @torch.no_grad()
+def limit_texels(own: Tensor, start: Tensor, part: Tensor, factors: Tensor) -> None:
+    """Change `own` in place so that the colors of `texel_colors` are in 0..1.
+
+    Args:
+        own: [T,3] added to the product of start and factors.
+        start: [T,3] colors of the head model.
+        part: [T] int64, row of `factors` for each texel.
+        factors: [P,3].
+
+    Raises:
+        ValueError: a wrong shape, dtype, device or index; the text names the argument.
+    """
+    check_shape("own", own, ("T", 3))
+    check_shape("start", start, tuple(own.shape))
+    check_shape("part", part, (len(own),))
+    check_shape("factors", factors, ("P", 3))
+    check_floats(own, start=start, factors=factors)
+    check_integers("part", part)
+    native = native_for(own)
+    if not checks_indices(native) or not own.is_contiguous():  # there is no CUDA kernel of it
+        check_indices("part", part, len(factors))
+        reference.limit_texels(own, start, part, factors)
+        return
+    native.limit_texels(start.contiguous(), factors.detach().contiguous(), part.contiguous(), own.detach())
+
+
+@torch.no_grad()
 def round_rings(
     values: Tensor, squares: Tensor, texels: Tensor, places: Tensor, rings: int, smoothness: float, share: float
 ) -> None:

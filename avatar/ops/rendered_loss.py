@@ -1,7 +1,7 @@
 """From local Gaussians to the photometric loss of their images and its gradients: one native call for a training step.
 
-The kernels are those of `deform`, `bind`, `widen`, `texel_colors`, `layer`, `add_reflections`, `splat` and
-`photometric`; called one by one with autograd they take half as long again. The results have the same bits.
+The kernels are those of `deform`, `vertex_stretch`, `bind`, `widen`, `texel_colors`, `layer`, `add_reflections`,
+`splat` and `photometric`; called one by one with autograd they take half as long again. The results have the same bits.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from avatar.reference import SplatSettings
-from avatar.types import Binding, Bones, Camera, LayerMesh, LocalGaussians, VertexStretch, check_shape
+from avatar.reference import SplatSettings, StretchMesh
+from avatar.types import Binding, Bones, Camera, LayerMesh, LocalGaussians, check_shape
 
 from .backend import native_for
-from .checks import check_bytes, check_floats, check_ssim_rows
+from .checks import check_bytes, check_flags, check_floats, check_ssim_rows
 from .frames import has_workspaces
 
 
@@ -52,7 +52,7 @@ class LossScene:
 
     vertices: Tensor  # [B,V,3] meters, skull frame
     binding: Binding
-    stretch: VertexStretch | None
+    stretch: StretchMesh | None
     units: Tensor  # [C] of the channels of blended offsets
     filter_scale: float  # meters, standard deviation of the low-pass filter
     dilation: float  # pixels^2
@@ -68,14 +68,9 @@ class LossScene:
         K, world_to_cam = (
             torch.cat([getattr(scene.camera, name) for scene in scenes]) for name in ("K", "world_to_cam")
         )
-        stretch = first.stretch
-        if stretch is not None:
-            tensors = [scene.stretch.tensors for scene in scenes if scene.stretch is not None]
-            stretch = replace(stretch, tensors=torch.cat(tensors))
         return replace(
             first,
             vertices=torch.cat([scene.vertices for scene in scenes]),
-            stretch=stretch,
             camera=replace(first.camera, K=K, world_to_cam=world_to_cam),
             layer=LayerScene.of([scene.layer for scene in scenes if scene.layer is not None]),
         )
@@ -88,7 +83,8 @@ class LayerLook:
     factors: Tensor  # [P,3] of the colors of its parts
     delta: Tensor  # [T,3] added to the colors
     textures: Tensor | None  # [2,S,S] of its reflections; None: it has none
-    fades: Tensor | None = None  # [N] how far its stencil fades each Gaussian; no gradient
+    outer: Tensor | None = None  # [M] bool, Gaussians, the last ones, that its stencil does not fade if they are ...
+    outer_distance: float = 0.0  # ... further in front of the mesh than this, meters; both without gradient
 
 
 @dataclass(frozen=True)
@@ -159,13 +155,14 @@ def rendered_loss(
             layer.vertices_cam, layer.shade, layer.start, layer.part, mesh.faces, mesh.texel_ids, mesh.fades, mesh.skin,
             layer.blur, layer.places,
         )  # fmt: skip
-        changing = tuple(None if value is None else value.detach().contiguous() for value in vars(look).values())
+        of_parts = (None if value is None else value.detach() for value in (look.factors, look.delta, look.textures))
+        changing = (*of_parts, look.outer, look.outer_distance)
         textures = None if look.textures is None else torch.empty_like(look.textures)
         of_look = LayerLook(torch.empty_like(look.factors), torch.empty_like(look.delta), textures)
     native_for(extra).rendered_loss(
         inputs[:5], inputs[5], scene.units,
         (scene.vertices, binding.triangles, binding.bary, binding.skin, *inputs[6:]),
-        None if stretch is None else (stretch.tensors, stretch.rows), scene.filter_scale,
+        None if stretch is None else stretch.tensors(), scene.filter_scale,
         (camera.K, camera.world_to_cam, camera.width, camera.height, SplatSettings().near, scene.dilation),
         (*vars(target).values(), weight),
         fixed, changing, loss, mse, grads[:5], *grads[5:],
@@ -205,10 +202,10 @@ def _check(
     if (layer is None) != (look is None):
         raise ValueError("rendered_loss: the look of a layer belongs to a scene with a layer")
     if layer is not None and look is not None:
-        if (layer.places is None) != (look.textures is None) or look.fades is None:
-            raise ValueError("rendered_loss: textures belong to a scene with reflections, fades to each look")
+        if (layer.places is None) != (look.textures is None) or look.outer is None:
+            raise ValueError("rendered_loss: textures belong to a scene with reflections, `outer` to each look")
         check_shape("layer.vertices_cam", layer.vertices_cam, tuple(scene.vertices.shape))
         check_shape("layer.shade", layer.shade, tuple(scene.vertices.shape[:2]))
-        check_shape("look.fades", look.fades, (count,))
+        check_flags("look.outer", look.outer, len(look.outer))
         check_shape("look.delta", look.delta, tuple(layer.start.shape))
-        check_floats(extra, factors=look.factors, delta=look.delta, shade=layer.shade, fades=look.fades)
+        check_floats(extra, factors=look.factors, delta=look.delta, shade=layer.shade)

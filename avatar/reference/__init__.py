@@ -18,7 +18,7 @@ from .light import (
     lid_edges,
     mouth_light,
 )
-from .limits import BlendExtent, blend_extent, limit_scales, round_rings
+from .limits import BlendExtent, blend_extent, limit_scales, limit_texels, round_rings
 from .mesh import mesh
 from .motion import rigid_normal
 from .optimize import adam_outer_step, adam_step, add_anchor
@@ -55,6 +55,7 @@ __all__ = [
     "layer_shade",
     "lid_edges",
     "limit_scales",
+    "limit_texels",
     "mesh",
     "mouth_light",
     "photometric",

@@ -37,6 +37,12 @@ def limit_scales(log_scales: Tensor, largest: Tensor, log_ratio: float, log_thin
     log_scales.copy_(torch.where(log_scales.isnan().any(1, keepdim=True), log_scales, limited))
 
 
+def limit_texels(own: Tensor, start: Tensor, part: Tensor, factors: Tensor) -> None:
+    """Reference of `avatar.ops.limit_texels`, with the same arguments."""
+    colors = start * factors[part] + own
+    own.add_(colors.clamp(0, 1) - colors)
+
+
 def round_rings(
     values: Tensor, squares: Tensor, texels: Tensor, places: Tensor, rings: int, smoothness: float, share: float
 ) -> None:

@@ -6,6 +6,8 @@ visible neighbors (`avatar.training.corrections`); a part of the training may gi
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from avatar import ops
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
 from avatar.model.to_device import move_attributes, to_device
+from avatar.training.memo import Memo
 
 #: A Gaussian is anchored if it covers fewer pixels than this in the frames from which colors are initialized ...
 MIN_COVERAGE = 0.5
@@ -51,6 +54,7 @@ class Anchors:
         self.basis_weights = torch.zeros(avatar.blendshapes.count, device=device)
         self._weights: dict[str, Tensor] = {}  # [N] of each parameter, without the weak anchors
         self._weak = torch.zeros(len(avatar) - self._first, device=device)  # 1: the color has a weak anchor
+        self._of_colors: defaultdict[int, Memo[Tensor]] = defaultdict(Memo)  # [N] with the weak ones, by `pixels`
 
     def anchor_all_colors(self) -> None:
         """Give weak anchors to the colors of Gaussians with blendshapes, too; before `set` and `restore`."""
@@ -111,9 +115,9 @@ class Anchors:
         if not self.initial:
             return
         local = self._avatar.local
-        weights = self._weights | {"colors": self._weights["colors"].clone()}
-        weak = self._weak * self.initial[PIXELS][self._first :] / (3 * pixels)
-        weights["colors"][self._first :] += self._batch * weak
+        strong, strengths = self._weights["colors"], self.initial[PIXELS]
+        of_colors = self._of_colors[pixels](lambda: self._color_weights(pixels), strong, strengths, self._weak)
+        weights = self._weights | {"colors": of_colors}
         ops.add_anchors(
             [value.grad for value in vars(local).values() if value.grad is not None],
             [ops.Anchor(value, self.initial[name], weights[name]) for name, value in vars(local).items()],
@@ -123,6 +127,12 @@ class Anchors:
         if basis.grad is not None:
             rows = rows[rows < basis.shape[1]]
             basis.grad[:, rows] += self._batch * BASIS_ANCHOR_WEIGHT * basis.detach()[:, rows]
+
+    def _color_weights(self, pixels: int) -> Tensor:
+        weights = self._weights["colors"].clone()
+        weak = self._weak * self.initial[PIXELS][self._first :] / (3 * pixels)
+        weights[self._first :] += self._batch * weak
+        return weights
 
 
 def _check(avatar: Avatar, rows: Tensor, initial: dict[str, Tensor]) -> None:

@@ -7,7 +7,6 @@ decides between the two. What an image shows and no step changes is computed onc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch.profiler import record_function
 from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar, AvatarPart
-from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.parts.mesh_layer import OUTER_DISTANCE, MeshLayer
 from avatar.rendering.backends import backend_of
 from avatar.rendering.layer import BLUR, in_camera, places_of
 from avatar.training.adam import add_gradient
@@ -109,11 +108,10 @@ class ImageLoss:
     @torch.no_grad()
     def _look_of(self, layer: MeshLayer) -> ops.LayerLook:
         avatar = self._avatar
-        triangles, count = avatar.rig.triangles, avatar.blendshapes.count
-        on_outer = self._on_outer(lambda: layer.on_outer(triangles, count), triangles)
-        fades = layer.fades(triangles, avatar.offsets, count, on_outer)
+        triangles = avatar.rig.triangles
+        outer = self._on_outer(lambda: layer.on_outer(triangles, avatar.blendshapes.count), triangles)
         textures = layer.eye_light.textures() if layer.eye_light.known else None
-        return ops.LayerLook(layer.factors(), layer.delta, textures, fades)
+        return ops.LayerLook(layer.factors(), layer.delta, textures, outer, OUTER_DISTANCE)
 
 
 def _pass_on(tensors: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
@@ -151,6 +149,9 @@ class _Scenes:
         self._frames = frames
         self._known: dict[int, ops.LossScene] = {}  # by image
         self._bones: dict[int, Bones] = {}  # by image, where the torso is known
+        self._features: Tensor | None = None  # [S,7] of the map of the torso, where that learns
+        if frames.states.torso is None:
+            self._features = avatar.rig.torso.clamped_features(frames.states.rotation, frames.states.translation)
 
     def are_of(self, frames: TrainingFrames) -> bool:
         """Whether these are the images of `frames`."""
@@ -158,22 +159,22 @@ class _Scenes:
 
     def __call__(self, indices: Tensor) -> tuple[ops.LossScene, Bones]:
         """The scene of the images `indices` [B], and the bones of the heads in them."""
-        stretch = self._avatar.rig.vertex_stretch  # computed again each time: it would take most of the memory
-        scenes = (self._scene_of(index) for index in indices.tolist())
-        with torch.no_grad():
-            stretched = [replace(scene, stretch=stretch(scene.vertices)) for scene in scenes]
-        return ops.LossScene.of(stretched), self._bones_of(indices)
+        return ops.LossScene.of([self._scene_of(index) for index in indices.tolist()]), self._bones_of(indices)
 
     def _bones_of(self, indices: Tensor) -> Bones:
         """With autograd while the map of the torso learns, else known for each image."""
         states = self._frames.states
-        if states.torso is None:
-            return states.posed_head(self._avatar.rig, pick(self._frames.step, indices)).bones
+        if self._features is not None:
+            rig, rows = self._avatar.rig, pick(self._frames.step, indices)
+            torso = rig.torso.pose(rig.torso.motion_of(pick(self._features, rows)))
+            return rig.bones(pick(states.rotation, rows), pick(states.translation, rows), torso)
         for index in indices.tolist():
             if index not in self._bones:
                 row = self._frames.step[index : index + 1]
                 self._bones[index] = states.posed_head(self._avatar.rig, row).bones
         found = [self._bones[index] for index in indices.tolist()]
+        if len(found) == 1:
+            return found[0]
         return Bones(torch.cat([bones.quats for bones in found]), torch.cat([bones.translations for bones in found]))
 
     @torch.no_grad()
@@ -204,7 +205,7 @@ class _Scenes:
         self._known[index] = ops.LossScene(
             vertices,
             rig.binding,
-            None,
+            None if rig.stretch is None else rig.stretch.mesh,
             avatar.blendshapes.units,
             sampling.filter_scale,
             sampling.dilation,

@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "../math.h"
+#include "kernels.h"
 
 namespace headsplat {
 
@@ -37,6 +38,25 @@ auto sized(const Array& array, size_t size) {
 template <class Array>
 auto sized(const std::optional<Array>& array, size_t size) -> decltype(array->data()) {
   return array ? sized(*array, size) : nullptr;
+}
+
+// Faces, inverses, weights, starts, corners, rows, vertices.
+using MeshArrays = std::tuple<Indices, In, In, Indices, Indices, Indices, Indices>;
+
+inline StretchMesh mesh_of(const MeshArrays& arrays) {
+  const auto& [faces, inverse, weights, starts, corners, rows, vertices] = arrays;
+  const size_t face_count = faces.shape(0), vertex_count = rows.shape(0);
+  return {sized(faces, 3 * face_count),
+          sized(inverse, 3 * face_count),
+          sized(weights, 3 * face_count),
+          sized(starts, vertex_count + 1),
+          sized(corners, 3 * face_count),
+          rows.data(),
+          vertices.data(),
+          static_cast<int>(vertex_count),
+          static_cast<int>(face_count),
+          static_cast<int>(vertices.shape(0)),
+          nullptr};
 }
 
 // 0 for plain colors [B,N,3], the number of terms D for spherical-harmonic coefficients [B,N,D,3].

@@ -39,7 +39,6 @@ void run_mesh(const In& vertices, const Indices& faces, const In& intrinsics, in
 
 using BindArrays = std::tuple<In, Indices, In, In, In, In, In, In>;
 using StretchArrays = std::tuple<In, In, Indices>;  // scales, tensors, rows
-using MeshArrays = std::tuple<Indices, In, In, Indices, Indices, Indices, Indices>;
 
 BindShape shape_of(const BindArrays& arrays) {
   return {static_cast<int>(std::get<0>(arrays).shape(0)), static_cast<int>(std::get<0>(arrays).shape(1)),
@@ -72,22 +71,6 @@ void add_stretch(const BindShape& shape, const StretchArrays& arrays, BindInputs
   inputs.scales = sized(scales, 3 * batch * shape.count);
   inputs.tensors = sized(tensors, batch * inputs.row_count * kTensorSize);
   inputs.rows = sized(rows, shape.vertices);
-}
-
-StretchMesh mesh_of(const MeshArrays& arrays) {
-  const auto& [faces, inverse, weights, starts, corners, rows, vertices] = arrays;
-  const size_t face_count = faces.shape(0), vertex_count = rows.shape(0);
-  return {sized(faces, 3 * face_count),
-          sized(inverse, 3 * face_count),
-          sized(weights, 3 * face_count),
-          sized(starts, vertex_count + 1),
-          sized(corners, 3 * face_count),
-          rows.data(),
-          vertices.data(),
-          static_cast<int>(vertex_count),
-          static_cast<int>(face_count),
-          static_cast<int>(vertices.shape(0)),
-          nullptr};
 }
 
 void run_vertex_stretch(const In& vertices, const MeshArrays& arrays, const Out& tensors) {

@@ -16,6 +16,9 @@ void register_layer(nanobind::module_& m);
 // Loss and gradients of the images of a step.
 void register_rendered_loss(nanobind::module_& m);
 
+// Blendshape weights.
+void register_weights(nanobind::module_& m);
+
 // All other operations.
 void register_functions(nanobind::module_& m);
 

@@ -124,6 +124,10 @@ void texel_colors_backward_of(const In& start, const In& factors, const Indices&
   check_parts(texel_colors_backward(arrays, sized(grad, start.size()), sized(out, factors.size())), factors.size() / 3);
 }
 
+void limit_texels_of(const In& start, const In& factors, const Indices& part, const Out& own) {
+  check_parts(limit_texels(texel_arrays(start, factors, part), sized(own, start.size())), factors.size() / 3);
+}
+
 using MouthConstants = std::tuple<Scalar, Scalar, Scalar, Scalar, Scalar, Scalar, Scalar>;
 
 // Calls light(vertices, size, shade) for each image.
@@ -217,6 +221,7 @@ void register_layer(nb::module_& m) {
   m.def("layer_backward", &layer_backward, Released());
   m.def("texel_colors", &texel_colors_of, Released());
   m.def("texel_colors_backward", &texel_colors_backward_of, Released());
+  m.def("limit_texels", &limit_texels_of, Released());
   m.def("light_mouth", &light_mouth_of, Released());
   m.def("shade_eyes", &shade_eyes_of, Released());
   m.def("add_reflections", &add_reflections_to, Released());

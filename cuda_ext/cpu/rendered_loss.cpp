@@ -25,11 +25,11 @@ using Local = std::tuple<In, In, In, In, In>;
 using LocalGradients = std::tuple<Out, Out, Out, Out, Out>;
 // Vertices, triangles, barycentrics, skin, rotations and translations of the bones.
 using BoundArrays = std::tuple<In, Indices, In, In, In, In>;
-using StretchArrays = std::tuple<In, Indices>;                      // tensors, rows
 using CameraArrays = std::tuple<In, In, int, int, Scalar, Scalar>;  // K, world to camera, size, near, dilation
 // Vertices, shade, colors and parts of the texels, faces, texel ids, fades, skin, blur, places of the reflections.
 using LayerArrays = std::tuple<In, In, In, Indices, Indices, Indices, In, Indices, Scalar, std::optional<In>>;
-using LookArrays = std::tuple<In, In, std::optional<In>, In>;    // factors, delta, textures, fades [N]
+// Factors, delta, textures, which of the last Gaussians are outside of the face, distance at which these do not fade.
+using LookArrays = std::tuple<In, In, std::optional<In>, Flags, Scalar>;
 using LookGradients = std::tuple<Out, Out, std::optional<Out>>;  // factors, delta, textures
 // Images, mattes, backgrounds, weights of SSIM and matte, stride and first row of the SSIM, weights of the images.
 using TargetArrays = std::tuple<Bytes, Bytes, In, Scalar, Scalar, std::tuple<int, int>, In>;
@@ -74,7 +74,7 @@ class Posed {
   const size_t batch, count, n;
 
   Posed(Memory& memory, const Local& local, const In& extra, const In& units, const BoundArrays& bound,
-        const std::optional<StretchArrays>& stretch, double filter)
+        const std::optional<MeshArrays>& stretch, double filter)
       : batch(extra.shape(0)), count(std::get<3>(local).size()), n(batch * count), filter_(filter) {
     const auto& [offsets, quats, log_scales, logits, colors] = local;
     const auto& [vertices, triangles, bary, skin, rotations, translations] = bound;
@@ -107,11 +107,14 @@ class Posed {
     translations_ = sized(translations, 6 * batch);
     scales_ = own_scales_;
     if (stretch) {
-      const auto& [tensors, rows] = *stretch;
-      inputs_.row_count = static_cast<int>(tensors.shape(1));
+      const StretchMesh mesh = mesh_of(*stretch);
+      Scalar* tensors = memory.get(batch * mesh.row_count * kTensorSize);
+      inputs_.row_count = mesh.row_count;
       inputs_.scales = own_scales_;
-      inputs_.tensors = sized(tensors, batch * inputs_.row_count * kTensorSize);
-      inputs_.rows = sized(rows, bind_shape_.vertices);
+      inputs_.tensors = tensors;
+      inputs_.rows = sized(std::get<5>(*stretch), bind_shape_.vertices);
+      if (!vertex_stretch(mesh, bind_shape_.batch, inputs_.vertices, tensors))
+        refuse("stretch.faces", bind_shape_.vertices);
       scales_ = memory.get(3 * n);
     }
     Scalar *means = memory.get(3 * n), *turned = memory.get(4 * n);
@@ -157,16 +160,32 @@ class Posed {
   Scalar *own_scales_, *opacities_, *scales_, *wide_;
 };
 
+// How far the stencil fades each Gaussian: 1, but 0 for those of `outer`, the last ones, that are further in front of
+// the mesh than `distance`.
+const Scalar* fades_of(Memory& memory, const In& offsets, const Flags& outer, Scalar distance) {
+  const size_t count = offsets.size() / 3;
+  if (outer.size() > count) throw std::invalid_argument("native kernel: more flags than Gaussians");
+  const int first = static_cast<int>(count - outer.size());
+  const bool* flags = outer.data();
+  const Scalar* position = offsets.data();
+  Scalar* fades = memory.get(count);
+  for_numbers(
+      count, [=](int i) { fades[i] = i >= first && flags[i - first] && position[3 * i + 2] > distance ? 0.0f : 1.0f; });
+  return fades;
+}
+
 // The images of the layer with its reflections; without one, `views` is empty.
 class Layer {
  public:
   std::vector<LayerView> views;
   Scalar* gradient = nullptr;  // of the colors
 
-  Layer(Memory& memory, const LayerArrays& arrays, const LookArrays& look, const CameraArrays& camera, size_t count)
+  Layer(Memory& memory, const LayerArrays& arrays, const LookArrays& look, const CameraArrays& camera,
+        const In& offsets)
       : textures_(std::get<2>(look)) {
     const auto& [vertices, shade, start, part, faces, texel_ids, fades, skin, blur, places] = arrays;
-    const auto& [factors, delta, textures, gaussian_fades] = look;
+    const auto& [factors, delta, textures, outer, distance] = look;
+    const Scalar* gaussian_fades = fades_of(memory, offsets, outer, distance);
     const auto& [intrinsics, world_to_cam, width, height, near_z, dilation] = camera;
     const size_t batch = vertices.shape(0), texel_count = part.size(), parts = factors.size() / 3;
     colors_ = {static_cast<int>(texel_count), static_cast<int>(parts), sized(start, 3 * texel_count),
@@ -221,8 +240,8 @@ class Layer {
                                 {p[2], p[5]}});
         add_reflections(reflections_.back(), textures->data(), color + 3 * first);
       }
-      views.push_back({color + 3 * first, coverage + first, depth + first, stencil + first,
-                       sized(gaussian_fades, count), window.x, window.y, size_.width, size_.height});
+      views.push_back({color + 3 * first, coverage + first, depth + first, stencil + first, gaussian_fades, window.x,
+                       window.y, size_.width, size_.height});
     }
   }
 
@@ -253,7 +272,7 @@ class Layer {
 };
 
 void run_rendered_loss(const Local& local, const In& extra, const In& units, const BoundArrays& bound,
-                       const std::optional<StretchArrays>& stretch, double filter, const CameraArrays& camera,
+                       const std::optional<MeshArrays>& stretch, double filter, const CameraArrays& camera,
                        const TargetArrays& target, const std::optional<LayerArrays>& layer_arrays,
                        const std::optional<LookArrays>& look, const Out& loss, const Out& mse,
                        const LocalGradients& of_local, const Out& of_extra, const Out& of_rotations,
@@ -266,7 +285,7 @@ void run_rendered_loss(const Local& local, const In& extra, const In& units, con
   Memory memory;
   const Posed posed(memory, local, extra, units, bound, stretch, filter);
   std::optional<Layer> layer;
-  if (layer_arrays && look) layer.emplace(memory, *layer_arrays, *look, camera, posed.count);
+  if (layer_arrays && look) layer.emplace(memory, *layer_arrays, *look, camera, std::get<0>(local));
   const LayerView* views = layer && !layer->views.empty() ? layer->views.data() : nullptr;
 
   // Images.

@@ -28,6 +28,24 @@ bool texel_colors(const TexelArrays& arrays, const Scalar* own, Scalar* out) {
   return inside;
 }
 
+bool limit_texels(const TexelArrays& arrays, Scalar* own) {
+  std::atomic<bool> inside{true};
+  parallel_ranges(arrays.texels, kTexels, [&](int begin, int end) {
+    for (int t = begin; t < end; ++t) {
+      const int64_t part = arrays.part[t];
+      if (part < 0 || part >= arrays.parts) {
+        inside = false;
+        return;
+      }
+      for (int c = 0; c < 3; ++c) {
+        const Scalar color = arrays.start[3 * t + c] * arrays.factors[3 * part + c] + own[3 * t + c];
+        own[3 * t + c] += (color < 0 ? Scalar(0) : color > 1 ? Scalar(1) : color) - color;
+      }
+    }
+  });
+  return inside;
+}
+
 bool texel_colors_backward(const TexelArrays& arrays, const Scalar* grad, Scalar* out) {
   std::atomic<bool> inside{true};
   const int tasks = (arrays.texels + kTexels - 1) / kTexels, size = 3 * arrays.parts;

@@ -194,17 +194,15 @@ class MeshLayer(AvatarPart):
         return self.outer[triangles[count:, 0]]
 
     @torch.no_grad()
-    def fades(self, triangles: Tensor, offsets: Tensor, count: int, on_outer: Tensor | None = None) -> Tensor:
+    def fades(self, triangles: Tensor, offsets: Tensor, count: int) -> Tensor:
         """How far the stencil fades each Gaussian, [N]: 1, but 0 for glasses and for hair in front of the face.
 
         Args:
             triangles: [N,3] int, of the rig.
             offsets: [N,3] meters, from the mesh in the frame of the triangle.
             count: number of Gaussians with blendshape offsets, the first ones.
-            on_outer: [N-count] from `on_outer` if it is known.
         """
-        if on_outer is None:
-            on_outer = self.on_outer(triangles, count)
+        on_outer = self.on_outer(triangles, count)
         fades = offsets.new_ones(len(offsets))
         torch.logical_not(on_outer & (offsets[count:, 2] > OUTER_DISTANCE), out=fades[count:])
         return fades

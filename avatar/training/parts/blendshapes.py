@@ -95,8 +95,8 @@ class OuterWeights:
         """Args: its parameters receive the gradients."""
         self._avatar = avatar
         self._states: HeadStates | None = None
-        self._inputs: tuple[Tensor, Tensor] | None = None  # of `_states`: standardized [S,F], linear [S,K]
-        self._step: tuple[Tensor, ...] = ()  # rows of the inputs, hidden units
+        self._inputs: ops.WeightInputs | None = None  # [S] of `_states`
+        self._step: tuple[ops.WeightInputs, ops.Layers | None, Tensor | None] | None = None  # of the last call
 
     @torch.no_grad()
     def __call__(self, states: HeadStates, rows: Tensor) -> Tensor:
@@ -105,30 +105,28 @@ class OuterWeights:
         if self._states is not states or self._inputs is None:
             standardized = shapes.standardized(states.features)
             self._states = states
-            self._inputs = standardized, ops.batch_invariant_matmul(standardized, shapes.components)
-        standardized, linear = (pick(values, rows) for values in self._inputs)
-        weights = ops.batch_invariant_matmul(linear, shapes.mix.T)
-        self._step = standardized, linear
-        if network is None:
-            return weights
-        hidden = (ops.batch_invariant_matmul(standardized, network.hidden) + network.hidden_bias).relu_()
-        self._step = standardized, linear, hidden
-        return weights + (ops.batch_invariant_matmul(hidden, network.output) + network.output_bias)
+            linear = ops.batch_invariant_matmul(standardized, shapes.components)
+            self._inputs = ops.WeightInputs(standardized, linear)
+        inputs = ops.WeightInputs(pick(self._inputs.standardized, rows), pick(self._inputs.linear, rows))
+        layers = None if network is None else _layers_of(network)
+        weights, units = ops.mixed_weights(inputs, shapes.mix, layers)
+        self._step = inputs, layers, units
+        return weights
 
     @torch.no_grad()
     def backward(self, grad: Tensor) -> None:
         """Add the gradients of mixing matrix and network, given that of the weights [B,K] of the last call."""
+        assert self._step is not None
+        of_mix, of_layers = ops.mixed_weights_backward(grad, *self._step)
+        add_gradient(self._avatar.blendshapes.mix, of_mix)
         network = self._avatar.part(WeightNetwork)
-        standardized, linear, *units = self._step
-        add_gradient(self._avatar.blendshapes.mix, (linear.T @ grad).T.contiguous())
-        if network is None:
-            return
-        (hidden,) = units
-        of_hidden = ops.batch_invariant_matmul_backward(grad, network.output) * (hidden > 0)
-        add_gradient(network.output, hidden.T @ grad)
-        add_gradient(network.output_bias, grad.sum(0))
-        add_gradient(network.hidden, standardized.T @ of_hidden)
-        add_gradient(network.hidden_bias, of_hidden.sum(0))
+        if network is not None and of_layers is not None:
+            for name, value in vars(of_layers).items():
+                add_gradient(getattr(network, name), value)
+
+
+def _layers_of(network: WeightNetwork) -> ops.Layers:
+    return ops.Layers(network.hidden, network.hidden_bias, network.output, network.output_bias)
 
 
 class WeightNetworkTraining(AvatarPartTraining[WeightNetwork]):

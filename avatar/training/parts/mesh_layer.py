@@ -172,8 +172,7 @@ class TexelLimits:
         layer = self._layer
         layer.gains.copy_(layer.gains.clamp(self._low, self._high))
         layer.eye_light.reflections.clamp_(0, 1)
-        colors = layer.texels()
-        layer.delta.add_(colors.clamp(0, 1) - colors)
+        ops.limit_texels(layer.delta, layer.start, layer.takes, layer.factors())
 
 
 class RoundEyes:

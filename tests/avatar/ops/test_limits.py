@@ -1,4 +1,4 @@
-"""`ops.blend_extent`, `limit_scales` and `round_rings`: native against reference, edges, and what they refuse."""
+"""`ops.blend_extent`, `limit_scales`, `limit_texels` and `round_rings`: native against reference, and edges."""
 
 from __future__ import annotations
 
@@ -138,3 +138,23 @@ def test_rings_name_what_they_refuse() -> None:
         ops.round_rings(values, squares, texels, places[:4], 4, 0.1, 0.4)
     with pytest.raises(ValueError, match=r"rings: expected 2 or more, got 1"):
         ops.round_rings(values, squares, texels, places, 1, 0.1, 0.4)
+
+
+@pytest.mark.parametrize("count", [1, 100, 20_000])
+def test_native_texels_are_limited_as_by_the_reference(count: int) -> None:
+    own, start, factors = random(count, 3), random(count, 3, seed=1), random(5, 3, seed=2).exp()
+    part = torch.arange(count) % 5
+    found, expected = own.float(), own.float()
+    found[-1, 1] = expected[-1, 1] = torch.nan
+    others = start.float(), part, factors.float()
+    ops.limit_texels(found, *others)
+    reference.limit_texels(expected, *others)
+    assert torch.equal(found.nan_to_num(), expected.nan_to_num()) and found[-1, 1].isnan()
+    colors = reference.texel_colors(*others, found).nan_to_num()
+    assert bool(((colors > -1e-5) & (colors < 1 + 1e-5)).all())
+
+
+def test_texels_of_unknown_parts_are_refused() -> None:
+    own = torch.zeros(4, 3)
+    with pytest.raises(ValueError, match=r"part: expected indices in 0\.\.1"):
+        ops.limit_texels(own, own.clone(), torch.tensor([0, 1, 2, 0]), torch.ones(2, 3))

@@ -91,7 +91,12 @@ def check(trainer: Trainer) -> None:
     expected, found = gradients(trainer, False), gradients(trainer, True)
     assert expected.keys() == found.keys() and len(found) > 7
     for name, value in expected.items():
-        assert torch.equal(found[name], value), name
+        # A product of BLAS sums over several images in an order of its own.
+        of_weights = name == "blendshapes.mix" or name.startswith("parts.weight_network.")
+        if of_weights and trainer.config.batch > 1:
+            torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6 * float(value.abs().max()))
+        else:
+            assert torch.equal(found[name], value), name
     assert all(value.abs().max() > 0 for name, value in found.items() if name not in ("texels", "reflections"))
 
 
