@@ -57,19 +57,19 @@ class Limits:
         ops.limit_scales(avatar.log_scales, largest, math.log(MAX_RATIO), math.log(MAX_THINNESS))
 
     @torch.no_grad()
-    def limit_reach(self, features: Tensor) -> None:
+    def limit_reach(self, weights: Tensor) -> None:
         """Scale offsets and position blendshapes of the Gaussians of lips and lids that leave their triangles too far.
 
         After the step: a limit inside the model would have no gradient for Gaussians beyond it.
 
         Args:
-            features: [T,F] of the frames whose motion counts, see `expression_features`.
+            weights: [T,K] of the blendshapes in the frames whose motion counts.
         """
         avatar = self._avatar
         triangles = avatar.rig.triangles
         count = avatar.blendshapes.count
         rows = self._near(lambda: avatar.head.mask(*OPENINGS)[triangles[:count]].any(1).nonzero()[:, 0], triangles)
-        size = motion(avatar, avatar.weights(features), rows).square.sqrt()
+        size = motion(avatar, weights, rows).square.sqrt()
         scale_motion(avatar, rows, (REACH / size.clamp_min(REACH))[:, None])
 
 

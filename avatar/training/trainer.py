@@ -176,9 +176,11 @@ class Trainer:
         if self.steps_done % constraints.REACH_EVERY == 0:
             features = step.frames.states.features
             features = features[:: max(1, len(features) // constraints.REACH_FRAMES)]
-            self.limits.limit_reach(features)
+            with torch.no_grad():
+                weights = self.avatar.weights(features)
+            self.limits.limit_reach(weights)
             for part in self.parts:
-                part.limit_motion(features)
+                part.limit_motion(weights)
 
     def _relocate(self, frames: TrainingFrames) -> None:
         """Correct what `frames` hardly show, and move unused Gaussians."""

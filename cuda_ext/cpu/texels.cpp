@@ -10,9 +10,9 @@ namespace {
 
 constexpr int kTexels = 8192;  // of a task
 
-}  // namespace
-
-bool texel_colors(const TexelArrays& arrays, const Scalar* own, Scalar* out) {
+// Calls change(i, start * factor) for all numbers i of the colors. Returns whether all parts are in range.
+template <class Change>
+bool for_colors(const TexelArrays& arrays, Change change) {
   std::atomic<bool> inside{true};
   parallel_ranges(arrays.texels, kTexels, [&](int begin, int end) {
     for (int t = begin; t < end; ++t) {
@@ -21,29 +21,23 @@ bool texel_colors(const TexelArrays& arrays, const Scalar* own, Scalar* out) {
         inside = false;
         return;
       }
-      for (int c = 0; c < 3; ++c)
-        out[3 * t + c] = arrays.start[3 * t + c] * arrays.factors[3 * part + c] + own[3 * t + c];
+      for (int c = 0; c < 3; ++c) change(3 * t + c, arrays.start[3 * t + c] * arrays.factors[3 * part + c]);
     }
   });
   return inside;
 }
 
+}  // namespace
+
+bool texel_colors(const TexelArrays& arrays, const Scalar* own, Scalar* out) {
+  return for_colors(arrays, [=](int i, Scalar product) { out[i] = product + own[i]; });
+}
+
 bool limit_texels(const TexelArrays& arrays, Scalar* own) {
-  std::atomic<bool> inside{true};
-  parallel_ranges(arrays.texels, kTexels, [&](int begin, int end) {
-    for (int t = begin; t < end; ++t) {
-      const int64_t part = arrays.part[t];
-      if (part < 0 || part >= arrays.parts) {
-        inside = false;
-        return;
-      }
-      for (int c = 0; c < 3; ++c) {
-        const Scalar color = arrays.start[3 * t + c] * arrays.factors[3 * part + c] + own[3 * t + c];
-        own[3 * t + c] += (color < 0 ? Scalar(0) : color > 1 ? Scalar(1) : color) - color;
-      }
-    }
+  return for_colors(arrays, [=](int i, Scalar product) {
+    const Scalar color = product + own[i];
+    own[i] += (color < 0 ? Scalar(0) : color > 1 ? Scalar(1) : color) - color;
   });
-  return inside;
 }
 
 bool texel_colors_backward(const TexelArrays& arrays, const Scalar* grad, Scalar* out) {

@@ -98,9 +98,9 @@ class MouthTraining(PartTraining):
         """See `MouthLimits`."""
         self._limits.color_hidden(self.training.avatar, coverage)
 
-    def limit_motion(self, features: Tensor) -> None:
+    def limit_motion(self, weights: Tensor) -> None:
         """Apply all limits."""
-        self._limits.apply(self.training.avatar, self.training.anchors.initial, features)
+        self._limits.apply(self.training.avatar, self.training.anchors.initial, weights)
 
     def correct(self, frames: TrainingFrames, contribution: Tensor) -> Tensor:
         """Closed lips hide Gaussians that an open mouth needs."""
@@ -160,19 +160,18 @@ class MouthLimits:
         return contribution.masked_fill(self.lips[avatar.rig.triangles].any(1), torch.inf)
 
     @torch.no_grad()
-    def apply(self, avatar: Avatar, initial: Mapping[str, Tensor], features: Tensor) -> None:
+    def apply(self, avatar: Avatar, initial: Mapping[str, Tensor], weights: Tensor) -> None:
         """Scale offsets and blendshapes of the Gaussians beyond the limits, and clamp colors, sizes and opacities.
 
         Args:
             avatar: changed in place.
             initial: parameters before the first step: `colors` [N,3], means of the pixels that a Gaussian covers in
                 some frames, and `log_scales` [N,3].
-            features: [T,F] of the frames whose motion and colors count, see `expression_features`.
+            weights: [T,K] of the blendshapes in the frames whose motion and colors count.
         """
         rig = avatar.rig
         colors = initial["colors"]
         corners = rig.triangles[: avatar.blendshapes.count]
-        weights = avatar.weights(features)
         near = self._near(lambda: self._near_lips(corners), rig.triangles)
         lips = self._on_lips(lambda: self._lips_of(avatar, corners, colors), rig.triangles, rig.bary, colors)
         self._limit_reach(avatar, weights, near)

@@ -128,11 +128,11 @@ class PartTraining:
     def limit(self) -> None:
         """Every few steps: clamp parameters, next to `constraints.Limits.apply`."""
 
-    def limit_motion(self, features: Tensor) -> None:
+    def limit_motion(self, weights: Tensor) -> None:
         """Every few steps: limit what blendshapes do to Gaussians, next to `constraints.Limits.limit_reach`.
 
         Args:
-            features: [T,F] of the frames whose motion counts.
+            weights: [T,K] of the blendshapes in the frames whose motion counts.
         """
 
     def after_step(self, step: Step) -> None:

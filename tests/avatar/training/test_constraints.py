@@ -97,14 +97,14 @@ def farthest(avatar: Avatar, features: torch.Tensor) -> torch.Tensor:
 def test_a_lip_gaussian_far_from_its_triangle_comes_back_to_the_limit_with_its_blendshapes() -> None:
     avatar, features = reaching(0.02, 3.0)
     ratio = avatar.blendshapes.basis[0, 0, 0] / avatar.offsets[0, 0]
-    constraints.Limits(avatar).limit_reach(features)
+    constraints.Limits(avatar).limit_reach(avatar.weights(features))
     assert torch.allclose(farthest(avatar, features)[0], torch.tensor(constraints.REACH), rtol=1e-4)
     assert torch.allclose(avatar.blendshapes.basis[0, 0, 0] / avatar.offsets[0, 0], ratio, rtol=1e-4)
 
 
 def unchanged(avatar: Avatar, features: torch.Tensor) -> bool:
     before = {name: value.clone() for name, value in avatar.state_dict().items()}
-    constraints.Limits(avatar).limit_reach(features)
+    constraints.Limits(avatar).limit_reach(avatar.weights(features))
     return all(torch.equal(before[name], value) for name, value in avatar.state_dict().items())
 
 

@@ -57,7 +57,7 @@ def applied(avatar: Avatar, limits: MouthLimits, initial: torch.Tensor | None = 
     shapes = avatar.blendshapes
     features = shapes.mean + torch.linspace(-1, 1, 2 * len(shapes.mean)).reshape(2, -1)
     colors = avatar.colors.detach().clone() if initial is None else initial
-    limits.apply(avatar, {"colors": colors, "log_scales": torch.full((len(avatar), 3), -6.0)}, features)
+    limits.apply(avatar, {"colors": colors, "log_scales": torch.full((len(avatar), 3), -6.0)}, avatar.weights(features))
     return features
 
 
