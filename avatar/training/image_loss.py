@@ -7,6 +7,7 @@ decides between the two. What an image shows and no step changes is computed onc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from avatar.types import Bones
 
 #: Each step has windows of SSIM on every such row of its images only.
 SSIM_STRIDE = 2
+_BLOCK = 64  # random numbers from one generator
 
 #: What parts of an avatar and of its training may do to an image that the operation does not know.
 _RENDERING: tuple[Callable[..., object], ...] = (
@@ -130,8 +132,14 @@ def ssim_rows(seed: int, step: int) -> tuple[int, int]:
     Steps one after another have all first rows once, in an order that is random: steps at a regular distance, in which
     an image might be shown, must not always have the same rows.
     """
-    shift = np.random.default_rng((seed, step // SSIM_STRIDE, SSIM_STRIDE)).integers(SSIM_STRIDE)
-    return SSIM_STRIDE, (step + int(shift)) % SSIM_STRIDE
+    block, place = divmod(step // SSIM_STRIDE, _BLOCK)
+    return SSIM_STRIDE, (step + _shifts(seed, block)[place]) % SSIM_STRIDE
+
+
+@lru_cache(maxsize=4)
+def _shifts(seed: int, block: int) -> list[int]:
+    """Random numbers below SSIM_STRIDE of a block: a generator for each number would take a hundredth of a step."""
+    return np.random.default_rng((seed, block, SSIM_STRIDE)).integers(SSIM_STRIDE, size=_BLOCK).tolist()
 
 
 def _is_plain(part: AvatarPart | PartTraining) -> bool:
