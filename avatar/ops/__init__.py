@@ -26,7 +26,7 @@ from .layer import layer, texel_colors
 from .light import add_reflections, layer_shade
 from .limits import blend_extent, limit_scales, limit_texels, round_rings
 from .mesh import mesh
-from .motion import rigid_normal
+from .motion import rigid_normal, sampled_normal
 from .optimize import AdamStep, Anchor, adam_outer_step, adam_step, adam_steps, add_anchors, takes_bfloat16
 from .rendered_loss import (
     LayerLook,
@@ -94,6 +94,7 @@ __all__ = [
     "rigid_normal",
     "rotate_sh",
     "round_rings",
+    "sampled_normal",
     "splat",
     "splat_buffers",
     "splat_features",

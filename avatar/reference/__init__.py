@@ -20,7 +20,7 @@ from .light import (
 )
 from .limits import BlendExtent, blend_extent, limit_scales, limit_texels, round_rings
 from .mesh import mesh
-from .motion import rigid_normal
+from .motion import rigid_normal, sampled_normal
 from .optimize import adam_outer_step, adam_step, add_anchor
 from .sh import SH_TERMS, rotate_sh, sh_basis, sh_colors
 from .splat import Projected, SplatOutput, SplatSettings, project, rasterize, splat, splat_features
@@ -65,6 +65,7 @@ __all__ = [
     "rigid_normal",
     "rotate_sh",
     "round_rings",
+    "sampled_normal",
     "sh_basis",
     "sh_colors",
     "splat",

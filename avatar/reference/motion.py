@@ -38,6 +38,31 @@ def rigid_normal(
     return matrix, -(u @ rx + v @ ry)[..., 0], cost
 
 
+def sampled_normal(
+    slopes: Tensor,
+    residual: Tensor,
+    weight: Tensor,
+    points: Tensor,
+    K: Tensor,
+    pivots: Tensor,
+    turn: Tensor,
+    motion: Tensor,
+    tint: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Reference of `avatar.ops.sampled_normal`, with the same arguments."""
+    depth = points[:, 2].clamp_min(MIN_ALPHA)
+    along = -slopes[:, 0] * (K[:, 0, 0, None] / depth)[:, None]  # [B,3,M] by a shift along x
+    down = -slopes[:, 1] * (K[:, 1, 1, None] / depth)[:, None]
+    away = -(along * points[:, :1] + down * points[:, 1:2]) / depth[:, None]
+    shift = torch.stack([along, down, away], -1)  # [B,3,M,3]
+    arm = (points - pivots[..., None]).transpose(1, 2)[:, None].expand_as(shift)
+    by_control = torch.einsum("bcmk,bkl,plm->bcmp", shift, turn, motion) + tint.permute(1, 2, 0)
+    jacobian = torch.cat([torch.linalg.cross(arm, shift), shift, by_control], -1)
+    weighted = (jacobian * weight[:, None, :, None]).flatten(1, 2)
+    gradient = (weighted.transpose(1, 2) @ residual.flatten(1)[..., None])[..., 0]
+    return weighted.transpose(1, 2) @ jacobian.flatten(1, 2), gradient
+
+
 def geman_mcclure(residual: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """Geman-McClure cost [B] and weights [B,H,W] of residuals [B,H,W,3], squared and summed over the channels.
 

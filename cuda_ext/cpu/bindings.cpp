@@ -397,6 +397,29 @@ void run_rigid_normal(const In& rgb, const In& alpha, const In& target, const In
                sized(gradient, batch * unknowns), sized(cost, batch));
 }
 
+void run_sampled_normal(const In& slopes, const In& residual, const In& weight, const In& points, const In& K,
+                        const In& pivots, const In& turn, const In& motion, const In& tint, const Out& matrix,
+                        const Out& gradient) {
+  if (weight.ndim() != 2 || motion.ndim() != 3 || motion.shape(0) > kControls)
+    throw std::invalid_argument("native kernel: weight must be [B,M] and motion [P,3,M]");
+  const size_t batch = weight.shape(0), count = weight.shape(1), size = batch * count, controls = motion.shape(0);
+  const SampledPoints first{sized(slopes, 6 * size),
+                            sized(residual, 3 * size),
+                            weight.data(),
+                            sized(points, 3 * size),
+                            sized(motion, 3 * controls * count),
+                            sized(tint, 3 * controls * count),
+                            static_cast<int>(count),
+                            static_cast<int>(controls),
+                            0,
+                            0,
+                            sized(pivots, 3 * batch),
+                            sized(turn, 9 * batch)};
+  const size_t unknowns = 6 + controls;
+  sampled_normal(static_cast<int>(batch), first, sized(K, 9 * batch), sized(matrix, batch * unknowns * unknowns),
+                 sized(gradient, batch * unknowns));
+}
+
 using ByteOut = nb::ndarray<uint8_t, nb::c_contig, nb::device::cpu>;
 
 void run_to_bytes(const In& rgb, const In& alpha, const In& background, const ByteOut& out) {
@@ -433,6 +456,7 @@ void register_functions(nb::module_& m) {
   m.def("deform_backward", &run_deform_backward, Released());
   m.def("photometric", &run_photometric, Released());
   m.def("rigid_normal", &run_rigid_normal, Released());
+  m.def("sampled_normal", &run_sampled_normal, Released());
   m.def("to_bytes", &run_to_bytes, Released());
 }
 

@@ -37,6 +37,7 @@ const Kernels table = {
     loss_rows_backward,
     bytes_rows,
     rigid_normal_image,
+    sampled_normal_image,
     blend_extent,
     limit_scales,
     round_rings,

@@ -304,6 +304,19 @@ static inline size_t rigid_buffer_size(int height, int width) {
   return (static_cast<size_t>(kRigidPlanes) * height + 5) * rigid_row_stride(width);
 }
 
+constexpr int kControls = 64;  // of sampled_normal, at most
+constexpr int kSampledUnknowns = 6 + kControls;
+
+// Points of one image, coordinates first, see avatar.ops.sampled_normal.
+struct SampledPoints {
+  const Scalar *slopes, *residual, *weight, *places;  // [2,3,count] [3,count] [count] [3,count]
+  const Scalar *motion, *tint;                        // [controls,3,count] twice
+  int count, controls;
+  Scalar fx, fy;        // pixels
+  const Scalar* pivot;  // [3] meters, camera axes
+  const Scalar* turn;   // [3,3] frame of `motion` -> camera axes
+};
+
 // What blendshapes add to some channels of the Gaussians `rows` in some frames, see avatar.ops.blend_extent.
 struct BlendExtent {
   const Scalar* base;             // [row_count,channels], or null for zero
@@ -371,6 +384,7 @@ struct Kernels {
   void (*loss_rows_backward)(const LossImage&, int begin, int end);
   void (*bytes_rows)(const BytesImage&, int begin, int end, Scalar* buffer);
   void (*rigid_normal_image)(const RigidNormalImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
+  void (*sampled_normal_image)(const SampledPoints&, Scalar* buffer, Scalar* matrix, Scalar* gradient);
   // `buffer` [bases,channels,16].
   void (*blend_extent)(const BlendExtent&, int begin, int end, Scalar* buffer, const BlendExtentOutputs&);
   void (*limit_scales)(const ScaleLimits&, int begin, int end);
@@ -408,6 +422,7 @@ void compose_rows(const LossImage&, int begin, int end, Scalar* buffer);
 void loss_rows_backward(const LossImage&, int begin, int end);
 void bytes_rows(const BytesImage&, int begin, int end, Scalar* buffer);
 void rigid_normal_image(const RigidNormalImage&, Scalar* buffer, Scalar* matrix, Scalar* gradient, Scalar* cost);
+void sampled_normal_image(const SampledPoints&, Scalar* buffer, Scalar* matrix, Scalar* gradient);
 void blend_extent(const BlendExtent&, int begin, int end, Scalar* buffer, const BlendExtentOutputs&);
 void limit_scales(const ScaleLimits&, int begin, int end);
 void round_rings(const RingTexels&, double* weights, double* rows);

@@ -317,6 +317,22 @@ void rigid_normal(int batch, const RigidNormalImage& first, const Scalar* K, Sca
   });
 }
 
+void sampled_normal(int batch, const SampledPoints& first, const Scalar* K, Scalar* matrix, Scalar* gradient) {
+  const size_t count = first.count, unknowns = 6 + static_cast<size_t>(first.controls);
+  parallel(batch, [&](int b) {
+    SampledPoints points = first;
+    points.slopes += 6 * b * count;
+    points.residual += 3 * b * count;
+    points.weight += b * count;
+    points.places += 3 * b * count;
+    points.pivot += 3 * b;
+    points.turn += 9 * b;
+    points.fx = K[9 * b], points.fy = K[9 * b + 4];
+    kernels().sampled_normal_image(points, thread_buffer(0).get<Scalar>(kMaxWidth * unknowns * (unknowns + 3) / 2),
+                                   matrix + b * unknowns * unknowns, gradient + b * unknowns);
+  });
+}
+
 void blend_extent(const BlendExtent& inputs, const BlendExtentOutputs& out) {
   const size_t size = kMaxWidth * static_cast<size_t>(inputs.bases) * inputs.channels;
   parallel_ranges(inputs.row_count, kExtentPerTask, [&](int begin, int end) {

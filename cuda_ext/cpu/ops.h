@@ -90,6 +90,10 @@ void to_bytes(int batch, const BytesImage& first);
 void rigid_normal(int batch, const RigidNormalImage& first, const Scalar* K, Scalar* matrix, Scalar* gradient,
                   Scalar* cost);
 
+// Normal equations of `batch` images: matrix [batch,D,D], gradient [batch,D], D = 6 + first.controls. Arrays of `first`
+// are those of the whole batch, but `motion` and `tint`; K [batch,3,3] are the intrinsics of each image.
+void sampled_normal(int batch, const SampledPoints& first, const Scalar* K, Scalar* matrix, Scalar* gradient);
+
 // Smallest and largest value of channels of Gaussians that blendshapes move.
 void blend_extent(const BlendExtent& inputs, const BlendExtentOutputs& out);
 
