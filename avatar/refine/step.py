@@ -1,0 +1,429 @@
+"""The avatar as its own tracker: one causal Gauss-Newton step a frame on its own render.
+
+What landmarks miss, the avatar shows: its render in the landmarks' state, with the correction of the frame before, is
+compared with the frame at the points of `Points`. Pose, expressions and gaze follow from one set of normal equations
+with two priors: that the correction changes little from frame to frame, and that it is small. The slope of the image is
+the mean of those of render and frame (Malis 2004). With a matte the whole outline of the head counts for the pose too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatar import ops
+from avatar.geometry.numpy_rotations import exp_rotation, log_rotation
+from avatar.model.avatar import Avatar
+from avatar.model.torso import Torso
+from avatar.refine.controls import GAZE, Controls
+from avatar.refine.step_points import Points
+from avatar.rendering.animator import Animator
+from avatar.rendering.layer import splat_layer
+from avatar.types import NECK, ROOT, Camera, HeadParams
+
+#: Side of the compared images, pixels, and margin of the head in them, relative to its size.
+SIZE = 112
+_MARGIN = 0.1
+_NEAR = 0.05  # meters, smallest distance to the camera at which a head is compared
+_POINTS = 2500
+_BLUR = 0.7  # pixels, of both images
+#: Scales of the robust costs (norm of the difference of colors) and weights of a point and of a pixel with a matte.
+_SIGMA = 0.25
+_POINT_WEIGHT = 100.0
+_OUTLINE_SIGMA = 0.7
+_OUTLINE_WEIGHT = 3.0
+#: Standard deviations of the correction's change in a frame, and of the correction: rotation (rad), shift in the image
+#: and in depth (m), expression weights, gaze (rad). That of the jaw is larger by `_JAW`.
+_CHANGE = (math.radians(0.5), 7e-4, 3e-3, 0.03, 0.03)
+_ERROR = (math.radians(4.0), 8e-3, 3e-2, 0.06, 0.04)
+_JAW = 2.0
+_DECAY = 0.97  # of the correction in a frame
+#: Largest step: rotation (rad), translation (m), controls.
+_LARGEST = (0.06, 0.015, 0.4)
+#: Points count where alpha, eroded by a pixel, is higher, and where no surface is nearer by more (meters).
+_SOLID = 0.95
+_BEHIND = 8e-3
+#: Exposure: share of a new estimate, damping, limits of the gain, difference of colors of outliers.
+_FOLLOW = 0.3
+_DAMPING = 0.02
+_GAINS = (0.5, 2.0)
+_OUTLIER = 0.25
+#: Local gain against other light: standard deviation relative to the side, limits, and pixels of its grid.
+_LOCAL = 0.12
+_LOCAL_GAINS = (0.4, 2.5)
+_GRID = 28
+
+_CROSS = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The result of a frame."""
+
+    params: HeadParams  # [1] the corrected state; its pose is that of the root alone
+    correlation: float  # -1..1, of the frame and the render before the step, over the face
+    seen: float  # 0..1, weight of the points that were compared
+
+
+class StepTracker:
+    """Corrects the landmarks' states of the person of an avatar by the frames, in their order."""
+
+    @torch.no_grad()
+    def __init__(self, avatar: Avatar) -> None:
+        """Args: the avatar, on the CPU."""
+        head = avatar.head
+        self.avatar = avatar
+        self._controls = Controls.of(head)
+        self._points = Points.of(avatar, self._controls, _POINTS)
+        self._weight = self._points.weight.numpy()
+        self._animator = Animator(avatar, 1, 1)
+        self._skin = torch.stack([avatar.rig.skin, *[torch.zeros_like(avatar.rig.skin)] * 2], -1)[None]
+        self._outline = head.v_template[head.torso_weight() < 0.1][::7].double().numpy()
+        self._low, self._high = (limit.double().numpy() for limit in (self._controls.low, self._controls.high))
+        self._change, self._error = (self._deviations(values) ** -2.0 for values in (_CHANGE, _ERROR))
+        self._largest = np.repeat(_LARGEST, [3, 3, len(self._controls)])
+        self.reset()
+
+    def _deviations(self, values: tuple[float, ...]) -> np.ndarray:
+        """Standard deviations [6+P] of the unknowns."""
+        columns = self._controls.columns.tolist()
+        sigma = np.repeat(values, [3, 2, 1, len(columns), GAZE])
+        jaw = [self.avatar.head.expression_names[column] == "jawOpen" for column in columns]
+        sigma[6 : 6 + len(columns)][jaw] *= _JAW
+        return sigma
+
+    def reset(self) -> None:
+        """Discard the correction: the next frame does not follow the last one."""
+        #: rotation (rad, skull frame), translation (m, camera axes), controls
+        self._correction = np.zeros(6 + len(self._controls))
+        self._exposure: _Exposure | None = None
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: np.ndarray,
+        camera: Camera,
+        params: HeadParams,
+        matte: np.ndarray | None = None,
+        torso: Torso | None = None,
+    ) -> Step:
+        """The state in the next frame.
+
+        Args:
+            image: [H,W,3] uint8 sRGB.
+            camera: [1] of the frame.
+            params: [1] what the landmarks show; the identity is ignored.
+            matte: [H,W] uint8; None: not known.
+            torso: the torso where it is known.
+        """
+        start = _Start.of(self.avatar, self._controls, params, camera)
+        before = _DECAY * self._correction
+        before[6:] = np.clip(start.controls + before[6:], self._low, self._high) - start.controls
+        pose = start.moved(before)
+        crop = _Crop.of(camera, start.view, self._outline, pose)
+        if crop is None:
+            self.reset()
+            return Step(start.written(before * 0), 0.0, 0.0)
+        target = _Target.of(crop, image, matte)
+        rendered = self._render(start.written(before), pose, start.view, crop.camera, torso, target)
+        compared = _Compared.of(rendered, target, self._weight, self._exposure)
+        self._exposure = compared.exposure
+        matrix, gradient = self._normal(rendered, compared, pose, start.view, target)
+        matrix[np.diag_indices(len(matrix))] += self._change + self._error
+        gradient += (before - _DECAY * self._correction) * self._change + before * self._error
+        step = self._solve(matrix, gradient, start.controls + before[6:])
+        after = before + step
+        after[:3] = log_rotation(exp_rotation(before[:3]) @ exp_rotation(step[:3]))
+        self._correction = after
+        return Step(start.written(after), compared.correlation, compared.seen)
+
+    def _render(
+        self,
+        params: HeadParams,
+        pose: tuple[np.ndarray, np.ndarray],
+        view: tuple[np.ndarray, np.ndarray],
+        camera: Camera,
+        torso: Torso | None,
+        target: _Target,
+    ) -> _Rendered:
+        """The avatar in `camera`, and its points there.
+
+        Args:
+            params: [1].
+            pose: rotation and translation of the skull.
+            view: rotation and translation from the world to the camera.
+            camera: [1] of the crop.
+            torso: as in `__call__`.
+            target: what is behind the avatar.
+        """
+        frame = self._animator.frame(self._animator.poses(params, torso), 0)
+        gaussians = frame.gaussians
+        fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
+        layer = splat_layer(gaussians, camera)
+        out = ops.splat(*fields, camera, dilation=gaussians.dilation, layer=layer)
+        assert out.depth is not None
+        features = None
+        if target.matte is not None:
+            torso_image = ops.splat_features(out.prepared, self._skin)
+            features = torch.stack([out.depth * out.alpha, torso_image[..., 0], torch.zeros_like(out.depth)], -1)
+        world = self._points.places(frame.head, gaussians.means[0]).double().numpy()
+        alpha = out.alpha[0].numpy()
+        behind = 1.0 if target.matte is not None else target.image
+        image = cv2.GaussianBlur(out.rgb[0].numpy() + (1 - alpha[..., None]) * behind, (0, 0), _BLUR)
+        return _Rendered(image, alpha, out.depth[0].numpy(), features, world @ view[0].T + view[1], camera)
+
+    def _normal(
+        self,
+        rendered: _Rendered,
+        compared: _Compared,
+        pose: tuple[np.ndarray, np.ndarray],
+        view: tuple[np.ndarray, np.ndarray],
+        target: _Target,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Matrix [6+P,6+P] and gradient [6+P] of the images; arguments as in `_render`."""
+        turn = view[0] @ pose[0]
+        K = rendered.camera.K
+        pivot = torch.from_numpy(view[0] @ pose[1] + view[1]).float()[None]
+        slopes, residual, weight, places, rotation = (
+            torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]
+            for values in (*compared.samples, rendered.places.T, turn)
+        )
+        points = self._points
+        of_points = ops.sampled_normal(slopes, residual, weight, places, K, pivot, rotation, points.motion, points.tint)
+        matrix, gradient = (term[0].double().numpy() for term in of_points)
+        if rendered.features is not None:
+            alpha = torch.from_numpy(rendered.alpha)[None]
+            image = torch.from_numpy(rendered.image)[None] - (1 - alpha)[..., None]
+            goal = torch.from_numpy(target.over_white(compared.corrected))[None]
+            of_pixels = ops.rigid_normal(image, alpha, goal, rendered.features, K, pivot[:, None], _OUTLINE_SIGMA)
+            matrix[:6, :6] += _OUTLINE_WEIGHT * of_pixels[0][0].double().numpy()
+            gradient[:6] += _OUTLINE_WEIGHT * of_pixels[1][0].double().numpy()
+        # Rotations in the skull frame, in which the errors of landmarks stay the same while the head turns.
+        axes = np.eye(len(matrix))
+        axes[:3, :3] = turn
+        return axes.T @ matrix @ axes, axes.T @ gradient
+
+    def _solve(self, matrix: np.ndarray, gradient: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        """The step [6+P] from `controls` [P]; those beyond their limits end there, and the others are solved again."""
+        step = np.clip(-np.linalg.solve(matrix, gradient), -self._largest, self._largest)
+        limited = np.clip(controls + step[6:], self._low, self._high) - controls
+        fixed = np.concatenate([np.zeros(6, bool), limited != step[6:]])
+        if fixed.any():
+            free = ~fixed
+            step[6:] = limited
+            rest = gradient[free] + matrix[np.ix_(free, fixed)] @ step[fixed]
+            step[free] = -np.linalg.solve(matrix[np.ix_(free, free)], rest)
+            step = np.clip(step, -self._largest, self._largest)
+            step[6:] = np.clip(controls + step[6:], self._low, self._high) - controls
+        return step
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The landmarks' state of a frame."""
+
+    avatar: Avatar
+    of_controls: Controls
+    params: HeadParams
+    rotation: np.ndarray  # [3,3] skull frame -> world
+    translation: np.ndarray  # [3] meters
+    controls: np.ndarray  # [P]
+    view: tuple[np.ndarray, np.ndarray]  # rotation [3,3] and translation [3] from the world to the camera
+
+    @staticmethod
+    def of(avatar: Avatar, controls: Controls, params: HeadParams, camera: Camera) -> _Start:
+        params = avatar.with_identity(params)
+        rotation, translation = (part[0].double().numpy() for part in avatar.head.skull_pose(params))
+        view = camera.world_to_cam[0].double().numpy()
+        values = controls.read(params)[0].double().numpy()
+        return _Start(avatar, controls, params, rotation, translation, values, (view[:3, :3], view[:3, 3]))
+
+    def moved(self, correction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rotation [3,3] and translation [3] of the skull after a correction [6+P]."""
+        return self.rotation @ exp_rotation(correction[:3]), self.translation + self.view[0].T @ correction[3:6]
+
+    def written(self, correction: np.ndarray) -> HeadParams:
+        """The parameters [1] after a correction [6+P]."""
+        rotation, translation = self.moved(correction)
+        values = torch.from_numpy(self.controls + correction[6:]).to(self.params.expression)[None]
+        params = self.of_controls.write(self.params, values)
+        params.joint_rot[:, ROOT] = torch.from_numpy(log_rotation(rotation))
+        params.joint_rot[:, NECK] = 0
+        like = params.translation
+        pose = torch.from_numpy(rotation).to(like)[None], torch.from_numpy(translation).to(like)[None]
+        return replace(params, translation=self.avatar.head.root_translation(params.identity, *pose))
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """A square crop of a frame round the head, at SIZE."""
+
+    camera: Camera  # [1]
+    corner: np.ndarray  # [2] pixels of the frame
+    scale: float  # pixels of the crop in one of the frame
+
+    @staticmethod
+    def of(
+        camera: Camera,
+        view: tuple[np.ndarray, np.ndarray],
+        outline: np.ndarray,
+        pose: tuple[np.ndarray, np.ndarray],
+    ) -> _Crop | None:
+        """The crop round `outline` [n,3] (skull frame); None where the head is not in front of the camera."""
+        seen = (outline @ pose[0].T + pose[1]) @ view[0].T + view[1]
+        if not seen[:, 2].min() > _NEAR:
+            return None
+        pixels = seen @ camera.K[0].double().numpy().T
+        pixels = pixels[:, :2] / pixels[:, 2:]
+        low, high = pixels.min(0), pixels.max(0)
+        side = float((high - low).max()) * (1 + 2 * _MARGIN)
+        corner, scale = 0.5 * (low + high - side), SIZE / side
+        K = camera.K.clone()
+        K[:, :2, 2] -= torch.from_numpy(corner).to(K)
+        K[:, :2] *= scale
+        return _Crop(Camera(K, camera.world_to_cam, SIZE, SIZE), corner, scale)
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """The crop of an image [H,W,...] uint8, as float32 in 0..1; the border repeats."""
+        side = math.ceil(SIZE / self.scale)
+        x, y = (
+            int(np.clip(math.floor(at), 0, most - 1)) for at, most in zip(self.corner, image.shape[1::-1], strict=True)
+        )
+        right, bottom = (math.floor(at) + side + 2 for at in self.corner)
+        image = image[y : max(bottom, y + 1), x : max(right, x + 1)]
+        corner, scale = self.corner - (x, y), self.scale
+        if scale < 0.5:  # averaged first
+            size = tuple(max(1, round(length * 2 * scale)) for length in image.shape[1::-1])
+            ratio = np.array(size) / image.shape[1::-1]
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        else:
+            ratio = np.ones(2)
+        (sx, sy), (tx, ty) = scale / ratio, -scale * corner
+        matrix = np.array([[sx, 0, tx + 0.5 * sx - 0.5], [0, sy, ty + 0.5 * sy - 0.5]])
+        shown = cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(shown.astype(np.float32) / 255)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The crop of a frame."""
+
+    image: np.ndarray  # [S,S,3] over white with a matte
+    raw: np.ndarray  # [S,S,3] with its background
+    matte: np.ndarray | None  # [S,S,1]
+
+    @staticmethod
+    def of(crop: _Crop, image: np.ndarray, matte: np.ndarray | None) -> _Target:
+        raw = cv2.GaussianBlur(crop.cut(image), (0, 0), _BLUR)
+        if matte is None:
+            return _Target(raw, raw, None)
+        alpha = cv2.GaussianBlur(crop.cut(matte), (0, 0), _BLUR)[..., None]
+        return _Target(raw * alpha + 1 - alpha, raw, alpha)
+
+    def over_white(self, colors: np.ndarray) -> np.ndarray:
+        """Colors [S,S,3] of the person over white."""
+        assert self.matte is not None
+        return np.asarray(colors * self.matte + 1 - self.matte, np.float32)
+
+
+@dataclass(frozen=True)
+class _Rendered:
+    """The avatar in a crop."""
+
+    image: np.ndarray  # [S,S,3] over what is behind it
+    alpha: np.ndarray  # [S,S]
+    depth: np.ndarray  # [S,S] meters
+    features: Tensor | None  # [1,S,S,3] for `ops.rigid_normal`
+    places: np.ndarray  # [M,3] meters, camera axes: the points
+    camera: Camera  # [1]
+
+
+@dataclass(frozen=True)
+class _Exposure:
+    """The frame's colors are gain * color + bias of the avatar's."""
+
+    gain: np.ndarray  # [3]
+    bias: np.ndarray  # [3]
+
+    @staticmethod
+    def of(rendered: np.ndarray, target: np.ndarray, weight: np.ndarray, last: _Exposure | None) -> _Exposure:
+        """From colors [M,3] of points of `weight` [M], by weighted least squares; follows `last` slowly."""
+        known = last or _Exposure(np.ones(3), np.zeros(3))
+        used = weight[:, None] * (np.abs(target - known.gain * rendered - known.bias) < _OUTLIER)
+        total = used.sum(0) + 1e-6
+        mean, goal = (used * rendered).sum(0) / total, (used * target).sum(0) / total
+        square = (used * (rendered - mean) ** 2).sum(0) / total
+        product = (used * (rendered - mean) * (target - goal)).sum(0) / total
+        gain = np.clip((product + _DAMPING) / (square + _DAMPING), *_GAINS)
+        if last is not None:
+            gain = last.gain + _FOLLOW * (gain - last.gain)
+        return _Exposure(gain, goal - gain * mean)
+
+    def corrected(self, image: np.ndarray) -> np.ndarray:
+        """The avatar's colors of a frame [...,3]."""
+        return np.asarray((image - self.bias) / self.gain, np.float32)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Frame and render at the points."""
+
+    exposure: _Exposure
+    corrected: np.ndarray  # [S,S,3] the frame in the avatar's light, with its background
+    samples: tuple[np.ndarray, np.ndarray, np.ndarray]  # slopes [2,3,M], residual [3,M] and weight [M]
+    correlation: float
+    seen: float
+
+    @staticmethod
+    def of(rendered: _Rendered, target: _Target, weight: np.ndarray, last: _Exposure | None) -> _Compared:
+        """Args: the avatar; the frame; weights [M] of the points; exposure of the frame before."""
+        K = rendered.camera.K[0].double().numpy()
+        pixels = rendered.places @ K.T
+        depth = pixels[:, 2]
+        u, v = (pixels[:, :2] / np.maximum(depth, _NEAR)[:, None] - 0.5).T.astype(np.float32)
+
+        def sampled(image: np.ndarray) -> np.ndarray:
+            return np.asarray(cv2.remap(image, u[None], v[None], cv2.INTER_LINEAR)[0])
+
+        solid = cv2.erode(rendered.alpha, _CROSS)
+        inside = (u > 1) & (v > 1) & (u < SIZE - 2) & (v < SIZE - 2) & (depth < sampled(rendered.depth) + _BEHIND)
+        used = weight * (inside & (sampled(solid) > _SOLID))
+        of_render, of_frame = sampled(rendered.image), sampled(target.image)
+        exposure = _Exposure.of(of_render, of_frame, used, last)
+        corrected = _in_local_light(exposure.corrected(target.raw), rendered.image, solid)
+        goal = corrected if target.matte is None else target.over_white(corrected)
+        mean = 0.5 * (rendered.image + goal)
+        slopes = [sampled(cv2.Scharr(mean, cv2.CV_32F, *way, scale=1 / 32)).T for way in ((1, 0), (0, 1))]
+        residual = of_render - sampled(goal)
+        robust = (1 + np.square(residual).sum(-1) / _SIGMA**2) ** -2
+        samples = np.stack(slopes), residual.T, _POINT_WEIGHT * used * robust
+        seen = float(used.sum() / weight.sum())
+        return _Compared(exposure, corrected, samples, _correlation(of_render, of_frame, used), seen)
+
+
+def _in_local_light(image: np.ndarray, rendered: np.ndarray, solid: np.ndarray) -> np.ndarray:
+    """`image` [S,S,3] times a smooth gain that gives the head (`solid` [S,S]) the light of the render."""
+    grid = (_GRID, _GRID)
+    small = (
+        cv2.GaussianBlur(
+            cv2.resize(each * solid[..., None], grid, interpolation=cv2.INTER_AREA), (0, 0), _LOCAL * _GRID
+        )
+        for each in (rendered, image)
+    )
+    numerator, denominator = (each + _DAMPING for each in small)
+    gain = np.clip(numerator / np.maximum(denominator, 1e-3), *_LOCAL_GAINS)
+    return np.asarray(image * cv2.resize(gain, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR))
+
+
+def _correlation(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted correlation of the gray values of colors [M,3]; 0 without any."""
+    total = weight.sum() + 1e-6
+    a, b = (each.mean(-1) for each in (first, second))
+    a, b = (each - (weight * each).sum() / total for each in (a, b))
+    scale = (weight * a * a).sum() * (weight * b * b).sum()
+    return float((weight * a * b).sum() / math.sqrt(scale + 1e-9))
