@@ -7,9 +7,10 @@ Cost of an avatar at run time: speed of rendering and memory.
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.data.capture_head import check_in_front
-from avatar.data.training_frames import TrainingFrames, load_frames
+from avatar.data.training_frames import HeadStates, TrainingFrames, load_frames
 from avatar.errors import HeadsplatError
 from avatar.evaluation.double_size import DoubleSize
 from avatar.evaluation.frame_rendering import mean_expression, render_avatar_frame
@@ -41,6 +42,7 @@ from avatar.refine.clip import ClipFit, refine_clip
 from avatar.refine.corrected_pose import with_corrected_pose
 from avatar.refine.measured_torso import with_measured_torso
 from avatar.refine.options import RefineOptions
+from avatar.refine.step_clip import step_clip
 from avatar.refine.track import RefinedTrack
 from avatar.rendering.animator import render_track
 from avatar.rendering.backends import Rasterizer, backend_of
@@ -161,18 +163,21 @@ def evaluate(
     """Score `avatar` on the held-out frames of `capture`.
 
     In the row "driven" poses and expressions are the tracker's, corrected by what the avatar learned from its training
-    frames (`learn_torso_regression`, `learn_pose_corrector`); nothing is fitted to the held-out frames. In the row
-    "refined" they are refined against the frozen avatar on the pixels of each held-out frame. The row "train" scores
-    training frames in the poses on which the avatar was trained.
+    frames (`learn_torso_regression`, `learn_pose_corrector`); nothing is fitted to the held-out frames. The row
+    "raw" leaves out the pose corrector. In the row "stepped" the states of "raw" are corrected by one step
+    a frame against the frozen avatar, on the pixels of the held-out frames so far; in the row "refined" they are
+    refined on the pixels of all of them. The row "train" scores training frames in the poses on which the avatar was
+    trained.
 
     Args:
         avatar: trained on the training frames of this capture; it is rendered, and refined against, on its device.
         capture: a capture with held-out frames (`--test-fraction` of `headsplat capture`, for example).
         size: longer side of the images, pixels.
         lpips: "alex", "vgg" or "squeeze" of the package `lpips`, or an ONNX network with two inputs; None: no LPIPS.
-        save_images: folder for `tracked/` and `refined/{pred,truth,matte}_NNNNN.png` of each held-out frame.
+        save_images: folder for {pred,truth,matte}_NNNNN.png of each held-out frame in `tracked/`, `raw/`, `stepped/`
+            and `refined/`.
         rasterizer: rasterizer that renders the avatar.
-        refine: options of the refinement of held-out frames; None: no row "refined".
+        refine: options of the refinement of held-out frames; None: no rows "stepped" and "refined".
         track: the refined track on which the avatar was trained; None: it was trained on the tracker's poses.
         trained_size: longer side of the images on which it was trained; None: `size`.
         landmarker: finds the face in rendered and true frames; None: no columns of landmark distances, and no
@@ -191,16 +196,20 @@ def evaluate(
     scorer = Scorer(avatar.head, capture, network, progress, LandmarkDistance.of(landmarker))
     subject = _Subject.of(avatar, capture, rasterizer, (trained_size or size) if full else None)
     rows = {"driven": _score_test(scorer, subject, frames, save_images)}
+    if frames.uncorrected is not None:
+        rows["raw"] = _score_test(scorer, subject, frames.driven_by(frames.uncorrected), save_images, "raw")
+    stepped = None if refine is None else _stepped(avatar, frames, progress)
+    if stepped is not None:
+        rows["stepped"] = _score_test(scorer, subject, frames.driven_by(stepped), save_images, "stepped")
     found = None if refine is None else _refine(avatar, frames.test, refine, trained_size, progress)
     if found is not None:
-        refined = replace(frames, test=replace(frames.test, states=found.states))
-        rows["refined"] = _score_test(scorer, subject, refined, save_images, "refined")
+        rows["refined"] = _score_test(scorer, subject, frames.driven_by(found.states), save_images, "refined")
     rows["train"] = subject.score(scorer, "train", frames.train, frames.train_rows)
     rows |= _score_baselines(scorer, subject, frames) if full else {}
     metadata = EvaluationMetadata(
         **_about(avatar, capture, frames, trained_size or size, landmarker),
         rasterizer=rasterizer,
-        poses=_pose_sources(avatar, refined=refine is not None, trained_on_refined=track is not None),
+        poses=_pose_sources(avatar, rows, trained_on_refined=track is not None),
         refinement=found.to_dict() if found else None,
         response=measure_response(avatar, landmarker),
         frames_per_second=frames_per_second(avatar, capture, size, rasterizer),
@@ -219,6 +228,11 @@ class _Frames:
     train: TrainingFrames
     test_rows: np.ndarray
     train_rows: np.ndarray
+    uncorrected: HeadStates | None  # of the held-out frames without the pose corrector; None where there is none
+
+    def driven_by(self, states: HeadStates) -> _Frames:
+        """The held-out frames in other states."""
+        return replace(self, test=replace(self.test, states=states))
 
     @staticmethod
     def load(avatar: Avatar, capture: Capture, size: int, track: RefinedTrack | None) -> _Frames:
@@ -227,11 +241,13 @@ class _Frames:
         sample = every[np.linspace(0, len(every) - 1, min(TRAIN_SAMPLE, len(every))).astype(int)]
         test = load_frames(capture, capture.test_indices, size, avatar.head)
         train = load_frames(capture, sample, size, avatar.head)
+        tracked = with_measured_torso(avatar, capture, capture.test_indices, test.states)
         corrected = with_corrected_pose(avatar, capture, capture.test_indices, test.states)
         test = replace(test, states=with_measured_torso(avatar, capture, capture.test_indices, corrected))
+        uncorrected = None if torch.equal(corrected.rotation, tracked.rotation) else tracked
         if track is not None:
             train = replace(train, states=track.states(capture, sample, avatar.head))
-        return _Frames(test, train, capture.test_indices, sample)
+        return _Frames(test, train, capture.test_indices, sample, uncorrected)
 
 
 def _check(avatar: Avatar, capture: Capture, rasterizer: Rasterizer) -> None:
@@ -316,7 +332,19 @@ def _refine(
         return refine_clip(avatar, frames, options, trained_size=trained_size, progress=report)
 
 
-def _pose_sources(avatar: Avatar, *, refined: bool, trained_on_refined: bool) -> dict[str, str]:
+def _stepped(avatar: Avatar, frames: _Frames, progress: Callable[[str, int, int], None] | None) -> HeadStates | None:
+    """States of the held-out frames by the step tracker, which runs on the CPU; None for several cameras."""
+    test = frames.test if frames.uncorrected is None else replace(frames.test, states=frames.uncorrected)
+    if len(test) != len(test.states):
+        return None
+    device = test.rgb.device
+    if device.type != "cpu":
+        avatar, test = copy.deepcopy(avatar).cpu(), test.to(torch.device("cpu"))
+    report = None if progress is None else partial(progress, "stepping")
+    return to_device(step_clip(avatar, test, report).states, device)
+
+
+def _pose_sources(avatar: Avatar, rows: Mapping[str, object], *, trained_on_refined: bool) -> dict[str, str]:
     """Where the poses of each row come from, as text for the report."""
     corrected = "" if avatar.part(PoseCorrector) is None else ", corrected by what training frames showed"
     measured = "" if avatar.part(TorsoRegression) is None else ", torso registered in the image"
@@ -324,9 +352,12 @@ def _pose_sources(avatar: Avatar, *, refined: bool, trained_on_refined: bool) ->
         "driven": f"tracked{corrected}{measured}",
         "train": "refined in training" if trained_on_refined else "tracked",
     }
-    if refined:
-        sources["refined"] = "fitted to each held-out frame's own pixels, avatar frozen"
-    return sources
+    others = {
+        "raw": f"tracked{measured}",
+        "stepped": f"tracked{measured}, one step on the pixels of each frame so far, avatar frozen",
+        "refined": "fitted to each held-out frame's own pixels, avatar frozen",
+    }
+    return sources | {row: source for row, source in others.items() if row in rows}
 
 
 def _about(

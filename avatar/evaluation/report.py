@@ -16,6 +16,14 @@ ROWS = {
         "held-out frames, driven by the tracker",
         "frames that training did not use; nothing was fitted to their pixels",
     ),
+    "raw": (
+        "held-out frames, landmarks alone",
+        "the same without the pose corrector, which is for this capture only: what other films and live drivers get",
+    ),
+    "stepped": (
+        "held-out frames, one step a frame",
+        "corrected by the avatar's own render, causally: it uses each frame's own pixels, and none of later frames",
+    ),
     "refined": (
         "held-out frames, fitted poses",
         "poses and expressions fitted to their own pixels, the avatar frozen: what it can show, no score of driving",
@@ -110,7 +118,7 @@ class EvaluationMetadata:
 class Report:
     """The result of `headsplat eval`."""
 
-    rows: dict[str, dict[str, float]]  # "driven", "refined", "train" and a row for each baseline
+    rows: dict[str, dict[str, float]]  # by the names in ROWS
     metadata: EvaluationMetadata
 
     def to_json(self) -> str:
@@ -141,6 +149,9 @@ class Report:
             yield f"Columns _2x: at twice the trained size, {2 * about.trained_size} pixels."
         else:
             yield "`--full` adds three baselines that the avatar must beat, and all columns."
+        if "raw" in self.rows:
+            gain = self.rows["driven"]["psnr_head"] - self.rows["raw"]["psnr_head"]
+            yield f"Of the head's PSNR in `driven`, {gain:+.2f} dB are the pose corrector's."
         if about.lpips_network is None:
             yield f"LPIPS: not measured; {LPIPS_REMEDY}."
         if "landmarks" not in names:

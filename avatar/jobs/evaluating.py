@@ -54,7 +54,8 @@ class EvaluateOptions:
     appearance: AppearanceName = None
     """of an avatar of several recordings: the look of one of them, or a mix; default: that of this capture"""
     refine: bool = True
-    """add a row with poses and expressions of the held-out frames refined against the avatar"""
+    """add rows with poses and expressions of the held-out frames corrected by one step a frame, and refined, by the
+    avatar"""
     landmarks: bool = True
     """measure distances of face landmarks to true frames, and the response to a driven blink and jaw"""
     sound: OptionalPath = None

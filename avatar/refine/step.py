@@ -37,12 +37,14 @@ _SIGMA = 0.25
 _POINT_WEIGHT = 100.0
 _OUTLINE_SIGMA = 0.7
 _OUTLINE_WEIGHT = 3.0
-#: Standard deviations of the correction's change in a frame, and of the correction: rotation (rad), shift in the image
+#: Standard deviations of the correction's change in 1/30 s, and of the correction: rotation (rad), shift in the image
 #: and in depth (m), expression weights, gaze (rad). That of the jaw is larger by `_JAW`.
 _CHANGE = (math.radians(0.5), 7e-4, 3e-3, 0.03, 0.03)
 _ERROR = (math.radians(4.0), 8e-3, 3e-2, 0.06, 0.04)
 _JAW = 2.0
-_DECAY = 0.97  # of the correction in a frame
+_DECAY = 0.97  # of the correction in 1/30 s
+_RATE = 30.0
+_MOST_FRAMES = 30.0  # of 1/30 s between two frames that count
 #: Largest step: rotation (rad), translation (m), controls.
 _LARGEST = (0.06, 0.015, 0.4)
 #: Points count where alpha, eroded by a pixel, is higher, and where no surface is nearer by more (meters).
@@ -111,6 +113,7 @@ class StepTracker:
         params: HeadParams,
         matte: np.ndarray | None = None,
         torso: Torso | None = None,
+        elapsed: float = 1 / _RATE,
     ) -> Step:
         """The state in the next frame.
 
@@ -120,9 +123,12 @@ class StepTracker:
             params: [1] what the landmarks show; the identity is ignored.
             matte: [H,W] uint8; None: not known.
             torso: the torso where it is known.
+            elapsed: seconds since the frame before.
         """
+        frames = min(max(elapsed * _RATE, 0.1), _MOST_FRAMES)
         start = _Start.of(self.avatar, self._controls, params, camera)
-        before = _DECAY * self._correction
+        expected = _DECAY**frames * self._correction
+        before = expected.copy()
         before[6:] = np.clip(start.controls + before[6:], self._low, self._high) - start.controls
         pose = start.moved(before)
         crop = _Crop.of(camera, start.view, self._outline, pose)
@@ -134,8 +140,8 @@ class StepTracker:
         compared = _Compared.of(rendered, target, self._weight, self._exposure)
         self._exposure = compared.exposure
         matrix, gradient = self._normal(rendered, compared, pose, start.view, target)
-        matrix[np.diag_indices(len(matrix))] += self._change + self._error
-        gradient += (before - _DECAY * self._correction) * self._change + before * self._error
+        matrix[np.diag_indices(len(matrix))] += self._change / frames + self._error
+        gradient += (before - expected) * self._change / frames + before * self._error
         step = self._solve(matrix, gradient, start.controls + before[6:])
         after = before + step
         after[:3] = log_rotation(exp_rotation(before[:3]) @ exp_rotation(step[:3]))

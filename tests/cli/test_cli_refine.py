@@ -80,8 +80,9 @@ def test_eval_adds_the_refined_row_and_images(folder: Path, tmp_path: Path, caps
     images = tmp_path / "images"
     arguments = ["eval", folder / "refined.avatar", folder / "tiny", "--save-images", images]
     assert cli.main([str(argument) for argument in arguments]) == 0
-    assert "| held-out frames, fitted poses |" in capsys.readouterr().out
-    assert sorted(path.name for path in images.iterdir() if path.is_dir()) == ["refined", "tracked"]
+    printed = capsys.readouterr().out
+    assert "| held-out frames, fitted poses |" in printed and "| held-out frames, one step a frame |" in printed
+    assert sorted(path.name for path in images.iterdir() if path.is_dir()) == ["refined", "stepped", "tracked"]
 
 
 def test_eval_without_refinement_has_neither_row_nor_images(

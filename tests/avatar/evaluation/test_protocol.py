@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from avatar.evaluation.lpips import load_lpips
 from avatar.evaluation.protocol import evaluate
 from avatar.evaluation.report import Report
 from avatar.model.avatar import Avatar
+from avatar.refine.corrected_pose import learn_pose_corrector
 from avatar.refine.options import RefineOptions
 from avatar.refine.track import RefinedTrack
 from tests.support.tiny import tiny_capture
@@ -173,6 +175,28 @@ def refined(tiny: Capture, tiny_avatar: Avatar, tmp_path_factory: pytest.TempPat
 def test_the_refined_row_corrects_bad_tracking(refined: tuple[Report, Path]) -> None:
     rows = refined[0].rows
     assert rows["refined"]["psnr"] > rows["driven"]["psnr"] + 1
+
+
+def test_the_stepped_row_corrects_bad_tracking_and_says_what_it_uses(refined: tuple[Report, Path]) -> None:
+    report = refined[0]
+    assert report.rows["stepped"]["psnr_head"] > report.rows["driven"]["psnr_head"] + 1
+    assert "it uses each frame's own pixels, and none of later frames" in report.to_markdown()
+    assert report.metadata.poses["stepped"].endswith("one step on the pixels of each frame so far, avatar frozen")
+    assert len(list((refined[1] / "stepped").iterdir())) == len(list((refined[1] / "tracked").iterdir()))
+
+
+def test_the_raw_row_shows_what_the_pose_corrector_adds(
+    tiny: Capture, tiny_avatar: Avatar, unrefined: tuple[Report, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture, avatar, rows = badly_tracked(tiny, 4), copy.deepcopy(tiny_avatar), tiny.train_indices
+    tracked, truth = (load_frames(each, rows, 64, avatar.head).states for each in (capture, tiny))
+    monkeypatch.setattr("avatar.refine.corrected_pose._MIN_FRAMES", len(rows))
+    learn_pose_corrector(avatar, capture, tracked, truth, torch.zeros(len(rows), dtype=torch.bool))
+    report = evaluate(avatar, capture, size=64)
+    raw, driven = (report.rows[name]["psnr_head"] for name in ("raw", "driven"))
+    assert raw == unrefined[0].rows["driven"]["psnr_head"] and driven > raw + 1
+    assert f"Of the head's PSNR in `driven`, {driven - raw:+.2f} dB are the pose corrector's." in report.to_markdown()
+    assert "raw" not in unrefined[0].rows
 
 
 def test_the_tracked_row_is_not_refined(refined: tuple[Report, Path], unrefined: tuple[Report, Path]) -> None:
