@@ -58,7 +58,7 @@ def test_every_option_named_is_one_of_a_command() -> None:
     folders = (ROOT / "avatar" / "cli", ROOT / "avatar" / "jobs")
     options = [path for folder in folders for path in folder.glob("*.py")] + [ROOT / "capture" / "options.py"]
     commands = "\n".join(path.read_text(encoding="utf-8") for path in options)
-    fields = set(re.findall(r"^    (\w+): ", commands, re.MULTILINE))
+    fields = set(re.findall(r"^    (\w+): ", commands, re.MULTILINE)) | set(re.findall(r'arg\(name="(\w+)"', commands))
     unknown = []
     for page in guides():
         for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page.read_text(encoding="utf-8"))) - FOREIGN:

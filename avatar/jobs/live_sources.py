@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
@@ -34,6 +34,8 @@ class SourceOptions:
     that plays"""
     loop: bool = False
     """restart the file at its end"""
+    self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "auto"
+    """the avatar tracks its own person: its render is compared with the camera's frame; auto: while they are alike"""
     torso: bool = True
     """the avatar's torso moves as the performer's does in the camera's image; off: as in training, with the head"""
 
@@ -52,6 +54,7 @@ class LiveSources:
     options: SourceOptions
     host: str | None
     phone: str | None
+    avatar: Path | None = None  # its file, for `self_tracking`
 
     @property
     def first(self) -> str:
@@ -64,6 +67,7 @@ class LiveSources:
     def choices(self) -> Iterator[LiveSourceChoice]:
         """All sources, none opened yet; raises HeadsplatError where the options are not valid."""
         from capture.live.open import LOOPBACK, open_pose_source
+        from capture.live.own_face import OwnFaceOptions
         from capture.live.protocols.registry import PROTOCOLS
         from capture.live.protocols.udp import check_host
         from viewer.session.pose_sources import LiveSourceChoice
@@ -77,6 +81,9 @@ class LiveSources:
         webcam = "0" if options.webcam is None else options.webcam
         microphone = options.microphone or "default"
         loop = options.loop and options.microphone is not None
+        own = None
+        if self.avatar is not None and options.self_tracking != "off":
+            own = OwnFaceOptions(self.avatar, options.self_tracking == "on")
         if options.microphone is not None:
             open_pose_source(microphone=options.microphone, loop=loop)
         else:
@@ -86,7 +93,7 @@ class LiveSources:
             _WEBCAM,
             label,
             lambda avatar: _pipeline(
-                avatar, open_pose_source(webcam, loop=options.loop and not loop, torso=options.torso)
+                avatar, open_pose_source(webcam, loop=options.loop and not loop, torso=options.torso, own=own)
             ),
         )
         file = Path(microphone).is_file()

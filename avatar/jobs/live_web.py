@@ -96,7 +96,7 @@ def _serve(
     from viewer.web.bridge import LOOPBACK, WebBridge
     from viewer.web.page import build_page
 
-    sources = LiveSources(source, options.host, options.phone)
+    sources = LiveSources(source, options.host, options.phone, path)
     choice = next(each for each in sources.choices() if each.key == sources.first)
     header, avatar = read_in_appearance(path, options.appearance)
     relighting = options.light.relighting()

@@ -146,7 +146,7 @@ class _WindowJob:
         source = self.source or SourceOptions()
         inputs = (self.path, self.motion, source.webcam, source.microphone)
         with reserved(outputs, inputs, overwrite=options.overwrite):
-            run = self._show(LiveSources(source, options.host, options.phone), device, notices, stop)
+            run = self._show(LiveSources(source, options.host, options.phone, self.path), device, notices, stop)
             if options.json is not None:
                 run.save(options.json, notices)
             return run

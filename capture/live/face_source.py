@@ -17,6 +17,7 @@ from capture.live.camera import CameraThread, Feed, LiveFrame
 from capture.live.face_tracker import FaceTracker
 from capture.live.identity import LearnOptions
 from capture.live.latest import Slot
+from capture.live.own_face import OwnFaceOptions
 from capture.options import FaceModels
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class FaceSource:
         models: FaceModels | None = None,
         learn: LearnOptions | None = None,
         torso: bool = True,
+        own: OwnFaceOptions | None = None,
     ) -> None:
         """
         Args:
@@ -47,6 +49,7 @@ class FaceSource:
             models: factories of the networks.
             learn: options of the identity fit.
             torso: measure the motion of the torso.
+            own: the avatar that tracks its own person; None: landmarks alone.
         """
         self.name = Path(feed.name).name
         self._lossless = lossless
@@ -55,6 +58,7 @@ class FaceSource:
         self._models = models or FaceModels()
         self._learn = learn or LearnOptions()
         self._torso = torso
+        self._own = own
         self._slot: Slot[Sample] = Slot(self._lossless)
         self._stop = threading.Event()
         self._relearn = threading.Event()
@@ -75,8 +79,9 @@ class FaceSource:
         self._relearn.clear()
         lens = self.camera.start()
         try:
+            own = None if self._own is None else self._own.open(lens, self._learn, self._lossless)
             self._tracker = FaceTracker(
-                self._head, lens, self._models, self._learn, wait=self._lossless, torso=self._torso
+                self._head, lens, self._models, self._learn, wait=self._lossless, torso=self._torso, own=own
             )
         except BaseException:
             self.camera.stop()
@@ -134,6 +139,7 @@ class FaceSource:
             "phase": tracker.phase if tracker else "stopped",
             "learned": tracker.learned if tracker else 0.0,
             "reprojection": tracker.reprojection if tracker else 0.0,
+            **({} if tracker is None or tracker.own_amount is None else {"own_face": tracker.own_amount}),
             "ended": self._failure or self.camera.ended,
         }
 

@@ -22,6 +22,7 @@ from capture.faces.landmarks import Landmarks, Roi
 from capture.live.camera import Lens, LiveFrame
 from capture.live.fit import MAX_ERROR, Fit, Fitter
 from capture.live.identity import LandmarkFrame, Learner, LearnOptions
+from capture.live.own_face import OwnFaceTracker
 from capture.live.torso import TorsoFollower
 from capture.options import FaceModels
 from capture.stages.landmarks import FaceFollower
@@ -101,6 +102,7 @@ class FaceTracker:
         *,
         wait: bool = False,
         torso: bool = True,
+        own: OwnFaceTracker | None = None,
     ) -> None:
         """
         Args:
@@ -110,12 +112,14 @@ class FaceTracker:
             options: of the identity fit.
             wait: the call with the last frame of the identity fit waits for its result.
             torso: measure the motion of the torso.
+            own: the avatar as its own tracker.
         """
         self._head = head
         self._space = space_of(head)
         self._follower = LiveFollower(models)
         self._learner = Learner(head, lens, options, wait=wait)
         self._torso = TorsoFollower(models.matting) if torso else None
+        self._own = own
         self._fitter: Fitter | None = None
         self._fit: Fit | None = None
         self.phase: Phase = "looking"
@@ -130,11 +134,18 @@ class FaceTracker:
         self.earlier = ()
         if self._torso is not None:
             self._torso.reset()
+        if self._own is not None:
+            self._own.learn_again()
 
     @property
     def learned(self) -> float:
         """0..1, progress of the identity fit."""
         return 1.0 if self._fitter is not None else self._learner.progress
+
+    @property
+    def own_amount(self) -> float | None:
+        """0..1, share of the avatar as its own tracker; None without."""
+        return None if self._own is None else self._own.amount
 
     def __call__(self, frame: LiveFrame) -> Sample | None:
         """The sample of a frame, confidence 0 without a face; None before the identity is known."""
@@ -151,7 +162,13 @@ class FaceTracker:
         stamps["fit"] = time.monotonic()
         if landmarks is None or self._fit is None:
             return self._empty_sample(frame, stamps)
-        return self._sample(self._fitter, self._landmark_frame(landmarks, frame), self._fit, stamps)
+        seen = self._landmark_frame(landmarks, frame)
+        sample = self._sample(self._fitter, seen, self._fit, stamps)
+        if self._own is None:
+            return sample
+        sample = replace(sample, own=self._own(frame.rgb, seen))
+        stamps["own face"] = time.monotonic()
+        return sample
 
     def _landmark_frame(self, landmarks: Landmarks, frame: LiveFrame) -> LandmarkFrame:
         """What one frame shows."""
@@ -160,7 +177,10 @@ class FaceTracker:
 
     def _learn(self, landmarks: Landmarks | None, frame: LiveFrame) -> None:
         self.phase = "looking" if landmarks is None else "learning"
-        learned = None if landmarks is None else self._learner.add(self._landmark_frame(landmarks, frame))
+        seen = None if landmarks is None else self._landmark_frame(landmarks, frame)
+        if seen is not None and self._own is not None:
+            self._own(frame.rgb, seen)
+        learned = None if seen is None else self._learner.add(seen)
         if learned is not None:
             self._fitter = learned.fitter
             self.earlier = tuple(

@@ -7,6 +7,7 @@ from pathlib import Path
 from avatar.driving.live.pose_source import PoseSource
 from avatar.errors import HeadsplatError
 from capture.live.camera import FileFeed, WebcamFeed
+from capture.live.own_face import OwnFaceOptions
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.live.protocols.udp import LOOPBACK
 from capture.live.worker_process import FaceWorker
@@ -21,6 +22,7 @@ def open_pose_source(
     phone: str = "",
     loop: bool = False,
     torso: bool = True,
+    own: OwnFaceOptions | None = None,
 ) -> PoseSource:
     """The pose source that the options name, not yet started.
 
@@ -33,6 +35,7 @@ def open_pose_source(
         phone: value of `--phone`: the address of a phone that sends after a greeting.
         loop: value of `--loop`: a video file restarts at its end.
         torso: value of `--torso`: measure the motion of the torso in the frames of a camera or a file.
+        own: of `--self`: the avatar that tracks its own person in the frames of a camera or a file.
 
     Raises:
         HeadsplatError: not exactly one of webcam, protocol and microphone, options that exclude each other, or a
@@ -57,7 +60,7 @@ def open_pose_source(
         raise HeadsplatError("--loop repeats a video file; leave it out with a camera number")
     if not number and not Path(webcam).is_file():
         raise HeadsplatError(f"--webcam {webcam}: no such file; give a video file or a camera number (0 is the first)")
-    return FaceWorker(WebcamFeed(int(webcam)) if number else FileFeed(webcam, repeat=loop), torso=torso)
+    return FaceWorker(WebcamFeed(int(webcam)) if number else FileFeed(webcam, repeat=loop), torso=torso, own=own)
 
 
 def _open_microphone(microphone: str, loop: bool) -> PoseSource:

@@ -28,6 +28,7 @@ from capture.live.camera import Feed
 from capture.live.face_source import FaceSource
 from capture.live.identity import LearnOptions
 from capture.live.latest import Slot
+from capture.live.own_face import OwnFaceOptions
 from capture.options import FaceModels
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,12 @@ class FaceWorker:
     """A `FaceSource` in a worker process, with the same interface."""
 
     def __init__(
-        self, feed: Feed, models: FaceModels | None = None, learn: LearnOptions | None = None, torso: bool = True
+        self,
+        feed: Feed,
+        models: FaceModels | None = None,
+        learn: LearnOptions | None = None,
+        torso: bool = True,
+        own: OwnFaceOptions | None = None,
     ) -> None:
         """
         Args:
@@ -57,11 +63,13 @@ class FaceWorker:
             models: factories of the networks.
             learn: options of the identity fit.
             torso: measure the motion of the torso.
+            own: the avatar that tracks its own person; None: landmarks alone.
         """
         self.name = Path(feed.name).name
         self.feed = feed
         self.torso = torso
-        self._options = (models, learn, torso)
+        self.own = own
+        self._options = (models, learn, torso, own)
         self._slot: Slot[Sample] = Slot()
         #: number of the person tracked: samples of the one before that arrive after `learn_again` are dropped
         self._person = 0
@@ -212,8 +220,8 @@ def _ignored_sigint() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
-#: Networks, identity fit and whether the torso is measured, as FaceSource takes them.
-_Options = tuple[FaceModels | None, LearnOptions | None, bool]
+#: Networks, identity fit, whether the torso is measured, and the avatar of the person, as FaceSource takes them.
+_Options = tuple[FaceModels | None, LearnOptions | None, bool, OwnFaceOptions | None]
 
 
 def _serve(pipe: Connection, feed: Feed, options: _Options, person: int) -> None:
@@ -237,8 +245,8 @@ def _serve(pipe: Connection, feed: Feed, options: _Options, person: int) -> None
 def _start_source(pipe: Connection, feed: Feed, options: _Options) -> FaceSource | None:
     """A started face source; None on failure, after the reason was sent."""
     try:
-        models, learn, torso = options
-        face = FaceSource(feed, models=models, learn=learn, torso=torso)
+        models, learn, torso, own = options
+        face = FaceSource(feed, models=models, learn=learn, torso=torso, own=own)
         face.start()
     except Exception as error:
         name = Path(feed.name).name

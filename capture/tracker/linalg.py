@@ -36,8 +36,10 @@ def apply(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def solve_halved(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    """Solution [N] of a positive definite system [N,N] of 100 to 200 unknowns, by elimination of its first half."""
+    """Solution [N] of a positive definite system [N,N] of up to 200 unknowns, by elimination of its first half."""
     half = len(matrix) // 2
+    if not half:  # the focal length of a known person
+        return vector / matrix[0]
     first = np.linalg.solve(matrix[:half, :half], np.column_stack([matrix[:half, half:], vector[:half]]))
     cross = np.ascontiguousarray(matrix[:half, half:])
     schur = matrix[half:, half:] - gram(cross, first[:, :-1])

@@ -18,12 +18,12 @@ from avatar.driving.live.calibrated_driver import CalibratedDriver, check_gains,
 from avatar.driving.live.calibration import CalibrationOptions, Calibrator
 from avatar.driving.live.pose_source import CameraPoseSource, PoseSource, VoicePoseSource
 from avatar.driving.live.presence import Presence, PresenceOptions
-from avatar.driving.live.samples import AvatarPose, CameraPreview, LiveStats, Sample
+from avatar.driving.live.samples import AvatarPose, CameraPreview, LiveStats, OwnFace, Sample
 from avatar.driving.live.smoothing import SampleFilter, SmoothingOptions
 from avatar.driving.live.torso_blend import TorsoBlend
 from avatar.model.avatar import Avatar
 from avatar.motion.edit import GROUPS
-from avatar.types import JOINT_NAMES, HeadParams
+from avatar.types import JAW, JOINT_NAMES, HeadParams
 
 #: arrival: samples are timed by their arrival; source: by the file's clock, for files read faster than they play.
 Clock = Literal["arrival", "source"]
@@ -188,7 +188,23 @@ class LivePipeline:
                 torso = torch.lerp(previous.torso(moved, self.gains), torso, amount)
             self._previous = None if amount >= 1 else self._previous
         self._torso.update(torso, sample.torso_confidence, self._clock)
-        return params
+        if sample.own is None:
+            return params
+        own = self._own_params(driver, sample.own, weights)
+        return interpolate_params(params, own, smoothstep(sample.own.amount))
+
+    def _own_params(self, driver: CalibratedDriver, own: OwnFace, weights: Tensor) -> HeadParams:
+        """The avatar's parameters where it tracks its own person: only the pose is relative to the performer's rest.
+
+        Args:
+            driver: gives the pose.
+            own: the avatar's state in the frame.
+            weights: [1,E] of the landmarks.
+        """
+        joint_rot = torch.from_numpy(own.joint_rot)[None]
+        params = driver(weights, joint_rot, torch.from_numpy(own.translation)[None], self.gains)
+        params.joint_rot[:, JAW:] = joint_rot[:, JAW:]
+        return replace(params, expression=torch.from_numpy(own.weights).to(params.expression)[None])
 
     def _time_of(self, sample: Sample) -> float:
         """The sample's time in seconds of the clock that filters and calibration use."""

@@ -19,6 +19,17 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
+class OwnFace:
+    """The avatar's state in a frame that shows its person, from the avatar as its own tracker."""
+
+    weights: Floats  # [E] of the avatar's expressions
+    joint_rot: Floats  # [5,3] axis-angle radians
+    translation: Floats  # [3] meters, of the pivot that the head turns about
+    correlation: float  # -1..1, of the frame and the avatar's render
+    amount: float  # above 0, up to 1: its share beside the landmarks' face, in a crossfade
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """A face at one time step, as a camera or a socket delivered it.
 
@@ -39,6 +50,7 @@ class Sample:
     #: about +z (radians); None where it is not measured
     torso: Floats | None = None
     torso_confidence: float = 0.0  # 0..1
+    own: OwnFace | None = None  # where the avatar's person is before the camera
 
     def __post_init__(self) -> None:
         expected = {"weights": (len(self.names),), "joint_rot": (len(JOINT_NAMES), 3), "translation": (3,)}
@@ -50,7 +62,9 @@ class Sample:
 
     def as_lost(self, time: float, source_time: float | None = None) -> Sample:
         """This sample marked as lost at `time` seconds: confidence 0, which returns the avatar to its neutral pose."""
-        return replace(self, time=time, confidence=0.0, stamps={}, source_time=source_time, torso_confidence=0.0)
+        return replace(
+            self, time=time, confidence=0.0, stamps={}, source_time=source_time, torso_confidence=0.0, own=None
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +102,7 @@ class SourceStats(TypedDict, total=False):
     without_face: int  # frames
     learned: float  # 0..1, progress of the identity fit
     reprojection: float  # of the newest frame, fraction of the inter-ocular distance
+    own_face: float  # 0..1, share of the avatar as its own tracker; only where that is on or may turn on
     memory_mb: float | None  # of the worker process
     host: str
     port: int

@@ -9,6 +9,7 @@ import pytest
 from avatar.errors import HeadsplatError
 from capture.live import open_pose_source
 from capture.live.camera import FileFeed, WebcamFeed
+from capture.live.own_face import OwnFaceOptions
 from capture.live.protocols import UdpSource
 from capture.live.worker_process import FaceWorker
 
@@ -32,6 +33,13 @@ def test_the_torso_is_measured_unless_switched_off(video: str) -> None:
     on, off = open_pose_source(video), open_pose_source(video, torso=False)
     assert isinstance(on, FaceWorker) and isinstance(off, FaceWorker)
     assert (on.torso, off.torso) == (True, False)
+
+
+def test_an_avatar_that_tracks_its_own_person_is_given_to_the_camera(video: str) -> None:
+    own = OwnFaceOptions(Path("me.avatar"))
+    with_own, without = open_pose_source(video, own=own), open_pose_source(video)
+    assert isinstance(with_own, FaceWorker) and isinstance(without, FaceWorker)
+    assert with_own.own is own and without.own is None
 
 
 def test_a_protocol_listens_on_loopback_by_default() -> None:

@@ -187,5 +187,5 @@ class NoBandwidth(FileFeed):
 
 def test_the_reason_of_an_unforeseen_exception_is_reported() -> None:
     ours, theirs = multiprocessing.Pipe()
-    assert _start_source(theirs, NoBandwidth("none.mp4"), (fake_models(), LEARN, True)) is None
+    assert _start_source(theirs, NoBandwidth("none.mp4"), (fake_models(), LEARN, True, None)) is None
     assert ours.recv() == ("failed", "none.mp4: the tracker could not be started (no bandwidth); try again")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from avatar.driving.live.samples import OwnFace
 from avatar.model.avatar import Avatar
 from capture.live import AvatarPose, CalibrationOptions, FaceSource, LiveOptions, LivePipeline, Sample
 from capture.live.camera import FileFeed
@@ -101,6 +102,22 @@ def queued(avatar: Avatar, before: Sequence[Sample] = (), **options: object) -> 
 def shown(pipeline: LivePipeline, source: QueueSource, sample: Sample) -> AvatarPose:
     source.sample = sample
     return pipeline.latest()
+
+
+def test_the_avatars_own_face_is_shown_as_it_is_and_blends_in(tiny_avatar: Avatar) -> None:
+    pipeline, source = queued(tiny_avatar)
+    rows, shown_jaws = tiny_avatar.head.expression_index("jawOpen"), []
+    weights = np.full(len(tiny_avatar.head.expression_names), 0.37, np.float32)
+    eyes = np.zeros((5, 3), np.float32)
+    eyes[3:, 1] = 0.2
+    for index, amount in enumerate([0.0] * 12 + [0.5] + [1.0] * 12):
+        own = OwnFace(weights, eyes, np.array([0, 0, -0.7], np.float32), 0.95, amount) if amount else None
+        pose = shown(pipeline, source, replace(face(tiny_avatar, index / 10), own=own))
+        shown_jaws.append(float(pose.params.expression[0, rows]))
+    before, half, after = shown_jaws[11], shown_jaws[12], shown_jaws[-1]
+    assert half == pytest.approx(0.5 * (before + after), abs=1e-5)
+    np.testing.assert_allclose(pose.params.expression[0].numpy(), weights, atol=1e-6)
+    np.testing.assert_allclose(pose.params.joint_rot[0, 3:].numpy(), eyes[3:], atol=1e-6)
 
 
 def test_a_sample_that_is_not_finite_is_counted_and_ignored(tiny_avatar: Avatar) -> None:

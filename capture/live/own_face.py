@@ -1,0 +1,162 @@
+"""The avatar as its own tracker, live: as long as the face before the camera is that of the avatar's person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avatar import ops
+from avatar.driving.live.samples import OwnFace
+from avatar.model.avatar import Avatar
+from avatar.model.avatar_file import load_avatar
+from avatar.refine.step import StepTracker
+from avatar.types import NECK, Camera, HeadParams
+from capture.live.camera import Lens
+from capture.live.fit import MAX_ERROR, Fit, Fitter
+from capture.live.identity import LandmarkFrame, Learner, LearnOptions
+
+#: Correlation of frame and render above which the face is the avatar's for so many seconds before it drives, and below
+#: which it is not for so many seconds before it stops; seconds of the crossfade.
+ABOVE = 0.85
+ABOVE_SECONDS = 1.0
+BELOW = 0.78
+BELOW_SECONDS = 0.3
+FADE = 0.2
+#: While it does not drive, one frame in so many is compared.
+_RARELY = 3
+#: Seconds without a face after which it may be another person's.
+_GONE = 0.5
+
+
+@dataclass(frozen=True)
+class OwnFaceOptions:
+    """Which avatar tracks its own person."""
+
+    avatar: Path
+    always: bool = False  # without a look at the correlation
+
+    def open(self, lens: Lens, learn: LearnOptions, wait: bool) -> OwnFaceTracker:
+        """The tracker; raises HeadsplatError where the file is no avatar."""
+        return OwnFaceTracker(load_avatar(self.avatar), lens, learn, always=self.always, wait=wait)
+
+
+class Switch:
+    """Whether the step drives the avatar, by the correlation of frame and render."""
+
+    def __init__(self, always: bool = False) -> None:
+        self._always = always
+        self.reset()
+
+    def reset(self) -> None:
+        """Off, without a crossfade: the face may be another person's."""
+        self.on = self._always
+        self.amount = 0.0
+        self._since: float | None = None  # seconds, since when the correlation asks for the other state
+        self._last: float | None = None
+
+    def __call__(self, correlation: float, time: float) -> float:
+        """The share 0..1 of the step at `time` seconds."""
+        passed = 0.0 if self._last is None else max(0.0, time - self._last)
+        self._last = time
+        if not self._always:
+            changes = correlation < BELOW if self.on else correlation > ABOVE
+            self._since = (time if self._since is None else self._since) if changes else None
+            if self._since is not None and time - self._since >= (BELOW_SECONDS if self.on else ABOVE_SECONDS):
+                self.on = not self.on
+                self._since = None
+        change = passed / FADE
+        self.amount = min(1.0, self.amount + change) if self.on else max(0.0, self.amount - change)
+        return self.amount
+
+
+class OwnFaceTracker:
+    """Fits the head of one avatar to landmarks, and corrects the fit by the avatar's own render."""
+
+    def __init__(
+        self, avatar: Avatar, lens: Lens, learn: LearnOptions, *, always: bool = False, wait: bool = False
+    ) -> None:
+        """
+        Args:
+            avatar: the avatar, on the CPU.
+            lens: the source's optics; the focal length is fitted to the first seconds where it is not known.
+            learn: of that fit.
+            always: the face is the avatar's, whatever the correlation.
+            wait: the call with the last of these frames waits for the result.
+        """
+        self.names = avatar.head.expression_names
+        self._avatar = avatar
+        self._lens = lens
+        self._learner = Learner(avatar.head, lens, learn, wait=wait)
+        self._tracker = StepTracker(avatar)
+        self._switch = Switch(always)
+        self._fitter: Fitter | None = None
+        self._restart()
+
+    @property
+    def amount(self) -> float:
+        """0..1, share of the newest frame."""
+        return self._switch.amount
+
+    def learn_again(self) -> None:
+        """Another person is in front of the camera."""
+        self._learner.restart()
+        self._fitter = None
+        self._restart()
+
+    def _restart(self) -> None:
+        self._fit: Fit | None = None
+        self._face_at: float | None = None  # seconds, of the last frame with a face
+        self._stepped_at: float | None = None
+        self._frames = 0
+        self._correlation = 0.0
+        self._switch.reset()
+        self._tracker.reset()
+
+    def __call__(self, rgb: np.ndarray, landmarks: LandmarkFrame) -> OwnFace | None:
+        """The avatar's state in a frame [H,W,3] with a face; None where the step does not drive it."""
+        time = landmarks.clock
+        if self._face_at is not None and not 0 <= time - self._face_at <= _GONE:
+            self._restart()
+        self._face_at = time
+        if self._fitter is None:
+            learned = self._learner.add(landmarks)
+            self._fitter = None if learned is None else learned.fitter
+            return None
+        self._fit = self._fitter(landmarks.points, self._fit)
+        if self._fit.error > MAX_ERROR:
+            self._fit = None
+            self._tracker.reset()
+            self._switch(0.0, time)
+            return None
+        self._frames += 1
+        if not self._switch.on and self._switch.amount == 0 and self._frames % _RARELY:
+            return None
+        params = self._step(rgb, self._fitter, self._fit, time)
+        amount = self._switch(self._correlation, time)
+        return None if amount == 0 else self._own(params, amount)
+
+    def _step(self, rgb: np.ndarray, fitter: Fitter, fit: Fit, time: float) -> HeadParams:
+        head = self._avatar.head
+        expression, joint_rot, _ = (torch.from_numpy(part)[None] for part in fitter.parameters(fit))
+        pose = (torch.from_numpy(part).float()[None] for part in (fit.state.rotation, fit.state.translation))
+        params = HeadParams(torch.zeros(0), expression, joint_rot, torch.zeros(1, 3))
+        params = replace(params, translation=head.root_translation(params.identity, *pose))
+        camera = Camera.facing(fitter.person.camera.focal, self._lens.width, self._lens.height)
+        elapsed = 1 / 30 if self._stepped_at is None else time - self._stepped_at
+        self._stepped_at = time
+        with ops.one_thread():
+            step = self._tracker(rgb, camera, params, elapsed=elapsed)
+        self._correlation = step.correlation
+        return step.params
+
+    def _own(self, params: HeadParams, amount: float) -> OwnFace:
+        head = self._avatar.head
+        rotation, translation = head.skull_pose(params)
+        neck = head.joint_locations(params.identity)[NECK]
+        position = rotation[0] @ neck + translation[0]
+        return OwnFace(
+            params.expression[0].numpy(), params.joint_rot[0].numpy(), position.numpy(), self._correlation, amount
+        )
