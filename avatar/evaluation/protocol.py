@@ -341,7 +341,7 @@ def _stepped(avatar: Avatar, frames: _Frames, progress: Callable[[str, int, int]
     if device.type != "cpu":
         avatar, test = copy.deepcopy(avatar).cpu(), test.to(torch.device("cpu"))
     report = None if progress is None else partial(progress, "stepping")
-    return to_device(step_clip(avatar, test, report).states, device)
+    return to_device(step_clip(avatar, test, report), device)
 
 
 def _pose_sources(avatar: Avatar, rows: Mapping[str, object], *, trained_on_refined: bool) -> dict[str, str]:

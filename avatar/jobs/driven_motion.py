@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from avatar.common.files import path_text
 from avatar.data.capture_folder import Capture
+from avatar.data.capture_head import head_of
+from avatar.data.recordings import with_baked_identity
 from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.motion_source import MotionSource
 from avatar.jobs.appearance import read_in_appearance
@@ -27,6 +29,8 @@ from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
 from avatar.refine.corrected_pose import corrected_params
 from avatar.refine.measured_torso import measured_torso
+from avatar.refine.step import ABOVE
+from avatar.refine.step_clip import step_capture
 from avatar.rendering.camera_file import camera_at_times, read_camera_file
 from avatar.rendering.camera_request import CameraRequest
 from avatar.rendering.cameras import moving_camera, subject_of
@@ -36,6 +40,10 @@ from avatar.video.offline_render import RenderColumn
 
 if TYPE_CHECKING:
     from avatar.model.parts.light.relight import Relighting
+
+
+#: Frames of a capture that decide whether it shows the avatar's person.
+_LOOKED_AT = 30
 
 
 @dataclass(frozen=True)
@@ -92,8 +100,9 @@ class DrivingSource:
     capture: Capture | None  # None for an expression file
     motion: Motion
     options: DriveOptions
-    edited: bool  # whether any option differs from its default
+    edited: bool  # whether any option of the retargeting differs from its default
     notices: Notices = SILENT
+    self_tracking: Literal["auto", "on", "off"] = "off"
 
     @staticmethod
     def load(path: Path, options: MotionOptions, notices: Notices = SILENT) -> DrivingSource:
@@ -110,7 +119,10 @@ class DrivingSource:
             motion = replace(motion, resting="zero")
         neutral: Neutral = "as-is" if options.neutral == "as-is" else "resting"
         drive_options = DriveOptions(neutral, options.pose, options.travel, options.soft_clamp, source.head)
-        return DrivingSource(source.label, source.capture, motion, drive_options, options != MotionOptions(), notices)
+        edited = replace(options, self_tracking="off") != MotionOptions()
+        return DrivingSource(
+            source.label, source.capture, motion, drive_options, edited, notices, options.self_tracking
+        )
 
     def drive(self, path: Path, fps: float | None, appearance: str | None = None) -> DrivenAvatar:
         """Drive an avatar: its own capture is used as tracked, any other motion is retargeted.
@@ -122,13 +134,43 @@ class DrivingSource:
         """
         header, avatar = read_in_appearance(path, appearance)
         unchanged = not self.edited and self.motion.names == avatar.head.expression_names
-        if self.capture is not None and is_trained_on(header, self.capture) and unchanged:
-            return self._own_capture(path, header, avatar, self.capture, fps)
+        if self.capture is not None and unchanged:
+            if self.self_tracking != "off":
+                stepped = self._stepped(path, header, avatar, self.capture, fps)
+                if stepped is not None:
+                    return stepped
+            if is_trained_on(header, self.capture):
+                return self._own_capture(path, header, avatar, self.capture, fps)
         motion = self.motion if fps is None else resample_motion(self.motion, fps)
         driven = drive(avatar, motion, self.options)
         self.notices.say(f"{self.label} retargeted to {path.name}: {driven.report.to_text()}")
         times = driven.time - driven.time[0]
         return DrivenAvatar(path_text(path.name), header, avatar, driven.params, None, times, driven.report.to_dict())
+
+    def _stepped(
+        self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None
+    ) -> DrivenAvatar | None:
+        """The avatar as its own tracker in the frames of a capture; None where they do not show its person."""
+        if len(capture.metadata["cameras"]) > 1 or avatar.offsets.device.type != "cpu":
+            return None
+        moved = capture
+        if not is_trained_on(header, capture):
+            moved = with_baked_identity(capture, avatar.head, head_of(capture))
+        rows = first_rows(moved)
+        if self.self_tracking == "auto":
+            likeness = float(np.median(step_capture(avatar, moved, rows[:_LOOKED_AT]).correlation))
+            if likeness < ABOVE:
+                return None
+        with self.notices.stage("stepping") as update:
+            stepped = step_capture(avatar, moved, rows, lambda done, total: update(done / total, self.label))
+        likeness = float(np.median(stepped.correlation))
+        self.notices.say(f"{self.label}: its frames correct the motion of {path.name} (correlation {likeness:.2f})")
+        params, times = stepped.params, np.asarray(moved.track["time"][rows], dtype=np.float64)
+        if fps is not None:
+            params, times = resample(params, times, fps)
+        report = {"way": "the avatar as its own tracker", "correlation": round(likeness, 3)}
+        camera = following_camera(moved, times)
+        return DrivenAvatar(path_text(path.name), header, avatar, params, None, times - times[0], report, camera)
 
     def _own_capture(
         self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None

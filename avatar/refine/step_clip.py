@@ -1,56 +1,126 @@
-"""The step tracker over the frames of one camera, in their order."""
+"""The step tracker over the frames of one camera: forward, or forward and backward where no frame is yet to come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from avatar import ops
+from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import HeadStates, TrainingFrames
+from avatar.driving.interpolation import interpolate_params
 from avatar.model.avatar import Avatar
+from avatar.model.torso import Torso
 from avatar.refine.step import StepTracker
-from avatar.types import HeadParams
+from avatar.types import Camera, HeadParams, TorsoPose
+
+#: Longer side of a capture's frames, pixels, and how many are read at a time.
+_SIZE = 256
+_BLOCK = 32
+
+#: Image [H,W,3] uint8, matte [H,W] uint8 and camera [1] of a frame.
+FrameOf = Callable[[int], tuple[np.ndarray, np.ndarray, Camera]]
 
 
 @dataclass(frozen=True)
-class SteppedClip:
-    """The states of a clip, each corrected by the frames up to its own."""
+class SteppedParams:
+    """Corrected states of T frames."""
 
-    states: HeadStates  # [S]
-    correlation: float  # median over frames, of frame and render over the face
+    params: HeadParams  # [T]
+    correlation: np.ndarray  # [T] of frame and render, over the face
 
 
-def step_clip(
-    avatar: Avatar, frames: TrainingFrames, progress: Callable[[int, int], None] | None = None
-) -> SteppedClip:
-    """The states of `frames` after one step of the tracker in each frame.
+def step_clip(avatar: Avatar, frames: TrainingFrames, progress: Callable[[int, int], None] | None = None) -> HeadStates:
+    """The states of `frames`, each corrected by the frames up to its own.
 
     Args:
         avatar: on the CPU.
         frames: one image of each state, in the order of time, on the CPU.
         progress: called with (frames done, all).
     """
-    tracker = StepTracker(avatar)
     start = frames.states
-    steps = []
-    elapsed = np.diff(frames.time, prepend=frames.time[:1] - 1 / 30)
-    for index in range(len(frames)):
-        row = frames.step[index : index + 1]
-        torso = None if start.torso is None else start.torso[row]
-        image, matte = frames.rgb[index].numpy(), frames.alpha[index].numpy()
-        with ops.one_thread():
-            steps.append(tracker(image, frames.view(index), start.params[row], matte, torso, float(elapsed[index])))
+    row = [int(step) for step in frames.step]
+
+    def frame_of(index: int) -> tuple[np.ndarray, np.ndarray, Camera]:
+        return frames.rgb[index].numpy(), frames.alpha[index].numpy(), frames.view(index)
+
+    stepped = step_frames(avatar, start.params[frames.step], frames.time[row], frame_of, start.torso, progress)
+    return replace(HeadStates.of(stepped.params, avatar.head), torso=start.torso)
+
+
+def step_capture(
+    avatar: Avatar, capture: Capture, rows: np.ndarray, progress: Callable[[int, int], None] | None = None
+) -> SteppedParams:
+    """States of frames of a capture, corrected by the frames before and after.
+
+    Args:
+        avatar: on the CPU.
+        capture: of the avatar's person, with poses for the avatar's head (`with_baked_identity`); one camera.
+        rows: [T] int, in the order of time.
+        progress: called with (frames done, 2 T).
+    """
+    blocks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def frame_of(index: int) -> tuple[np.ndarray, np.ndarray, Camera]:
+        block, place = divmod(index, _BLOCK)
+        if block not in blocks:
+            blocks.clear()
+            blocks[block] = capture.images(rows[block * _BLOCK : (block + 1) * _BLOCK], _SIZE)
+        rgb, alpha = blocks[block]
+        return rgb[place], alpha[place], capture.camera(_SIZE, rows[index : index + 1])
+
+    def report(done: int, count: int) -> None:
         if progress:
-            progress(index + 1, len(frames))
-    params = joined([step.params for step in steps])
-    states = replace(HeadStates.of(params, avatar.head), torso=start.torso)
-    return SteppedClip(states, float(np.median([step.correlation for step in steps])))
+            progress(done + passed * count, 2 * count)
+
+    passed = 0
+    given = avatar, avatar.with_identity(capture.params(rows)), capture.track["time"][rows], frame_of, None
+    forward = step_frames(*given, report)
+    passed = 1
+    backward = step_frames(*given, report, backward=True)
+    params = interpolate_params(forward.params, backward.params, 0.5)
+    return SteppedParams(params, np.minimum(forward.correlation, backward.correlation))
 
 
-def joined(params: list[HeadParams]) -> HeadParams:
-    """Frames one after another."""
+def step_frames(
+    avatar: Avatar,
+    params: HeadParams,
+    time: np.ndarray,
+    frame_of: FrameOf,
+    torso: TorsoPose | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    backward: bool = False,
+) -> SteppedParams:
+    """States of T frames after one step in each.
+
+    Args:
+        avatar: on the CPU.
+        params: [T] what landmarks show.
+        time: [T] seconds.
+        frame_of: reads a frame.
+        torso: [T] where it is known.
+        progress: called with (frames done, T).
+        backward: from the last frame to the first.
+    """
+    tracker = StepTracker(avatar)
+    count = len(params)
+    order: Iterable[int] = reversed(range(count)) if backward else range(count)
+    found: list[HeadParams] = [params[:1]] * count
+    correlation = np.zeros(count)
+    before = None
+    for done, index in enumerate(order):
+        image, matte, camera = frame_of(index)
+        elapsed = 1 / 30 if before is None else abs(float(time[index] - time[before]))
+        of_frame: Torso | None = None if torso is None else torso[index : index + 1]
+        with ops.one_thread():
+            step = tracker(image, camera, params[index], matte, of_frame, elapsed)
+        found[index], correlation[index], before = step.params, step.correlation, index
+        if progress:
+            progress(done + 1, count)
     parts = ("expression", "joint_rot", "translation")
-    return HeadParams(params[0].identity, *(torch.cat([getattr(each, part) for each in params]) for part in parts))
+    joined = (torch.cat([getattr(each, part) for each in found]) for part in parts)
+    return SteppedParams(HeadParams(found[0].identity, *joined), correlation)

@@ -12,7 +12,7 @@ from avatar import ops
 from avatar.driving.live.samples import OwnFace
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
-from avatar.refine.step import StepTracker
+from avatar.refine.step import ABOVE, StepTracker
 from avatar.types import NECK, Camera, HeadParams
 from capture.live.camera import Lens
 from capture.live.fit import MAX_ERROR, Fit, Fitter
@@ -20,7 +20,6 @@ from capture.live.identity import LandmarkFrame, Learner, LearnOptions
 
 #: Correlation of frame and render above which the face is the avatar's for so many seconds before it drives, and below
 #: which it is not for so many seconds before it stops; seconds of the crossfade.
-ABOVE = 0.85
 ABOVE_SECONDS = 1.0
 BELOW = 0.78
 BELOW_SECONDS = 0.3

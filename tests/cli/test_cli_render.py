@@ -335,3 +335,26 @@ def test_a_motionless_motion_is_reported(
         capsys.readouterr()
         assert run(me, "--motion", path, "-o", tmp_path / path.stem, "--size", 24, "--frames", "0:2") == 0
         assert (still in "".join(capsys.readouterr())) == expected
+
+
+def test_the_frames_of_a_capture_correct_its_motion_where_asked(
+    tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "own.mp4"
+    assert run(me, "--motion", tiny.root, "-o", out, "--self", "on") == 0
+    printed = capsys.readouterr()
+    assert "its frames correct the motion of me.avatar (correlation ." in (printed.out + printed.err).replace("0.", ".")
+    assert times_of(out) == pytest.approx([index / 30 for index in range(24)], abs=1e-4)
+    report = json.loads((tmp_path / "own.mp4.report.json").read_text())
+    assert "the avatar as its own tracker" in json.dumps(report)
+
+
+def test_a_capture_that_does_not_look_like_the_avatar_is_retargeted(
+    tiny: Capture, me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny.root, other)
+    for path in (other / "frames").iterdir():  # upside down
+        assert cv2.imwrite(str(path), cv2.imread(str(path))[::-1])
+    assert run(me, "--motion", other, "-o", tmp_path / "frames", "--self", "auto", "--smooth", "0") == 0
+    assert "its frames correct the motion" not in capsys.readouterr().err
