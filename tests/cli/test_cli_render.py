@@ -355,6 +355,6 @@ def test_a_capture_that_does_not_look_like_the_avatar_is_retargeted(
     other = tmp_path / "other"
     shutil.copytree(tiny.root, other)
     for path in (other / "frames").iterdir():  # upside down
-        assert cv2.imwrite(str(path), cv2.imread(str(path))[::-1])
+        assert cv2.imwrite(str(path), np.asarray(cv2.imread(str(path)))[::-1])
     assert run(me, "--motion", other, "-o", tmp_path / "frames", "--self", "auto", "--smooth", "0") == 0
     assert "its frames correct the motion" not in capsys.readouterr().err
