@@ -128,6 +128,7 @@ class LivePipeline:
         #: the driver before the last calibration and the time (seconds) at which blending away from it began
         self._previous: tuple[CalibratedDriver, float] | None = None
         self._filter: SampleFilter | None = None
+        self._own_filter = SampleFilter(self.avatar.head.expression_names, self.options.smoothing or SmoothingOptions())
         self._torso.reset()
         self._sample: Sample | None = None
         self._stamps: dict[str, float] = {}
@@ -156,6 +157,7 @@ class LivePipeline:
             self._presence.mark_lost(self._clock)
             self._torso.update(None, 0.0, self._clock)
             self._filter.reset()
+            self._own_filter.reset()
             self._sample = sample
             return False
         sample = self._smooth(sample)
@@ -214,7 +216,22 @@ class LivePipeline:
 
     def _smooth(self, sample: Sample) -> Sample:
         assert self._filter is not None
-        return sample if self.options.smoothing is None else self._filter(sample, self._time_of(sample))
+        if self.options.smoothing is None:
+            return sample
+        time = self._time_of(sample)
+        own = sample.own
+        if own is None:
+            self._own_filter.reset()
+        else:
+            state = replace(
+                sample,
+                names=self.avatar.head.expression_names,
+                torso=None,
+                **{part: getattr(own, part) for part in _PARTS},
+            )
+            smooth = self._own_filter(state, time)
+            own = replace(own, **{part: getattr(smooth, part) for part in _PARTS})
+        return replace(self._filter(sample, time), own=own)
 
     def _prepare_for(self, sample: Sample) -> None:
         """Create what depends on the sample's expression names, and calibrate on earlier samples of the source."""
