@@ -24,6 +24,7 @@ from avatar.jobs.notices import SILENT, Notices
 from avatar.jobs.parsing import parse_gain
 from avatar.jobs.render_inputs import fit_camera, following_camera, is_trained_on, resample, stored_camera
 from avatar.model.avatar import Avatar
+from avatar.model.torso import TorsoBelowHead
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
 from avatar.motion.edit import resample as resample_motion
 from avatar.motion.from_capture import first_rows
@@ -153,24 +154,25 @@ class DrivingSource:
         """The avatar as its own tracker in the frames of a capture; None where they do not show its person."""
         if len(capture.metadata["cameras"]) > 1 or avatar.offsets.device.type != "cpu":
             return None
-        moved = capture
+        moved, below = capture, None
         if not is_trained_on(header, capture):
-            moved = with_baked_identity(capture, avatar.head, head_of(capture))
+            moved, below = with_baked_identity(capture, avatar.head, head_of(capture)), TorsoBelowHead()
         rows = first_rows(moved)
         if self.self_tracking == "auto":
-            likeness = float(np.median(step_capture(avatar, moved, rows[:_LOOKED_AT]).correlation))
+            likeness = float(np.median(step_capture(avatar, moved, rows[:_LOOKED_AT], below).correlation))
             if likeness < ABOVE:
                 return None
         with self.notices.stage("stepping") as update:
-            stepped = step_capture(avatar, moved, rows, lambda done, total: update(done / total, self.label))
+            stepped = step_capture(avatar, moved, rows, below, lambda done, total: update(done / total, self.label))
         likeness = float(np.median(stepped.correlation))
         self.notices.say(f"{self.label}: its frames correct the motion of {path.name} (correlation {likeness:.2f})")
         params, times = stepped.params, np.asarray(moved.track["time"][rows], dtype=np.float64)
         if fps is not None:
             params, times = resample(params, times, fps)
         report = {"way": "the avatar as its own tracker", "correlation": round(likeness, 3)}
+        torso = None if below is None else below.pose(avatar.rig.torso, *avatar.head.skull_pose(params))
         camera = following_camera(moved, times)
-        return DrivenAvatar(path_text(path.name), header, avatar, params, None, times - times[0], report, camera)
+        return DrivenAvatar(path_text(path.name), header, avatar, params, torso, times - times[0], report, camera)
 
     def _own_capture(
         self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None

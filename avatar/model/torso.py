@@ -108,6 +108,19 @@ class Torso(Protocol):
         """
 
 
+class TorsoBelowHead:
+    """The torso in another camera's frames: as the torso map has it at the head's mean position, moved to the head.
+
+    The map is limited to the positions of the training, of its camera: a head elsewhere would lose its torso.
+    """
+
+    def pose(self, torso: TorsoMap, rotation: Tensor, translation: Tensor) -> TorsoPose:
+        """See `Torso`."""
+        mean = torso.mean_translation.expand_as(translation)
+        pose = torso(rotation, mean)
+        return TorsoPose(pose.rotation, pose.translation + translation - mean)
+
+
 @dataclass(frozen=True, eq=False)
 class MeasuredTorso:
     """Motion of the torso in the image from its rest, as far as it is trusted.

@@ -136,7 +136,7 @@ class StepTracker:
         crop = _Crop.of(camera, start.view, self._outline, pose)
         if crop is None:
             self.reset()
-            return Step(start.written(before * 0), 0.0, 0.0)
+            return Step(start.written(np.zeros_like(before)), 0.0, 0.0)
         target = _Target.of(crop, image, matte)
         rendered = self._render(start.written(before), pose, start.view, crop.camera, torso, target)
         compared = _Compared.of(rendered, target, self._weight, self._exposure)

@@ -13,7 +13,7 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.driving.interpolation import interpolate_params
 from avatar.model.avatar import Avatar
-from avatar.model.torso import Torso
+from avatar.model.torso import Torso, TorsoBelowHead
 from avatar.refine.step import StepTracker
 from avatar.types import Camera, HeadParams, TorsoPose
 
@@ -52,7 +52,11 @@ def step_clip(avatar: Avatar, frames: TrainingFrames, progress: Callable[[int, i
 
 
 def step_capture(
-    avatar: Avatar, capture: Capture, rows: np.ndarray, progress: Callable[[int, int], None] | None = None
+    avatar: Avatar,
+    capture: Capture,
+    rows: np.ndarray,
+    torso: TorsoBelowHead | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SteppedParams:
     """States of frames of a capture, corrected by the frames before and after.
 
@@ -60,6 +64,7 @@ def step_capture(
         avatar: on the CPU.
         capture: of the avatar's person, with poses for the avatar's head (`with_baked_identity`); one camera.
         rows: [T] int, in the order of time.
+        torso: for another capture than the avatar's own; None: from the torso map.
         progress: called with (frames done, 2 T).
     """
     blocks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -77,7 +82,8 @@ def step_capture(
             progress(done + passed * count, 2 * count)
 
     passed = 0
-    given = avatar, avatar.with_identity(capture.params(rows)), capture.track["time"][rows], frame_of, None
+    params = avatar.with_identity(capture.params(rows))
+    given = avatar, params, capture.track["time"][rows], frame_of, torso
     forward = step_frames(*given, report)
     passed = 1
     backward = step_frames(*given, report, backward=True)
@@ -90,7 +96,7 @@ def step_frames(
     params: HeadParams,
     time: np.ndarray,
     frame_of: FrameOf,
-    torso: TorsoPose | None = None,
+    torso: TorsoPose | TorsoBelowHead | None = None,
     progress: Callable[[int, int], None] | None = None,
     *,
     backward: bool = False,
@@ -102,7 +108,7 @@ def step_frames(
         params: [T] what landmarks show.
         time: [T] seconds.
         frame_of: reads a frame.
-        torso: [T] where it is known.
+        torso: [T] where it is known; None: from the torso map.
         progress: called with (frames done, T).
         backward: from the last frame to the first.
     """
@@ -115,7 +121,7 @@ def step_frames(
     for done, index in enumerate(order):
         image, matte, camera = frame_of(index)
         elapsed = 1 / 30 if before is None else abs(float(time[index] - time[before]))
-        of_frame: Torso | None = None if torso is None else torso[index : index + 1]
+        of_frame: Torso | None = torso[index : index + 1] if isinstance(torso, TorsoPose) else torso
         with ops.one_thread():
             step = tracker(image, camera, params[index], matte, of_frame, elapsed)
         found[index], correlation[index], before = step.params, step.correlation, index

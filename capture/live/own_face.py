@@ -12,6 +12,7 @@ from avatar import ops
 from avatar.driving.live.samples import OwnFace
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
+from avatar.model.torso import TorsoBelowHead
 from avatar.refine.step import ABOVE, StepTracker
 from avatar.types import NECK, Camera, HeadParams
 from capture.live.camera import Lens
@@ -37,9 +38,12 @@ class OwnFaceOptions:
     avatar: Path
     always: bool = False  # without a look at the correlation
 
-    def open(self, lens: Lens, learn: LearnOptions, wait: bool) -> OwnFaceTracker:
-        """The tracker; raises HeadsplatError where the file is no avatar."""
-        return OwnFaceTracker(load_avatar(self.avatar), lens, learn, always=self.always, wait=wait)
+    def open(self, lens: Lens, learn: LearnOptions, wait: bool) -> OwnFaceTracker | None:
+        """The tracker, None for a head without landmarks; raises HeadsplatError where the file is no avatar."""
+        avatar = load_avatar(self.avatar)
+        if not len(avatar.head.landmark_faces):
+            return None
+        return OwnFaceTracker(avatar, lens, learn, always=self.always, wait=wait)
 
 
 class Switch:
@@ -147,7 +151,7 @@ class OwnFaceTracker:
         elapsed = 1 / 30 if self._stepped_at is None else time - self._stepped_at
         self._stepped_at = time
         with ops.one_thread():
-            step = self._tracker(rgb, camera, params, elapsed=elapsed)
+            step = self._tracker(rgb, camera, params, torso=TorsoBelowHead(), elapsed=elapsed)
         self._correlation = step.correlation
         return step.params
 

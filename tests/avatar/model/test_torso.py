@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from avatar.geometry.rotations import axis_angle_to_matrix
-from avatar.model.torso import CHEST, LIMIT, MeasuredTorso, TorsoMap
+from avatar.model.torso import CHEST, LIMIT, MeasuredTorso, TorsoBelowHead, TorsoMap
 
 
 @pytest.fixture
@@ -67,3 +67,14 @@ def test_equality_compares_motion_and_trust() -> None:
     assert not one.equals(MeasuredTorso(torch.ones(1, 3), 0.6))
     assert not one.equals(MeasuredTorso(torch.zeros(1, 3), 0.5))
     assert not one.equals(None)
+
+
+def test_below_a_head_at_another_distance_the_torso_stays_attached(torso: TorsoMap) -> None:
+    torso.learn_limits(torch.full((1, 7), 0.5, dtype=torch.float64))
+    turn = axis_angle_to_matrix(torch.tensor([[0.0, 0.3, 0.1]] * 2, dtype=torch.float64)) @ torso.mean_rotation
+    place = torso.mean_translation + torso.pivot.new_tensor([[0.0, 0.0, 0.0], [0.1, 0.05, 0.4]])
+    found = TorsoBelowHead().pose(torso, turn, place)
+    torch.testing.assert_close(found.rotation[0], found.rotation[1])
+    torch.testing.assert_close(found.translation[0] - place[0], found.translation[1] - place[1])
+    lost = torso(turn, place).translation
+    assert float((lost[1] - place[1] - (lost[0] - place[0])).norm()) > 0.2  # what the map alone does
