@@ -12,13 +12,16 @@ from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.model import HeadModel
 from avatar.types import JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 from capture.tracker.clip import Observations, Person
-from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, eye_rotations
-from capture.tracker.indices import inter_ocular
+from capture.tracker.indices import FACE_COUNT, inter_ocular
 from capture.tracker.problem import FrameProblem, State
+from capture.tracker.robust import fit_without_outliers, trimmed_mean
 
 #: Reprojection error (fraction of the inter-ocular distance) beyond which a fit counts as failed.
 MAX_ERROR = 0.06
+#: From this fraction of it on a frame is fitted without the previous one, too; that fit must have this part of it.
+_DOUBTFUL = 0.6
+_CLEARLY_BETTER = 0.7
 #: Gauss-Newton steps of a fit without a previous one, and weight of the prior that keeps expressions near the previous
 #: frame's. One landmark pass leaves some expressions nearly undetermined: without the prior they jump by half their
 #: range from frame to frame, at a larger reprojection error; with it visible expressions lag by a third of a frame.
@@ -37,7 +40,7 @@ class Fit:
 
     state: State
     gaze: np.ndarray  # [2] yaw and pitch of both eyes, radians
-    error: float  # reprojection, fraction of the inter-ocular distance
+    error: float  # reprojection of the landmarks that are no outliers, fraction of the inter-ocular distance
 
     def confidence(self, presence: float) -> float:
         """0..1, from the network's `presence`; 0 where the fit failed."""
@@ -50,7 +53,6 @@ class Fitter:
 
     person: Person
     problem: FrameProblem
-    weights: np.ndarray  # [468]
     neck: np.ndarray  # [3] meters, skull frame: the pivot that the head turns about
     expressions: int  # E of the whole head; the fit has only those that landmarks determine
     lids: np.ndarray  # [L] int, columns of a state's expression that close lids
@@ -62,26 +64,37 @@ class Fitter:
         identity = torch.from_numpy(person.identity).to(head.v_template.dtype)
         neck = head.joint_locations(identity)[NECK].double().numpy()
         lids = [k for k, name in enumerate(person.model.names) if name.startswith(("eyeBlink", "eyelid"))]
-        return Fitter(
-            person, problem, problem.weights(None), neck, len(head.expression_names), np.array(lids, dtype=int)
-        )
+        return Fitter(person, problem, neck, len(head.expression_names), np.array(lids, dtype=int))
 
     def __call__(self, points: np.ndarray, previous: Fit | None) -> Fit:
-        """The fit to landmarks [478,3]."""
-        observed = Observations(points[None], np.zeros((1, len(points))), np.ones(1), np.zeros(1))
-        target = observed.targets[0]
-        attitude = self.person.attitudes(observed)[0]
-        if previous is None:
-            start = initial_state(self.problem, target)
-            state = solve_frame(self.problem, start, target, self.weights, _FIRST_ITERATIONS, attitude=attitude)
-        else:
-            state = solve_frame(self.problem, previous.state, target, self.weights, 1, _PREVIOUS_WEIGHT, attitude)
+        """The fit to landmarks [478,3], of which some may be missing (NaN)."""
+        fit = self._fit(points, previous)
+        if previous is None or fit.error < _DOUBTFUL * MAX_ERROR:
+            return fit
+        # After a jump the fit from the previous frame can take the part of the face that it misses for outliers.
+        first = self._fit(points, None)
+        return first if first.error < _CLEARLY_BETTER * fit.error else fit
+
+    def _fit(self, points: np.ndarray, previous: Fit | None) -> Fit:
+        target = np.asarray(points[:FACE_COUNT, :2], dtype=np.float64)
+
+        def fit(used: np.ndarray) -> State:
+            observed = Observations(used[None], np.zeros((1, len(used))), np.ones(1), np.zeros(1))
+            if previous is None:
+                return self.person.solve(self.problem, None, observed, _FIRST_ITERATIONS)
+            state = self.person.solve(self.problem, previous.state, observed, 1, _PREVIOUS_WEIGHT)
             if _is_far(previous.state, state):
-                state = solve_frame(self.problem, state, target, self.weights, 1, _PREVIOUS_WEIGHT, attitude)
-        # The problem's unit is the face size during learning; the distance to the camera may have changed since.
-        size = max(float(inter_ocular(points)), 0.3 * self.person.inter_ocular)
-        error = float(frame_error(self.problem, state, target).mean()) * self.person.inter_ocular / size
-        return Fit(state, self._gaze(points, state, previous), error)
+                state = self.person.solve(self.problem, state, observed, 1, _PREVIOUS_WEIGHT)
+            return state
+
+        def distance(state: State) -> np.ndarray:
+            # The problem's unit is the face size during learning; the distance to the camera may have changed since.
+            reprojected = self.problem.reproject(state)
+            size = max(float(inter_ocular(reprojected)), 0.3 * self.person.inter_ocular)
+            return np.linalg.norm(reprojected - target, axis=1) / size
+
+        state, used, distances = fit_without_outliers(fit, distance, points)
+        return Fit(state, self._gaze(used, state, previous), trimmed_mean(distances))
 
     def parameters(self, fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Expression weights [E] of the head, joint rotations [5,3] axis-angle and neck position [3], float32."""
@@ -97,6 +110,8 @@ class Fitter:
             return np.zeros(2) if previous is None else previous.gaze
         person = self.person
         angles: np.ndarray = eye_angles(person.model, person.identity, person.camera, [state], points[None])[0]
+        if np.isnan(angles).any():
+            return np.zeros(2) if previous is None else previous.gaze
         return angles
 
 

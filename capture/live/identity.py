@@ -10,7 +10,7 @@ import numpy as np
 from avatar.geometry.numpy_rotations import yaw_pitch
 from avatar.head.model import HeadModel
 from capture.live.camera import Lens
-from capture.live.fit import Fit, Fitter
+from capture.live.fit import MAX_ERROR, Fit, Fitter
 from capture.live.torso import TorsoMotion
 from capture.tracker.camera import focal_prior
 from capture.tracker.clip import Observations, Person, TrackerOptions, fit_person, network_rotations
@@ -97,7 +97,11 @@ class Learner:
         if isinstance(self._result.exception(), np.linalg.LinAlgError):  # degenerate frames: collect others
             self._result = None
             return None
-        return self._result.result()
+        learned = self._result.result()
+        if all(fit.error > MAX_ERROR for _, fit in learned.earlier):  # the frames show no person
+            self._result = None
+            return None
+        return learned
 
     def _learn(self, frames: list[LandmarkFrame]) -> Learned:
         fitter = Fitter.of(self._person(frames), self._head)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +13,6 @@ import torch
 
 from avatar.geometry.numpy_rotations import yaw_pitch
 from avatar.geometry.rotations import mean_rotation
-from avatar.geometry.similarity import fit_similarity
 from capture.tracker.camera import FocalPrior, may_release_focal
 from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, smooth_angles
@@ -22,6 +21,7 @@ from capture.tracker.indices import FACE_COUNT, STABLE_LANDMARKS, inter_ocular
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.lids import usual_openings, with_closed_lids
 from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
+from capture.tracker.robust import fit_without_outliers, inliers, rotation_between, trimmed_mean, without
 from capture.tracker.smooth import SmoothOptions, smooth_clip
 
 #: Reprojection (fraction of the inter-ocular distance) beyond which a warm start is discarded.
@@ -34,13 +34,18 @@ _FOCAL_STEP = 0.02
 _FIRST_ITERATIONS = 30
 _NEXT_ITERATIONS = 3
 _PREVIOUS_WEIGHT = 2.0
+#: Distance (m) of a stable landmark from the mean face up to which it is never an outlier.
+_STABLE_DISTANCE = 0.02
+#: Joint fits without the outliers of the one before, at most; Gauss-Newton steps of a key frame alone.
+_TRIMMED_FITS = 3
+_ALONE_ITERATIONS = 10
 
 
 @dataclass(frozen=True)
 class Observations:
     """Landmarks of T frames, in pixels of the stored frames."""
 
-    points: np.ndarray  # [T,478,3], z in the scale of x
+    points: np.ndarray  # [T,478,3], z in the scale of x; NaN where a landmark is missing
     spread: np.ndarray  # [T,478] standard deviation over jittered passes
     presence: np.ndarray  # [T] 0..1
     time: np.ndarray  # [T] seconds
@@ -55,6 +60,13 @@ class Observations:
     def targets(self) -> np.ndarray:
         """Landmarks the fits minimize the distance to, [T,468,2] pixels."""
         return np.ascontiguousarray(self.points[:, :FACE_COUNT, :2], dtype=np.float64)
+
+    def without(self, kept: np.ndarray) -> Observations:
+        """The same without the landmarks that the mask `kept` [T,468] leaves out."""
+        if kept.all():
+            return self
+        rows = [without(points, mask) for points, mask in zip(self.points, kept, strict=True)]
+        return replace(self, points=np.stack(rows))
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,31 @@ class Person:
         """The per-frame problem with identity and camera frozen."""
         return FrameProblem.create(self.model, self.identity, self.camera, self.inter_ocular, self.options.fit)
 
+    def solve(
+        self,
+        problem: FrameProblem,
+        start: State | None,
+        seen: Observations,
+        iterations: int,
+        previous_weight: float = 0.0,
+        attitude: np.ndarray | None = None,
+    ) -> State:
+        """Pose and expression of one frame.
+
+        Args:
+            problem: of this person.
+            start: initial state; None: a neutral face in the pose that fits best.
+            seen: landmarks of the frame [1].
+            iterations: Gauss-Newton steps, at most.
+            previous_weight: weight of the squared difference from the expressions of `start`.
+            attitude: measured rotation [3,3]; None: from the landmarks.
+        """
+        target = seen.targets[0]
+        first = initial_state(problem, target) if start is None else start
+        weights = problem.weights(seen.spread[0])
+        attitude = self.attitudes(seen)[0] if attitude is None else attitude
+        return solve_frame(problem, first, target, weights, iterations, previous_weight, attitude)
+
 
 @dataclass(frozen=True)
 class ClipTrack:
@@ -96,7 +133,7 @@ class ClipTrack:
     states: tuple[State, ...]  # [T]
     raw_gaze: np.ndarray  # [T,2] yaw, pitch before smoothing
     gaze: np.ndarray  # [T,2] radians
-    reprojection: np.ndarray  # [T,468] fraction of the inter-ocular distance
+    reprojection: np.ndarray  # [T,468] fraction of the inter-ocular distance; NaN where a landmark is not used
     unsmoothed_states: tuple[State, ...]  # [T] before smoothing
 
     def openness(self, model: LandmarkModel) -> np.ndarray:
@@ -105,7 +142,7 @@ class ClipTrack:
 
 
 def network_rotations(model: LandmarkModel, observations: Observations, camera: Pinhole) -> np.ndarray:
-    """Rotation [T,3,3] of the skull from the depth that the landmark network estimates.
+    """Rotation [T,3,3] of the skull from the depth that the landmark network estimates, NaN where too few are seen.
 
     That depth is orthographic: pixels relative to the center of the face. Under perspective nearer points appear
     larger, so each point moves along its camera ray to the depth of focal length plus its landmark depth.
@@ -114,11 +151,12 @@ def network_rotations(model: LandmarkModel, observations: Observations, camera: 
     rotations = np.empty((len(observations), 3, 3))
     for index, points in enumerate(observations.points):
         chosen = points[STABLE_LANDMARKS].astype(np.float64)
-        farther = 1 + (chosen[:, 2] - chosen[:, 2].mean()) / camera.focal
+        depth = chosen[np.isfinite(chosen[:, 2]), 2]
+        farther = 1 + (chosen[:, 2] - (depth.mean() if len(depth) else 0.0)) / camera.focal
         rays = np.column_stack(
             [chosen[:, 0] - camera.cx, camera.cy - chosen[:, 1], np.full(len(chosen), -camera.focal)]
         )
-        rotations[index], _ = fit_similarity(template, rays * farther[:, None])
+        rotations[index] = rotation_between(template, rays * farther[:, None], _STABLE_DISTANCE)
     return rotations
 
 
@@ -143,7 +181,7 @@ def fit_person(
     """
     options = options or TrackerOptions()
     camera = Pinhole(prior.focal, *principal_point)
-    typical = float(np.median(inter_ocular(training.points)))
+    typical = float(np.nanmedian(inter_ocular(training.points)))
     rotations = network_rotations(model, training, camera)
     angles = yaw_pitch(rotations)
     keys = choose_key_frames(training.points, angles)
@@ -184,21 +222,54 @@ class _KeyFrames:
         problem = FrameProblem.create(
             self.model, np.zeros(self.model.identity_size), camera, self.inter_ocular, options.fit
         )
-        frames = [
-            KeyFrame(target, problem.weights(spread), rotation)
-            for target, spread, rotation in zip(seen.targets, seen.spread, rotations, strict=True)
-        ]
         shared = (camera, self.prior, self.release, self.inter_ocular, options.fit, options.identity)
-        fit = fit_identity(self.model, frames, *shared)
-        relative = [frame.rotation_prior.T @ state.rotation for frame, state in zip(frames, fit.states, strict=True)]
-        offset = mean_rotation(torch.from_numpy(np.stack(relative))).numpy()
-        # The first fit gives the rotation between the network's frame and the head's; the second uses those rotations.
-        frames = [replace(frame, attitude=frame.rotation_prior @ offset) for frame in frames]
-        fit = fit_identity(self.model, frames, *shared)
+
+        def frames(offset: np.ndarray | None) -> list[KeyFrame]:
+            columns = zip(seen.targets, seen.spread, rotations, strict=True)
+            attitude = (lambda measured: None) if offset is None else (lambda measured: measured @ offset)
+            return [KeyFrame(each, problem.weights(spread), turn, attitude(turn)) for each, spread, turn in columns]
+
+        # The first fit gives the rotation between the axes of network and head; the next ones use those rotations.
+        fit = fit_identity(self.model, frames(None), *shared)
+        if self._trimmed(self._errors(fit, camera)) is not seen:
+            seen = self._without_outliers_of(problem)
+            rotations = network_rotations(self.model, seen, camera)
+            fit = fit_identity(self.model, frames(None), *shared)
+        for _ in range(_TRIMMED_FITS):
+            offset = _mean_offset(rotations, fit.states)
+            fit = fit_identity(self.model, frames(offset), *shared)
+            errors = self._errors(fit, camera)
+            trimmed = self._trimmed(errors)
+            if np.array_equal(trimmed.points, seen.points, equal_nan=True):
+                break
+            seen = trimmed
+            rotations = network_rotations(self.model, seen, camera)
         pinhole = replace(camera, focal=fit.focal)
-        problem = FrameProblem.create(self.model, fit.identity, pinhole, self.inter_ocular, options.fit)
-        errors = [frame_error(problem, *pair).mean() for pair in zip(fit.states, seen.targets, strict=True)]
-        return _JointFit(fit, pinhole, offset, float(np.mean(errors)))
+        return _JointFit(fit, pinhole, offset, float(np.mean([trimmed_mean(each) for each in errors])))
+
+    def _errors(self, fit: IdentityFit, camera: Pinhole) -> list[np.ndarray]:
+        """Distances [468] of the landmarks of each key frame."""
+        pinhole = replace(camera, focal=fit.focal)
+        problem = FrameProblem.create(self.model, fit.identity, pinhole, self.inter_ocular, self.options.fit)
+        return [frame_error(problem, *pair) for pair in zip(fit.states, self.seen.targets, strict=True)]
+
+    def _trimmed(self, errors: list[np.ndarray]) -> Observations:
+        return self.seen.without(np.stack([inliers(each) for each in errors]))
+
+    def _without_outliers_of(self, problem: FrameProblem) -> Observations:
+        """The key frames without outliers of fits to each of them alone; the joint fit turns those into identity."""
+
+        def trimmed(points: np.ndarray, target: np.ndarray, spread: np.ndarray) -> np.ndarray:
+            def fit(used: np.ndarray) -> State:
+                seen = used[:FACE_COUNT, :2].astype(np.float64)
+                start = initial_state(problem, seen)
+                return solve_frame(problem, start, seen, problem.weights(spread), _ALONE_ITERATIONS)
+
+            return fit_without_outliers(fit, lambda state: frame_error(problem, state, target), points)[1]
+
+        seen = self.seen
+        rows = zip(seen.points, seen.targets, seen.spread, strict=True)
+        return replace(seen, points=np.stack([trimmed(*row) for row in rows]))
 
     def refit(self, first: _JointFit) -> _JointFit:
         """`first`, or a fit whose rotations are measured with the focal length of the last one, again and again.
@@ -218,20 +289,34 @@ class _KeyFrames:
         return best
 
 
+def _mean_offset(rotations: np.ndarray, states: Sequence[State]) -> np.ndarray:
+    """Rotation [3,3] from the head model's axes to those of `rotations` [K,3,3]; NaN where none of them is known."""
+    pairs = zip(rotations, states, strict=True)
+    relative = [turn.T @ state.rotation for turn, state in pairs if np.isfinite(turn).all()]
+    if not relative:
+        return np.full((3, 3), np.nan)
+    mean: np.ndarray = mean_rotation(torch.from_numpy(np.stack(relative))).numpy()
+    return mean
+
+
 def track_training(
     person: Person, training: Observations, progress: Callable[[int, int], None] | None = None
 ) -> ClipTrack:
     """Pose, expression and gaze of the training frames; smoothing uses training frames only."""
     problem = person.problem()
+    attitudes = person.attitudes(training)
+    states: list[State] = []
+    kept = []
+    for index in range(len(training)):
+        seen = training[np.array([index])]
+        state, points = _next_state(person, problem, states[-1] if states else None, seen, attitudes[index])
+        states.append(state)
+        kept.append(points)
+        if progress:
+            progress(index + 1, len(training))
+    training, attitudes = _trimmed(person, training, kept, attitudes)
     targets = training.targets
     weights = np.stack([problem.weights(spread) for spread in training.spread])
-    states: list[State] = []
-    attitudes = person.attitudes(training)
-    for index, target in enumerate(targets):
-        previous = states[-1] if states else None
-        states.append(_next_state(problem, previous, target, weights[index], attitudes[index]))
-        if progress:
-            progress(index + 1, len(targets))
     smoothed = smooth_clip(problem, states, targets, weights, training.time, None, person.options.smooth, attitudes)
     usual = usual_openings(problem, smoothed, training.points)
     smoothed = with_closed_lids(problem, smoothed, training.points, usual)
@@ -253,17 +338,22 @@ def track_held_out(person: Person, training: Observations, track: ClipTrack, hel
         held_out: landmarks of the held-out frames.
     """
     problem = person.problem()
-    targets = held_out.targets
-    weights = np.stack([problem.weights(spread) for spread in held_out.spread])
     times = list(training.time)
     solved = list(track.states)
     attitudes = person.attitudes(held_out)
     states: list[State] = []
-    for index, target in enumerate(targets):
+    kept = []
+    for index in range(len(held_out)):
         nearest = int(np.argmin(np.abs(np.asarray(times) - held_out.time[index])))
-        states.append(_next_state(problem, solved[nearest], target, weights[index], attitudes[index]))
+        seen = held_out[np.array([index])]
+        state, points = _next_state(person, problem, solved[nearest], seen, attitudes[index])
+        states.append(state)
+        kept.append(points)
         times.append(held_out.time[index])
         solved.append(states[-1])
+    held_out, attitudes = _trimmed(person, held_out, kept, attitudes)
+    targets = held_out.targets
+    weights = np.stack([problem.weights(spread) for spread in held_out.spread])
     order = np.argsort(np.concatenate([training.time, held_out.time]), kind="stable")
     fixed = order < len(training)
     time = np.concatenate([training.time, held_out.time])[order]
@@ -286,14 +376,44 @@ def track_held_out(person: Person, training: Observations, track: ClipTrack, hel
 
 
 def _next_state(
-    problem: FrameProblem, previous: State | None, target: np.ndarray, weights: np.ndarray, attitude: np.ndarray
-) -> State:
-    """Solve one frame from the previous one, or from PnP where there is none or the warm start fails."""
+    person: Person, problem: FrameProblem, previous: State | None, seen: Observations, attitude: np.ndarray
+) -> tuple[State, np.ndarray]:
+    """Solve one frame from the previous one, or from PnP where there is none or the warm start fails.
+
+    Returns:
+        The state and the landmarks [478,3] of the frame `seen` [1] without outliers.
+    """
+
+    original = seen.points[0]
+    targets = seen.targets[0]
+
+    def trimmed(start: State | None, iterations: int, previous_weight: float) -> tuple[State, np.ndarray, np.ndarray]:
+        def fit(points: np.ndarray) -> State:
+            # Most frames have no outliers: their rotation is measured once.
+            used, turn = (seen, attitude) if points is original else (replace(seen, points=points[None]), None)
+            return person.solve(problem, start, used, iterations, previous_weight, turn)
+
+        return fit_without_outliers(fit, lambda state: frame_error(problem, state, targets), original)
+
     if previous is not None:
-        state = solve_frame(problem, previous, target, weights, _NEXT_ITERATIONS, _PREVIOUS_WEIGHT, attitude)
-        if frame_error(problem, state, target).mean() < _LOST:
-            return state
-    return solve_frame(problem, initial_state(problem, target), target, weights, _FIRST_ITERATIONS, attitude=attitude)
+        state, points, distances = trimmed(previous, _NEXT_ITERATIONS, _PREVIOUS_WEIGHT)
+        if trimmed_mean(distances) < (_LOST if inliers(distances).all() else 0.5 * _LOST):
+            return state, points
+    return trimmed(None, _FIRST_ITERATIONS, 0.0)[:2]
+
+
+def _trimmed(
+    person: Person, seen: Observations, kept: list[np.ndarray], attitudes: np.ndarray
+) -> tuple[Observations, np.ndarray]:
+    """Observations with the landmarks `kept` [T] of [478,3], and their measured rotations [T,3,3]."""
+    trimmed = replace(seen, points=np.stack(kept))
+    changed = np.flatnonzero(
+        [not np.array_equal(*pair, equal_nan=True) for pair in zip(kept, seen.points, strict=True)]
+    )
+    if len(changed):
+        attitudes = attitudes.copy()
+        attitudes[changed] = person.attitudes(trimmed[changed])
+    return trimmed, attitudes
 
 
 def _openness(model: LandmarkModel, states: list[State] | tuple[State, ...]) -> np.ndarray:

@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from capture.tracker.indices import FACE_COUNT
 from capture.tracker.problem import (
     POSE,
     FrameProblem,
@@ -17,22 +16,53 @@ from capture.tracker.problem import (
     add_expression_prior,
     box_step,
 )
+from capture.tracker.robust import fit_without_outliers, inliers, without
 
 #: World (y up, -z forward) <-> OpenCV camera axes (y down, z forward); an involution.
 _FLIP = np.diag([1.0, -1.0, -1.0])
+#: Landmarks that determine a pose, and pixels over which they must extend.
+_MIN_POINTS = 6
+_MIN_SIZE = 1.0
+#: Added to the diagonal of every pose: too few landmarks leave it as it was.
+_POSE_FLOOR = 1e-6
+_POSE_DIAGONAL = np.arange(POSE)
 
 
 def initial_state(problem: FrameProblem, target: np.ndarray) -> State:
-    """A neutral face in the pose that best fits landmarks `target` [468,2] pixels (SQPnP)."""
+    """A neutral face in the pose that best fits landmarks `target` [468,2] pixels (SQPnP); some may be missing."""
+
+    def distance(state: State) -> np.ndarray:
+        return frame_error(problem, state, target)
+
+    first = _neutral_state(problem, target)
+    if inliers(distance(first))[np.isfinite(target).all(1)].all():
+        return first
+    # Neighboring outliers, as on a hand, move the whole fit, but hardly that to a half of the face without them.
+    halves = [_neutral_state(problem, np.where(half[:, None], target, np.nan)) for half in _halves(problem.neutral)]
+    best = min([first, *halves], key=lambda state: float(np.nan_to_num(np.nanmedian(distance(state)), nan=np.inf)))
+    kept = without(target, inliers(distance(best)))
+    return fit_without_outliers(lambda points: _neutral_state(problem, points), distance, kept)[0]
+
+
+def _halves(neutral: np.ndarray) -> list[np.ndarray]:
+    """Masks [468] of the left, right, upper and lower landmarks of `neutral` [468,3]."""
+    above = neutral[:, :2] > np.median(neutral[:, :2], axis=0)
+    return [above[:, 0], ~above[:, 0], above[:, 1], ~above[:, 1]]
+
+
+def _neutral_state(problem: FrameProblem, target: np.ndarray) -> State:
     camera = problem.camera
     K = np.array([[camera.focal, 0, camera.cx], [0, camera.focal, camera.cy], [0, 0, 1.0]])
-    solved, rotvec, offset = cv2.solvePnP(
-        np.ascontiguousarray(problem.neutral[:, None]),
-        np.ascontiguousarray(target[:FACE_COUNT, None, :2], dtype=np.float64),
-        K,
-        None,
-        flags=cv2.SOLVEPNP_SQPNP,
-    )
+    seen = np.isfinite(target).all(1)
+    solved = False
+    if seen.sum() >= _MIN_POINTS and np.ptp(target[seen], axis=0).max() > _MIN_SIZE:
+        solved, rotvec, offset = cv2.solvePnP(
+            np.ascontiguousarray(problem.neutral[seen, None]),
+            np.ascontiguousarray(target[seen, None], dtype=np.float64),
+            K,
+            None,
+            flags=cv2.SOLVEPNP_SQPNP,
+        )
     rotation = cv2.Rodrigues(rotvec)[0] if solved else _FLIP
     offset = offset.ravel() if solved else np.array([0.0, 0.0, camera.focal * 9e-4 / problem.unit])
     return State(_FLIP @ rotation, _FLIP @ offset, np.zeros(len(problem.model.names)))
@@ -62,6 +92,7 @@ def solve_frame(
     diagonal = np.arange(POSE, POSE + len(start.expression))
     for _ in range(iterations):
         matrix, gradient = problem.normal(state, target, weights)
+        matrix[_POSE_DIAGONAL, _POSE_DIAGONAL] += _POSE_FLOOR
         add_expression_prior(problem, state.expression, matrix, gradient)
         if attitude is not None:
             add_attitude_prior(problem, state.rotation, attitude, matrix, gradient)
@@ -76,5 +107,8 @@ def solve_frame(
 
 
 def frame_error(problem: FrameProblem, state: State, target: np.ndarray) -> np.ndarray:
-    """Distance [468] of each landmark from `target` [468,2], as a fraction of the clip's inter-ocular distance."""
+    """Distance [468] of each landmark from `target` [468,2], as a fraction of the clip's inter-ocular distance.
+
+    NaN where it is missing.
+    """
     return np.linalg.norm(problem.reproject(state) - target, axis=1) / (100 * problem.unit)

@@ -17,10 +17,10 @@ _SMOOTH_SECONDS = 0.027  # standard deviation of the kernel; a saccade lasts abo
 def eye_angles(
     model: LandmarkModel, identity: np.ndarray, camera: Pinhole, states: Sequence[State], points: np.ndarray
 ) -> np.ndarray:
-    """Yaw (to the subject's left) and pitch (up) [T,2] radians of the gaze against straight ahead, mean of both eyes.
+    """Yaw (to the subject's left) and pitch (up) [T,2] radians of the gaze against straight ahead, mean of the eyes.
 
     The ray through each iris center intersects the eyeball; where it misses, its point nearest to the eye's center is
-    used.
+    used. NaN where neither iris is seen.
 
     Args:
         model: landmark model of the head.
@@ -43,14 +43,20 @@ def eye_angles(
             inside = max(along * along - (center @ center - radius * radius), 0.0)
             direction = state.rotation.T @ (ray * (along - np.sqrt(inside)) - center)
             angles[frame, eye] = _angles(direction) - _angles(rest)
-    return np.clip(angles.mean(1), -LIMIT, LIMIT)
+    seen = np.isfinite(angles).all(2, keepdims=True)
+    mean = np.where(seen, angles, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
+    return np.where(seen.max(1), np.clip(mean, -LIMIT, LIMIT), np.nan)
 
 
 def smooth_angles(angles: np.ndarray, openness: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Angles [T,2] averaged over neighbors in `time` [T]; closed eyes (openness [T] 0..1) get a low weight."""
+    """Angles [T,2] averaged over neighbors in `time` [T].
+
+    Closed eyes (openness [T] 0..1) have a low weight, unknown angles (NaN) none.
+    """
+    seen = np.isfinite(angles).all(1)
     lag = (time[:, None] - time[None]) / _SMOOTH_SECONDS
-    kernel = np.exp(-0.5 * lag * lag) * (openness**2 + 1e-3)
-    return (kernel @ angles) / kernel.sum(1, keepdims=True)
+    kernel = np.exp(-0.5 * lag * lag) * (openness**2 + 1e-3) * seen
+    return (kernel @ np.where(seen[:, None], angles, 0.0)) / np.maximum(kernel.sum(1, keepdims=True), 1e-300)
 
 
 def eye_rotations(angles: np.ndarray) -> np.ndarray:

@@ -65,9 +65,9 @@ class IdentityFit:
 class KeyFrame:
     """Measurements of one key frame."""
 
-    target: np.ndarray  # [468,2] pixels
+    target: np.ndarray  # [468,2] pixels, NaN where a landmark is missing
     weights: np.ndarray  # [468]
-    rotation_prior: np.ndarray  # [3,3] rotation of the three-dimensional landmarks
+    rotation_prior: np.ndarray  # [3,3] rotation of the three-dimensional landmarks, NaN if unknown
     attitude: np.ndarray | None = None  # [3,3] the same in the head model's frame, once known
 
 
@@ -86,7 +86,11 @@ def choose_key_frames(points: np.ndarray, yaw_pitch: np.ndarray, count: int = KE
 
     lids = np.minimum(gap(RIGHT_LIDS), gap(LEFT_LIDS))
     features = np.column_stack([yaw_pitch, gap(LIP_GAP), gap(MOUTH_CORNERS), lids]) / _FEATURE_UNITS
-    start = int(np.argmin(np.linalg.norm(features - np.median(features, axis=0), axis=1)))
+    # A feature whose landmarks are missing is taken for the usual one, but such a frame is no good start.
+    missing = ~np.isfinite(features)
+    usual = np.array([np.median(each[np.isfinite(each)]) if np.isfinite(each).any() else 0.0 for each in features.T])
+    features = np.where(missing, usual, features)
+    start = int(np.argmin(np.linalg.norm(features - usual, axis=1) + 1e3 * missing.sum(1)))
     chosen = [start]
     distance = np.linalg.norm(features - features[start], axis=1)
     while len(chosen) < min(count, len(points)):
@@ -166,8 +170,9 @@ def _eliminate(problem: FrameProblem, state: State, frame: KeyFrame, options: Id
     active = np.flatnonzero(at_active_limit(state.expression, gradient[POSE:], problem.model.limits)) + POSE
     matrix[active, active] += 1e9
     pitch_weight = options.identity_prior / (KEY_FRAMES * options.pitch_sigma**2)
-    gradient[0] += pitch_weight * log_rotation(state.rotation @ frame.rotation_prior.T)[0]
-    matrix[0, 0] += pitch_weight
+    if np.isfinite(frame.rotation_prior).all():
+        gradient[0] += pitch_weight * log_rotation(state.rotation @ frame.rotation_prior.T)[0]
+        matrix[0, 0] += pitch_weight
     if frame.attitude is not None:
         add_attitude_prior(problem, state.rotation, frame.attitude, matrix, gradient)
     matrix[:POSE, :POSE] += 1e-6 * np.eye(POSE)

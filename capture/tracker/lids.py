@@ -33,6 +33,8 @@ _WIDE = ("eyeWideRight", "eyeWideLeft")
 def lid_openings(problem: FrameProblem, states: Sequence[State], points: np.ndarray) -> np.ndarray:
     """Opening [T,2] of the right and of the left eye in landmarks, as fractions of that of the neutral head.
 
+    NaN where landmarks of the lids are missing.
+
     Args:
         problem: identity and camera.
         states: [T] poses.
@@ -51,7 +53,13 @@ def lid_openings(problem: FrameProblem, states: Sequence[State], points: np.ndar
 
 def usual_openings(problem: FrameProblem, states: Sequence[State], points: np.ndarray) -> np.ndarray:
     """The person's usual openings [2] over training frames; arguments as for `lid_openings`."""
-    return np.quantile(lid_openings(problem, states, points), USUAL_QUANTILE, axis=0)
+    openings = lid_openings(problem, states, points)
+    return np.array(
+        [
+            np.quantile(each[np.isfinite(each)], USUAL_QUANTILE) if np.isfinite(each).any() else 1.0
+            for each in openings.T
+        ]
+    )
 
 
 def with_closed_lids(
@@ -69,7 +77,7 @@ def with_closed_lids(
     if not set(_BLINK) <= set(names) or not len(states):
         return list(states)
     relative = lid_openings(problem, states, points) / np.maximum(usual, 1e-6)
-    closedness = np.clip((OPEN - relative) / (OPEN - CLOSED), 0, 1)
+    closedness = np.nan_to_num(np.clip((OPEN - relative) / (OPEN - CLOSED), 0, 1))
     closedness = closedness * closedness * (3 - 2 * closedness)
     closing = closures(problem.neutral, problem.model.expression_basis.reshape(FACE_COUNT, 3, -1))
     expression = np.stack([state.expression for state in states])

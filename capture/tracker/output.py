@@ -42,7 +42,7 @@ def track_arrays(
     joint_rot[:, ROOT] = matrix_to_axis_angle(rotation).numpy()
     joint_rot[:, LEFT_EYE] = joint_rot[:, RIGHT_EYE] = eye_rotations(track.gaze)
     root = head.joint_locations(identity)[ROOT].double()
-    error = track.reprojection.mean(1)
+    error = np.nanmean(track.reprojection, 1)
     return {
         "frame_number": np.asarray(numbers, dtype=np.int64),
         "time": observations.time,
@@ -63,11 +63,11 @@ def quality(person: Person, observations: Observations, track: ClipTrack) -> dic
     error = 100 * track.reprojection
     return {
         "reprojection_percent_iod": {
-            "median": float(np.median(error.mean(1))),
-            "all": float(error.mean()),
-            "lips": float(error[:, LIPS].mean()),
-            "eyes": float(error[:, EYES].mean()),
-            "oval": float(error[:, OVAL].mean()),
+            "median": float(np.median(np.nanmean(error, 1))),
+            "all": float(np.nanmean(error)),
+            "lips": float(np.nanmean(error[:, LIPS])),
+            "eyes": float(np.nanmean(error[:, EYES])),
+            "oval": float(np.nanmean(error[:, OVAL])),
         },
         "inter_ocular_px": person.inter_ocular,
         "jitter_per_frame": jitter(track.unsmoothed_states, observations.time),

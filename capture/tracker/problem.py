@@ -160,13 +160,17 @@ def linearize(problem: FrameProblem, state: State, target: np.ndarray, weights: 
     Args:
         problem: identity and camera.
         state: where to linearize.
-        target: measured landmarks [468,2] pixels.
+        target: measured landmarks [468,2] pixels; those that are missing (NaN) have weight 0.
         weights: of the landmarks [468].
     """
     skull = problem.posed_landmarks(state.expression)
     rotated = skull.points @ state.rotation.T
     points = rotated + state.translation
     raw = (problem.camera.project(points) - target) / problem.unit
+    missing = ~np.isfinite(raw).all(1)
+    if missing.any():
+        raw = np.where(missing[:, None], 0.0, raw)
+        weights = np.where(missing, 0.0, weights)
     length = np.sqrt(np.einsum("lc,lc->l", raw, raw))
     robust = np.minimum(1.0, problem.options.huber / np.maximum(length, 1e-9))
     row_weight = np.repeat(np.sqrt(weights * robust), 2)
@@ -232,10 +236,12 @@ def add_attitude_prior(
     Args:
         problem: has the precision of the measurement.
         rotation: of the state.
-        attitude: measured.
+        attitude: measured; NaN where the landmarks do not determine it.
         matrix: Gauss-Newton matrix [6+E,6+E].
         gradient: [6+E].
     """
+    if np.isnan(attitude).any():
+        return
     precision = problem.options.attitude
     matrix[np.arange(3), np.arange(3)] += precision
     gradient[:3] += precision * log_rotation(rotation @ attitude.T)

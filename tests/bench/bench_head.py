@@ -58,7 +58,7 @@ def report(path: Path, model: LandmarkModel, options: TrackerOptions, show: int)
     person = fit_person(model, seen, prior, (matrix[0, 2], matrix[1, 2]), options)
     track = track_training(person, seen)
     seconds = time.perf_counter() - start
-    error = 100 * track.reprojection
+    error = 100 * np.nan_to_num(track.reprojection)
     parts = [error.mean(), *(error[:, rows].mean() for rows in (LIPS, EYES, OVAL))]
     pitch, wobble = pitch_difference(person, seen, track)
     print(

@@ -6,7 +6,7 @@ import numpy as np
 
 from avatar.geometry.numpy_rotations import exp_rotation
 from capture.tracker.clip import Observations
-from capture.tracker.indices import LEFT_CORNER, LEFT_IRIS, RIGHT_CORNER, RIGHT_IRIS
+from capture.tracker.indices import FACE_COUNT, LEFT_CORNER, LEFT_IRIS, RIGHT_CORNER, RIGHT_IRIS
 from capture.tracker.jaw import Jaw
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State
@@ -96,3 +96,31 @@ def observe(
             points[k, start : start + 5, :2] = camera.project(state.rotation @ iris + state.translation)
     points[..., :2] += rng.normal(0, noise, points[..., :2].shape) if noise else 0.0
     return Observations(points, np.zeros((len(states), 478)), np.ones(len(states)), np.asarray(time, dtype=np.float64))
+
+
+def with_outliers(
+    points: np.ndarray, base: np.ndarray, fraction: float, *, together: bool, seed: int = 3
+) -> np.ndarray:
+    """Landmarks [T,478,3] of which a fraction lies half a face away.
+
+    Args:
+        points: landmarks.
+        base: the face [468,3], meters.
+        fraction: of the landmarks.
+        together: neighbors displaced in the same way for 15 frames, as by a hand; else any, each in its own way.
+        seed: of the choice.
+    """
+    rng = np.random.default_rng(seed)
+    result = points.copy()
+    count = round(fraction * FACE_COUNT)
+    size = 0.6 * np.linalg.norm(points[:, RIGHT_CORNER, :2] - points[:, LEFT_CORNER, :2], axis=1)
+    for frame in range(len(points)):
+        if together and frame % 15 == 0:
+            rows = np.argsort(np.linalg.norm(base - base[rng.integers(FACE_COUNT)], axis=1))[:count]
+            direction = rng.normal(size=3)
+            direction /= np.linalg.norm(direction[:2])
+        elif not together:
+            rows = rng.permutation(FACE_COUNT)[:count]
+            direction = rng.normal(size=(count, 3))
+        result[frame, rows] += direction * size[frame]
+    return result

@@ -24,7 +24,7 @@ from capture.tracker.frame import initial_state
 from capture.tracker.identity import shared_jacobian
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State, linearize
-from tests.capture.faces.landmark_fixture import observe
+from tests.capture.faces.landmark_fixture import observe, with_outliers
 from tests.support.browser import Page
 from viewer.web.bundle import module
 
@@ -204,6 +204,28 @@ def test_frames_of_a_known_person_are_fitted_as_natively(
     np.testing.assert_allclose(found[:, -19:], expected[:, -19:], atol=5e-5)  # radians, meters, error
 
 
+@pytest.mark.parametrize("kind", ["scattered", "together", "missing"])
+def test_outliers_and_missing_landmarks_are_left_out_as_natively(fitting: Page, kind: str) -> None:
+    head = load_head()
+    model, identity = LandmarkModel.from_head(head), a_person()
+    person = known(model, identity)
+    states = motion(model, 60, 0.4)[::3]
+    points = film(model, identity, states)
+    if kind == "missing":
+        points[np.random.default_rng(0).random(points.shape[:2]) < 0.2] = np.nan
+    else:
+        points = with_outliers(points, model.base, 0.15, together=kind == "together")
+    points[7] = np.nan  # a whole frame
+    fitter = Fitter.of(person, head)
+    found, expected = fits_of(fitting, person, head.name, points), native_fits(fitter, points)
+    known_error = np.isfinite(expected[:, -1])
+    np.testing.assert_array_equal(np.isfinite(found[:, -1]), known_error)
+    assert known_error.sum() == len(points) - 1
+    np.testing.assert_allclose(found[:, :-19], expected[:, :-19], atol=2e-3)
+    np.testing.assert_allclose(found[known_error, -19:], expected[known_error, -19:], atol=2e-4)
+    assert (expected[known_error, -1] < 0.02).all()
+
+
 def test_the_first_pose_is_that_of_sqpnp(fitting: Page) -> None:
     model, identity = LandmarkModel.from_head(load_head()), a_person()
     problem, states = known(model, identity).problem(), motion(model, 60, 0.7)[::12]
@@ -342,7 +364,6 @@ def test_progress_names_and_earlier_samples_are_told(fitting: Page, tracking: np
     [
         "null",
         "points.fill(NaN)",
-        "points.map((value, k) => (k === 700 ? Infinity : value))",
         "points.fill(200)",
         "points.slice(0, 1404)",
         "points.map((value, k) => (k % 7) * value)",
@@ -363,7 +384,7 @@ def test_a_face_that_jumps_is_fitted_at_once(fitting: Page, tracking: np.ndarray
     assert added(fitting, tracking[0]) is not None
     far = (tracking[1] - [320, 240, 0]) * [0.5, 0.5, 0.5] + [500, 330, 0]
     after = added(fitting, far.astype(np.float32))
-    assert after is not None and after[-1] < 0.03
+    assert after is not None and after[-1] < 0.04
     assert after[-4] > 0.1  # meters to the right
 
 

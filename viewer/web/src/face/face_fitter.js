@@ -2,16 +2,13 @@
  *
  * The same computations as `headsplat live --webcam` (capture/live), see docs/guides/live.md. */
 import { focalPrior } from "./focal_prior.js";
-import { imageDistance } from "./key_frames.js";
-import { KnownFace } from "./known_face.js";
+import { KnownFace, MAX_ERROR } from "./known_face.js";
 import { LANDMARK_COUNT } from "./landmark_model.js";
 import { fitPerson } from "./person_fit.js";
 /** @import { FaceFit } from "./known_face.js" */
 /** @import { LandmarkModel } from "./landmark_model.js" */
 
-/** Reprojection error (fraction of the inter-ocular distance) beyond which a fit counts as failed. */
-const MAX_ERROR = 0.06;
-/** Inter-ocular distance in pixels below which landmarks show no face. */
+/** Width in pixels below which landmarks show no face. */
 const SMALLEST_FACE = 1;
 
 /** Head parameters of one frame, in the expressions of the whole head.
@@ -86,8 +83,8 @@ export class FaceFitter {
 
   /** @param {Float32Array} points */
   #showsFace(points) {
-    return points.length === 3 * LANDMARK_COUNT && points.every(Number.isFinite)
-      && imageDistance(points, this.#model.groups.eye_corners) >= SMALLEST_FACE;
+    const across = points.filter((value, k) => k % 3 === 0 && Number.isFinite(value));
+    return points.length === 3 * LANDMARK_COUNT && Math.max(...across) - Math.min(...across) >= SMALLEST_FACE;
   }
 
   /** @param {KnownFace} face @param {Float32Array} points @param {FaceFit | null} previous */
@@ -119,5 +116,6 @@ export class FaceFitter {
       fit = face.fit(frame.points, fit);
       if (fit && fit.error <= MAX_ERROR) this.earlier.push(this.#sample(face, fit, frame.seconds));
     }
+    if (!this.earlier.length) this.#face = null;
   }
 }

@@ -6,6 +6,8 @@ import { POSE } from "./linearization.js";
 
 /** Active-set iterations of a step. */
 const PASSES = 4;
+/** Added to the diagonal of every pose: too few landmarks leave it as it was. */
+export const POSE_FLOOR = 1e-6;
 
 /** [6+E,6+E], [6+E]. @typedef {{matrix: Float64Array, gradient: Float64Array}} NormalEquations */
 
@@ -112,7 +114,8 @@ function solveFree(matrix, gradient, step, free, bound) {
  * @param {FrameProblem} problem
  * @param {Linearization} linearization memory for it
  * @param {FaceState} start the previous frame's, or an initial one
- * @param {{target: Float64Array, attitude: number[]}} seen landmarks [468,2] pixels, and the measured rotation [9]
+ * @param {{target: Float64Array, attitude: number[] | null}} seen landmarks [468,2] pixels, and the measured
+ *   rotation [9] where it is known
  * @param {number} iterations at most; ends where a step is negligible
  * @param {number} previousWeight of the squared difference from the expressions of `start`
  * @returns {FaceState | null} null where the landmarks do not determine it */
@@ -122,7 +125,8 @@ export function solveFrame(problem, linearization, start, { target, attitude }, 
   for (let round = 0; round < iterations; round++) {
     linearization.at(problem, state, target);
     const equations = normalEquations(problem, linearization, state.expression);
-    addAttitude(equations, state, attitude, options.fit.attitude);
+    for (let k = 0; k < POSE; k++) equations.matrix[k * (linearization.local + 1)] += POSE_FLOOR;
+    if (attitude) addAttitude(equations, state, attitude, options.fit.attitude);
     for (let e = 0; e < state.expression.length; e++) {
       equations.matrix[(POSE + e) * (linearization.local + 1)] += previousWeight;
       equations.gradient[POSE + e] += previousWeight * (state.expression[e] - start.expression[e]);

@@ -3,7 +3,7 @@
  * A joint Gauss-Newton over the key frames; pose and expression of each are eliminated by Schur complement, so the
  * normal equations have only the size of the identity (Triggs et al. 2000, "Bundle adjustment", section 6). */
 import { factorCholesky, largest, solveCholesky } from "./dense.js";
-import { addAttitude, normalEquations, turnBetween, updatedState } from "./frame_fit.js";
+import { addAttitude, normalEquations, POSE_FLOOR, turnBetween, updatedState } from "./frame_fit.js";
 import { initialState } from "./initial_pose.js";
 import { clamp } from "../avatar/linear.js";
 import { POSE } from "./linearization.js";
@@ -14,12 +14,12 @@ import { POSE } from "./linearization.js";
 const PITCH_FRAMES = 16;
 /** Largest step of the focal length's logarithm, and its range around the prior's as factors. */
 const FOCAL_STEP = 0.15, FOCAL_RANGE = [0.5, 2];
-/** Added to the diagonal: of an expression at its limit, of every pose, of a focal length that is fixed. */
-const AT_LIMIT = 1e9, POSE_FLOOR = 1e-6, FIXED = 1e12;
+/** Added to the diagonal: of an expression at its limit, of a focal length that is fixed. */
+const AT_LIMIT = 1e9, FIXED = 1e12;
 
 /** @typedef {Object} KeyFrame
  * @property {Float64Array} target [468,2] landmarks, pixels
- * @property {number[]} rotation [9] of the skull, measured from the depth of the landmarks
+ * @property {number[] | null} rotation [9] of the skull, measured from the depth of the landmarks, where known
  * @property {number[] | null} attitude the same in the head model's frame, once known */
 /** @typedef {{camera: Pinhole, focal: number, logSigma: number, isReleased: boolean,
  *   interOcular: number}} SharedProblem first camera; prior on its focal length, and whether that is estimated;
@@ -56,7 +56,7 @@ export function fitIdentity(model, frames, shared, linearization) {
 /** The problem of the frames of one person; `interOcular` is the size of a typical face in pixels.
  * @param {LandmarkModel} model @param {Float64Array} identity @param {Pinhole} camera @param {number} interOcular
  * @returns {FrameProblem} */
-function problemOf(model, identity, camera, interOcular) {
+export function problemOf(model, identity, camera, interOcular) {
   return { model, shape: model.shapeOf(identity), camera, unit: interOcular / 100 };
 }
 
@@ -99,9 +99,11 @@ function localEquations(problem, linearization, state, frame) {
     const isStuck = (value <= limits[e] && slope > 0) || (value >= limits[state.expression.length + e] && slope < 0);
     if (isStuck) matrix[(POSE + e) * (size + 1)] += AT_LIMIT;
   });
-  const pitchWeight = identity.identity_prior / (PITCH_FRAMES * identity.pitch_sigma ** 2);
-  gradient[0] += pitchWeight * turnBetween(frame.rotation, state.rotation)[0];
-  matrix[0] += pitchWeight;
+  if (frame.rotation) {
+    const pitchWeight = identity.identity_prior / (PITCH_FRAMES * identity.pitch_sigma ** 2);
+    gradient[0] += pitchWeight * turnBetween(frame.rotation, state.rotation)[0];
+    matrix[0] += pitchWeight;
+  }
   if (frame.attitude) addAttitude(equations, state, frame.attitude, fit.attitude);
   for (let k = 0; k < POSE; k++) matrix[k * (size + 1)] += POSE_FLOOR;
   return equations;

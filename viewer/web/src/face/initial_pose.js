@@ -2,13 +2,18 @@
 import { factorCholesky, largest, solveCholesky } from "./dense.js";
 import { multiply, rotationOf } from "../avatar/linear.js";
 import { FACE_COUNT } from "./landmark_model.js";
-import { placed } from "./linearization.js";
-import { nearestRotation } from "./nearest_rotation.js";
+import { frameDistances, placed } from "./linearization.js";
+import { fitWithoutOutliers, inliers, median, rotationOfPoints, without } from "./robust.js";
 /** @import { LandmarkModel } from "./landmark_model.js" */
 /** @import { FaceState, FrameProblem, Pinhole } from "./linearization.js" */
 
 /** Gauss-Newton steps, at most. */
 const STEPS = 20;
+/** Landmarks that determine a pose. */
+const MIN_POINTS = 6;
+/** Distance in meters of a stable landmark from the mean face up to which it is no outlier. */
+const STABLE_DISTANCE = 0.02;
+const FACING = [1, 0, 0, 0, 1, 0, 0, 0, 1];
 
 /** Rotation of the skull from the depth that the landmark network estimates.
  *
@@ -16,25 +21,17 @@ const STEPS = 20;
  * so each point moves along its camera ray to the depth of focal length plus its landmark depth.
  * @param {LandmarkModel} model
  * @param {Float32Array} points [478,3] pixels @param {Pinhole} camera
- * @returns {number[]} nine numbers by rows */
+ * @returns {number[] | null} nine numbers by rows; null where too few landmarks determine it */
 export function networkRotation(model, points, { focal, cx, cy }) {
   const { stable } = model.groups;
-  const mean = (/** @type {number[]} */ values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const depth = mean(stable.map((l) => points[3 * l + 2]));
+  const depths = stable.map((l) => points[3 * l + 2]).filter(Number.isFinite);
+  const depth = depths.reduce((sum, value) => sum + value, 0) / depths.length;
   const seen = stable.map((l) => {
     const farther = 1 + (points[3 * l + 2] - depth) / focal;
     return [(points[3 * l] - cx) * farther, (cy - points[3 * l + 1]) * farther, -focal * farther];
   });
   const rest = stable.map((l) => Array.from(model.base.subarray(3 * l, 3 * l + 3)));
-  const seenMean = [0, 1, 2].map((axis) => mean(seen.map((point) => point[axis])));
-  const modelMean = [0, 1, 2].map((axis) => mean(rest.map((point) => point[axis])));
-  const moments = new Array(9).fill(0);
-  seen.forEach((point, k) => {
-    for (let row = 0; row < 3; row++)
-      for (let column = 0; column < 3; column++)
-        moments[3 * row + column] += (point[row] - seenMean[row]) * (rest[k][column] - modelMean[column]);
-  });
-  return nearestRotation(moments);
+  return rotationOfPoints(rest, seen, STABLE_DISTANCE);
 }
 
 /** A neutral face in the pose that best fits landmarks.
@@ -42,10 +39,37 @@ export function networkRotation(model, points, { focal, cx, cy }) {
  * Minimizes the distance of each point from the camera ray of its landmark, in the plane of its depth: the cost of
  * SQPnP (Terzakis and Lourakis 2020). It is linear in the translation, so a start needs a rotation only.
  * @param {FrameProblem} problem
- * @param {Float64Array} target [468,2] pixels @param {number[]} rotation a first one, nine numbers by rows
+ * @param {Float64Array} target [468,2] pixels @param {number[] | null} start a first rotation,
+ *   nine numbers by rows
  * @returns {FaceState | null} null where the landmarks do not determine it, or lie behind
  *   the camera */
-export function initialState({ model, shape, camera }, target, rotation) {
+export function initialState(problem, target, start) {
+  const fit = (/** @type {Float64Array} */ seen) => neutralState(problem, seen, start ?? FACING);
+  const distancesOf = (/** @type {FaceState} */ state) => frameDistances(problem, state, target);
+  const first = fit(target);
+  if (first && inliers(distancesOf(first)).every((isKept, l) => isKept || Number.isNaN(target[2 * l]))) return first;
+  // Neighboring outliers, as on a hand, move the whole fit, but hardly that to a half of the face without them.
+  const halves = halvesOf(problem.shape.neutral).map((half) => fit(without(target, half, 2)));
+  const found = [first, ...halves].filter((state) => state !== null);
+  if (!found.length) return null;
+  const errors = found.map((state) => median(distancesOf(state)));
+  const best = found[errors.indexOf(Math.min(...errors))];
+  return fitWithoutOutliers(without(target, inliers(distancesOf(best)), 2), 2, fit, distancesOf)?.result ?? null;
+}
+
+/** Which landmarks of `neutral` [468,3] are on the left, on the right, above and below. @param {Float64Array} neutral */
+function halvesOf(neutral) {
+  return [0, 1].flatMap((axis) => {
+    const values = Array.from({ length: FACE_COUNT }, (_, l) => neutral[3 * l + axis]);
+    const above = values.map((value) => value > median(values));
+    return [above, above.map((value) => !value)];
+  });
+}
+
+/** The pose that fits the landmarks that are not missing.
+ * @param {FrameProblem} problem @param {Float64Array} target @param {number[]} rotation
+ * @returns {FaceState | null} */
+function neutralState({ model, shape, camera }, target, rotation) {
   let translation = [0, 0, 0];
   for (let round = 0; round < STEPS; round++) {
     const step = rayStep(shape.neutral, camera, target, rotation, translation);
@@ -63,7 +87,10 @@ export function initialState({ model, shape, camera }, target, rotation) {
  * @param {number[]} translation @returns {Float64Array | null} */
 function rayStep(neutral, { focal, cx, cy }, target, rotation, translation) {
   const matrix = new Float64Array(36), step = new Float64Array(6);
+  let count = 0;
   for (let l = 0; l < FACE_COUNT; l++) {
+    if (!Number.isFinite(target[2 * l] + target[2 * l + 1])) continue;
+    count += 1;
     const place = placed(rotation, translation, neutral, l);
     const [x, y, z] = place.map((value, axis) => value - translation[axis]);
     for (let row = 0; row < 2; row++) {
@@ -77,7 +104,7 @@ function rayStep(neutral, { focal, cx, cy }, target, rotation, translation) {
       }
     }
   }
-  if (!factorCholesky(matrix, 6)) return null;
+  if (count < MIN_POINTS || !factorCholesky(matrix, 6)) return null;
   solveCholesky(matrix, 6, step);
   return step;
 }

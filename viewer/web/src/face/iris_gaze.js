@@ -5,18 +5,21 @@ import { apply, clamp, transposed } from "../avatar/linear.js";
 /** Largest rotation of an eye, radians. */
 const LIMIT = 0.6;
 
-/** Yaw (to the subject's left) and pitch (up) of the gaze against straight ahead, mean of both eyes.
+/** Yaw (to the subject's left) and pitch (up) of the gaze against straight ahead, mean of the eyes that are seen.
  *
  * The ray through each iris center intersects the eyeball; where it misses, its point nearest to the eye's center is
  * used.
  * @param {FrameProblem} problem
  * @param {FaceState} state
  * @param {Float32Array} points [478,3] pixels
- * @returns {number[]} [2] radians */
+ * @returns {number[] | null} [2] radians; null where no iris is seen */
 export function gazeOf({ model, shape, camera }, { rotation, translation }, points) {
   const [, , ...eyes] = shape.anchors;
   const sum = [0, 0];
+  let count = 0;
   model.groups.irises.forEach((landmark, eye) => {
+    if (!Number.isFinite(points[3 * landmark] + points[3 * landmark + 1])) return;
+    count += 1;
     const rest = eyes[eye + 2].map((value, axis) => value - eyes[eye][axis]);
     const center = apply(rotation, eyes[eye]).map((value, axis) => value + translation[axis]);
     const ray = [points[3 * landmark] - camera.cx, camera.cy - points[3 * landmark + 1], -camera.focal];
@@ -28,7 +31,7 @@ export function gazeOf({ model, shape, camera }, { rotation, translation }, poin
     const seen = anglesOf(direction), ahead = anglesOf(rest);
     for (let angle = 0; angle < 2; angle++) sum[angle] += seen[angle] - ahead[angle];
   });
-  return sum.map((value) => clamp(value / 2, -LIMIT, LIMIT));
+  return count ? sum.map((value) => clamp(value / count, -LIMIT, LIMIT)) : null;
 }
 
 /** Axis-angle vector that rotates +z to yaw and pitch, without torsion (Listing's law).

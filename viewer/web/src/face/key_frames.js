@@ -1,6 +1,7 @@
 /** Frames that differ most in pose, mouth and eyes: the identity fit needs only those. */
 import { clamp } from "../avatar/linear.js";
 import { networkRotation } from "./initial_pose.js";
+import { median } from "./robust.js";
 /** @import { LandmarkModel } from "./landmark_model.js" */
 /** @import { Pinhole } from "./linearization.js" */
 
@@ -25,9 +26,13 @@ export function yawPitch(rotation) {
  * @param {number} count
  * @returns {Float32Array[]} */
 export function chooseKeyFrames(model, frames, camera, count) {
-  const features = frames.map((points) => featuresOf(model, points, camera));
-  const median = UNITS.map((_, column) => quantile(features.map((row) => row[column]), 0.5));
-  const fromMedian = features.map((row) => distance(row, median));
+  const measured = frames.map((points) => featuresOf(model, points, camera));
+  const usual = UNITS.map((_, column) => median(measured.map((row) => row[column])) || 0);
+  // A feature whose landmarks are missing is taken for the usual one, but such a frame is no good start.
+  const features = measured.map((row) => row.map((value, column) => (Number.isFinite(value) ? value : usual[column])));
+  const fromMedian = features.map((row, k) => (
+    distance(row, usual) + 1e3 * measured[k].filter((value) => !Number.isFinite(value)).length
+  ));
   const chosen = [fromMedian.indexOf(Math.min(...fromMedian))];
   let apart = features.map((row) => distance(row, features[chosen[0]]));
   while (chosen.length < Math.min(count, frames.length)) {
@@ -50,7 +55,8 @@ function featuresOf(model, points, camera) {
   const { eye_corners: corners, lip_gap: lips, mouth_corners: mouth, right_lids, left_lids } = model.groups;
   const gap = (/** @type {number[]} */ pair) => imageDistance(points, pair) / imageDistance(points, corners);
   const lids = Math.min(gap(right_lids), gap(left_lids));
-  const values = [...yawPitch(networkRotation(model, points, camera)), gap(lips), gap(mouth), lids];
+  const rotation = networkRotation(model, points, camera);
+  const values = [...(rotation ? yawPitch(rotation) : [NaN, NaN]), gap(lips), gap(mouth), lids];
   return values.map((value, column) => value / UNITS[column]);
 }
 

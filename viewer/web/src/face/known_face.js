@@ -3,16 +3,21 @@ import { largest } from "./dense.js";
 import { solveFrame, turnBetween } from "./frame_fit.js";
 import { initialState, networkRotation } from "./initial_pose.js";
 import { eyeRotation, gazeOf } from "./iris_gaze.js";
-import { imageDistance } from "./key_frames.js";
 import { apply, axisAngleOf, multiply } from "../avatar/linear.js";
-import { frameError, Linearization } from "./linearization.js";
+import { fittedSize, frameDistances, Linearization } from "./linearization.js";
 import { targetOf } from "./person_fit.js";
+import { fitWithoutOutliers, trimmedMean } from "./robust.js";
 /** @import { FaceState } from "./linearization.js" */
 /** @import { Person } from "./person_fit.js" */
 
 /** Gauss-Newton steps of a fit without a previous one, and weight of the prior that keeps expressions near the previous
  * frame's: one landmark pass leaves some expressions nearly undetermined. */
 const FIRST_ITERATIONS = 10, PREVIOUS_WEIGHT = 100;
+/** Reprojection error (fraction of the inter-ocular distance) beyond which a fit counts as failed. */
+export const MAX_ERROR = 0.06;
+/** From this fraction of it on a frame is fitted without the previous one, too; that fit must have this part of the
+ * error. */
+const DOUBTFUL = 0.6, CLEARLY_BETTER = 0.7;
 /** A change from the previous frame larger than this (weight, radians) gets a second step. */
 const FAR = 0.25, FAR_TURN = 0.05;
 /** Blink weight above which the iris is not visible, and the previous gaze is kept. */
@@ -23,10 +28,10 @@ const SMALLEST = 0.3;
 /** @typedef {Object} FaceFit
  * @property {FaceState} state
  * @property {number[]} gaze [2] yaw and pitch of both eyes, radians
- * @property {number} error reprojection, fraction of the inter-ocular distance */
+ * @property {number} error reprojection without outliers, fraction of the inter-ocular distance */
 
-/** Landmarks [468,2] pixels, and the measured rotation [9].
- * @typedef {{target: Float64Array, attitude: number[]}} SeenFace */
+/** Landmarks [468,2] pixels, and the measured rotation [9] where it is known.
+ * @typedef {{target: Float64Array, attitude: number[] | null}} SeenFace */
 
 /** Fits single frames of a known person. */
 export class KnownFace {
@@ -44,18 +49,35 @@ export class KnownFace {
   }
 
   /** The fit to landmarks.
-   * @param {Float32Array} points [478,3] pixels @param {FaceFit | null} previous
+   * @param {Float32Array} points [478,3] pixels, NaN where one is missing
+   * @param {FaceFit | null} previous
    * @returns {FaceFit | null} null where the landmarks do not determine it */
   fit(points, previous) {
+    const found = this.#fit(points, previous);
+    if (!found || !previous || found.error < DOUBTFUL * MAX_ERROR) return found;
+    // After a jump the fit from the previous frame can take the part of the face that it does not reach for outliers.
+    const first = this.#fit(points, null);
+    return first && first.error < CLEARLY_BETTER * found.error ? first : found;
+  }
+
+  /** @param {Float32Array} points @param {FaceFit | null} previous @returns {FaceFit | null} */
+  #fit(points, previous) {
     const { problem, offset, interOcular } = this.#person;
-    const measured = networkRotation(problem.model, points, problem.camera);
-    const seen = { target: targetOf(points), attitude: multiply(measured, offset) };
-    const state = previous ? this.#next(previous.state, seen) : this.#first(seen);
-    if (!state) return null;
+    const target = targetOf(points);
+    const fit = (/** @type {Float32Array} */ used) => {
+      const measured = networkRotation(problem.model, used, problem.camera);
+      const seen = { target: targetOf(used), attitude: measured && offset && multiply(measured, offset) };
+      return previous ? this.#next(previous.state, seen) : this.#first(seen);
+    };
     // The unit of the problem is the face size during learning; the distance to the camera may have changed since.
-    const size = Math.max(imageDistance(points, problem.model.groups.eye_corners), SMALLEST * interOcular);
-    const error = (frameError(problem, state, seen.target) * interOcular) / size;
-    return { state, gaze: this.#gaze(points, state, previous), error };
+    const distancesOf = (/** @type {FaceState} */ state) => {
+      const size = Math.max(fittedSize(problem, state, problem.model.groups.eye_corners), SMALLEST * interOcular);
+      return frameDistances(problem, state, target).map((distance) => (distance * interOcular) / size);
+    };
+    const found = fitWithoutOutliers(points, 3, fit, distancesOf);
+    if (!found) return null;
+    const { result: state, used } = found;
+    return { state, gaze: this.#gaze(used, state, previous), error: trimmedMean(distancesOf(state)) };
   }
 
   /** Expression weights [E] of the whole head, joint rotations [5,3] and position of the neck in meters.
@@ -92,7 +114,7 @@ export class KnownFace {
   /** @param {Float32Array} points @param {FaceState} state @param {FaceFit | null} previous */
   #gaze(points, state, previous) {
     const isHidden = this.#lids.some((e) => state.expression[e] >= IRIS_HIDDEN);
-    return isHidden ? (previous?.gaze ?? [0, 0]) : gazeOf(this.#person.problem, state, points);
+    return (isHidden ? null : gazeOf(this.#person.problem, state, points)) ?? previous?.gaze ?? [0, 0];
   }
 }
 

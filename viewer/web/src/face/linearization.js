@@ -56,9 +56,10 @@ export class Linearization {
   #writePose({ model, camera, unit }, { rotation, translation }, { points, change }, target, l) {
     const place = placed(rotation, translation, points, l);
     const [x, y, z] = place, inverse = -1 / z;
-    const right = (camera.cx + camera.focal * x * inverse - target[2 * l]) / unit;
-    const down = (camera.cy - camera.focal * y * inverse - target[2 * l + 1]) / unit;
-    const robust = Math.min(1, model.options.fit.huber / Math.max(Math.hypot(right, down), 1e-9));
+    let right = (camera.cx + camera.focal * x * inverse - target[2 * l]) / unit;
+    let down = (camera.cy - camera.focal * y * inverse - target[2 * l + 1]) / unit;
+    let robust = Math.min(1, model.options.fit.huber / Math.max(Math.hypot(right, down), 1e-9));
+    if (!Number.isFinite(right + down)) right = down = robust = 0; // missing
     const weight = Math.sqrt(model.weights[l] * robust), scale = (weight * camera.focal * inverse) / unit;
     const jaw = change.map((entry) => model.jaw.skinningWeights[l] * entry);
     for (const entry of [0, 4, 8]) jaw[entry] += 1;
@@ -97,17 +98,24 @@ export class Linearization {
   }
 }
 
-/** Mean distance of the landmarks from `target` [468,2] pixels, as a fraction of the inter-ocular distance.
+/** Distances [468] of the landmarks from `target` [468,2] pixels, as fractions of the inter-ocular distance; NaN where
+ * one is missing.
  * @param {FrameProblem} problem @param {FaceState} state @param {Float64Array} target */
-export function frameError({ model, shape, camera, unit }, { rotation, translation, expression }, target) {
+export function frameDistances({ model, shape, camera, unit }, { rotation, translation, expression }, target) {
   const { points } = posedLandmarks(model, shape, expression);
-  let sum = 0;
-  for (let l = 0; l < FACE_COUNT; l++) {
+  return Float64Array.from({ length: FACE_COUNT }, (_, l) => {
     const [x, y, z] = placed(rotation, translation, points, l);
     const right = camera.cx - (camera.focal * x) / z - target[2 * l];
-    sum += Math.hypot(right, camera.cy + (camera.focal * y) / z - target[2 * l + 1]);
-  }
-  return sum / FACE_COUNT / (100 * unit);
+    return Math.hypot(right, camera.cy + (camera.focal * y) / z - target[2 * l + 1]) / (100 * unit);
+  });
+}
+
+/** Size of a fitted face, as the distance in pixels between two of its landmarks.
+ * @param {FrameProblem} problem @param {FaceState} state @param {number[]} pair */
+export function fittedSize({ model, shape, camera }, { rotation, translation, expression }, pair) {
+  const { points } = posedLandmarks(model, shape, expression);
+  const [a, b] = pair.map((l) => placed(rotation, translation, points, l));
+  return camera.focal * Math.hypot(a[0] / a[2] - b[0] / b[2], a[1] / a[2] - b[1] / b[2]);
 }
 
 /** World position of landmark number `l` of `points` [n,3].
