@@ -34,14 +34,14 @@ def initial_state(problem: FrameProblem, target: np.ndarray) -> State:
     def distance(state: State) -> np.ndarray:
         return frame_error(problem, state, target)
 
-    first = _neutral_state(problem, target)
+    first = neutral_state(problem, target)
     if inliers(distance(first))[np.isfinite(target).all(1)].all():
         return first
     # Neighboring outliers, as on a hand, move the whole fit, but hardly that to a half of the face without them.
-    halves = [_neutral_state(problem, np.where(half[:, None], target, np.nan)) for half in _halves(problem.neutral)]
+    halves = [neutral_state(problem, np.where(half[:, None], target, np.nan)) for half in _halves(problem.neutral)]
     best = min([first, *halves], key=lambda state: float(np.nan_to_num(np.nanmedian(distance(state)), nan=np.inf)))
     kept = without(target, inliers(distance(best)))
-    return fit_without_outliers(lambda points: _neutral_state(problem, points), distance, kept)[0]
+    return fit_without_outliers(lambda points: neutral_state(problem, points), distance, kept)[0]
 
 
 def _halves(neutral: np.ndarray) -> list[np.ndarray]:
@@ -50,7 +50,8 @@ def _halves(neutral: np.ndarray) -> list[np.ndarray]:
     return [above[:, 0], ~above[:, 0], above[:, 1], ~above[:, 1]]
 
 
-def _neutral_state(problem: FrameProblem, target: np.ndarray) -> State:
+def neutral_state(problem: FrameProblem, target: np.ndarray) -> State:
+    """As `initial_state`, with all landmarks that are not missing."""
     camera = problem.camera
     K = np.array([[camera.focal, 0, camera.cx], [0, camera.focal, camera.cy], [0, 0, 1.0]])
     seen = np.isfinite(target).all(1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from avatar.geometry.numpy_rotations import log_rotation
 from capture.tracker.camera import FocalPrior
-from capture.tracker.frame import initial_state
+from capture.tracker.frame import neutral_state
 from capture.tracker.indices import (
     FACE_COUNT,
     LEFT_LIDS,
@@ -123,7 +123,7 @@ def fit_identity(
     """
     identity = np.zeros(model.identity_size)
     problem = FrameProblem.create(model, identity, camera, inter_ocular_px, fit_options)
-    states = [initial_state(problem, frame.target) for frame in frames]
+    states = [neutral_state(problem, frame.target) for frame in frames]
     focal_weight = options.identity_prior / prior.log_sigma**2
     for _ in range(options.iterations):
         blocks = [_eliminate(problem, state, frame, options) for state, frame in zip(states, frames, strict=True)]

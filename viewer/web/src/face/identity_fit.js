@@ -4,7 +4,7 @@
  * normal equations have only the size of the identity (Triggs et al. 2000, "Bundle adjustment", section 6). */
 import { factorCholesky, largest, solveCholesky } from "./dense.js";
 import { addAttitude, normalEquations, POSE_FLOOR, turnBetween, updatedState } from "./frame_fit.js";
-import { initialState } from "./initial_pose.js";
+import { FACING, neutralState } from "./initial_pose.js";
 import { clamp } from "../avatar/linear.js";
 import { POSE } from "./linearization.js";
 /** @import { LandmarkModel } from "./landmark_model.js" */
@@ -34,7 +34,7 @@ const AT_LIMIT = 1e9, FIXED = 1e12;
 export function fitIdentity(model, frames, shared, linearization) {
   const identity = new Float64Array(model.identitySize);
   let problem = problemOf(model, identity, shared.camera, shared.interOcular);
-  const starts = frames.map((frame) => initialState(problem, frame.target, frame.rotation));
+  const starts = frames.map((frame) => neutralState(problem, frame.target, frame.rotation ?? FACING));
   if (!starts.every((state) => state !== null)) return null;
   let states = starts;
   for (let round = 0; round < model.options.identity.iterations; round++) {

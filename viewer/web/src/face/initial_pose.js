@@ -13,7 +13,7 @@ const STEPS = 20;
 const MIN_POINTS = 6;
 /** Distance in meters of a stable landmark from the mean face up to which it is no outlier. */
 const STABLE_DISTANCE = 0.02;
-const FACING = [1, 0, 0, 0, 1, 0, 0, 0, 1];
+export const FACING = [1, 0, 0, 0, 1, 0, 0, 0, 1];
 
 /** Rotation of the skull from the depth that the landmark network estimates.
  *
@@ -69,7 +69,7 @@ function halvesOf(neutral) {
 /** The pose that fits the landmarks that are not missing.
  * @param {FrameProblem} problem @param {Float64Array} target @param {number[]} rotation
  * @returns {FaceState | null} */
-function neutralState({ model, shape, camera }, target, rotation) {
+export function neutralState({ model, shape, camera }, target, rotation) {
   let translation = [0, 0, 0];
   for (let round = 0; round < STEPS; round++) {
     const step = rayStep(shape.neutral, camera, target, rotation, translation);
