@@ -61,4 +61,4 @@ def test_a_device_gives_the_figures_of_the_cpu(
         sorted(path.relative_to(tmp_path / side) for path in (tmp_path / side).rglob("*.png"))
         for side in ("cpu", "gpu")
     ]
-    assert images[0] == images[1] and len(images[0]) == 18
+    assert images[0] == images[1] and len(images[0]) == 27
