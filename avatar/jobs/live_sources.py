@@ -34,7 +34,7 @@ class SourceOptions:
     that plays"""
     loop: bool = False
     """restart the file at its end"""
-    self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "auto"
+    self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "off"
     """the avatar tracks its own person: its render is compared with the camera's frame; auto: while they are alike"""
     torso: bool = True
     """the avatar's torso moves as the performer's does in the camera's image; off: as in training, with the head"""
