@@ -106,6 +106,29 @@ class StepTracker:
         #: rotation (rad, skull frame), translation (m, camera axes), controls
         self._correction = np.zeros(6 + len(self._controls))
         self._exposure: _Exposure | None = None
+        #: of the last frame, and the avatar in its state: the next frames are compared with that image
+        self._last: tuple[_Start, np.ndarray, _Crop, Torso | None, _Target] | None = None
+        self._ahead: _Rendered | None = None
+
+    @torch.no_grad()
+    def render_ahead(self) -> None:
+        """Render the avatar in the state of the last frame: the next frames without a matte are compared with that.
+
+        Half of a call's time is that of its render; so it is spent before the frame comes.
+        """
+        if self._last is not None:
+            self._ahead = self._render(*self._last)
+            self._last = None
+
+    def _expected(self, elapsed: float) -> np.ndarray:
+        """The correction [6+P] after `elapsed` seconds."""
+        return _DECAY ** _frames(elapsed) * self._correction
+
+    def _limited(self, start: _Start, correction: np.ndarray) -> np.ndarray:
+        """`correction` [6+P] with controls within their limits."""
+        limited = correction.copy()
+        limited[6:] = np.clip(start.controls + limited[6:], self._low, self._high) - start.controls
+        return limited
 
     @torch.no_grad()
     def __call__(
@@ -127,48 +150,37 @@ class StepTracker:
             torso: the torso where it is known.
             elapsed: seconds since the frame before.
         """
-        frames = min(max(elapsed * _RATE, 0.1), _MOST_FRAMES)
+        frames = _frames(elapsed)
         start = _Start.of(self.avatar, self._controls, params, camera)
-        expected = _DECAY**frames * self._correction
-        before = expected.copy()
-        before[6:] = np.clip(start.controls + before[6:], self._low, self._high) - start.controls
+        expected = self._expected(elapsed)
+        before = self._limited(start, expected)
         pose = start.moved(before)
         crop = _Crop.of(camera, start.view, self._outline, pose)
         if crop is None:
             self.reset()
             return Step(start.written(np.zeros_like(before)), 0.0, 0.0)
         target = _Target.of(crop, image, matte)
-        rendered = self._render(start.written(before), pose, start.view, crop.camera, torso, target)
-        compared = _Compared.of(rendered, target, self._weight, self._exposure)
+        rendered = self._ahead if matte is None else None
+        if rendered is None:
+            rendered = self._render(start, before, crop, torso, target)
+        moved = _Moved.of(rendered, self._points, pose, start.view, start.controls + before[6:], crop.camera)
+        compared = _Compared.of(rendered, moved, target, self._weight, self._exposure)
         self._exposure = compared.exposure
-        matrix, gradient = self._normal(rendered, compared, pose, start.view, target)
+        matrix, gradient = self._normal(rendered, moved, compared, pose, start.view, target)
         matrix[np.diag_indices(len(matrix))] += self._change / frames + self._error
         gradient += (before - expected) * self._change / frames + before * self._error
         step = self._solve(matrix, gradient, start.controls + before[6:])
         after = before + step
         after[:3] = log_rotation(exp_rotation(before[:3]) @ exp_rotation(step[:3]))
         self._correction = after
+        self._last = start, after, crop, torso, target
         return Step(start.written(after), compared.correlation, compared.seen)
 
     def _render(
-        self,
-        params: HeadParams,
-        pose: tuple[np.ndarray, np.ndarray],
-        view: tuple[np.ndarray, np.ndarray],
-        camera: Camera,
-        torso: Torso | None,
-        target: _Target,
+        self, start: _Start, correction: np.ndarray, crop: _Crop, torso: Torso | None, target: _Target
     ) -> _Rendered:
-        """The avatar in `camera`, and its points there.
-
-        Args:
-            params: [1].
-            pose: rotation and translation of the skull.
-            view: rotation and translation from the world to the camera.
-            camera: [1] of the crop.
-            torso: as in `__call__`.
-            target: what is behind the avatar.
-        """
+        """The avatar in a crop after a correction [6+P], over what is behind it in `target`."""
+        params, view, camera = start.written(correction), start.view, crop.camera
         frame = self._animator.frame(self._animator.poses(params, torso), 0)
         gaussians = frame.gaussians
         fields = (gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.sh)
@@ -183,23 +195,28 @@ class StepTracker:
         alpha = out.alpha[0].numpy()
         behind = 1.0 if target.matte is not None else target.image
         image = cv2.GaussianBlur(out.rgb[0].numpy() + (1 - alpha[..., None]) * behind, (0, 0), _BLUR)
-        return _Rendered(image, alpha, out.depth[0].numpy(), features, world @ view[0].T + view[1], camera)
+        rotation, translation = start.moved(correction)
+        places = (world - translation) @ rotation
+        controls = start.controls + correction[6:]
+        depth = out.depth[0].numpy()
+        return _Rendered.of(image, alpha, depth, features, world @ view[0].T + view[1], places, controls, camera)
 
     def _normal(
         self,
         rendered: _Rendered,
+        moved: _Moved,
         compared: _Compared,
         pose: tuple[np.ndarray, np.ndarray],
         view: tuple[np.ndarray, np.ndarray],
         target: _Target,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Matrix [6+P,6+P] and gradient [6+P] of the images; arguments as in `_render`."""
+        """Matrix [6+P,6+P] and gradient [6+P] of the images; `pose` and `view` are rotations and translations."""
         turn = view[0] @ pose[0]
-        K = rendered.camera.K
+        K = moved.camera.K
         pivot = torch.from_numpy(view[0] @ pose[1] + view[1]).float()[None]
         slopes, residual, weight, places, rotation = (
             torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]
-            for values in (*compared.samples, rendered.places.T, turn)
+            for values in (*compared.samples, moved.places.T, turn)
         )
         points = self._points
         of_points = ops.sampled_normal(slopes, residual, weight, places, K, pivot, rotation, points.motion, points.tint)
@@ -229,6 +246,11 @@ class StepTracker:
             step = np.clip(step, -self._largest, self._largest)
             step[6:] = np.clip(controls + step[6:], self._low, self._high) - controls
         return step
+
+
+def _frames(elapsed: float) -> float:
+    """Frames of 1/30 s in `elapsed` seconds."""
+    return min(max(elapsed * _RATE, 0.1), _MOST_FRAMES)
 
 
 @dataclass(frozen=True)
@@ -305,14 +327,12 @@ class _Crop:
         right, bottom = (math.floor(at) + side + 2 for at in self.corner)
         image = image[y : max(bottom, y + 1), x : max(right, x + 1)]
         corner, scale = self.corner - (x, y), self.scale
-        if scale < 0.5:  # averaged first
-            size = tuple(max(1, round(length * 2 * scale)) for length in image.shape[1::-1])
-            ratio = np.array(size) / image.shape[1::-1]
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        else:
-            ratio = np.ones(2)
-        (sx, sy), (tx, ty) = scale / ratio, -scale * corner
-        matrix = np.array([[sx, 0, tx + 0.5 * sx - 0.5], [0, sy, ty + 0.5 * sy - 0.5]])
+        while scale <= 0.5 and min(image.shape[:2]) > 1:  # averaged first
+            height, width = (length // 2 for length in image.shape[:2])
+            image = cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+            corner, scale = 0.5 * corner, 2 * scale
+        x, y = 0.5 * scale - 0.5 - scale * corner
+        matrix = np.array([[scale, 0, x], [0, scale, y]])
         shown = cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(shown.astype(np.float32) / 255)
 
@@ -341,14 +361,68 @@ class _Target:
 
 @dataclass(frozen=True)
 class _Rendered:
-    """The avatar in a crop."""
+    """The avatar in a crop, and its M points there."""
 
     image: np.ndarray  # [S,S,3] over what is behind it
     alpha: np.ndarray  # [S,S]
-    depth: np.ndarray  # [S,S] meters
+    solid: np.ndarray  # [S,S] alpha, eroded
     features: Tensor | None  # [1,S,S,3] for `ops.rigid_normal`
-    places: np.ndarray  # [M,3] meters, camera axes: the points
-    camera: Camera  # [1]
+    colors: np.ndarray  # [M,3]
+    slopes: np.ndarray  # [2,M,3] along x and y, per pixel
+    shown: np.ndarray  # [M] bool, whether nothing is before the point
+    places: np.ndarray  # [M,3] meters, skull frame
+    controls: np.ndarray  # [P]
+
+    @staticmethod
+    def of(
+        image: np.ndarray,
+        alpha: np.ndarray,
+        depth: np.ndarray,
+        features: Tensor | None,
+        seen: np.ndarray,
+        places: np.ndarray,
+        controls: np.ndarray,
+        camera: Camera,
+    ) -> _Rendered:
+        """Args: as the fields; `depth` [S,S] meters; the points `seen` [M,3] in `camera`, meters in its axes."""
+        solid = cv2.erode(alpha, _CROSS)
+        u, v, away = _pixels(seen, camera)
+        shown = _inside(u, v) & (away < _sampled(depth, u, v) + _BEHIND)
+        shown &= _sampled(solid, u, v) > _SOLID
+        slopes = np.stack([_sampled(each, u, v) for each in _slopes(image)])
+        return _Rendered(image, alpha, solid, features, _sampled(image, u, v), slopes, shown, places, controls)
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """The points in a frame, in another state than that in which the avatar was rendered."""
+
+    places: np.ndarray  # [M,3] meters, camera axes
+    tint: np.ndarray  # [M,3] change of color since the render
+    camera: Camera  # [1] of the crop
+
+    @staticmethod
+    def of(
+        rendered: _Rendered,
+        points: Points,
+        pose: tuple[np.ndarray, np.ndarray],
+        view: tuple[np.ndarray, np.ndarray],
+        controls: np.ndarray,
+        camera: Camera,
+    ) -> _Moved:
+        """Args: the render and its points; pose of the skull; view from the world; controls [P]; of the crop."""
+        change = torch.from_numpy(controls - rendered.controls).float()
+        motion, tint = (torch.tensordot(change, each, 1).numpy().T for each in (points.motion, points.tint))
+        world = (rendered.places + motion) @ pose[0].T + pose[1]
+        return _Moved(world @ view[0].T + view[1], tint, camera)
+
+
+def _pixels(places: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Column, row and depth (meters) [M] of points [M,3], camera axes."""
+    pixels = places @ camera.K[0].double().numpy().T
+    depth = pixels[:, 2]
+    u, v = (pixels[:, :2] / np.maximum(depth, _NEAR)[:, None] - 0.5).T.astype(np.float32)
+    return u, v, depth
 
 
 @dataclass(frozen=True)
@@ -388,30 +462,37 @@ class _Compared:
     seen: float
 
     @staticmethod
-    def of(rendered: _Rendered, target: _Target, weight: np.ndarray, last: _Exposure | None) -> _Compared:
-        """Args: the avatar; the frame; weights [M] of the points; exposure of the frame before."""
-        K = rendered.camera.K[0].double().numpy()
-        pixels = rendered.places @ K.T
-        depth = pixels[:, 2]
-        u, v = (pixels[:, :2] / np.maximum(depth, _NEAR)[:, None] - 0.5).T.astype(np.float32)
-
-        def sampled(image: np.ndarray) -> np.ndarray:
-            return np.asarray(cv2.remap(image, u[None], v[None], cv2.INTER_LINEAR)[0])
-
-        solid = cv2.erode(rendered.alpha, _CROSS)
-        inside = (u > 1) & (v > 1) & (u < SIZE - 2) & (v < SIZE - 2) & (depth < sampled(rendered.depth) + _BEHIND)
-        used = weight * (inside & (sampled(solid) > _SOLID))
-        of_render, of_frame = sampled(rendered.image), sampled(target.image)
+    def of(
+        rendered: _Rendered, points: _Moved, target: _Target, weight: np.ndarray, last: _Exposure | None
+    ) -> _Compared:
+        """Args: the avatar; its points there; the frame; weights [M] of the points; exposure of the last frame."""
+        u, v, _ = _pixels(points.places, points.camera)
+        used = weight * (rendered.shown & _inside(u, v))
+        of_render, of_frame = rendered.colors + points.tint, _sampled(target.image, u, v)
         exposure = _Exposure.of(of_render, of_frame, used, last)
-        corrected = _in_local_light(exposure.corrected(target.raw), rendered.image, solid)
+        corrected = _in_local_light(exposure.corrected(target.raw), rendered.image, rendered.solid)
         goal = corrected if target.matte is None else target.over_white(corrected)
-        mean = 0.5 * (rendered.image + goal)
-        slopes = [sampled(cv2.Scharr(mean, cv2.CV_32F, *way, scale=1 / 32)).T for way in ((1, 0), (0, 1))]
-        residual = of_render - sampled(goal)
+        of_goal = np.stack([_sampled(each, u, v) for each in _slopes(goal)])
+        slopes = 0.5 * (rendered.slopes + of_goal).transpose(0, 2, 1)
+        residual = of_render - _sampled(goal, u, v)
         robust = (1 + np.square(residual).sum(-1) / _SIGMA**2) ** -2
-        samples = np.stack(slopes), residual.T, _POINT_WEIGHT * used * robust
+        samples = slopes, residual.T, _POINT_WEIGHT * used * robust
         seen = float(used.sum() / weight.sum())
         return _Compared(exposure, corrected, samples, _correlation(of_render, of_frame, used), seen)
+
+
+def _inside(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    return np.asarray((u > 1) & (v > 1) & (u < SIZE - 2) & (v < SIZE - 2))
+
+
+def _sampled(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Values [M,...] of an image [S,S,...] at columns and rows [M]."""
+    return np.asarray(cv2.remap(image, u[None], v[None], cv2.INTER_LINEAR)[0])
+
+
+def _slopes(image: np.ndarray) -> list[np.ndarray]:
+    """Derivatives of an image per pixel along x and y."""
+    return [cv2.Scharr(image, cv2.CV_32F, *way, scale=1 / 32) for way in ((1, 0), (0, 1))]
 
 
 def _in_local_light(image: np.ndarray, rendered: np.ndarray, solid: np.ndarray) -> np.ndarray:

@@ -220,6 +220,11 @@ class CameraThread:
         return self._slot.take(timeout)
 
     @property
+    def waiting(self) -> bool:
+        """Whether a frame has come that was not taken."""
+        return self._slot.waiting
+
+    @property
     def finished(self) -> bool:
         """No more frames will come."""
         return self._slot.finished

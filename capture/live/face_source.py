@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Seconds over which the rate is averaged, and that the tracking thread waits for a frame before it checks for the end.
 _RATE_SECONDS = 2.0
 _FRAME_TIMEOUT = 0.1
+#: Consecutive frames that are not finished because the next one is waiting, at most.
+_MOST_SKIPPED = 2
 
 
 class FaceSource:
@@ -69,6 +71,7 @@ class FaceSource:
         self._failure: str | None = None
         self._last: Sample | None = None  # the newest, until the face is reported as lost
         self._tracked = self._without_face = 0
+        self._skipped = 0  # consecutive frames
 
     def start(self) -> None:
         """Open the camera and start tracking; raises HeadsplatError where it cannot be opened."""
@@ -184,3 +187,8 @@ class FaceSource:
         if sample is not None:
             self._last = sample
             self._slot.put(sample)
+        if self._skipped < _MOST_SKIPPED and not self._lossless and self.camera.waiting:
+            self._skipped += 1
+        else:
+            self._skipped = 0
+            self._tracker.finish()

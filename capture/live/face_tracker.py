@@ -170,6 +170,11 @@ class FaceTracker:
         stamps["own face"] = time.monotonic()
         return sample
 
+    def finish(self) -> None:
+        """What the next sample needs of the last frame and its own did not."""
+        if self._own is not None:
+            self._own.finish()
+
     def _landmark_frame(self, landmarks: Landmarks, frame: LiveFrame) -> LandmarkFrame:
         """What one frame shows."""
         torso = None if self._torso is None else self._torso(frame.rgb, landmarks.points)

@@ -46,6 +46,12 @@ class Slot(Generic[Value]):
             self._changed.notify_all()
 
     @property
+    def waiting(self) -> bool:
+        """Whether a value is stored that was not taken."""
+        with self._changed:
+            return self._value is not None
+
+    @property
     def finished(self) -> bool:
         """Closed, and the last value taken."""
         with self._changed:

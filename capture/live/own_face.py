@@ -75,8 +75,21 @@ class Switch:
         return self.amount
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """A frame and the avatar's state in it by the landmarks."""
+
+    rgb: np.ndarray  # [H,W,3] uint8
+    camera: Camera  # [1]
+    params: HeadParams  # [1] by the landmarks
+    time: float  # seconds
+
+
 class OwnFaceTracker:
-    """Fits the head of one avatar to landmarks, and corrects the fit by the avatar's own render."""
+    """Fits the head of one avatar to landmarks, and corrects the fit by the avatar's own render.
+
+    What need not precede the result of a frame is left to `finish`.
+    """
 
     def __init__(
         self, avatar: Avatar, lens: Lens, learn: LearnOptions, *, always: bool = False, wait: bool = False
@@ -113,6 +126,7 @@ class OwnFaceTracker:
         self._fit: Fit | None = None
         self._face_at: float | None = None  # seconds, of the last frame with a face
         self._stepped_at: float | None = None
+        self._pending: _Frame | None = None
         self._frames = 0
         self._correlation = 0.0
         self._switch.reset()
@@ -121,6 +135,7 @@ class OwnFaceTracker:
     def __call__(self, rgb: np.ndarray, landmarks: LandmarkFrame) -> OwnFace | None:
         """The avatar's state in a frame [H,W,3] with a face; None where the step does not drive it."""
         time = landmarks.clock
+        self._pending = None
         if self._face_at is not None and not 0 <= time - self._face_at <= _GONE:
             self._restart()
         self._face_at = time
@@ -135,25 +150,42 @@ class OwnFaceTracker:
             self._switch(0.0, time)
             return None
         self._frames += 1
-        if not self._switch.on and self._switch.amount == 0 and self._frames % _RARELY:
+        off = not self._switch.on and self._switch.amount == 0
+        if off and self._frames % _RARELY:
             return None
-        params = self._step(rgb, self._fitter, self._fit, time)
-        amount = self._switch(self._correlation, time)
-        return None if amount == 0 else self._own(params, amount)
+        camera = Camera.facing(self._fitter.person.camera.focal, self._lens.width, self._lens.height)
+        frame = _Frame(rgb, camera, self._params(self._fitter, self._fit), time)
+        if off:
+            self._pending = frame
+            return None
+        params = self._compare(frame)
+        return self._own(params, self._switch.amount) if self._switch.amount > 0 else None
 
-    def _step(self, rgb: np.ndarray, fitter: Fitter, fit: Fit, time: float) -> HeadParams:
+    def finish(self) -> None:
+        """Compare a frame that no result waits for, or render the avatar for the next one."""
+        if self._pending is not None:
+            self._compare(self._pending)
+            self._pending = None
+        elif self._fit is not None:
+            with ops.one_thread():
+                self._tracker.render_ahead()
+
+    def _compare(self, frame: _Frame) -> HeadParams:
+        elapsed = 1 / 30 if self._stepped_at is None else frame.time - self._stepped_at
+        self._stepped_at = frame.time
+        with ops.one_thread():
+            step = self._tracker(frame.rgb, frame.camera, frame.params, torso=TorsoBelowHead(), elapsed=elapsed)
+        self._correlation = step.correlation
+        self._switch(step.correlation, frame.time)
+        return step.params
+
+    def _params(self, fitter: Fitter, fit: Fit) -> HeadParams:
+        """The avatar's state [1] by the landmarks."""
         head = self._avatar.head
         expression, joint_rot, _ = (torch.from_numpy(part)[None] for part in fitter.parameters(fit))
         pose = (torch.from_numpy(part).float()[None] for part in (fit.state.rotation, fit.state.translation))
         params = HeadParams(torch.zeros(0), expression, joint_rot, torch.zeros(1, 3))
-        params = replace(params, translation=head.root_translation(params.identity, *pose))
-        camera = Camera.facing(fitter.person.camera.focal, self._lens.width, self._lens.height)
-        elapsed = 1 / 30 if self._stepped_at is None else time - self._stepped_at
-        self._stepped_at = time
-        with ops.one_thread():
-            step = self._tracker(rgb, camera, params, torso=TorsoBelowHead(), elapsed=elapsed)
-        self._correlation = step.correlation
-        return step.params
+        return replace(params, translation=head.root_translation(params.identity, *pose))
 
     def _own(self, params: HeadParams, amount: float) -> OwnFace:
         head = self._avatar.head

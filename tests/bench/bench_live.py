@@ -133,6 +133,7 @@ def serial(avatar: Avatar, video: Covered) -> dict[str, float]:
         if pose.phase == "driving" and pose.fresh:
             wall.append(time.perf_counter() - network.wall)
             cpu.append(time.thread_time() - network.cpu)
+        tracker.finish()
     found = {}
     for name, seconds in (("wall", wall), ("cpu", cpu)):
         found |= {f"{name}_p{part}": float(np.percentile(seconds, part)) * 1e3 for part in (50, 95)}

@@ -100,6 +100,28 @@ def test_without_a_matte_pose_and_jaw_are_corrected_in_any_light(
     assert after[0] < 0.75 * 3.0 and after[2] < 0.5 * 0.2, after
 
 
+def test_an_image_rendered_ahead_serves_the_next_frames(
+    trained: Trained, slow: TrainingFrames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = with_error(trained, slow.states.params, 3.0, 0.0, 0.2)
+    tracker = StepTracker(trained.avatar)
+    rendered = []
+    render = tracker._render
+    monkeypatch.setattr(tracker, "_render", lambda *given: rendered.append(0) or render(*given))
+    found = []
+    for index in range(len(slow)):
+        for _ in range(3):
+            before = len(rendered)
+            step = tracker(slow.rgb[index].numpy(), slow.view(index), start[index])
+            assert len(rendered) == before + (index == 0)
+        found.append(step.params)
+        tracker.render_ahead()
+        tracker.render_ahead()  # nothing new to render
+        assert len(rendered) == 3 + index + 1
+    after = error(trained, slow, found)
+    assert after[0] < 0.75 * 3.0 and after[2] < 0.5 * 0.2, after
+
+
 def test_the_truth_hardly_changes(trained: Trained, slow: TrainingFrames) -> None:
     after = error(trained, slow, [step.params for step in followed(trained, slow, slow.states.params)])
     assert after[0] < 0.8 and after[1] < 0.006 and after[2] < 0.05, after

@@ -67,3 +67,20 @@ def test_when_tracking_fails_the_face_is_lost_and_the_reason_is_reported(monkeyp
     source.stop()
     assert [sample.confidence > 0 for sample in samples[-2:]] == [True, False]
     assert "tracking failed (out of memory); start it again" in source.stats()["ended"]
+
+
+def test_a_tracker_that_is_behind_finishes_every_third_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = FaceSource(FileFeed(FakeVideo(30), "all"), models=fake_models(), learn=LEARN)
+    source.start()
+    source.stop()
+    finished: list[int] = []
+    assert source._tracker is not None
+    monkeypatch.setattr(source._tracker, "finish", lambda: finished.append(0))
+    counts = {}
+    for behind in (True, False):
+        monkeypatch.setattr(type(source.camera), "waiting", behind)
+        finished.clear()
+        for number, frame in enumerate(FakeVideo(9)):
+            source._track(LiveFrame(number, time.monotonic(), frame.rgb))
+        counts[behind] = len(finished)
+    assert counts == {True: 3, False: 9}

@@ -61,6 +61,7 @@ def run(tracker: OwnFaceTracker, tiny: Capture, count: int, start: float = 0.0) 
     for index in range(3 * count):
         points, clock = tiny.track["landmarks"][index // 3].astype(np.float64), start + index / 30
         found.append(tracker(images[index // 3], LandmarkFrame(points, 1.0, clock, clock)))
+        tracker.finish()
     return found
 
 
