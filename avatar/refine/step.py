@@ -72,6 +72,7 @@ class Step:
     params: HeadParams  # [1] the corrected state; its pose is that of the root alone
     correlation: float  # -1..1, of the frame and the render before the step, over the face
     seen: float  # 0..1, weight of the points that were compared
+    focal: tuple[float, float] = (0.0, 0.0)  # information on the log of the focal length, and the cost's derivative
 
 
 class StepTracker:
@@ -110,6 +111,10 @@ class StepTracker:
         self._last: tuple[_Start, np.ndarray, _Crop, Torso | None, _Target] | None = None
         self._ahead: _Rendered | None = None
 
+    def change_focal(self, ratio: float) -> None:
+        """The next frame's focal length is `ratio` times the last one's, and so is its distance."""
+        self._correction[5] *= ratio
+
     @torch.no_grad()
     def render_ahead(self) -> None:
         """Render the avatar in the state of the last frame: the next frames without a matte are compared with that.
@@ -139,6 +144,7 @@ class StepTracker:
         matte: np.ndarray | None = None,
         torso: Torso | None = None,
         elapsed: float = 1 / _RATE,
+        with_focal: bool = False,
     ) -> Step:
         """The state in the next frame.
 
@@ -149,6 +155,7 @@ class StepTracker:
             matte: [H,W] uint8; None: not known.
             torso: the torso where it is known.
             elapsed: seconds since the frame before.
+            with_focal: also find what the frame says on the focal length.
         """
         frames = _frames(elapsed)
         start = _Start.of(self.avatar, self._controls, params, camera)
@@ -166,15 +173,18 @@ class StepTracker:
         moved = _Moved.of(rendered, self._points, pose, start.view, start.controls + before[6:], crop.camera)
         compared = _Compared.of(rendered, moved, target, self._weight, self._exposure)
         self._exposure = compared.exposure
-        matrix, gradient = self._normal(rendered, moved, compared, pose, start.view, target)
-        matrix[np.diag_indices(len(matrix))] += self._change / frames + self._error
-        gradient += (before - expected) * self._change / frames + before * self._error
+        matrix, gradient = self._normal(rendered, moved, compared, pose, start.view, target, with_focal)
+        state = np.arange(len(before))
+        matrix[state, state] += self._change / frames + self._error
+        gradient[state] += (before - expected) * self._change / frames + before * self._error
+        focal = _last_unknown(matrix, gradient) if with_focal else (0.0, 0.0)
+        matrix, gradient = matrix[np.ix_(state, state)], gradient[state]
         step = self._solve(matrix, gradient, start.controls + before[6:])
         after = before + step
         after[:3] = log_rotation(exp_rotation(before[:3]) @ exp_rotation(step[:3]))
         self._correction = after
         self._last = start, after, crop, torso, target
-        return Step(start.written(after), compared.correlation, compared.seen)
+        return Step(start.written(after), compared.correlation, compared.seen, focal)
 
     def _render(
         self, start: _Start, correction: np.ndarray, crop: _Crop, torso: Torso | None, target: _Target
@@ -209,8 +219,12 @@ class StepTracker:
         pose: tuple[np.ndarray, np.ndarray],
         view: tuple[np.ndarray, np.ndarray],
         target: _Target,
+        with_focal: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Matrix [6+P,6+P] and gradient [6+P] of the images; `pose` and `view` are rotations and translations."""
+        """Matrix [D,D] and gradient [D] of the images by D = 6 + P unknowns; the log of the focal length is one more.
+
+        `pose` and `view` are rotations and translations.
+        """
         turn = view[0] @ pose[0]
         K = moved.camera.K
         pivot = torch.from_numpy(view[0] @ pose[1] + view[1]).float()[None]
@@ -218,8 +232,13 @@ class StepTracker:
             torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]
             for values in (*compared.samples, moved.places.T, turn)
         )
-        points = self._points
-        of_points = ops.sampled_normal(slopes, residual, weight, places, K, pivot, rotation, points.motion, points.tint)
+        motion, tint = self._points.motion, self._points.tint
+        if with_focal:
+            # A longer focal length at a larger distance: relative to the pivot, points come nearer by their depth.
+            nearer = -rotation[0, 2, None] * (places[0, 2:] - pivot[0, 2]).T
+            motion = torch.cat([motion, nearer.T[None]])
+            tint = torch.cat([tint, torch.zeros_like(tint[:1])])
+        of_points = ops.sampled_normal(slopes, residual, weight, places, K, pivot, rotation, motion, tint)
         matrix, gradient = (term[0].double().numpy() for term in of_points)
         if rendered.features is not None:
             alpha = torch.from_numpy(rendered.alpha)[None]
@@ -246,6 +265,13 @@ class StepTracker:
             step = np.clip(step, -self._largest, self._largest)
             step[6:] = np.clip(controls + step[6:], self._low, self._high) - controls
         return step
+
+
+def _last_unknown(matrix: np.ndarray, gradient: np.ndarray) -> tuple[float, float]:
+    """Information on the last unknown of normal equations where all others are free, and the cost's derivative."""
+    others = np.linalg.solve(matrix[:-1, :-1], np.stack([matrix[:-1, -1], gradient[:-1]], 1))
+    information, derivative = np.array([matrix[-1, -1], gradient[-1]]) - matrix[-1, :-1] @ others
+    return float(information), float(derivative)
 
 
 def _frames(elapsed: float) -> float:

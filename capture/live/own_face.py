@@ -17,13 +17,15 @@ from avatar.refine.step import ABOVE, StepTracker
 from avatar.types import NECK, Camera, HeadParams
 from capture.live.camera import Lens
 from capture.live.fit import MAX_ERROR, Fit, Fitter
+from capture.live.focal_fit import FocalFit, with_focal
 from capture.live.identity import LandmarkFrame, Learner, LearnOptions
 
 #: Correlation of frame and render above which the face is the avatar's for so many seconds before it drives, and below
-#: which it is not for so many seconds before it stops; seconds of the crossfade.
+#: which it is not for so many seconds before it stops, half as many at twice `_CLEARLY` below; seconds of a crossfade.
 ABOVE_SECONDS = 1.0
 BELOW = 0.78
-BELOW_SECONDS = 0.3
+BELOW_SECONDS = 0.25
+_CLEARLY = 0.1
 FADE = 0.2
 #: While it does not drive, one frame in so many is compared.
 _RARELY = 3
@@ -57,7 +59,7 @@ class Switch:
         """Off, without a crossfade: the face may be another person's."""
         self.on = self._always
         self.amount = 0.0
-        self._since: float | None = None  # seconds, since when the correlation asks for the other state
+        self._asked = 0.0  # seconds that the correlation has asked for the other state
         self._last: float | None = None
 
     def __call__(self, correlation: float, time: float) -> float:
@@ -65,24 +67,19 @@ class Switch:
         passed = 0.0 if self._last is None else max(0.0, time - self._last)
         self._last = time
         if not self._always:
-            changes = correlation < BELOW if self.on else correlation > ABOVE
-            self._since = (time if self._since is None else self._since) if changes else None
-            if self._since is not None and time - self._since >= (BELOW_SECONDS if self.on else ABOVE_SECONDS):
+            self._asked = self._asked_for(correlation, passed)
+            if self._asked >= (BELOW_SECONDS if self.on else ABOVE_SECONDS):
                 self.on = not self.on
-                self._since = None
+                self._asked = 0.0
         change = passed / FADE
         self.amount = min(1.0, self.amount + change) if self.on else max(0.0, self.amount - change)
         return self.amount
 
-
-@dataclass(frozen=True)
-class _Frame:
-    """A frame and the avatar's state in it by the landmarks."""
-
-    rgb: np.ndarray  # [H,W,3] uint8
-    camera: Camera  # [1]
-    params: HeadParams  # [1] by the landmarks
-    time: float  # seconds
+    def _asked_for(self, correlation: float, passed: float) -> float:
+        """Seconds, weighted while on, that the other state has been asked for, `passed` seconds after the last call."""
+        if self.on:
+            return self._asked + passed * max(1.0, (BELOW - correlation) / _CLEARLY) if correlation < BELOW else 0.0
+        return self._asked + passed if correlation > ABOVE else 0.0
 
 
 class OwnFaceTracker:
@@ -97,7 +94,7 @@ class OwnFaceTracker:
         """
         Args:
             avatar: the avatar, on the CPU.
-            lens: the source's optics; the focal length is fitted to the first seconds where it is not known.
+            lens: the source's optics; the focal length is fitted to the first seconds.
             learn: of that fit.
             always: the face is the avatar's, whatever the correlation.
             wait: the call with the last of these frames waits for the result.
@@ -109,12 +106,18 @@ class OwnFaceTracker:
         self._tracker = StepTracker(avatar)
         self._switch = Switch(always)
         self._fitter: Fitter | None = None
+        self._focal: FocalFit  # of the fitter
         self._restart()
 
     @property
     def amount(self) -> float:
         """0..1, share of the newest frame."""
         return self._switch.amount
+
+    @property
+    def focal(self) -> float | None:
+        """Focal length of the camera as used, pixels; None before the first fit."""
+        return None if self._fitter is None else self._fitter.person.camera.focal
 
     def learn_again(self) -> None:
         """Another person is in front of the camera."""
@@ -126,7 +129,7 @@ class OwnFaceTracker:
         self._fit: Fit | None = None
         self._face_at: float | None = None  # seconds, of the last frame with a face
         self._stepped_at: float | None = None
-        self._pending: _Frame | None = None
+        self._pending: tuple[np.ndarray, LandmarkFrame] | None = None
         self._frames = 0
         self._correlation = 0.0
         self._switch.reset()
@@ -141,42 +144,52 @@ class OwnFaceTracker:
         self._face_at = time
         if self._fitter is None:
             learned = self._learner.add(landmarks)
-            self._fitter = None if learned is None else learned.fitter
-            return None
-        self._fit = self._fitter(landmarks.points, self._fit)
-        if self._fit.error > MAX_ERROR:
-            self._fit = None
-            self._tracker.reset()
-            self._switch(0.0, time)
+            if learned is not None:
+                self._fitter, self._focal = learned.fitter, FocalFit(learned.fitter)
             return None
         self._frames += 1
-        off = not self._switch.on and self._switch.amount == 0
-        if off and self._frames % _RARELY:
+        if not self._switch.on and self._switch.amount == 0:
+            self._pending = None if self._frames % _RARELY else (rgb, landmarks)
             return None
-        camera = Camera.facing(self._fitter.person.camera.focal, self._lens.width, self._lens.height)
-        frame = _Frame(rgb, camera, self._params(self._fitter, self._fit), time)
-        if off:
-            self._pending = frame
-            return None
-        params = self._compare(frame)
-        return self._own(params, self._switch.amount) if self._switch.amount > 0 else None
+        params = self._compare(self._fitter, rgb, landmarks)
+        return None if params is None or self._switch.amount == 0 else self._own(params, self._switch.amount)
 
     def finish(self) -> None:
         """Compare a frame that no result waits for, or render the avatar for the next one."""
-        if self._pending is not None:
-            self._compare(self._pending)
+        if self._pending is not None and self._fitter is not None:
+            self._compare(self._fitter, *self._pending)
             self._pending = None
         elif self._fit is not None:
             with ops.one_thread():
                 self._tracker.render_ahead()
 
-    def _compare(self, frame: _Frame) -> HeadParams:
-        elapsed = 1 / 30 if self._stepped_at is None else frame.time - self._stepped_at
-        self._stepped_at = frame.time
+    def _compare(self, fitter: Fitter, rgb: np.ndarray, landmarks: LandmarkFrame) -> HeadParams | None:
+        """The avatar's state [1] in a frame, None where the landmarks fit no face; sets the share of the step."""
+        time = landmarks.clock
+        self._fit = fitter(landmarks.points, self._fit)
+        if self._fit.error > MAX_ERROR:
+            self._fit = None
+            self._tracker.reset()
+            self._switch(0.0, time)
+            return None
+        elapsed = 1 / 30 if self._stepped_at is None else time - self._stepped_at
+        self._stepped_at = time
+        camera = Camera.facing(fitter.person.camera.focal, self._lens.width, self._lens.height)
         with ops.one_thread():
-            step = self._tracker(frame.rgb, frame.camera, frame.params, torso=TorsoBelowHead(), elapsed=elapsed)
+            step = self._tracker(
+                rgb,
+                camera,
+                self._params(fitter, self._fit),
+                torso=TorsoBelowHead(),
+                elapsed=elapsed,
+                with_focal=not self._focal.done,
+            )
+        if not self._focal.done and step.correlation > ABOVE:
+            ratio = self._focal.add(step)
+            self._fitter, self._fit = with_focal(fitter, self._avatar.head, self._fit, ratio)
+            self._tracker.change_focal(ratio)
         self._correlation = step.correlation
-        self._switch(step.correlation, frame.time)
+        self._switch(step.correlation, time)
         return step.params
 
     def _params(self, fitter: Fitter, fit: Fit) -> HeadParams:
