@@ -15,6 +15,7 @@ from avatar.errors import HeadsplatError
 if TYPE_CHECKING:
     from avatar.model.avatar import Avatar
     from capture.live import LivePipeline, PoseSource
+    from capture.live.own_face import OwnFaceOptions
     from viewer.session.pose_sources import LiveSourceChoice
 
 _WEBCAM = "webcam"
@@ -34,7 +35,7 @@ class SourceOptions:
     that plays"""
     loop: bool = False
     """restart the file at its end"""
-    self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "off"
+    self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "auto"
     """the avatar tracks its own person: its render is compared with the camera's frame; auto: while they are alike"""
     torso: bool = True
     """the avatar's torso moves as the performer's does in the camera's image; off: as in training, with the head"""
@@ -67,7 +68,6 @@ class LiveSources:
     def choices(self) -> Iterator[LiveSourceChoice]:
         """All sources, none opened yet; raises HeadsplatError where the options are not valid."""
         from capture.live.open import LOOPBACK, open_pose_source
-        from capture.live.own_face import OwnFaceOptions
         from capture.live.protocols.registry import PROTOCOLS
         from capture.live.protocols.udp import check_host
         from viewer.session.pose_sources import LiveSourceChoice
@@ -81,9 +81,6 @@ class LiveSources:
         webcam = "0" if options.webcam is None else options.webcam
         microphone = options.microphone or "default"
         loop = options.loop and options.microphone is not None
-        own = None
-        if self.avatar is not None and options.self_tracking != "off":
-            own = OwnFaceOptions(self.avatar, options.self_tracking == "on")
         if options.microphone is not None:
             open_pose_source(microphone=options.microphone, loop=loop)
         else:
@@ -93,7 +90,10 @@ class LiveSources:
             _WEBCAM,
             label,
             lambda avatar: _pipeline(
-                avatar, open_pose_source(webcam, loop=options.loop and not loop, torso=options.torso, own=own)
+                avatar,
+                open_pose_source(
+                    webcam, loop=options.loop and not loop, torso=options.torso, own=self._own_face(avatar)
+                ),
             ),
         )
         file = Path(microphone).is_file()
@@ -109,6 +109,17 @@ class LiveSources:
                 return _pipeline(avatar, open_pose_source(None, listen, host=host, phone=phone))
 
             yield LiveSourceChoice(key, protocol.title, make)
+
+    def _own_face(self, avatar: Avatar) -> OwnFaceOptions | None:
+        """The file of `avatar` as its own tracker; None where that is off, or another avatar was opened since."""
+        from avatar.model.avatar_file import load_avatar
+        from capture.live.own_face import OwnFaceOptions
+
+        if self.avatar is None or self.options.self_tracking == "off":
+            return None
+        if not load_avatar(self.avatar).neutral.equal(avatar.neutral.cpu()):
+            return None
+        return OwnFaceOptions(self.avatar, self.options.self_tracking == "on")
 
 
 def _pipeline(avatar: Avatar, source: PoseSource) -> LivePipeline:

@@ -46,7 +46,7 @@ class FocalFit:
         return math.exp(change)
 
 
-def with_focal(fitter: Fitter, head: HeadModel, fit: Fit, ratio: float) -> tuple[Fitter, Fit]:
+def at_focal(fitter: Fitter, head: HeadModel, fit: Fit, ratio: float) -> tuple[Fitter, Fit]:
     """Fitter and last fit at `ratio` times the focal length and the distance."""
     camera = fitter.person.camera
     person = replace(fitter.person, camera=replace(camera, focal=ratio * camera.focal))

@@ -17,7 +17,7 @@ from avatar.refine.step import ABOVE, StepTracker
 from avatar.types import NECK, Camera, HeadParams
 from capture.live.camera import Lens
 from capture.live.fit import MAX_ERROR, Fit, Fitter
-from capture.live.focal_fit import FocalFit, with_focal
+from capture.live.focal_fit import FocalFit, at_focal
 from capture.live.identity import LandmarkFrame, Learner, LearnOptions
 
 #: Correlation of frame and render above which the face is the avatar's for so many seconds before it drives, and below
@@ -175,6 +175,7 @@ class OwnFaceTracker:
         elapsed = 1 / 30 if self._stepped_at is None else time - self._stepped_at
         self._stepped_at = time
         camera = Camera.facing(fitter.person.camera.focal, self._lens.width, self._lens.height)
+        with_focal = self._switch.on and not self._focal.done
         with ops.one_thread():
             step = self._tracker(
                 rgb,
@@ -182,11 +183,11 @@ class OwnFaceTracker:
                 self._params(fitter, self._fit),
                 torso=TorsoBelowHead(),
                 elapsed=elapsed,
-                with_focal=not self._focal.done,
+                with_focal=with_focal,
             )
-        if not self._focal.done and step.correlation > ABOVE:
+        if with_focal and step.correlation > ABOVE:
             ratio = self._focal.add(step)
-            self._fitter, self._fit = with_focal(fitter, self._avatar.head, self._fit, ratio)
+            self._fitter, self._fit = at_focal(fitter, self._avatar.head, self._fit, ratio)
             self._tracker.change_focal(ratio)
         self._correlation = step.correlation
         self._switch(step.correlation, time)

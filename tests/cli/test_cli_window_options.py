@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from avatar.errors import HeadsplatError
 from avatar.jobs.live_sources import LiveSources, SourceOptions
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
+from capture.live.own_face import OwnFaceOptions
 from tests.support.pretended import Device
 from viewer.gui import display
 
@@ -38,6 +40,23 @@ def test_a_phone_is_for_the_protocol_with_a_greeting_and_others_can_be_selected_
         made[key](tiny_avatar)
     with pytest.raises(HeadsplatError, match="--phone mine: expected an address"):
         made["ifacialmocap"](tiny_avatar)
+
+
+def test_the_avatar_tracks_its_own_person_unless_another_one_was_opened(tiny_avatar: Avatar, tmp_path: Path) -> None:
+    other = copy.deepcopy(tiny_avatar)
+    other.neutral += 0.01
+    path = tmp_path / "me.avatar"
+    save_avatar(path, tiny_avatar)
+
+    def own_face(avatar: Avatar, **given: Any) -> object:
+        sources = LiveSources(SourceOptions(webcam="0", **given), host=None, phone=None, avatar=path)
+        made = next(choice.make for choice in sources.choices() if choice.key == "webcam")
+        return made(avatar).source.own
+
+    assert own_face(tiny_avatar) == OwnFaceOptions(path)
+    assert own_face(tiny_avatar, self_tracking="on") == OwnFaceOptions(path, always=True)
+    assert own_face(tiny_avatar, self_tracking="off") is None
+    assert own_face(other) is None
 
 
 class Stopped:
