@@ -166,7 +166,7 @@ class FaceTracker:
         sample = self._sample(self._fitter, seen, self._fit, stamps)
         if self._own is None:
             return sample
-        sample = replace(sample, own=self._own(frame.rgb, seen))
+        sample = replace(sample, own=self._own(frame.rgb, seen, self._fit.error))
         stamps["own face"] = time.monotonic()
         return sample
 

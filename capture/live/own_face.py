@@ -27,6 +27,11 @@ BELOW = 0.78
 BELOW_SECONDS = 0.25
 _CLEARLY = 0.1
 FADE = 0.2
+#: Error of the landmarks with the avatar's head, relative to that with a head fitted to them, above which one higher
+#: threshold is used: a person who only looks alike has another shape. Seconds of its average.
+_OTHER_SHAPE = 1.15
+_ALIKE = 0.95
+_SHAPE_SECONDS = 0.3
 #: While it does not drive, one frame in so many is compared.
 _RARELY = 3
 #: Seconds without a face after which it may be another person's.
@@ -61,12 +66,21 @@ class Switch:
         self.amount = 0.0
         self._asked = 0.0  # seconds that the correlation has asked for the other state
         self._last: float | None = None
+        self._shape: float | None = None
 
-    def __call__(self, correlation: float, time: float) -> float:
-        """The share 0..1 of the step at `time` seconds."""
+    def __call__(self, correlation: float, time: float, shape: float = 1.0) -> float:
+        """The share 0..1 of the step.
+
+        Args:
+            correlation: of frame and render.
+            time: seconds.
+            shape: error of the landmarks with the avatar's head, relative to that with a head fitted to them.
+        """
         passed = 0.0 if self._last is None else max(0.0, time - self._last)
         self._last = time
         if not self._always:
+            share = 1.0 if self._shape is None else min(1.0, passed / _SHAPE_SECONDS)
+            self._shape = shape if self._shape is None else self._shape + share * (shape - self._shape)
             self._asked = self._asked_for(correlation, passed)
             if self._asked >= (BELOW_SECONDS if self.on else ABOVE_SECONDS):
                 self.on = not self.on
@@ -77,9 +91,11 @@ class Switch:
 
     def _asked_for(self, correlation: float, passed: float) -> float:
         """Seconds, weighted while on, that the other state has been asked for, `passed` seconds after the last call."""
+        other = self._shape is not None and self._shape > _OTHER_SHAPE
         if self.on:
-            return self._asked + passed * max(1.0, (BELOW - correlation) / _CLEARLY) if correlation < BELOW else 0.0
-        return self._asked + passed if correlation > ABOVE else 0.0
+            below = (_ALIKE if other else BELOW) - correlation
+            return self._asked + passed * max(1.0, below / _CLEARLY) if below > 0 else 0.0
+        return self._asked + passed if correlation > (_ALIKE if other else ABOVE) else 0.0
 
 
 class OwnFaceTracker:
@@ -129,14 +145,20 @@ class OwnFaceTracker:
         self._fit: Fit | None = None
         self._face_at: float | None = None  # seconds, of the last frame with a face
         self._stepped_at: float | None = None
-        self._pending: tuple[np.ndarray, LandmarkFrame] | None = None
+        self._pending: tuple[np.ndarray, LandmarkFrame, float | None] | None = None
         self._frames = 0
         self._correlation = 0.0
         self._switch.reset()
         self._tracker.reset()
 
-    def __call__(self, rgb: np.ndarray, landmarks: LandmarkFrame) -> OwnFace | None:
-        """The avatar's state in a frame [H,W,3] with a face; None where the step does not drive it."""
+    def __call__(self, rgb: np.ndarray, landmarks: LandmarkFrame, error: float | None = None) -> OwnFace | None:
+        """The avatar's state in a frame with a face; None where the step does not drive it.
+
+        Args:
+            rgb: [H,W,3] uint8.
+            landmarks: of the frame.
+            error: of the fit of a head that was fitted to this person; None: not known.
+        """
         time = landmarks.clock
         self._pending = None
         if self._face_at is not None and not 0 <= time - self._face_at <= _GONE:
@@ -149,9 +171,9 @@ class OwnFaceTracker:
             return None
         self._frames += 1
         if not self._switch.on and self._switch.amount == 0:
-            self._pending = None if self._frames % _RARELY else (rgb, landmarks)
+            self._pending = None if self._frames % _RARELY else (rgb, landmarks, error)
             return None
-        params = self._compare(self._fitter, rgb, landmarks)
+        params = self._compare(self._fitter, rgb, landmarks, error)
         return None if params is None or self._switch.amount == 0 else self._own(params, self._switch.amount)
 
     def finish(self) -> None:
@@ -163,7 +185,9 @@ class OwnFaceTracker:
             with ops.one_thread():
                 self._tracker.render_ahead()
 
-    def _compare(self, fitter: Fitter, rgb: np.ndarray, landmarks: LandmarkFrame) -> HeadParams | None:
+    def _compare(
+        self, fitter: Fitter, rgb: np.ndarray, landmarks: LandmarkFrame, error: float | None
+    ) -> HeadParams | None:
         """The avatar's state [1] in a frame, None where the landmarks fit no face; sets the share of the step."""
         time = landmarks.clock
         self._fit = fitter(landmarks.points, self._fit)
@@ -190,7 +214,7 @@ class OwnFaceTracker:
             self._fitter, self._fit = at_focal(fitter, self._avatar.head, self._fit, ratio)
             self._tracker.change_focal(ratio)
         self._correlation = step.correlation
-        self._switch(step.correlation, time)
+        self._switch(step.correlation, time, 1.0 if error is None else self._fit.error / max(error, 1e-6))
         return step.params
 
     def _params(self, fitter: Fitter, fit: Fit) -> HeadParams:

@@ -47,6 +47,16 @@ def test_it_stays_off_without_a_second_of_likeness(correlations: list[float]) ->
     assert max(amounts(Switch(), correlations)) == 0
 
 
+def test_a_face_of_another_shape_must_look_more_alike() -> None:
+    def shares(correlation: float, shape: float, switch: Switch, start: float) -> list[float]:
+        return [switch(correlation, start + index / 30, shape) for index in range(60)]
+
+    assert max(shares(0.92, 1.27, Switch(), 0.0)) == 0 and shares(0.99, 1.37, Switch(), 0.0)[-1] == 1
+    switch = Switch()
+    assert shares(0.92, 0.9, switch, 0.0)[-1] == 1  # the same light, the person
+    assert shares(0.92, 1.27, switch, 2.0)[-1] == 0
+
+
 def test_between_the_thresholds_and_for_a_moment_below_it_stays_on() -> None:
     switch = Switch()
     amounts(switch, [0.95] * 60)
