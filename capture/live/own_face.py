@@ -34,6 +34,8 @@ _ALIKE = 0.95
 _SHAPE_SECONDS = 0.3
 #: While it does not drive, one frame in so many is compared.
 _RARELY = 3
+#: Frames from one render to the next, at least; with 1 the head gains up to .1 dB, and the window waits for cores.
+_RENDERS = 2
 #: Seconds without a face after which it may be another person's.
 _GONE = 0.5
 
@@ -147,6 +149,7 @@ class OwnFaceTracker:
         self._stepped_at: float | None = None
         self._pending: tuple[np.ndarray, LandmarkFrame, float | None] | None = None
         self._frames = 0
+        self._rendered = -_RENDERS  # number of the frame after which the avatar was rendered last
         self._correlation = 0.0
         self._switch.reset()
         self._tracker.reset()
@@ -181,7 +184,8 @@ class OwnFaceTracker:
         if self._pending is not None and self._fitter is not None:
             self._compare(self._fitter, *self._pending)
             self._pending = None
-        elif self._fit is not None:
+        elif self._fit is not None and self._frames >= self._rendered + _RENDERS:
+            self._rendered = self._frames
             with ops.one_thread():
                 self._tracker.render_ahead()
 

@@ -107,6 +107,18 @@ def test_the_focal_length_of_the_camera_is_found(
     assert abs(np.log(tracker.focal / FOCAL)) < 0.7 * abs(np.log(start))  # the avatar is a rough one
 
 
+def test_the_avatar_is_rendered_after_every_second_frame(
+    tiny: Capture, tiny_avatar: Avatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = made(tiny_avatar)
+    run(tracker, tiny, 6)
+    rendered = []
+    render = tracker._tracker._render
+    monkeypatch.setattr(tracker._tracker, "_render", lambda *given: rendered.append(0) or render(*given))
+    run(tracker, tiny, 4, start=0.6)
+    assert len(rendered) == 6
+
+
 def test_after_a_gap_and_for_another_person_it_starts_again(tiny: Capture, tiny_avatar: Avatar) -> None:
     tracker = made(tiny_avatar)
     run(tracker, tiny, 6)
