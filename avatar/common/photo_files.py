@@ -1,4 +1,4 @@
-"""What an image file is: a photo or an animation, by its content, and only where that is unknown by its name."""
+"""What an image file is: a photo or an animation, by its content, and only where that is unknown by its name; films."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from avatar.common.iso_boxes import has_box
 
+FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif", ".gif")
 #: Brands of files with one image, and with a sequence of them (ISO/IEC 23008-12; AV1 Image File Format).
 _STILLS = (b"avif", b"heic", b"heix", b"heim", b"heis", b"mif1", b"mif2", b"MiHB", b"MiHE", b"MiHA")
@@ -51,6 +52,11 @@ def image_format(path: Path) -> ImageFormat | None:
 def are_photos(paths: Sequence[Path]) -> bool:
     """Whether `paths` are photos by their content or, where that is unknown, by their names, and nothing else."""
     return bool(paths) and all(map(_is_photo, paths))
+
+
+def is_film(path: Path) -> bool:
+    """Whether `path` is a file that is a video by its name."""
+    return path.suffix.lower() in FILM_SUFFIXES and path.is_file()
 
 
 def no_video(path: Path) -> str | None:

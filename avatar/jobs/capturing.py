@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from capture.report import CaptureReport
 
 
-#: A video is tracked in frames of this size: only the track is used.
+#: A video that only moves an avatar is stored in frames of this size, which suffices for the avatar's own tracking.
 _TRACKED_SIZE = 256
 _MAX_FRAMES = 100_000
 
@@ -147,7 +147,7 @@ def _captured(
 
 
 def track_video(video: Path, out: Path, passes: int, notices: Notices = SILENT) -> Path:
-    """Capture `video` into the folder `out`, which is returned, for its track only: many small frames."""
+    """Capture `video` into the folder `out`, which is returned, for its motion: all frames, small."""
     from capture.sources import check_source
 
     check_source([video])

@@ -18,6 +18,7 @@ from avatar.data.recordings import with_baked_identity
 from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.motion_source import MotionSource
 from avatar.jobs.appearance import read_in_appearance
+from avatar.jobs.evaluating import trained_track
 from avatar.jobs.motion_options import MotionOptions
 from avatar.jobs.motion_sources import load_source
 from avatar.jobs.notices import SILENT, Notices
@@ -103,7 +104,7 @@ class DrivingSource:
     options: DriveOptions
     edited: bool  # whether any option of the retargeting differs from its default
     notices: Notices = SILENT
-    self_tracking: Literal["auto", "on", "off"] = "off"
+    self_tracking: Literal["auto", "on", "off"] = "auto"
 
     @staticmethod
     def load(path: Path, options: MotionOptions, notices: Notices = SILENT) -> DrivingSource:
@@ -120,7 +121,7 @@ class DrivingSource:
             motion = replace(motion, resting="zero")
         neutral: Neutral = "as-is" if options.neutral == "as-is" else "resting"
         drive_options = DriveOptions(neutral, options.pose, options.travel, options.soft_clamp, source.head)
-        edited = replace(options, self_tracking="off") != MotionOptions()
+        edited = replace(options, self_tracking="auto") != MotionOptions()
         return DrivingSource(
             source.label, source.capture, motion, drive_options, edited, notices, options.self_tracking
         )
@@ -136,11 +137,12 @@ class DrivingSource:
         header, avatar = read_in_appearance(path, appearance)
         unchanged = not self.edited and self.motion.names == avatar.head.expression_names
         if self.capture is not None and unchanged:
-            if self.self_tracking != "off":
+            own = is_trained_on(header, self.capture)
+            if self.self_tracking == "on" or (self.self_tracking == "auto" and not own):
                 stepped = self._stepped(path, header, avatar, self.capture, fps)
                 if stepped is not None:
                     return stepped
-            if is_trained_on(header, self.capture):
+            if own:
                 return self._own_capture(path, header, avatar, self.capture, fps)
         motion = self.motion if fps is None else resample_motion(self.motion, fps)
         driven = drive(avatar, motion, self.options)
@@ -182,6 +184,9 @@ class DrivingSource:
         params = corrected_params(avatar, capture, rows, capture.params(rows))
         poses = avatar.head.skull_pose(avatar.with_identity(params))
         torso = measured_torso(avatar, capture, rows, *poses)
+        track = trained_track(header, capture, self.notices)
+        if track is not None:
+            params, torso = track.replaced(rows, params, torso)
         report = None
         if fps is not None:
             known = times

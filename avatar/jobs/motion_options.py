@@ -36,9 +36,9 @@ class MotionOptions:
     """scale the weights of expressions, or of the groups brows, eyes, mouth, jaw or head"""
     smooth: Annotated[float, arg(metavar="SECONDS"), Between(0, MAX_WINDOW)] = 0.0
     """width of the window that smooths the motion"""
-    self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "off"
-    """the avatar tracks its person in the frames of a capture, forward and backward, and nothing is retargeted; auto:
-    where its render and the frames are alike"""
+    self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "auto"
+    """the avatar tracks its person in the frames of a film or capture, forward and backward, and nothing is retargeted;
+    auto: where its render and the frames are alike, but not in the capture it was trained on"""
 
     def check(self) -> None:
         """Raise HeadsplatError for values that are not valid, before any file is read."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +15,10 @@ from tyro.conf import arg
 from avatar.common.files import check_name, path_text
 from avatar.common.imports import uncollected
 from avatar.common.jsonable import counted
+from avatar.common.photo_files import is_film
 from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
-from avatar.jobs.capturing import paths_of
+from avatar.jobs.capturing import paths_of, track_video
 from avatar.jobs.motion_options import MotionOptions
 from avatar.jobs.notices import Notices, Notify, Stop, ignore
 from avatar.jobs.option_types import (
@@ -31,6 +34,7 @@ from avatar.jobs.parsing import chosen_frames, parse_frames, parse_size, request
 from avatar.jobs.relight_options import RelightOptions
 from avatar.jobs.speech_options import SpeechOptions, speech_summary
 from avatar.rendering.backends import Rasterizer, backend_of
+from capture.options import CaptureOptions
 
 if TYPE_CHECKING:
     from avatar.jobs.driven_motion import DrivenAvatar, DrivingSource
@@ -94,7 +98,7 @@ class RenderOptions:
     """what moves the avatars"""
 
     motion: Annotated[Path | None, arg(metavar="MOTION")] = None
-    """the motion: a capture folder, or an expression file (Live Link, ARKit, FLAME, ...)"""
+    """the motion: a film of a face, a capture folder, or an expression file (Live Link, ARKit, FLAME, ...)"""
     speak: Annotated[Path | None, arg(metavar="SOUND")] = None
     """instead of a motion: a file with sound that the avatars speak; the sound is added to the video"""
     fps: OptionalFps = None
@@ -170,8 +174,7 @@ class RenderJob:
 
         device = requested_device(self.options.image.device)
         # On one thread the order of sums is fixed: machines that share a job get equal means over the motion.
-        with notices.stage("preparing"), ops.one_thread():
-            source = self._source(notices)
+        with self._source(notices) as source, notices.stage("preparing"), ops.one_thread():
             driven = [source.drive(path, self.options.fps, self.options.appearance) for path in self.avatars]
             chosen = chosen_frames(parse_frames(self.options.frames), len(driven[0]), notices.say)
             settings = self._settings(driven[0])
@@ -186,14 +189,27 @@ class RenderJob:
         report.save(self._report_path)
         return report
 
-    def _source(self, notices: Notices) -> DrivingSource:
-        """The motion that drives the avatars."""
+    @contextmanager
+    def _source(self, notices: Notices) -> Iterator[DrivingSource]:
+        """The motion that drives the avatars; a film is tracked into a folder that is removed at the end."""
+        from avatar.jobs.driven_motion import DrivingSource
+
+        motion = self.options.motion
+        if motion is None:
+            yield self._speech(notices)
+        elif is_film(motion):
+            with tempfile.TemporaryDirectory(prefix="headsplat-film-") as folder:
+                capture = track_video(motion, Path(folder) / motion.name, CaptureOptions.passes, notices)
+                yield DrivingSource.load(capture, self.options.motion_options, notices)
+        else:
+            yield DrivingSource.load(motion, self.options.motion_options, notices)
+
+    def _speech(self, notices: Notices) -> DrivingSource:
+        """The motion of a face that speaks the sound of the options."""
         from avatar.driving.motion_source import MotionSource
         from avatar.jobs.driven_motion import DrivingSource
 
-        if self.options.speak is None:
-            assert self.options.motion is not None, "checked by _check"
-            return DrivingSource.load(self.options.motion, self.options.motion_options, notices)
+        assert self.options.speak is not None, "checked by _check"
         fps = self.options.fps or SPEAKING_FPS
         motion, speech = self.options.speech.speak(self.options.speak, fps, log=notices.say)
         label = path_text(self.options.speak.name)

@@ -115,6 +115,36 @@ class RefinedTrack:
         identity = tensor(capture.track["identity"])
         return HeadParams(identity, tensor(self.expression), tensor(self.joint_rot), tensor(self.translation))
 
+    def replaced(
+        self, rows: np.ndarray, params: HeadParams, torso: TorsoPose | None
+    ) -> tuple[HeadParams, TorsoPose | None]:
+        """Parameters and poses of the torso with those of refined images in place of the given ones.
+
+        Args:
+            rows: [T] int, images.
+            params: [T] of the images; the identity is kept.
+            torso: [T] of the images; None stays None.
+        """
+        import torch
+
+        from avatar.geometry.rotations import axis_angle_to_matrix
+
+        def chosen(known: np.ndarray, found: np.ndarray, given: torch.Tensor) -> torch.Tensor:
+            mask = torch.from_numpy(known).reshape(-1, *[1] * (given.dim() - 1))
+            return torch.where(mask, torch.from_numpy(np.ascontiguousarray(found)).to(given), given)
+
+        known = self.refined[rows]
+        parts = ("expression", "joint_rot", "translation")
+        params = replace(
+            params, **{part: chosen(known, getattr(self, part)[rows], getattr(params, part)) for part in parts}
+        )
+        if torso is not None:
+            known = known & np.isfinite(self.torso_rot[rows]).all(1)
+            turned = axis_angle_to_matrix(torch.from_numpy(np.nan_to_num(self.torso_rot[rows]))).numpy()
+            moved = np.nan_to_num(self.torso_translation[rows])
+            torso = TorsoPose(chosen(known, turned, torso.rotation), chosen(known, moved, torso.translation))
+        return params, torso
+
     def states(self, capture: Capture, indices: np.ndarray, head: HeadModel) -> HeadStates:
         """States of the time steps of some images, in the order of `avatar.data.training_frames.load_frames`.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from avatar.common.photo_files import is_film
 from avatar.errors import HeadsplatError
 from capture.layouts.checks import no_link, number, read_json, rigid_transform
 from capture.layouts.transforms import natural_key
@@ -20,12 +21,11 @@ from capture.video.decoding import VideoSource, open_video
 _CALIBRATION = Path("calibration", "camera_params.json")
 #: Fraction of the image's side by which the principal point may be off its center.
 _MOST_OFF_CENTER = 0.2
-_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 
 
 def video_files(folder: Path) -> list[Path]:
     """The videos of a folder in natural order of their names."""
-    files = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file()]
+    files = [path for path in folder.iterdir() if is_film(path)]
     return sorted((path for path in files if not path.name.startswith(".")), key=natural_key)
 
 

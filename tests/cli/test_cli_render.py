@@ -161,7 +161,7 @@ def test_another_persons_motion_is_retargeted_and_reported(
     me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tiny_capture(tmp_path / "other", frames=10, seed=5)
-    assert run(me, "--motion", other.root, "-o", tmp_path / "frames") == 0
+    assert run(me, "--motion", other.root, "-o", tmp_path / "frames", "--self", "off") == 0
     assert "other retargeted to me.avatar: 10 frames" in capsys.readouterr().err
     assert len(images(tmp_path / "frames")) == 10
     drive = json.loads((tmp_path / "frames.report.json").read_text())["avatars"][0]["drive"]
@@ -347,6 +347,14 @@ def test_the_frames_of_a_capture_correct_its_motion_where_asked(
     assert times_of(out) == pytest.approx([index / 30 for index in range(24)], abs=1e-4)
     report = json.loads((tmp_path / "own.mp4.report.json").read_text())
     assert "the avatar as its own tracker" in json.dumps(report)
+
+
+def test_another_film_of_the_person_is_followed_by_its_frames(
+    me: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = tiny_capture(tmp_path / "second", frames=10)
+    assert run(me, "--motion", second.root, "-o", tmp_path / "frames") == 0
+    assert "second: its frames correct the motion of me.avatar" in capsys.readouterr().err
 
 
 def test_a_capture_that_does_not_look_like_the_avatar_is_retargeted(

@@ -98,6 +98,14 @@ def test_the_page_follows_a_camera_as_live_does(folder: Path) -> None:
     assert found["jawOpen"] > 0.8 and found["eyeBlinkLeft"] > 0.7 and found["eyeBlinkRight"] > 0.7, found
 
 
+def test_a_film_of_the_person_moves_the_avatar_by_its_frames(folder: Path, tmp_path: Path) -> None:
+    film = folder / "phone.mp4"
+    assert cli.main(["render", str(folder / "me.avatar"), "--motion", str(film), "-o", str(tmp_path / "film.mp4")]) == 0
+    report = json.loads((tmp_path / "film.mp4.report.json").read_text())
+    assert report["motion"] == "phone.mp4" and report["frames"] >= 0.95 * VIDEO.frames
+    assert report["avatars"][0]["drive"]["correlation"] > 0.85
+
+
 def test_the_rendered_video_has_every_frame_of_the_track(folder: Path) -> None:
     with av.open(str(folder / "me.mp4")) as video:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from avatar.common.photo_files import PHOTO_SUFFIXES, are_photos
+from avatar.common.photo_files import FILM_SUFFIXES, PHOTO_SUFFIXES, are_photos
 from avatar.common.toml_config import read_toml
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
@@ -22,7 +22,6 @@ from avatar.performance.mixing.stack_file import MAX_BYTES, Kind, LayerSpec
 from avatar.types import JOINT_NAMES, NECK, ROOT, Motion
 
 SOUND_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".aiff", ".aif", ".wma")
-FILM_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 #: Suffixes of files that are never words.
 _FILE_SUFFIXES = (
     *PHOTO_SUFFIXES, *SOUND_SUFFIXES, *FILM_SUFFIXES, ".toml", ".csv", ".json", ".npz", ".npy", ".frame", ".capture",

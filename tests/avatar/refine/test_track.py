@@ -98,6 +98,27 @@ def test_other_rows_keep_the_trackers_values(capture: Capture, track: RefinedTra
         np.testing.assert_array_equal(getattr(track, name)[rest], capture.track[name][rest])
 
 
+def test_refined_images_replace_tracked_ones(
+    capture: Capture, head: HeadModel, found: HeadStates, track: RefinedTrack
+) -> None:
+    rows = np.arange(len(capture))
+    tracked = capture.params(rows)
+    still = TorsoPose(torch.eye(3).expand(len(rows), 3, 3), torch.zeros(len(rows), 3))
+    params, torso = track.replaced(rows, tracked, still)
+    train, test = torch.from_numpy(capture.train_indices), torch.from_numpy(capture.test_indices)
+    refined = track.states(capture, capture.train_indices, head)
+    first = np.unique(capture.track["time_step"][capture.train_indices], return_index=True)[1]
+    rotation, translation = head.skull_pose(replace(params[train[first]], identity=torch.zeros(0)))
+    assert torch.allclose(rotation, refined.rotation, atol=1e-5)
+    assert torch.allclose(translation, refined.translation, atol=1e-6)
+    assert torch.equal(params.expression[test], tracked.expression[test])
+    assert torch.equal(params.joint_rot[test], tracked.joint_rot[test])
+    assert torso is not None and found.torso is not None
+    assert torch.allclose(torso.rotation[train[first]], found.torso.rotation, atol=1e-5)
+    assert torch.equal(torso.rotation[test], still.rotation[test])
+    assert track.replaced(rows, tracked, None)[1] is None
+
+
 def test_other_rows_have_no_torso(capture: Capture, head: HeadModel, found: HeadStates, track: RefinedTrack) -> None:
     rest = capture.test_indices
     assert np.isnan(track.torso_rot[rest]).all() and np.isnan(track.torso_translation[rest]).all()
