@@ -162,7 +162,8 @@ def _drive(running: _Running, avatar: Avatar, seconds: float | None, notices: No
                 running.samples += pose.fresh
                 if (now := time.monotonic()) - noted >= _NOTE_PERIOD:
                     noted = now
-                    note = pipeline.stats().get("input", {}).get("unused", "")
+                    source = pipeline.stats().get("input", {})
+                    note = source.get("unused") or source.get("hidden", "")
                 message = pose_message(avatar, pose, note)
                 if message != last:
                     bridge.publish(message)

@@ -143,6 +143,7 @@ class FaceSource:
             "learned": tracker.learned if tracker else 0.0,
             "reprojection": tracker.reprojection if tracker else 0.0,
             **({} if tracker is None or tracker.own_amount is None else {"own_face": tracker.own_amount}),
+            "hidden": f"{' and '.join(tracker.hidden)} hidden" if tracker and tracker.hidden else "",
             "ended": self._failure or self.camera.ended,
         }
 

@@ -25,7 +25,10 @@ from capture.live.identity import LandmarkFrame, Learner, LearnOptions
 from capture.live.own_face import OwnFaceTracker
 from capture.live.torso import TorsoFollower
 from capture.options import FaceModels
+from capture.quality.frame_statistics import face_light
+from capture.quality.hidden_regions import HiddenRegions
 from capture.stages.landmarks import FaceFollower
+from capture.tracker.indices import without_hidden
 
 Phase = Literal["looking", "learning", "tracking"]
 
@@ -120,18 +123,21 @@ class FaceTracker:
         self._learner = Learner(head, lens, options, wait=wait)
         self._torso = TorsoFollower(models.matting) if torso else None
         self._own = own
+        self._regions = HiddenRegions()
         self._fitter: Fitter | None = None
         self._fit: Fit | None = None
         self.phase: Phase = "looking"
         self.earlier: tuple[Sample, ...] = ()  # samples of the frames that identity was fitted to
         self.points: np.ndarray | None = None  # [478,3] of the newest frame; None without a face
         self.reprojection = 0.0  # of the newest frame, fraction of the inter-ocular distance
+        self.hidden: tuple[str, ...] = ()  # regions of the newest frame behind a hand or another thing
 
     def learn_again(self) -> None:
         """Discard the identity."""
         self._learner.restart()
         self._fitter = self._fit = None
         self.earlier = ()
+        self._regions = HiddenRegions()
         if self._torso is not None:
             self._torso.reset()
         if self._own is not None:
@@ -154,6 +160,9 @@ class FaceTracker:
         landmarks = self._follower(frame.rgb, clock)
         stamps["landmarks"] = time.monotonic()
         self.points = None if landmarks is None else landmarks.points
+        self.hidden = ()
+        if self.points is not None:
+            self.hidden = self._regions(face_light(frame.rgb, self.points[:, :2]), self.points, clock)
         if self._fitter is None:
             self._learn(landmarks, frame)
             return None
@@ -178,11 +187,12 @@ class FaceTracker:
     def _landmark_frame(self, landmarks: Landmarks, frame: LiveFrame) -> LandmarkFrame:
         """What one frame shows."""
         torso = None if self._torso is None else self._torso(frame.rgb, landmarks.points)
-        return LandmarkFrame(landmarks.points, landmarks.presence, frame.time, frame.source_time, torso)
+        points = without_hidden(landmarks.points, self.hidden)
+        return LandmarkFrame(points, landmarks.presence, frame.time, frame.source_time, torso, self.hidden)
 
     def _learn(self, landmarks: Landmarks | None, frame: LiveFrame) -> None:
         self.phase = "looking" if landmarks is None else "learning"
-        seen = None if landmarks is None else self._landmark_frame(landmarks, frame)
+        seen = None if landmarks is None or self.hidden else self._landmark_frame(landmarks, frame)
         if seen is not None and self._own is not None:
             self._own(frame.rgb, seen)
         learned = None if seen is None else self._learner.add(seen)
@@ -200,14 +210,14 @@ class FaceTracker:
         """The landmarks that were used and the fit to them; None where it failed."""
         if landmarks is None:
             return None, None
-        fit = fitter(landmarks.points, self._fit)
+        fit = fitter(without_hidden(landmarks.points, self.hidden), self._fit)
         if fit.error > MAX_ERROR:  # the region or the fit may have drifted: detect again, once
             self._follower.reset()
             again = self._follower(frame.rgb, clock)
             if again is not None:
                 landmarks = again
                 self.points = again.points
-                fit = fitter(landmarks.points, None)
+                fit = fitter(without_hidden(landmarks.points, self.hidden), None)
         self.reprojection = fit.error
         if fit.error > MAX_ERROR:
             self._follower.reset()
@@ -219,7 +229,9 @@ class FaceTracker:
         confidence = fit.confidence(landmarks.presence)
         face = (*fitter.parameters(fit), confidence)
         torso = landmarks.torso
-        sample = Sample(landmarks.time, names, self._space, *face, stamps, landmarks.source_time)
+        sample = Sample(
+            landmarks.time, names, self._space, *face, stamps, landmarks.source_time, hidden=landmarks.hidden
+        )
         if torso is None:
             return sample
         moved = torso.in_world(abs(float(fit.state.translation[2])) / fitter.person.camera.focal)

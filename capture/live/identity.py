@@ -39,6 +39,7 @@ class LandmarkFrame:
     time: float  # seconds, time.monotonic()
     source_time: float | None  # seconds of the source's clock
     torso: TorsoMotion | None = None
+    hidden: tuple[str, ...] = ()  # regions whose landmarks are missing
 
     @property
     def clock(self) -> float:

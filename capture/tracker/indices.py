@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 #: Landmarks of the face surface; 468..472 are the right iris, 473..477 the left one, centers first.
@@ -45,6 +47,34 @@ NOSE = np.array(
 STABLE_LANDMARKS = np.array(
     [33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 1, 2, 98, 327, 10, 151, 9, 8, 109, 338, 67, 297, 103, 332, 127, 356]
 )
+
+#: Skin around both eyes; lips beside their rims, skin around them, and the chin.
+_AROUND_EYES = (
+    247, 30, 29, 27, 28, 56, 225, 224, 223, 222, 110, 24, 23, 22, 26, 112, 228, 229, 230, 231, 232,
+    467, 260, 259, 257, 258, 286, 445, 444, 443, 442, 339, 254, 253, 252, 256, 341, 448, 449, 450, 451, 452,
+)  # fmt: skip
+_AROUND_LIPS = (
+    72, 11, 302, 38, 268, 73, 303, 12, 15, 16, 85, 315, 86, 316, 74, 304, 41, 271, 180, 404, 90, 320, 179, 403,
+    164, 167, 393, 165, 391, 18, 83, 313, 200, 201, 421, 92, 322, 57, 287, 43, 273, 106, 335, 182, 406,
+    202, 422, 212, 432, 186, 410, 199, 175, 152, 148, 377, 176, 400, 169, 394, 204, 424, 210, 430, 194, 418,
+    208, 428, 32, 262, 140, 369, 171, 396, 2, 97, 326, 98, 327, 216, 436, 214, 434,
+)  # fmt: skip
+#: Landmarks that are a guess where a hand or another thing is before a region (avatar.head.arkit.HIDEABLE).
+HIDEABLE_LANDMARKS = {
+    "eyes": np.concatenate([EYES, BROWS, _AROUND_EYES, np.arange(RIGHT_IRIS, LEFT_IRIS + 5)]),
+    "mouth": np.concatenate([LIPS, _AROUND_LIPS]),
+}
+INNER_LIPS = LIPS[20:]
+
+
+def without_hidden(points: np.ndarray, hidden: Collection[str]) -> np.ndarray:
+    """Landmarks [478,C] of which those of the regions `hidden` are missing (NaN)."""
+    if not hidden:
+        return points
+    points = points.copy()
+    for region in hidden:
+        points[HIDEABLE_LANDMARKS[region]] = np.nan
+    return points
 
 
 def inter_ocular(points: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from avatar.driving.live.calibrated_driver import CalibratedDriver, check_gains,
 from avatar.driving.live.calibration import CalibrationOptions, Calibrator
 from avatar.driving.live.pose_source import CameraPoseSource, PoseSource, VoicePoseSource
 from avatar.driving.live.presence import Presence, PresenceOptions
+from avatar.driving.live.region_hold import RegionHold
 from avatar.driving.live.samples import AvatarPose, CameraPreview, LiveStats, OwnFace, Sample
 from avatar.driving.live.smoothing import SampleFilter, SmoothingOptions
 from avatar.driving.live.torso_blend import TorsoBlend
@@ -129,6 +130,8 @@ class LivePipeline:
         self._previous: tuple[CalibratedDriver, float] | None = None
         self._filter: SampleFilter | None = None
         self._own_filter = SampleFilter(self.avatar.head.expression_names, self.options.smoothing or SmoothingOptions())
+        self._hidden: RegionHold | None = None
+        self._own_hidden = RegionHold(self.avatar.head.expression_names)
         self._torso.reset()
         self._sample: Sample | None = None
         self._stamps: dict[str, float] = {}
@@ -152,15 +155,17 @@ class LivePipeline:
         self._clock = self._time_of(sample) if source else time.monotonic()
         self._arrived = time.monotonic()
         self._prepare_for(sample)
-        assert self._filter is not None and self._calibrator is not None
+        assert self._filter is not None and self._calibrator is not None and self._hidden is not None
         if sample.confidence <= 0:
             self._presence.mark_lost(self._clock)
             self._torso.update(None, 0.0, self._clock)
             self._filter.reset()
             self._own_filter.reset()
+            self._hidden.reset()
+            self._own_hidden.reset()
             self._sample = sample
             return False
-        sample = self._smooth(sample)
+        sample = self._smooth(self._held(sample))
         stamps["smoothed"] = time.monotonic()
         with torch.no_grad():
             self._presence.update(self._retarget(sample), self._clock)
@@ -214,6 +219,17 @@ class LivePipeline:
             return sample.source_time
         return sample.time
 
+    def _held(self, sample: Sample) -> Sample:
+        """The sample whose hidden regions keep their expression."""
+        assert self._hidden is not None
+        time = self._time_of(sample)
+        own = sample.own
+        if own is None:
+            self._own_hidden.reset()
+        else:
+            own = self._own_hidden(own, sample.hidden, time)
+        return replace(self._hidden(sample, sample.hidden, time), own=own)
+
     def _smooth(self, sample: Sample) -> Sample:
         assert self._filter is not None
         if self.options.smoothing is None:
@@ -243,6 +259,7 @@ class LivePipeline:
         driver = replace(driver, avatar_neutral=self.resting_face)
         self._calibrator = Calibrator(driver, self.options.calibration)
         self._filter = SampleFilter(sample.names, self.options.smoothing or SmoothingOptions())
+        self._hidden = RegionHold(sample.names)
         with torch.no_grad():
             for each in self.source.earlier():
                 if self._calibrator.progress < 1:

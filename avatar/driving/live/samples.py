@@ -51,6 +51,7 @@ class Sample:
     torso: Floats | None = None
     torso_confidence: float = 0.0  # 0..1
     own: OwnFace | None = None  # where the avatar's person is before the camera
+    hidden: tuple[str, ...] = ()  # regions (avatar.head.arkit.HIDEABLE) behind a hand or another thing
 
     def __post_init__(self) -> None:
         expected = {"weights": (len(self.names),), "joint_rot": (len(JOINT_NAMES), 3), "translation": (3,)}
@@ -103,6 +104,7 @@ class SourceStats(TypedDict, total=False):
     learned: float  # 0..1, progress of the identity fit
     reprojection: float  # of the newest frame, fraction of the inter-ocular distance
     own_face: float  # 0..1, share of the avatar as its own tracker; only where that is on or may turn on
+    hidden: str  # "mouth hidden", "eyes and mouth hidden": regions of the newest frame that are held; empty: none
     memory_mb: float | None  # of the worker process
     host: str
     port: int

@@ -191,6 +191,15 @@ def test_what_arrives_and_is_not_used_is_shown(monkeypatch: pytest.MonkeyPatch) 
     assert notes == ["packets arrive that cannot be read"]
 
 
+def test_a_hidden_region_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = live_state()
+    hidden = replace(state.status, live={"input": {"hidden": "mouth hidden"}})
+    notes: list[str] = []
+    monkeypatch.setattr(imgui, "text_colored", lambda color, text: notes.append(text))
+    edits(source_panel, replace(state, status=hidden))
+    assert notes == ["mouth hidden"]
+
+
 def test_scrubbing_goes_to_that_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     drags(monkeypatch, "scrub", 1)
     assert edits(timeline_panel, STATES["motion"]) == [Change("timeline", replace(MOTION, time=0.04))]

@@ -29,7 +29,7 @@ def _live(state: State) -> Iterator[Edit]:
     if calibrated < 1:
         imgui.progress_bar(calibrated, imgui.ImVec2(-1, 0), "resting face")
     source = status.live.get("input", {})
-    for note in (status.live.get("calibration", {}).get("note"), source.get("unused")):
+    for note in (status.live.get("calibration", {}).get("note"), source.get("unused"), source.get("hidden")):
         if not note:
             continue
         imgui.push_text_wrap_pos(0)

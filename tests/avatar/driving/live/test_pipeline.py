@@ -120,6 +120,23 @@ def test_the_avatars_own_face_is_shown_as_it_is_and_blends_in(tiny_avatar: Avata
     np.testing.assert_allclose(pose.params.joint_rot[0, 3:].numpy(), eyes[3:], atol=1e-6)
 
 
+def test_the_expression_of_a_hidden_mouth_stays_for_landmarks_and_own_face(tiny_avatar: Avatar) -> None:
+    pipeline, source = queued(tiny_avatar, [face(tiny_avatar, k / 30) for k in range(30)], smoothing=None)
+    row = tiny_avatar.head.expression_index("jawOpen")
+    zeros = np.zeros((5, 3), np.float32), np.array([0, 0, -0.7], np.float32)
+    for amount in (0.0, 1.0):
+        jaws = []
+        for k in range(60):
+            hidden = k >= 30
+            weights = np.zeros(len(tiny_avatar.head.expression_names), np.float32)
+            weights[row] = 0.9 if hidden else 0.3
+            own = OwnFace(weights, *zeros, 0.95, amount) if amount else None
+            sample = face(tiny_avatar, 2 + 10 * amount + k / 30, jawOpen=0.9 if hidden else 0.3)
+            sample = replace(sample, own=own, hidden=("mouth",) if hidden else ())
+            jaws.append(float(shown(pipeline, source, sample).params.expression[0, row]))
+        assert jaws[-1] == pytest.approx(jaws[29], abs=1e-3)
+
+
 def test_a_sample_that_is_not_finite_is_counted_and_ignored(tiny_avatar: Avatar) -> None:
     pipeline, source = queued(tiny_avatar)
     broken = face(tiny_avatar, 0.0)
