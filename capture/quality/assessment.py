@@ -11,6 +11,7 @@ import numpy as np
 
 from avatar.errors import HeadsplatError
 from capture.quality.frame_statistics import ClipStatistics, FrameStatistics, flat_share
+from capture.quality.hidden_regions import hidden_frames, region_patterns, usual_colors
 from capture.quality.light import light_reference
 from capture.quality.trust import doubtful_spread, trust_reference
 from capture.tracker.clip import Observations
@@ -26,7 +27,7 @@ class Assessment:
     exposure: np.ndarray  # [T,3] gains of sRGB values
     weight: np.ndarray  # [T] 0..1
     flagged: tuple[dict[str, Any], ...]  # frames that count less: frame, reason, weight
-    observations: Observations  # the landmarks; occluded ones have a larger spread
+    observations: Observations  # the landmarks; occluded ones have a larger spread, and hidden regions are marked
 
 
 def assess_frames(
@@ -48,18 +49,21 @@ def assess_frames(
     seen = ClipStatistics.of([statistics[number] for number in training_numbers])
     light = light_reference(seen, training.points)
     usual = trust_reference(seen, training.points, training.spread)
+    colors = {region: usual_colors(each) for region, each in region_patterns(seen.face, training.points).items()}
     assessments = []
     for observed, numbers in ((training, training_numbers), (held_out, held_out_numbers)):
         if observed is None:
             continue
         own = ClipStatistics.of([statistics[number] for number in numbers])
+        patterns = region_patterns(own.face, observed.points)
+        hidden = {region: hidden_frames(each, colors[region], observed.time) for region, each in patterns.items()}
         trust = usual.assess(own, observed.points, observed.spread, observed.presence)
         assessments.append(
             Assessment(
                 light.gains(own, observed.points, observed.time),
                 trust.weight,
                 tuple(trust.flags(list(numbers))),
-                replace(observed, spread=doubtful_spread(observed.spread, observed.points, trust.doubt)),
+                replace(observed, spread=doubtful_spread(observed.spread, observed.points, trust.doubt), hidden=hidden),
             )
         )
     return assessments

@@ -5,7 +5,8 @@ cannot. The landmarks of hidden lips and eyes differ between jittered regions, t
 inter-ocular distance; those of visible lips by a 250th. Lips are redder than the skin around them; masks, hands and
 phones have one color there. Dark lenses have a rim that the network takes for lids, but the skin around both eyes is
 several times darker than forehead and cheeks, or of another color, and neither iris nor white of the eye stands out.
-All of it is relative to the same face in the same frame.
+All of it is relative to the same face in the same frame. What is before a face in a part of the frames only is found
+by the others, too (capture/quality/hidden_regions.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avatar.head.arkit import HIDEABLE
+from capture.quality.hidden_regions import HIDDEN, Patterns, region_patterns, usual_colors
 from capture.tracker.indices import EYES, LEFT_IRIS, LIPS, RIGHT_IRIS
 
 #: Landmarks on the red of the lips, and on the skin around them.
@@ -66,7 +69,6 @@ _EYES_HIDDEN = -0.65
 _EYES_UNSTEADY = -4.75
 #: Number of consecutive samples whose median decides: a blink or a turn is shorter, a mask stays.
 _WINDOW = 5
-REGIONS = ("eyes", "mouth")
 
 
 @dataclass(frozen=True)
@@ -78,22 +80,23 @@ class RegionScores:
 
 
 def hidden_shares(scores: RegionScores, sequences: np.ndarray | None) -> dict[str, float]:
-    """Share 0..1 of the frames in which each of REGIONS is hidden, of those in which it can be decided.
+    """Share 0..1 of the frames in which each region is hidden, of those in which it can be decided.
 
     Args:
         scores: of T frames.
         sequences: [T] which frames follow each other in time: those of one camera; None where none do.
     """
-    return {region: _share(getattr(scores, region), sequences) for region in REGIONS}
+    return {region: _share(getattr(scores, region), sequences) for region in HIDEABLE}
 
 
-def region_scores(light: np.ndarray, spread: np.ndarray) -> RegionScores:
+def region_scores(light: np.ndarray, spread: np.ndarray, points: np.ndarray) -> RegionScores:
     """Measure T frames that show the face from the front.
 
     Args:
         light: [T,478,3] linear light 0..1 around each landmark.
         spread: [T,478] of the landmarks over jittered regions, fraction of the inter-ocular distance; 0 or NaN where
             it was not measured.
+        points: landmarks [T,478,2 or 3], pixels.
     """
     logs = np.log(np.where(spread > 0, spread, np.nan))
     mouth = _mouth_scores(light, logs)
@@ -103,8 +106,18 @@ def region_scores(light: np.ndarray, spread: np.ndarray) -> RegionScores:
     masked = mouth > _MOUTH_HIDDEN
     skin = np.where(masked, forehead, np.minimum(forehead, _median(luminance, _CHEEKS)))
     eyes = np.fmax(_EYES_HIDDEN - _eye_scores(light, skin, masked), _eye_spread(logs) - _EYES_UNSTEADY)
+    unlike = {region: _unlike_usual(seen) for region, seen in region_patterns(light, points).items()}
     lit = skin > _DARK
-    return RegionScores(np.where(lit, eyes, np.nan), np.where(lit, mouth - _MOUTH_HIDDEN, np.nan))
+    return RegionScores(
+        np.where(lit, np.fmax(eyes, unlike["eyes"]), np.nan),
+        np.where(lit, np.fmax(mouth - _MOUTH_HIDDEN, unlike["mouth"]), np.nan),
+    )
+
+
+def _unlike_usual(seen: Patterns) -> np.ndarray:
+    """Evidence [T] that a region is hidden by what most frames show; NaN where most do not show the same."""
+    usual = usual_colors(seen)
+    return np.full(len(seen.colors), np.nan) if usual is None else HIDDEN - seen.likeness(usual)
 
 
 def _eye_spread(logs: np.ndarray) -> np.ndarray:

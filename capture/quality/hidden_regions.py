@@ -124,8 +124,9 @@ def hidden_frames(seen: Patterns, usual: np.ndarray | None, time: np.ndarray) ->
     moments = time[padded[:-2] + padded[1:-1] + padded[2:] >= 2]
     if not len(moments):
         return none
-    nearest = np.abs(time[:, None] - moments[None]).min(1)
-    return np.asarray(nearest <= _MARGIN)
+    place = np.searchsorted(moments, time)
+    last, following = (moments[np.clip(each, 0, len(moments) - 1)] for each in (place - 1, place))
+    return np.asarray(np.minimum(abs(time - last), abs(following - time)) <= _MARGIN)
 
 
 @dataclass

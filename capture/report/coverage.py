@@ -117,9 +117,10 @@ def _hidden(capture: Capture, geometry: TrackedGeometry, pixels: PixelStatistics
     """Share of hidden eyes and mouths in the measured images that show the face from the front."""
     seen = (np.abs(geometry.yaw[pixels.rows]) < _FRONTAL) & np.isfinite(pixels.light).all((1, 2))
     rows = pixels.rows[seen]
-    spread = capture.track["landmark_spread"][rows] / inter_ocular(capture.track["landmarks"][rows])[:, None]
+    points = capture.track["landmarks"][rows]
+    spread = capture.track["landmark_spread"][rows] / inter_ocular(points)[:, None]
     sequences = None if "photos" in capture.metadata["source"] else capture.track["camera"][rows]
-    return hidden_shares(region_scores(pixels.light[seen], spread), sequences)
+    return hidden_shares(region_scores(pixels.light[seen], spread, points), sequences)
 
 
 def opening(face: np.ndarray, side: str) -> np.ndarray:

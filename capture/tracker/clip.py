@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,8 +16,9 @@ from avatar.geometry.rotations import mean_rotation
 from capture.tracker.camera import FocalPrior, may_release_focal
 from capture.tracker.frame import frame_error, initial_state, solve_frame
 from capture.tracker.gaze import eye_angles, smooth_angles
+from capture.tracker.held import held_angles, held_expressions
 from capture.tracker.identity import IdentityFit, IdentityOptions, KeyFrame, choose_key_frames, fit_identity
-from capture.tracker.indices import FACE_COUNT, STABLE_LANDMARKS, inter_ocular
+from capture.tracker.indices import FACE_COUNT, HIDEABLE_LANDMARKS, STABLE_LANDMARKS, inter_ocular
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.lids import usual_openings, with_closed_lids
 from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
@@ -49,17 +50,29 @@ class Observations:
     spread: np.ndarray  # [T,478] standard deviation over jittered passes
     presence: np.ndarray  # [T] 0..1
     time: np.ndarray  # [T] seconds
+    #: mask [T] of the frames in which a region (avatar.head.arkit.HIDEABLE) is behind a hand or another thing
+    hidden: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.time)
 
     def __getitem__(self, rows: np.ndarray) -> Observations:
-        return Observations(self.points[rows], self.spread[rows], self.presence[rows], self.time[rows])
+        hidden = {region: mask[rows] for region, mask in self.hidden.items()}
+        return Observations(self.points[rows], self.spread[rows], self.presence[rows], self.time[rows], hidden)
 
     @property
     def targets(self) -> np.ndarray:
         """Landmarks the fits minimize the distance to, [T,468,2] pixels."""
         return np.ascontiguousarray(self.points[:, :FACE_COUNT, :2], dtype=np.float64)
+
+    def visible(self) -> Observations:
+        """The same without the landmarks of hidden regions."""
+        if not any(mask.any() for mask in self.hidden.values()):
+            return self
+        points = self.points.copy()
+        for region, mask in self.hidden.items():
+            points[np.ix_(mask, HIDEABLE_LANDMARKS[region])] = np.nan
+        return replace(self, points=points)
 
     def without(self, kept: np.ndarray) -> Observations:
         """The same without the landmarks that the mask `kept` [T,468] leaves out."""
@@ -179,6 +192,7 @@ def fit_person(
     Returns:
         The person; `key_frames` are rows of `training`.
     """
+    training = training.visible()
     options = options or TrackerOptions()
     camera = Pinhole(prior.focal, *principal_point)
     typical = float(np.nanmedian(inter_ocular(training.points)))
@@ -303,6 +317,7 @@ def track_training(
     person: Person, training: Observations, progress: Callable[[int, int], None] | None = None
 ) -> ClipTrack:
     """Pose, expression and gaze of the training frames; smoothing uses training frames only."""
+    training = training.visible()
     problem = person.problem()
     attitudes = person.attitudes(training)
     states: list[State] = []
@@ -320,7 +335,9 @@ def track_training(
     smoothed = smooth_clip(problem, states, targets, weights, training.time, None, person.options.smooth, attitudes)
     usual = usual_openings(problem, smoothed, training.points)
     smoothed = with_closed_lids(problem, smoothed, training.points, usual)
+    smoothed = held_expressions(person.model.names, smoothed, training.hidden, training.time)
     raw = eye_angles(person.model, person.identity, person.camera, smoothed, training.points)
+    raw = held_angles(raw, training.hidden, training.time)
     gaze = smooth_angles(raw, _openness(person.model, smoothed), training.time)
     return _finish(problem, targets, smoothed, states, raw, gaze)
 
@@ -337,6 +354,7 @@ def track_held_out(person: Person, training: Observations, track: ClipTrack, hel
         track: from `track_training`.
         held_out: landmarks of the held-out frames.
     """
+    training, held_out = training.visible(), held_out.visible()
     problem = person.problem()
     times = list(training.time)
     solved = list(track.states)
@@ -354,9 +372,10 @@ def track_held_out(person: Person, training: Observations, track: ClipTrack, hel
     held_out, attitudes = _trimmed(person, held_out, kept, attitudes)
     targets = held_out.targets
     weights = np.stack([problem.weights(spread) for spread in held_out.spread])
-    order = np.argsort(np.concatenate([training.time, held_out.time]), kind="stable")
+    all_times = np.concatenate([training.time, held_out.time])
+    order = np.argsort(all_times, kind="stable")
     fixed = order < len(training)
-    time = np.concatenate([training.time, held_out.time])[order]
+    time = all_times[order]
     all_states = [*track.states, *states]
     all_weights = np.concatenate([np.zeros((len(training), FACE_COUNT)), weights])[order]
     all_targets = np.concatenate([training.targets, targets])[order]
@@ -366,11 +385,14 @@ def track_held_out(person: Person, training: Observations, track: ClipTrack, hel
     smoothed = [smoothed[row] for row in np.flatnonzero(~fixed)]
     usual = usual_openings(problem, track.states, training.points)
     smoothed = with_closed_lids(problem, smoothed, held_out.points, usual)
+    hidden = {region: np.concatenate([training.hidden[region], held_out.hidden[region]]) for region in held_out.hidden}
+    smoothed = held_expressions(person.model.names, [*track.states, *smoothed], hidden, all_times)[len(training) :]
     raw = eye_angles(person.model, person.identity, person.camera, smoothed, held_out.points)
+    raw = held_angles(np.concatenate([track.raw_gaze, raw]), hidden, all_times)[len(training) :]
     gaze = smooth_angles(
         np.concatenate([track.raw_gaze, raw]),
         np.concatenate([track.openness(person.model), _openness(person.model, smoothed)]),
-        np.concatenate([training.time, held_out.time]),
+        all_times,
     )[len(training) :]
     return _finish(problem, targets, smoothed, states, raw, gaze)
 

@@ -42,14 +42,15 @@ OCCLUDERS: dict[str, tuple[Paint, set[str]]] = {
 def scores(images: Sequence[np.ndarray], points: Sequence[np.ndarray], paint: Paint, painted: int) -> RegionScores:
     """The first `painted` frames with something before them, measured at what the network finds in them."""
     network = FaceModels().landmarks()
-    light, spread = [], []
+    light, spread, places = [], [], []
     for index, (image, true) in enumerate(zip(images, points, strict=True)):
         seen = paint(image, true[:, :2]) if index < painted else image
         near = network.locate(seen, Roi.from_landmarks(true))
         found, deviation, _ = network.locate_averaged(seen, Roi.from_landmarks(near.points), 5)
         light.append(face_light(seen, found[:, :2]))
         spread.append(deviation / inter_ocular(found))
-    return region_scores(np.stack(light), np.stack(spread))
+        places.append(found)
+    return region_scores(np.stack(light), np.stack(spread), np.stack(places))
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +88,10 @@ def test_a_blink_hides_nothing_and_cameras_are_apart() -> None:
 
 def test_a_spread_that_was_not_measured_hides_nothing() -> None:
     light = np.full((6, 478, 3), 0.3)
+    points = np.random.default_rng(0).uniform(0, 100, (6, 478, 2))
     for spread in (np.zeros((6, 478)), np.full((6, 478), np.nan)):
-        assert hidden_shares(region_scores(light, spread), np.zeros(6, int))["mouth"] == 0.0
-    nothing = region_scores(np.zeros((0, 478, 3)), np.zeros((0, 478)))
+        assert hidden_shares(region_scores(light, spread, points), np.zeros(6, int))["mouth"] == 0.0
+    nothing = region_scores(np.zeros((0, 478, 3)), np.zeros((0, 478)), np.zeros((0, 478, 2)))
     assert hidden_shares(nothing, np.zeros(0, int)) == {"eyes": 0.0, "mouth": 0.0}
 
 

@@ -12,7 +12,7 @@ import pytest
 from capture.faces.landmarks import Roi
 from capture.options import FaceModels
 from capture.quality.frame_statistics import face_light
-from capture.quality.hidden_regions import HiddenRegions
+from capture.quality.hidden_regions import HiddenRegions, hidden_frames, region_patterns, usual_colors
 from capture.synthetic.video import DEMO_CLIP
 from capture.video.decoding import open_video
 from tests.support.occluders import beard, clear_glasses, face_mask, hand, headset, sunglasses
@@ -107,3 +107,28 @@ def test_what_stays_is_a_second_look_of_the_person(images: list[np.ndarray], dra
     found = flags(covered * 400, regions, COMES)
     assert found[200] == ("mouth",) and found[-1] == ()
     assert flags(drawn[COMES:], regions, COMES + 400) == [()] * (FRAMES - COMES)
+
+
+def clip_flags(seen: list[Seen]) -> dict[str, np.ndarray]:
+    """Masks of the frames of a whole clip by region."""
+    patterns = region_patterns(*(np.stack(part) for part in zip(*seen, strict=True)))
+    time = np.arange(len(seen)) * STEP
+    return {region: hidden_frames(each, usual_colors(each), time) for region, each in patterns.items()}
+
+
+def test_frames_of_a_clip_are_hidden_from_a_tenth_of_a_second_before(
+    images: list[np.ndarray], drawn: list[Seen]
+) -> None:
+    covered = painted(images, drawn, hand, range(10, 20))
+    found = clip_flags([*drawn[:10], *covered, *drawn[20:]])
+    assert not found["eyes"].any()
+    assert np.flatnonzero(found["mouth"]).tolist() == list(range(7, 23))
+    assert not any(mask.any() for mask in clip_flags(drawn).values())
+
+
+def test_a_clip_of_which_most_is_hidden_or_that_is_short_has_no_hidden_frames(
+    images: list[np.ndarray], drawn: list[Seen]
+) -> None:
+    covered = painted(images, drawn, partial(face_mask, color=(0.3, 0.5, 0.7)), range(0, FRAMES, 4))
+    assert not clip_flags([*covered, *covered, *drawn[:20]])["mouth"].any()
+    assert not clip_flags([*covered[:3], *drawn[12:30]])["mouth"].any()
