@@ -56,6 +56,8 @@ def _landmarks() -> dict[str, list[int]]:
         "right_lids": list(indices.RIGHT_LIDS),
         "left_lids": list(indices.LEFT_LIDS),
         "irises": [indices.LEFT_IRIS, indices.RIGHT_IRIS],
+        **{f"hideable_{region}": places.tolist() for region, places in indices.HIDEABLE_LANDMARKS.items()},
+        "inner_lips": indices.INNER_LIPS.tolist(),
     }
 
 

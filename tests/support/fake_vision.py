@@ -6,12 +6,14 @@ The worker, the fit, the calibration and the page are the real ones.
 from __future__ import annotations
 
 import json
+from unittest.mock import patch
 
 import numpy as np
 
 from avatar.geometry.numpy_rotations import exp_rotation
 from avatar.head import load_head
 from capture.live.web_model import landmark_model_pack
+from capture.tracker.indices import HIDEABLE_LANDMARKS
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.problem import Pinhole, State
 from tests.capture.faces.landmark_fixture import observe
@@ -84,7 +86,9 @@ def film(seconds: float = REST + 2, lost: slice = slice(0, 0)) -> list[list[floa
 
 
 def fake_pack(frames: list[list[float] | None], library: str = _LIBRARY) -> CameraPack:
-    """The camera of a page whose library finds the landmarks `frames`."""
+    """The camera of a page whose library finds the landmarks `frames`, in images that do not show them."""
     task = json.dumps({"frames": frames, "rate": RATE, "rest": REST}).encode()
     parts = {"library": library.encode(), "loader": b"//", "wasm": _WASM, "task": task}
-    return CameraPack.of({**parts, "landmarks": landmark_model_pack(load_head())}, "a made-up library")
+    with patch.dict(HIDEABLE_LANDMARKS, dict.fromkeys(HIDEABLE_LANDMARKS, np.zeros(0, int))):
+        model = landmark_model_pack(load_head())
+    return CameraPack.of({**parts, "landmarks": model}, "a made-up library")

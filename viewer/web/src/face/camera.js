@@ -2,6 +2,7 @@
 import { Calibration } from "./calibration.js";
 import { FaceFilter } from "./face_filter.js";
 import { interpolatedParams, Presence, smoothstep } from "./presence.js";
+import { RegionHold } from "./region_hold.js";
 import { Retargeting } from "../motions/retargeting.js";
 import { startWorker } from "../container/scripts.js";
 import { blockedBy, blockedSentence, checkWithheld } from "../container/server_policy.js";
@@ -55,6 +56,7 @@ export class Camera {
     /** Of the present stream. @type {Calibration | null} */
     this.calibration = null;
     this.filter = new FaceFilter(this.names, header);
+    this.hold = new RegionHold(this.names);
     this.presence = new Presence(this.rest, header);
     /** The driver before a new calibration, and when that ended. @type {{driver: FaceDriver, since: number} | null} */
     this.previous = null;
@@ -133,6 +135,7 @@ export class Camera {
     this.worker?.postMessage({ type: "restart" });
     this.calibration = new Calibration(this.header, this.range, this.names);
     this.filter = new FaceFilter(this.names, this.header);
+    this.hold = new RegionHold(this.names);
     this.presence = new Presence(this.rest, this.header);
     this.previous = null;
     this.reports.state("waiting for a face");
@@ -193,6 +196,7 @@ export class Camera {
     else {
       this.presence.markLost(data.seconds);
       this.filter.reset();
+      this.hold.reset();
     }
     this.reports.state(stateOf(data, calibration));
     if (data.sample || this.isBlending) this.reports.moved();
@@ -221,7 +225,7 @@ export class Camera {
   /** Poses the avatar; after a new calibration the pose goes over from that of the driver before.
    * @param {FaceSample} sample @param {Calibration} calibration */
   #use(sample, calibration) {
-    const { seconds } = sample, smooth = this.filter.filter(sample);
+    const { seconds } = sample, smooth = this.filter.filter(this.hold.apply(sample));
     const before = calibration.driver, driver = calibration.update(smooth);
     if (!driver) return;
     if (before && driver !== before) this.previous = { driver: before, since: seconds };
@@ -246,6 +250,7 @@ function stateOf({ sample, earlier, isFace, progress }, calibration) {
   if (!isFace) return progress < 1 ? "waiting for a face" : "no face is seen";
   if (progress < 1) return `learning your face: ${Math.floor(100 * progress)} %`;
   if (!sample && !earlier.length) return "no face is seen";
+  if (sample?.hidden.length) return `${sample.hidden.join(" and ")} hidden`;
   return calibration.isDone ? calibration.note || "live" : `calibrating: ${calibration.note}`;
 }
 

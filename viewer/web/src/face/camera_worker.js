@@ -1,5 +1,6 @@
 /** The worker of the camera: landmarks of each image by MediaPipe, and the face that fits them. */
 import { FaceFitter } from "./face_fitter.js";
+import { FaceLight } from "./face_light.js";
 import { LandmarkModel } from "./landmark_model.js";
 import { messageOf } from "../container/error_message.js";
 import { addressOf, trustedPolicy } from "../container/scripts.js";
@@ -28,6 +29,8 @@ let landmarker;
 let model;
 /** @type {FaceFitter | undefined} */
 let fitter;
+/** Null where the browser has no canvas in workers. */
+const reader = typeof OffscreenCanvas === "undefined" ? null : new FaceLight();
 let size = "";
 let clock = 0;
 
@@ -58,21 +61,23 @@ function track({ image, seconds, session }) {
     fitter = new FaceFitter(model, width, height);
     size = `${width}x${height}`;
   }
-  const found = detected(image);
+  const { points, light } = seen(image);
   const wasKnown = fitter.progress >= 1;
-  const sample = found ? fitter.add(pixels(found, width, height), seconds) : null;
+  const sample = points ? fitter.add(points, seconds, light) : null;
   const isKnown = fitter.progress >= 1;
   postMessage(/** @type {TrackedFace} */ ({
-    type: "tracked", session, seconds, sample, isFace: Boolean(found), progress: fitter.progress,
+    type: "tracked", session, seconds, sample, isFace: Boolean(points), progress: fitter.progress,
     earlier: isKnown && !wasKnown ? fitter.earlier : [],
   }));
 }
 
-/** The landmarks of the face in an image, which is closed; undefined without a face.
- * @param {ImageBitmap} image @returns {{x: number, y: number, z: number}[] | undefined} */
-function detected(image) {
+/** The landmarks of the face in an image, null without a face, and the light around them; the image is closed.
+ * @param {ImageBitmap} image @returns {{points: Float32Array | null, light: Float32Array | null}} */
+function seen(image) {
   try {
-    return landmarker.detectForVideo(image, (clock += STEP)).faceLandmarks[0];
+    const found = landmarker.detectForVideo(image, (clock += STEP)).faceLandmarks[0];
+    const points = found ? pixels(found, image.width, image.height) : null;
+    return { points, light: (points && reader?.around(image, points)) ?? null };
   } finally {
     image.close();
   }

@@ -2,6 +2,7 @@
  *
  * The same computations as `headsplat live --webcam` (capture/live), see docs/guides/live.md. */
 import { focalPrior } from "./focal_prior.js";
+import { HiddenRegions } from "./hidden_regions.js";
 import { KnownFace, MAX_ERROR } from "./known_face.js";
 import { LANDMARK_COUNT } from "./landmark_model.js";
 import { fitPerson } from "./person_fit.js";
@@ -17,7 +18,8 @@ const SMALLEST_FACE = 1;
  * @property {number[]} jointRot [15] axis-angle, radians: root (the head), neck, jaw, left and right eye (the gaze)
  * @property {number[]} translation [3] of the neck, meters, from the camera
  * @property {number} error reprojection, fraction of the inter-ocular distance
- * @property {number} seconds time of the frame */
+ * @property {number} seconds time of the frame
+ * @property {string[]} hidden regions behind a hand or another thing: "eyes", "mouth" */
 
 /** Fits the head model to landmarks of a camera; slow only in the call that has learned the identity. */
 export class FaceFitter {
@@ -29,12 +31,14 @@ export class FaceFitter {
   #face = null;
   /** @type {FaceFit | null} */
   #fit = null;
+  #regions;
 
   /** @param {LandmarkModel} model
    * @param {number} width pixels of the camera's image @param {number} height */
   constructor(model, width, height) {
     this.#model = model;
     this.#size = [width, height];
+    this.#regions = new HiddenRegions(model);
     /** Samples of the frames that identity was learned from. @type {FaceSample[]} */
     this.earlier = [];
   }
@@ -57,6 +61,7 @@ export class FaceFitter {
   restart() {
     this.#frames = [];
     this.#face = this.#fit = null;
+    this.#regions = new HiddenRegions(this.#model);
     this.earlier = [];
   }
 
@@ -64,21 +69,24 @@ export class FaceFitter {
    * @param {Float32Array | null} points [478,3] pixels, x right, y down, z in the scale of x, farther is larger; null:
    *   no face is in the image
    * @param {number} seconds time of the frame
+   * @param {Float32Array | null} light [468,3] linear light 0..1 around the landmarks; null where it is not known
    * @returns {FaceSample | null} null without a face, while the identity is learned, and where the fit failed */
-  add(points, seconds) {
+  add(points, seconds, light = null) {
     if (!points || !this.#showsFace(points)) {
       this.#fit = null;
       return null;
     }
+    const hidden = light ? this.#regions.update(light, points, seconds) : [];
     const face = this.#face;
     if (!face) {
-      this.#learn(points, seconds);
+      if (!hidden.length) this.#learn(points, seconds);
       return null;
     }
-    const fit = this.#accepted(face, points, this.#fit);
+    const visible = this.#visible(points, hidden);
+    const fit = this.#accepted(face, visible, this.#fit);
     // The fit may have drifted, or the face may be another one: start again, once.
-    this.#fit = !fit && this.#fit ? this.#accepted(face, points, null) : fit;
-    return this.#fit && this.#sample(face, this.#fit, seconds);
+    this.#fit = !fit && this.#fit ? this.#accepted(face, visible, null) : fit;
+    return this.#fit && this.#sample(face, this.#fit, seconds, hidden);
   }
 
   /** @param {Float32Array} points */
@@ -93,9 +101,19 @@ export class FaceFitter {
     return fit && fit.error <= MAX_ERROR ? fit : null;
   }
 
-  /** @param {KnownFace} face @param {FaceFit} fit @param {number} seconds @returns {FaceSample} */
-  #sample(face, fit, seconds) {
-    return { ...face.parameters(fit), error: fit.error, seconds };
+  /** Landmarks without those of hidden regions. @param {Float32Array} points @param {string[]} hidden */
+  #visible(points, hidden) {
+    if (!hidden.length) return points;
+    const visible = points.slice();
+    for (const region of hidden)
+      for (const k of this.#model.groups[`hideable_${region}`]) visible.fill(NaN, 3 * k, 3 * k + 3);
+    return visible;
+  }
+
+  /** @param {KnownFace} face @param {FaceFit} fit @param {number} seconds @param {string[]} hidden
+   * @returns {FaceSample} */
+  #sample(face, fit, seconds, hidden) {
+    return { ...face.parameters(fit), error: fit.error, seconds, hidden };
   }
 
   /** Collects frames until there are enough, then fits the person; frames that show none are discarded.
@@ -114,7 +132,7 @@ export class FaceFitter {
     let fit = null;
     for (const frame of frames) {
       fit = face.fit(frame.points, fit);
-      if (fit && fit.error <= MAX_ERROR) this.earlier.push(this.#sample(face, fit, frame.seconds));
+      if (fit && fit.error <= MAX_ERROR) this.earlier.push(this.#sample(face, fit, frame.seconds, []));
     }
     if (!this.earlier.length) this.#face = null;
   }

@@ -39,7 +39,10 @@ const KIND = {
   indices: { "exclusive": "E", "jaw.nonlinear": "E" },
 };
 /** Groups of landmarks by the name in the header, and how many they have at least. */
-const GROUPS = { stable: 3, eye_corners: 2, lip_gap: 2, mouth_corners: 2, right_lids: 2, left_lids: 2, irises: 2 };
+const GROUPS = {
+  stable: 3, eye_corners: 2, lip_gap: 2, mouth_corners: 2, right_lids: 2, left_lids: 2, irises: 2, hideable_eyes: 0,
+  hideable_mouth: 0, inner_lips: 0,
+};
 /** Options by their place in the header. */
 const OPTIONS = {
   fit: ["ridge", "sparsity", "exclusion", "huber", "attitude"],
@@ -118,7 +121,7 @@ function namesOf(container) {
 /** @param {LandmarkContainer} container @returns {Object<string, number[]>} */
 function groupsOf(container) {
   return Object.fromEntries(Object.entries(GROUPS).map(([name, least]) => {
-    const group = container.header.landmarks?.[name];
+    const group = container.header.landmarks?.[name] ?? (least ? undefined : []); // containers from before lack those of 0
     const isIndex = (/** @type {number} */ value) => Number.isInteger(value) && value >= 0 && value < LANDMARK_COUNT;
     if (!Array.isArray(group) || group.length < least || !group.every(isIndex))
       throw container.damaged(`landmarks of ${name}`);
