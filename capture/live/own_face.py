@@ -23,14 +23,14 @@ from capture.live.identity import LandmarkFrame, Learner, LearnOptions
 #: Correlation of frame and render above which the face is the avatar's for so many seconds before it drives, and below
 #: which it is not for so many seconds before it stops, half as many at twice `_CLEARLY` below; seconds of a crossfade.
 ABOVE_SECONDS = 1.0
-BELOW = 0.78
+BELOW = 0.72
 BELOW_SECONDS = 0.25
 _CLEARLY = 0.1
 FADE = 0.2
 #: Error of the landmarks with the avatar's head, relative to that with a head fitted to them, above which one higher
 #: threshold is used: a person who only looks alike has another shape. Seconds of its average.
 _OTHER_SHAPE = 1.15
-_ALIKE = 0.95
+_ALIKE = 0.92
 _SHAPE_SECONDS = 0.3
 #: While it does not drive, one frame in so many is compared.
 _RARELY = 3
