@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatar.data.image_regions import LEFT_EYE_RING, LIP_RING, RIGHT_EYE_RING
+
+if TYPE_CHECKING:
+    from avatar.data.capture_folder import Capture
+    from avatar.head.model import HeadModel
+    from avatar.types import HeadParams
 
 #: Frames of a row that are measured, evenly spread.
 MOST_FRAMES = 60
@@ -24,6 +30,8 @@ GROUPS: dict[str, tuple[int, ...]] = {
 
 #: Landmarks [478,3] in pixels of the face in an image [H,W,3] uint8 near known landmarks [478,3]; None: no face there.
 Locate = Callable[[np.ndarray, np.ndarray], np.ndarray | None]
+#: States [T] of frames, rows [T] of a capture, of a baked head as a live tracker finds them; None where it finds none.
+TrackLive = Callable[["HeadModel", "Capture", np.ndarray], "HeadParams | None"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class Landmarker:
 
     locate: Locate | None
     absent: str | None = None  # the reason, where `locate` is None
+    track_live: TrackLive | None = None
 
 
 class LandmarkDistance:

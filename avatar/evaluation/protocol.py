@@ -164,24 +164,24 @@ def evaluate(
 
     In the row "driven" poses and expressions are the tracker's, corrected by what the avatar learned from its training
     frames (`learn_torso_regression`, `learn_pose_corrector`); nothing is fitted to the held-out frames. The row
-    "raw" leaves out the pose corrector. In the row "stepped" the states of "raw" are corrected by one step
-    a frame against the frozen avatar, on the pixels of the held-out frames so far; in the row "refined" they are
-    refined on the pixels of all of them. The row "train" scores training frames in the poses on which the avatar was
-    trained.
+    "raw" leaves out the pose corrector; the row "live" has the states of a live tracker. In the row "stepped" the
+    states of "raw" are corrected by one step a frame against the frozen avatar, on the pixels of the held-out frames so
+    far; in the row "refined" they are refined on the pixels of all of them. The row "train" scores training frames in
+    the poses on which the avatar was trained.
 
     Args:
         avatar: trained on the training frames of this capture; it is rendered, and refined against, on its device.
         capture: a capture with held-out frames (`--test-fraction` of `headsplat capture`, for example).
         size: longer side of the images, pixels.
         lpips: "alex", "vgg" or "squeeze" of the package `lpips`, or an ONNX network with two inputs; None: no LPIPS.
-        save_images: folder for {pred,truth,matte}_NNNNN.png of each held-out frame in `tracked/`, `raw/`, `stepped/`
-            and `refined/`.
+        save_images: folder for {pred,truth,matte}_NNNNN.png of each held-out frame in `tracked/`, `raw/`, `live/`,
+            `stepped/` and `refined/`.
         rasterizer: rasterizer that renders the avatar.
         refine: options of the refinement of held-out frames; None: no rows "stepped" and "refined".
         track: the refined track on which the avatar was trained; None: it was trained on the tracker's poses.
         trained_size: longer side of the images on which it was trained; None: `size`.
-        landmarker: finds the face in rendered and true frames; None: no columns of landmark distances, and no
-            response to a driven blink and jaw.
+        landmarker: finds the face in rendered and true frames; None: no columns of landmark distances, no response
+            to a driven blink and jaw, and no row "live".
         full: add the rows of the baselines ("blendshapes off", "static head", "textured mesh") and the columns `_2x`.
         progress: called with (row, done, total).
 
@@ -198,6 +198,9 @@ def evaluate(
     rows = {"driven": _score_test(scorer, subject, frames, save_images)}
     if frames.uncorrected is not None:
         rows["raw"] = _score_test(scorer, subject, frames.driven_by(frames.uncorrected), save_images, "raw")
+    live = _live(avatar, capture, frames, landmarker)
+    if live is not None:
+        rows["live"] = _score_test(scorer, subject, frames.driven_by(live), save_images, "live")
     stepped = None if refine is None else _stepped(avatar, frames, progress)
     if stepped is not None:
         rows["stepped"] = _score_test(scorer, subject, frames.driven_by(stepped), save_images, "stepped")
@@ -344,6 +347,20 @@ def _stepped(avatar: Avatar, frames: _Frames, progress: Callable[[str, int, int]
     return to_device(step_clip(avatar, test, report), device)
 
 
+def _live(avatar: Avatar, capture: Capture, frames: _Frames, landmarker: Landmarker | None) -> HeadStates | None:
+    """States of the held-out frames by a live tracker, with the torso of the row "raw"; None for several cameras."""
+    test = frames.test
+    if landmarker is None or landmarker.track_live is None or len(test) != len(test.states):
+        return None
+    device = test.rgb.device
+    head = avatar.head if device.type == "cpu" else copy.deepcopy(avatar).cpu().head
+    params = landmarker.track_live(head, capture, frames.test_rows)
+    if params is None:
+        return None
+    states = to_device(HeadStates.of(params, head), device)
+    return replace(states, torso=(frames.uncorrected or test.states).torso)
+
+
 def _pose_sources(avatar: Avatar, rows: Mapping[str, object], *, trained_on_refined: bool) -> dict[str, str]:
     """Where the poses of each row come from, as text for the report."""
     corrected = "" if avatar.part(PoseCorrector) is None else ", corrected by what training frames showed"
@@ -354,6 +371,7 @@ def _pose_sources(avatar: Avatar, rows: Mapping[str, object], *, trained_on_refi
     }
     others = {
         "raw": f"tracked{measured}",
+        "live": f"one landmark pass a frame, no later frame{measured}",
         "stepped": f"tracked{measured}, one step on the pixels of each frame so far, avatar frozen",
         "refined": "fitted to each held-out frame's own pixels, avatar frozen",
     }

@@ -20,6 +20,10 @@ ROWS = {
         "held-out frames, landmarks alone",
         "the same without the pose corrector, which is for this capture only: what other films and live drivers get",
     ),
+    "live": (
+        "held-out frames, live",
+        "landmarks of one pass a frame, causally, nothing corrected: where `headsplat live` starts from",
+    ),
     "stepped": (
         "held-out frames, one step a frame",
         "corrected by the avatar's own render, causally: it uses each frame's own pixels, and none of later frames",

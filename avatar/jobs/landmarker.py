@@ -26,6 +26,7 @@ def landmarker() -> Landmarker:
         reason = "not measured, the face models are not on this machine (`headsplat capture` fetches them)"
         return Landmarker(None, reason)
     from capture.faces.landmarks import LandmarkTracker, Roi
+    from capture.live.replay import replayed
     from capture.stages.landmarks import PRESENT
 
     tracker = LandmarkTracker()
@@ -37,7 +38,7 @@ def landmarker() -> Landmarker:
             found = tracker.locate(rgb, Roi.from_landmarks(found.points))
         return found.points if found.presence >= PRESENT else None
 
-    return Landmarker(locate)
+    return Landmarker(locate, track_live=replayed)
 
 
 def _no_download(folder: Path) -> None:

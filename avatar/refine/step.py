@@ -42,7 +42,7 @@ _POINT_WEIGHT = 100.0
 _PIXEL_WEIGHT = 0.1
 #: Standard deviations of the correction's change in 1/30 s, and of the correction: rotation (rad), shift in the image
 #: and in depth (m), expression weights, gaze (rad). That of the jaw is larger by `_JAW`.
-_CHANGE = (math.radians(0.5), 7e-4, 3e-3, 0.03, 0.015)
+_CHANGE = (math.radians(2.0), 3e-3, 1.2e-2, 0.06, 0.015)
 _ERROR = (math.radians(4.0), 8e-3, 3e-2, 0.06, 0.015)
 _JAW = 2.0
 _DECAY = 0.97  # of the correction in 1/30 s
