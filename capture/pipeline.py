@@ -33,6 +33,7 @@ from capture.stages.images import SmallImages
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.stages.orientation import find_turn, find_yaw
 from capture.stages.outline import track_outline
+from capture.stages.pixels import track_pixels
 from capture.stages.torso import track_torso
 from capture.stages.workers import Pool
 from capture.tracker.camera import FocalPrior, focal_prior
@@ -299,6 +300,10 @@ class _Run(CaptureRun):
         arrays = {**track_defaults(len(order)), **arrays}
         arrays |= self._time("torso", lambda: track_torso(self.small, arrays))
         arrays |= self._time("outline", lambda: track_outline(self.small, arrays))
+        masks = [seen.hidden for _, seen, _, _ in tracks]
+        hidden = {name: np.concatenate([mask[name] for mask in masks])[order] for name in masks[0]}
+        focal = person.camera.focal
+        arrays |= self._time("pixels", lambda: track_pixels(head, self.small, arrays, focal, hidden))
         flagged = sorted(
             (entry for judgment in self.assessments for entry in judgment.flagged), key=lambda entry: entry["frame"]
         )

@@ -84,16 +84,16 @@ class MotionReport:
         from avatar.performance.readout.take import ReadOptions, read_take
 
         with ExitStack() as stack:
-            motion, loudness, tracked = self._motion(stack)
-        take = read_take(motion, table, ReadOptions(self.resting, self.own_range, tracked), loudness)
+            motion, loudness = self._motion(stack)
+        take = read_take(motion, table, ReadOptions(self.resting, self.own_range), loudness)
         return TakeReport(take, path_text(self.file.name), self.rate, self.contributions)
 
-    def _motion(self, stack: ExitStack) -> tuple[Motion, Loudness | None, bool]:
-        """The motion with ARKit's names, the sound of a video, and whether landmarks were tracked."""
+    def _motion(self, stack: ExitStack) -> tuple[Motion, Loudness | None]:
+        """The motion with ARKit's names, and the sound of a video."""
         from avatar.driving.motion_source import load_motion_source
         from avatar.head import load_head
         from avatar.motion import load_bridge
-        from avatar.motion.from_capture import space_of
+        from avatar.motion.from_capture import motion_of, space_of
 
         path = self.file
         loudness = None
@@ -107,10 +107,12 @@ class MotionReport:
                 path = track_video(path, Path(folder) / "track.capture", self.passes, Notices(notify))
         source = load_motion_source(path, self.motion_head, self.motion_fps, log=say)
         motion = source.motion
+        if source.capture is not None and source.head is not None:
+            motion = motion_of(source.capture, source.head, pixels=True)
         if motion.space != "arkit52" and source.head is not None:
             embedded = load_head()
             motion = load_bridge(source.head, embedded).motion(motion, space_of(embedded))
-        return motion, loudness, source.capture is not None
+        return motion, loudness
 
 
 def write_report(report: TakeReport, path: Path) -> None:

@@ -6,7 +6,7 @@ cameras a time step has several images (rows), which share the head parameters.
 
 Version 1 had one camera and none of `camera`, `time_step`, `exposure`, `weight`; version 2 had no `principal_point`.
 Both are read with the defaults of these arrays, as is a folder of any version without `torso_motion`,
-`torso_confidence` and `head_outline`.
+`torso_confidence`, `head_outline` and `expression_change`.
 
 OpenCV and PyTorch are imported where images are read and tensors are made: metadata and track need neither.
 """
@@ -213,7 +213,8 @@ def _optional(count: int) -> dict[str, np.ndarray]:
 def _with_defaults(track: dict[str, np.ndarray], metadata: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a track as read, with the defaults of those that its version lacks."""
     count = np.size(track.get("frame_number", ()))
-    track = {**(track_defaults(count) if metadata["version"] == 1 else _optional(count)), **track}
+    unchanged = {"expression_change": np.zeros((count, len(metadata["head"]["expression_names"])))}
+    track = {**unchanged, **(track_defaults(count) if metadata["version"] == 1 else _optional(count)), **track}
     camera = track.get("camera")
     if metadata["version"] > 2 or camera is None or camera.dtype.kind not in "iu":
         return track

@@ -81,6 +81,7 @@ TRACK_ARRAYS = {
     "principal_point": ArraySpec("T2", -_MAX_PIXEL, _MAX_PIXEL),  # stored-frame pixels; the window follows the head
     "torso_motion": ArraySpec("T6", -1e3, 1e3),  # x, y of three points from the reference, face heights
     "torso_confidence": ArraySpec("T", 0, 1),  # 0: the motion of the torso is not known
+    "expression_change": ArraySpec("TE", -1, 1),  # of readings: what the pixels show beside the landmarks
     "head_outline": ArraySpec("TO", 0, 100),  # distance of the outline from the face in 12 directions, landmark sizes
 }
 

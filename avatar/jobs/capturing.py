@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from capture.report import CaptureReport
 
 
-#: A video that only moves an avatar is stored in frames of this size, which suffices for the avatar's own tracking.
-_TRACKED_SIZE = 256
+#: A video that only moves an avatar, or is read, is stored in frames of this size, which suffices for the avatar's own
+#: tracking and for what the pixels show.
+_TRACKED_SIZE = 320
 _MAX_FRAMES = 100_000
 
 

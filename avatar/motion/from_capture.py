@@ -11,12 +11,14 @@ from avatar.head.model import HeadModel
 from avatar.types import NECK, ROOT, Motion
 
 
-def motion_of(capture: Capture, head: HeadModel) -> Motion:
+def motion_of(capture: Capture, head: HeadModel, *, pixels: bool = False) -> Motion:
     """The motion of `capture`, one frame per time step; frames of several cameras share their time step's.
 
     Args:
         capture: a finished capture.
         head: the head model it was tracked with (not baked).
+        pixels: change the expressions of the landmarks by what the pixels show, for readings. An avatar follows the
+            landmarks better: it has been trained with their expressions.
 
     Returns:
         The motion in the head's expression space.
@@ -27,10 +29,15 @@ def motion_of(capture: Capture, head: HeadModel) -> Motion:
     joint_rot = params.joint_rot.clone()
     joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
     joint_rot[:, NECK] = 0
+    expression = params.expression
+    if pixels:
+        low, high = head.expression_limits.to(expression)
+        change = torch.from_numpy(np.asarray(capture.track["expression_change"][rows], np.float32))
+        expression = (expression + change).maximum(low).minimum(high)
     return Motion(
         time=torch.from_numpy(np.asarray(capture.track["time"][rows], np.float64)),
         names=head.expression_names,
-        weights=params.expression,
+        weights=expression,
         space=space_of(head),
         joint_rot=joint_rot,
         translation=rotation @ head.joint_locations(params.identity)[NECK] + offset,

@@ -23,6 +23,7 @@ from capture.live.camera import Lens, LiveFrame
 from capture.live.fit import MAX_ERROR, Fit, Fitter
 from capture.live.identity import LandmarkFrame, Learner, LearnOptions
 from capture.live.own_face import OwnFaceTracker
+from capture.live.pixels import PixelFollower
 from capture.live.torso import TorsoFollower
 from capture.options import FaceModels
 from capture.quality.frame_statistics import face_light
@@ -124,6 +125,7 @@ class FaceTracker:
         self._torso = TorsoFollower(models.matting) if torso else None
         self._own = own
         self._regions = HiddenRegions()
+        self._pixels = PixelFollower.for_head(head)
         self._fitter: Fitter | None = None
         self._fit: Fit | None = None
         self.phase: Phase = "looking"
@@ -142,6 +144,8 @@ class FaceTracker:
             self._torso.reset()
         if self._own is not None:
             self._own.learn_again()
+        if self._pixels is not None:
+            self._pixels.reset()
 
     @property
     def learned(self) -> float:
@@ -173,6 +177,10 @@ class FaceTracker:
             return self._empty_sample(frame, stamps)
         seen = self._landmark_frame(landmarks, frame)
         sample = self._sample(self._fitter, seen, self._fit, stamps)
+        if self._pixels is not None:
+            shown = self._pixels(frame.rgb, self._fitter, self._fit, clock, is_hidden=bool(sample.hidden))
+            sample = replace(sample, shown=shown)
+            stamps["pixels"] = time.monotonic()
         if self._own is None:
             return sample
         sample = replace(sample, own=self._own(frame.rgb, seen, self._fit.error))

@@ -54,8 +54,12 @@ class SmallImages:
         """Luma [h,w] uint8 of frame `number`; raises HeadsplatError where it is not stored."""
         if number in self._kept:
             return self._kept[number][0]
+        return self._shrunk(self.stored_luma(number))
+
+    def stored_luma(self, number: int) -> np.ndarray:
+        """Luma [H,W] uint8 of frame `number` as it is stored; raises HeadsplatError where it is not."""
         # Not IMREAD_GRAYSCALE: libpng rounds otherwise than cvtColor.
-        return self._shrunk(cv2.cvtColor(self._read(FRAMES_DIR, number, cv2.IMREAD_COLOR), cv2.COLOR_BGR2GRAY))
+        return cv2.cvtColor(self._read(FRAMES_DIR, number, cv2.IMREAD_COLOR), cv2.COLOR_BGR2GRAY)
 
     def matte(self, number: int) -> np.ndarray:
         """Matte [h,w] uint8 of frame `number`; raises HeadsplatError where it is not stored."""

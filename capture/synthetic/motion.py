@@ -14,7 +14,8 @@ from capture.synthetic.scripts import DEMO, HELD_OUT, HELD_OUT_FROM, HELD_OUT_JA
 
 Array = NDArray[np.float32]
 
-_VISEMES: tuple[dict[str, float], ...] = (
+#: Weights by stem of the sounds of speech.
+VISEMES: tuple[dict[str, float], ...] = (
     {"jawOpen": 0.38, "mouthLowerDown": 0.22, "mouthStretch": 0.08},  # a
     {"jawOpen": 0.12, "mouthSmile": 0.22, "mouthStretch": 0.30, "mouthLowerDown": 0.30, "mouthUpperUp": 0.15},  # e
     {"jawOpen": 0.28, "mouthFunnel": 0.50, "mouthPucker": 0.12},  # o
@@ -155,12 +156,12 @@ def _add_speech(
     weights: _WeightTable, phase: NDArray[np.float64], fps: float, rng: np.random.Generator, script: Script
 ) -> None:
     """Random visemes, except in the silent parts of the script."""
-    stems = sorted({stem for viseme in _VISEMES for stem in viseme})
+    stems = sorted({stem for viseme in VISEMES for stem in viseme})
     table = np.zeros((weights.frames, len(stems)))
     frame = 0
     while frame < weights.frames:
         span = max(1, round(rng.uniform(0.08, 0.17) * fps))
-        viseme = _VISEMES[rng.integers(len(_VISEMES))]
+        viseme = VISEMES[rng.integers(len(VISEMES))]
         effort = rng.uniform(0.7, 1.15)
         for stem, weight in viseme.items():
             table[frame : frame + span, stems.index(stem)] = effort * weight

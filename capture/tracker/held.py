@@ -27,7 +27,7 @@ def held_expressions(
     expression = np.stack([state.expression for state in states])
     for region, mask in hidden.items():
         for column in region_columns(names, region):
-            expression[:, column] = _interpolated(expression[:, column], mask, time)
+            expression[:, column] = interpolated(expression[:, column], mask, time)
     return [replace(state, expression=row) for state, row in zip(states, expression, strict=True)]
 
 
@@ -36,10 +36,10 @@ def held_angles(angles: np.ndarray, hidden: Mapping[str, np.ndarray], time: np.n
     mask = hidden.get("eyes")
     if mask is None or not mask.any():
         return angles
-    return np.column_stack([_interpolated(each, mask, time) for each in angles.T])
+    return np.column_stack([interpolated(each, mask, time) for each in angles.T])
 
 
-def _interpolated(values: np.ndarray, hidden: np.ndarray, time: np.ndarray) -> np.ndarray:
+def interpolated(values: np.ndarray, hidden: np.ndarray, time: np.ndarray) -> np.ndarray:
     """Values [T] of which those at the mask `hidden` lie between their neighbors in time; all hidden: unchanged."""
     known = np.flatnonzero(~hidden & np.isfinite(values))
     if not hidden.any() or not len(known):

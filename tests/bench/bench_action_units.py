@@ -155,8 +155,8 @@ def main() -> None:
     scores = []
     for seed in range(1, args.people + 1):
         capture = captured(seed, args.work)
-        motion = motion_of(capture, head_of(capture))
-        scores.append(tuple(score(read_take(motion, TABLE, ReadOptions(True, own, True))) for own in (False, True)))
+        motion = motion_of(capture, head_of(capture), pixels=True)
+        scores.append(tuple(score(read_take(motion, TABLE, ReadOptions(True, own))) for own in (False, True)))
         print("captured", seed, flush=True)
     for title, way in (("as tracked", 0), ("in each person's own range", 1)):
         print(f"\n{title}\n")

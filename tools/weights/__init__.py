@@ -4,7 +4,7 @@
 |---|---|---|
 | `prior` | `avatar/model/prior.npz` | random synthetic people |
 | `acoustic` | `avatar/performance/speech/acoustic.npz` | speech of eSpeak NG and Flite |
-| `correction` | `avatar/performance/readout/correction.csv` | films of random synthetic people, tracked |
+| `pixels` | `capture/pixels/pixels.npz` | images of random synthetic people, tracked |
 
 The head itself comes from `tools/head`.
 """

@@ -13,7 +13,6 @@ from avatar.head.arkit import ARKIT_52
 from avatar.performance.facs.emotions import EmotionReader, chosen_labels
 from avatar.performance.facs.table import FacsTable
 from avatar.performance.facs.units import UnitReader, arkit_columns, arkit_weights
-from avatar.performance.readout.correction import corrected
 from avatar.performance.readout.events import BLINK_SECONDS, gesture_events
 from avatar.performance.readout.signals import (
     MIN_RESTING_FRAMES,
@@ -78,7 +77,6 @@ class LiveReader:
 
     table: FacsTable | None = None
     resting: Floats | None = None  # [52] known weights of the resting face; None: learned
-    tracked: bool = True  # the weights are of a tracker of landmarks (a camera), not of a phone's depth sensor
     reference: Floats | None = None  # [3,3] known mean pose of the head; None: learned
     _names: tuple[str, ...] = ()
     _columns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -120,7 +118,6 @@ class LiveReader:
         raw = arkit_weights(np.asarray(weights, np.float64)[None], self._columns)
         self._learn(raw[0], rotation)
         net = without_resting(raw, self._rest)
-        net = corrected(net) if self.tracked else net
         sides = self._units.sides(net)
         head = head_angles(rotation, self._pose)[0]
         self._follow(time, float(self._units.gap(raw)[0]), head)

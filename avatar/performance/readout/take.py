@@ -15,7 +15,6 @@ from avatar.head.arkit import ARKIT_52
 from avatar.performance.facs.emotions import EmotionReader, chosen_labels
 from avatar.performance.facs.table import FacsTable
 from avatar.performance.facs.units import UnitReader, arkit_columns, arkit_weights
-from avatar.performance.readout.correction import corrected
 from avatar.performance.readout.events import Event, emotion_events, gesture_events, lid_events, unit_events
 from avatar.performance.readout.signals import (
     MIN_RESTING_FRAMES,
@@ -48,7 +47,6 @@ class ReadOptions:
 
     resting: bool = True  # remove the resting face of the person, learned from the take
     own_range: bool = False  # scale every weight by how far it goes in the take
-    tracked: bool = False  # the weights are of a tracker of landmarks: they are corrected
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,8 +232,7 @@ class _Frames:
         weights = np.empty_like(self.raw)
         rest = resting_face(self.raw[self.face]) if self.options.resting else none
         for part in _parts(len(weights)):
-            net = without_resting(self.raw[part], rest)
-            weights[part] = corrected(net) if self.options.tracked else net
+            weights[part] = without_resting(self.raw[part], rest)
         reach = own_range(weights[self.face]) if self.options.own_range else none + 1
         for part in _parts(len(weights)):
             weights[part] = np.minimum(weights[part] / reach, 1)

@@ -158,7 +158,8 @@ def _face(source: AvatarPoseSource, pose: AvatarPose, state: State, now: float) 
         sample = pose.sample
         if sample is None:
             return None
-        return Face(sample.names, sample.weights, sample.joint_rot, sample.time, sample.confidence)
+        weights = sample.weights if sample.shown is None else sample.shown
+        return Face(sample.names, weights, sample.joint_rot, sample.time, sample.confidence)
     return _of_sliders(state.sliders, now)
 
 
@@ -177,8 +178,7 @@ def _reader_of(source: AvatarPoseSource) -> LiveReader | None:
     Sliders are at rest at 0. Those of a motion are taken from all of it, those of a live source are learned.
     """
     if isinstance(source, LivePoseSource):
-        # Landmarks of a camera show less than the depth sensor of a phone, which sends to a port.
-        return LiveReader(table(), tracked="port" not in source.stats().get("input", {}))
+        return LiveReader(table())
     if isinstance(source, MotionPoseSource):
         return _reader_of_motion(source.motion)
     return _without_learning()
@@ -196,11 +196,11 @@ def _reader_of_motion(motion: Motion) -> LiveReader | None:
     weights = arkit_weights(motion.weights.numpy()[frames], arkit_columns(motion.names))
     pose = mean_pose(rotation_matrices(motion.joint_rot.numpy()[frames, ROOT]))
     resting = np.zeros(len(ARKIT_52)) if motion.resting == "zero" else resting_face(weights)
-    return LiveReader(table(), resting=resting, tracked=False, reference=pose)
+    return LiveReader(table(), resting=resting, reference=pose)
 
 
 def _without_learning() -> LiveReader:
-    return LiveReader(table(), resting=np.zeros(len(ARKIT_52)), tracked=False, reference=np.eye(3))
+    return LiveReader(table(), resting=np.zeros(len(ARKIT_52)), reference=np.eye(3))
 
 
 def _space(source: AvatarPoseSource, pose: AvatarPose) -> str:

@@ -160,7 +160,7 @@ def live(acted: Acted, reader: LiveReader | None = None) -> list[Any]:
 def test_the_live_reader_reads_as_the_report_does() -> None:
     acted = Acted(8).face("happiness", 5.5, 7)
     acted.weights[:, ARKIT_52.index("mouthFrownLeft")] += 0.2
-    readings, take = live(acted, LiveReader(tracked=False)), read_take(acted.motion())
+    readings, take = live(acted, LiveReader()), read_take(acted.motion())
     np.testing.assert_allclose([reading.distribution for reading in readings[160:]], take.distribution[160:], atol=0.01)
     assert readings[190].label == "happiness" and readings[190].units()["AU12"][1] == "D"
     assert readings[20].learning and not readings[-1].learning
@@ -184,7 +184,7 @@ def test_the_live_reader_knows_nothing_without_a_face() -> None:
 
 
 def test_one_frame_is_read_without_memory() -> None:
-    reader = LiveReader(None, np.zeros(len(ARKIT_52)), tracked=False)
+    reader = LiveReader(None, np.zeros(len(ARKIT_52)))
     reading = reader.read(("mouthSmileLeft", "mouthSmileRight"), [0.9, 0.9], np.zeros((5, 3)), 0.0)
     assert reading.label == "happiness" and reading.lids == "open" and not reading.learning
     parts = reading.contributions()[TABLE.labels.index("happiness")]

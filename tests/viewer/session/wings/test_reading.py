@@ -17,7 +17,6 @@ from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.motion.files.names import ARKIT
-from avatar.performance.readout.correction import corrected
 from avatar.types import JOINT_NAMES, ROOT, Motion
 from tests.avatar.driving.puppet import puppet
 from viewer.session.edits import Change, Do
@@ -238,13 +237,16 @@ def test_a_live_source_of_another_head_model_has_no_weights() -> None:
 
 
 @pytest.mark.parametrize("stats", [{}, {"port": 11111}])
-def test_weights_of_a_camera_are_corrected_and_those_of_a_phone_are_not(stats: dict[str, int]) -> None:
-    smile = row(mouthSmileLeft=0.4, mouthSmileRight=0.4)
+def test_weights_of_a_live_source_are_read_as_they_come(stats: dict[str, int]) -> None:
     (found,) = live(sample(0.0, mouthSmileLeft=0.4, mouthSmileRight=0.4), **stats)
-    wanted = smile if stats else corrected(smile[None])[0]
     (amount,) = (unit.left for unit in found.units if unit.key == "AU12") if found else (None,)
-    assert amount == pytest.approx(wanted[ARKIT_52.index("mouthSmileLeft")], abs=1e-4)
-    assert (amount == pytest.approx(0.4, abs=1e-4)) == bool(stats)
+    assert amount == pytest.approx(0.4, abs=1e-4)
+
+
+def test_what_pixels_show_is_read_in_place_of_the_landmarks() -> None:
+    (found,) = live(replace(sample(0.0), shown=row(cheekPuff=0.8).astype(np.float32)))
+    (amount,) = (unit.left for unit in found.units if unit.key == "AU34") if found else (None,)
+    assert amount == pytest.approx(0.8, abs=1e-4)
 
 
 def test_the_numbers_of_a_live_source_follow_within_half_a_second() -> None:
