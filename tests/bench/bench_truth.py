@@ -1,6 +1,7 @@
 """Distance of tracks from the truth of synthetic captures: render, capture with the real networks, score, one table.
 
     python -m tests.bench.bench_truth --people noor kofi --size 512 --frames 240
+    python -m tests.bench.bench_truth --causes 1 2 3 # a row for each cause of errors, of random people
 
 Below the tracks of each person are baselines, which must be worse by the same metrics, and "exact landmarks": the
 tracker alone, with the true landmarks as input. Clips and captures stay in the work folder and are reused. The people
@@ -37,6 +38,7 @@ from capture.synthetic.truth import SyntheticTruth
 from tests.bench.exact_landmarks import exact_capture
 from tests.bench.track_comparison import first_rows, score_tracks
 from tests.bench.track_score import TruthScore, matte_iou, table
+from tests.bench.truth_causes import report
 from tests.support.crops import crop_of_row
 
 REFINED_FILE = "refined.npz"
@@ -160,7 +162,11 @@ def main() -> None:
     parser.add_argument("--cameras", nargs="+", type=int, default=[1], help="1 is a phone, more are calibrated")
     parser.add_argument("--steps", type=int, default=1500, help="of the avatar frames are refined against; 0: none")
     parser.add_argument("--work", type=Path, default=Path("bench"))
+    parser.add_argument("--causes", nargs="+", type=int, metavar="SEED", help="of random people: a row a cause")
     args = parser.parse_args()
+    if args.causes:
+        print(report(args.causes))
+        return
     for person, performance, cameras in itertools.product(args.people, args.performance, args.cameras):
         options = SyntheticOptions(
             person=person,
