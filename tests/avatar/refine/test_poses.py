@@ -9,9 +9,11 @@ import torch
 
 from avatar.data.training_frames import TrainingFrames
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.model.avatar import assemble
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import BonePoses, PoseFit, refine_poses
 from avatar.refine.targets import Targets
+from avatar.rendering.render import render
 from avatar.types import TorsoPose
 from tests.avatar.refine.conftest import SIZE, Trained
 from tests.avatar.refine.made_up import Distance, first, wrong
@@ -40,6 +42,20 @@ def test_correct_poses_stay(trained: Trained, options: RefineOptions) -> None:
     assert moved.turn.max() < 0.7
     assert moved.side.max() < 5e-4
     assert moved.depth.max() < 3e-3
+
+
+def test_poses_of_rendered_images_stay_at_a_lower_resolution(trained: Trained, options: RefineOptions) -> None:
+    avatar = trained.avatar
+    few = first(trained.frames, 4)
+    head = few.states.posed_head(avatar.rig, few.step)
+    gaussians = assemble(avatar, head, avatar.blendshapes(avatar.weights(few.states.features)))
+    with torch.no_grad():
+        rgb = render(gaussians, few.camera, with_depth=False).rgb.clamp(0, 1)
+    images = replace(few, rgb=(255 * rgb).round().to(torch.uint8), alpha=torch.full_like(few.alpha, 255))
+    moved = skull(refine_poses(avatar, Targets.of(images, SIZE // 2), few.states, options), few)
+    assert moved.turn.max() < 0.3
+    assert moved.side.max() < 3e-4
+    assert moved.depth.max() < 2e-3  # with wider Gaussians, 10 mm
 
 
 def test_the_cost_never_rises(trained: Trained, options: RefineOptions) -> None:
