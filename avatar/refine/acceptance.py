@@ -25,6 +25,8 @@ REGIONS = ("mouth", "eyes", "head", "hair")
 _GROW = 0.06
 #: Images that are rendered in one batch.
 _CHUNK = 8
+#: Longer side of the compared images at most, pixels.
+_SIZE = 256
 
 
 def accept_changes(
@@ -43,7 +45,7 @@ def accept_changes(
 
     Args:
         avatar: the avatar; it is not changed.
-        frames: images of the states, at the size at which regions are compared.
+        frames: images of the states.
         start: [S] initial states.
         refined: [S] refined poses and expressions.
         others: [S] each, such as refined poses with the initial expressions.
@@ -101,12 +103,14 @@ class RegionJudge:
         """
         Args:
             avatar: the avatar; it is not changed.
-            frames: images and cameras; their states are not used.
+            frames: images and cameras; their states are not used. Those larger than _SIZE are compared at that size.
             start: [S] states that outline the regions: the same pixels whatever is compared.
         """
+        larger = max(frames.camera.width, frames.camera.height) / _SIZE
         self.avatar = avatar
-        self.frames = frames
+        self.frames = frames.resized(1 / larger) if larger > 1 else frames
         self.start = start
+        self._constants = avatar.constants()
         self._steps = frames.step.cpu()
         self._packed: dict[int, np.ndarray] = {}  # image -> bits of its masks: an eighth of their memory
 
@@ -133,7 +137,7 @@ class RegionJudge:
             of_images = states[self._steps[chosen].to(states.rotation.device)]
             weights = avatar.weights(of_images.features)
             head = avatar.rig.posed_head(of_images.vertices, of_images.rotation, of_images.translation, of_images.torso)
-            gaussians = assemble(avatar, head, avatar.blendshapes(weights))
+            gaussians = assemble(avatar, head, avatar.blendshapes(weights), self._constants)
             rendered = render(gaussians, frames.views(chosen), with_depth=False).rgb.clamp(0, 1).cpu().numpy()
             for color, index in zip(rendered, chosen.tolist(), strict=True):
                 truth = over_white(frames.rgb[index].cpu().numpy(), frames.alpha[index].cpu().numpy())

@@ -1,7 +1,6 @@
-"""Expressions of tracked frames, refined against an avatar: Gauss-Newton with image derivatives from rendered flow.
+"""Expressions of tracked frames, refined against an avatar: Gauss-Newton with the optical flow of its pixels.
 
-The motion and change of color of every Gaussian by each control are computed once for a few neighboring frames.
-Blending them like colors gives the optical flow of each pixel, which replaces finite differences of whole images.
+Flow and change of color are computed once for a few neighboring frames, in place of finite differences of images.
 """
 
 from __future__ import annotations
@@ -15,19 +14,18 @@ from torch import Tensor
 
 from avatar import ops
 from avatar.data.training_frames import HeadStates
-from avatar.geometry.rotations import SH_C0
 from avatar.model.avatar import Avatar, assemble
 from avatar.model.blendshapes import expression_features
-from avatar.reference.motion import geman_mcclure, image_gradients
+from avatar.reference.motion import geman_mcclure
 from avatar.refine.controls import Controls
 from avatar.refine.crops import face_crop
 from avatar.refine.options import RefineOptions
+from avatar.refine.pixels import ControlMotion, PixelMotion
 from avatar.refine.states import add_by_row, solve_chunks
 from avatar.refine.targets import Rendered, Targets, render_targets
-from avatar.types import Camera, Gaussians, HeadParams, PosedHead, PosedLayer
+from avatar.types import Gaussians, HeadParams
 
 _LARGEST = 0.4  # largest change of a control in one step
-_NEAR = 1e-3  # meters, smallest depth to divide by
 
 
 @dataclass(frozen=True)
@@ -57,13 +55,14 @@ def refine_expressions(
         options: weights and limits.
         progress: called with (states done, S).
     """
-    parts = solve_chunks(
-        lambda rows: _Chunk(avatar, targets, states, rows, controls, options).solve(),
-        len(states),
-        targets.chunk_size(len(states)),
-        states.rotation.device,
-        progress,
-    )
+    with ops.one_thread():  # the bits of a matrix product depend on the number of threads
+        parts = solve_chunks(
+            lambda rows: _Chunk(avatar, targets, states, rows, controls, options).solve(),
+            len(states),
+            targets.chunk_size(len(states)),
+            states.rotation.device,
+            progress,
+        )
     values, information, before, after = (torch.cat([part[k] for part in parts]) for k in range(4))
     return ExpressionFit(values, information, (float(before.mean()), float(after.mean())))
 
@@ -81,6 +80,8 @@ class _Chunk:
         options: RefineOptions,
     ) -> None:
         self.avatar = avatar
+        self.constants = avatar.constants()
+        self.change = _change(avatar, states[chosen].params, controls)
         self.controls = controls
         self.options = options
         self.states = states[chosen]
@@ -96,14 +97,14 @@ class _Chunk:
         values = best = start.clamp(self.controls.low, self.controls.high)
         cost = start.new_full((len(start),), torch.inf)
         first = cost
-        flows: tuple[Tensor, Tensor] | None = None
+        pixels: PixelMotion | None = None
         matrix = gradient = information = start.new_zeros(0)
         for iteration in range(self.options.expression_iterations + 1):
             gaussians = self._gaussians(self.controls.write(self.states.params, values))
             rendered = render_targets(gaussians, self.targets, self.row)
-            if flows is None:
-                flows = self._flows(gaussians, rendered)
-            now, new_matrix, new_gradient = self._normal(rendered.rgb + (1 - rendered.alpha)[..., None], flows)
+            if pixels is None:
+                pixels = self._pixels(gaussians, rendered)
+            now, new_matrix, new_gradient = self._normal(rendered.rgb + (1 - rendered.alpha)[..., None], pixels)
             change = values - start
             now = now + self.anchor_weight * change.square().sum(1)
             better = now < cost
@@ -134,82 +135,24 @@ class _Chunk:
             out[index] = _box_constrained(damped, right, low[index], high[index])
         return torch.from_numpy(out).float().to(values.device)
 
+    def _pixels(self, gaussians: Gaussians, rendered: Rendered) -> PixelMotion:
+        turn = self.targets.camera.world_to_cam[:, :3, :3] @ self.states.rotation[self.row]
+        return PixelMotion.of(self.change, gaussians, rendered, self.targets, self.row, turn)
+
     def _gaussians(self, params: HeadParams) -> Gaussians:
         avatar = self.avatar
         states = self.states
         weights = avatar.weights(expression_features(params))
         vertices = avatar.head.skull_vertices(params)
         head = avatar.rig.posed_head(vertices, states.rotation, states.translation, states.torso)
-        return assemble(avatar, head, avatar.blendshapes(weights))
+        return assemble(avatar, head, avatar.blendshapes(weights), self.constants)
 
-    def _motions(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Change of position (meters, skull frame) and of color of every Gaussian by each control, [P,N,3] each.
-
-        The third is the same of every vertex, [P,V,3]. They are finite differences at the mean of the states.
-        """
-        mean = self.states.params[torch.zeros(1, dtype=torch.int64, device=self.row.device)]
-        mean.expression[:] = self.states.params.expression.mean(0)
-        mean.joint_rot[:] = self.states.params.joint_rot.mean(0)
-        center = self.controls.read(mean)
-        step = torch.where(center[0] + self.controls.steps > self.controls.high, -1.0, 1.0) * self.controls.steps
-        count = len(self.controls)
-        repeated = mean[torch.zeros(count + 1, dtype=torch.int64, device=step.device)]
-        moved = self.controls.write(repeated, center + torch.cat([step.new_zeros(1, count), torch.diag(step)]))
-        weights = self.avatar.weights(expression_features(moved))
-        vertices = self.avatar.head.skull_vertices(moved)
-        out = assemble(self.avatar, PosedHead.in_skull_frame(vertices), self.avatar.blendshapes(weights))
-        size = step[:, None, None]
-        tint = (out.sh[1:, :, 0] - out.sh[:1, :, 0]) * SH_C0 / size
-        return (out.means[1:] - out.means[:1]) / size, tint, (vertices[1:] - vertices[:1]) / size
-
-    def _flows(self, gaussians: Gaussians, rendered: Rendered) -> tuple[Tensor, Tensor]:
-        """Optical flow [m,P,2,h,w] in pixels and change of color [m,P,3,h,w] of each pixel by each control."""
-        motion, tint, vertices = self._motions()
-        count = len(self.controls)
-        size = motion.shape[1]
-        camera = self.targets.camera
-        turn = camera.world_to_cam[:, :3, :3] @ self.states.rotation[self.row]
-        x, y, z = camera.to_camera(gaussians.means[self.row]).unbind(-1)  # [m,N]
-        inverse_depth = 1 / z.clamp_min(_NEAR)
-        channels = motion.new_empty(len(turn), 5 * count + (-5 * count) % 3, size)
-        channels[:, 5 * count :] = 0
-        for image in range(len(turn)):
-            dx, dy, dz = (motion @ turn[image].T).unbind(-1)  # [P,N]
-            scale = inverse_depth[image]
-            K = camera.K[image]
-            channels[image, 0 : 5 * count : 5] = K[0, 0] * scale * (dx - x[image] * scale * dz)
-            channels[image, 1 : 5 * count : 5] = K[1, 1] * scale * (dy - y[image] * scale * dz)
-            for k in range(3):
-                channels[image, 2 + k : 5 * count : 5] = tint[..., k]
-        of_layer = None
-        if rendered.layer is not None and gaussians.layer is not None:
-            posed = gaussians.layer.select(self.row)
-            images = rendered.layer.images
-            flow = layer_flow(posed, images, vertices, turn, camera, _NEAR).permute(0, 3, 4, 1, 2)
-            of_layer = torch.nn.functional.pad(flow, (0, 3)).flatten(3)
-            of_layer = torch.nn.functional.pad(of_layer, (0, channels.shape[1] - of_layer.shape[3]))
-        passes = [
-            ops.splat_features(
-                rendered.prepared,
-                channels[:, k : k + 3].transpose(1, 2).contiguous(),
-                None if of_layer is None else of_layer[..., k : k + 3].contiguous(),
-            )
-            for k in range(0, channels.shape[1], 3)
-        ]
-        blended = torch.cat(passes, -1)[..., : 5 * count].unflatten(-1, (count, 5)).permute(0, 3, 4, 1, 2)
-        return blended[:, :, :2].contiguous(), blended[:, :, 2:].contiguous()
-
-    def _normal(self, image: Tensor, flows: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def _normal(self, image: Tensor, pixels: PixelMotion) -> tuple[Tensor, Tensor, Tensor]:
         """Cost [s], matrix [s,P,P] and gradient [s,P] of the states from their rendered images [m,h,w,3]."""
         residual = image - self.targets.rgb
-        cost, weight = geman_mcclure(residual, self.options.sigma)
-        gx, gy = (slope.permute(0, 3, 1, 2)[:, None] for slope in image_gradients(image))
-        motion, tint = flows
-        jacobian = (tint - gx * motion[:, :, :1] - gy * motion[:, :, 1:]).flatten(2)  # [m,P,3 h w]
-        weighted = jacobian * weight[:, None].expand(-1, 3, -1, -1).flatten(1)[:, None]
-        weighted = weighted * self.targets.weight[:, None, None]
-        matrix = weighted @ jacobian.transpose(1, 2)
-        gradient = (weighted @ residual.permute(0, 3, 1, 2).flatten(1)[..., None])[..., 0]
+        cost, robust = geman_mcclure(residual, self.options.sigma)
+        robust = robust * self.targets.weight[:, None, None]
+        matrix, gradient = pixels.normal(image, residual, robust)
         states = len(self.states)
         count = len(self.controls)
         return (
@@ -217,6 +160,14 @@ class _Chunk:
             add_by_row(cost.new_zeros(states, count, count), self.row, matrix),
             add_by_row(cost.new_zeros(states, count), self.row, gradient),
         )
+
+
+def _change(avatar: Avatar, params: HeadParams, controls: Controls) -> ControlMotion:
+    """Changes by the controls at the mean of `params` [S]."""
+    mean = params[torch.zeros(1, dtype=torch.int64, device=params.expression.device)]
+    mean.expression[:] = params.expression.mean(0)
+    mean.joint_rot[:] = params.joint_rot.mean(0)
+    return ControlMotion.of(avatar, mean, controls)
 
 
 def _box_constrained(hessian: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -239,41 +190,3 @@ def _box_constrained(hessian: np.ndarray, right: np.ndarray, low: np.ndarray, hi
         x[beyond] = np.clip(x[beyond], low[beyond], high[beyond])
         fixed |= beyond
     return x
-
-
-def layer_flow(
-    posed: PosedLayer, images: ops.LayerImages, motion: Tensor, turn: Tensor, camera: Camera, near: float
-) -> Tensor:
-    """Flow of each pixel of the layer by P controls of gaze, teeth and tongue, premultiplied with coverage.
-
-    Args:
-        posed: the layer in m poses.
-        images: [m], of that layer.
-        motion: [P,V,3] change of the vertices by each control, meters in the skull frame.
-        turn: [m,3,3] skull frame -> camera axes.
-        camera: [m].
-        near: meters, smallest depth to divide by.
-
-    Returns:
-        [m,P,2,h,w] pixels, in the window of `images`.
-    """
-    batch, height, width = images.coverage.shape
-    flow = motion.new_zeros(batch, len(motion), 2, height * width)
-    if not height or not width:
-        return flow.unflatten(-1, (height, width))
-    world = posed.vertices @ posed.rotation.transpose(1, 2) + posed.translation[:, None]
-    vertices = world @ camera.world_to_cam[:, :3, :3].transpose(1, 2) + camera.world_to_cam[:, None, :3, 3]
-    K = camera.K.clone()
-    K[:, :2, 2] -= images.origin.to(K)
-    face, bary, _ = ops.mesh(vertices, posed.mesh.faces, K, width, height)
-    for image in range(batch):
-        pixels = (face[image].flatten() >= 0).nonzero()[:, 0]
-        corners = posed.mesh.faces[face[image].flatten()[pixels].long()]
-        weights = bary[image].reshape(-1, 3)[pixels][..., None]  # [n,3,1]
-        x, y, z = (vertices[image, corners] * weights).sum(1).unbind(-1)  # [n]
-        dx, dy, dz = ((motion[:, corners] * weights).sum(2) @ turn[image].T).unbind(-1)  # [P,n]
-        scale = images.coverage[image].flatten()[pixels] / z.clamp_min(near)
-        of_image = flow[image]
-        of_image[:, 0, pixels] = K[image, 0, 0] * scale * (dx - x / z.clamp_min(near) * dz)
-        of_image[:, 1, pixels] = K[image, 1, 1] * scale * (dy - y / z.clamp_min(near) * dz)
-    return flow.unflatten(-1, (height, width))

@@ -27,7 +27,7 @@ class RefineOptions:
     expressions: bool = True  # refine lips, lids, brows and gaze of held-out frames too
     training_expressions: bool = False  # and of training frames: slow, and held-out frames do not improve
     expression_size: int = 128  # longer side of the crop of the head where faces are compared, pixels
-    expression_iterations: int = 3
+    expression_iterations: int = 2
     pull: float = 3.0  # weight that holds a control to the landmarks' value, in pixels of images of `size`
     trust_turn: float = math.radians(12)  # larger rotations from the landmarks' pose mark a frame as failed
     trust_depth: float = 0.08  # meters, the same for the distance from the camera

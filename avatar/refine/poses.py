@@ -155,6 +155,7 @@ class _Chunk:
             self.targets.append(replace(face, weight=face_weight * face.weight))
         with torch.no_grad():
             self.extra = avatar.blendshapes(avatar.weights(self.states.features))
+            self.constants = avatar.constants()
         self.start = BonePoses.of(avatar, self.states, options.torso)
 
     @torch.no_grad()
@@ -238,7 +239,7 @@ class _Chunk:
         if rotation.shape[1] > 1:
             torso = TorsoPose(rotation[:, 1], translation[:, 1])
         head = self.avatar.rig.posed_head(self.states.vertices[rows], rotation[:, 0], translation[:, 0], torso)
-        return assemble(self.avatar, head, self.extra[rows])
+        return assemble(self.avatar, head, self.extra[rows], self.constants)
 
     def _normal(
         self, poses: BonePoses, targets: Targets, row: Tensor, rendered: Rendered, features: Tensor
