@@ -30,6 +30,8 @@ from avatar.types import TorsoPose
 _FLAGGED_TRUST = 0.01
 #: The refinement of a frame failed if its final cost is larger than this times the median.
 _BAD_COST = 4.0
+#: Seconds between the states that are fitted first, then second, and so on: each time those between the fitted ones.
+_KEY_GAPS = (0.6, 0.3, 0.17, 0.09)
 #: Ridge of the torso map, in features squared per frame: small motion of the torso where the frames do not show it.
 _TORSO_RIDGE = 0.005
 
@@ -40,7 +42,7 @@ class ClipFit:
 
     states: HeadStates
     flagged: Tensor  # [S] bool: the refinement failed
-    cost: tuple[float, float]  # mean over time steps before the fit of poses and before its last step
+    cost: tuple[float, float]  # mean over the states fitted first, before the fit of poses and before its last step
     turn_deg: Tensor  # [3] mean absolute change of rotation about each world axis
     shift_cm: Tensor  # [3] mean absolute change of position along each world axis
     jitter: tuple[dict[str, float], dict[str, float]]  # of the initial poses and of the result, before acceptance
@@ -131,12 +133,13 @@ def refine_clip(
     reverted = torch.zeros_like(flagged)
     if not keep_mean:  # the avatar does not show poses with the mean change removed before it is trained on them
         result, reverted = accept_changes(avatar, frames, states, result, others, options.accept_loss)
+    known = fit.cost_before.isfinite()
     before, after = (BonePoses.of(avatar, each, torso=False) for each in (states, result))
     change = matrix_to_axis_angle(after.rotation[:, 0] @ before.rotation[:, 0].transpose(1, 2))
     return ClipFit(
         result,
         flagged,
-        (float(fit.cost_before.mean()), float(fit.cost.mean())),
+        (float(fit.cost_before[known].mean()), float(fit.cost[known].mean())),
         change.abs().mean(0).rad2deg(),
         100 * (after.translation[:, 0] - before.translation[:, 0]).abs().mean(0),
         (jitter(before, frames.time), jitter(after, frames.time)),
@@ -157,7 +160,7 @@ def _fit_poses(
     """The fit of poses to whole images, failed states [S], and the states with the smoothed poses."""
     states = frames.states
     start = BonePoses.of(avatar, states, options.torso)
-    fit = refine_poses(avatar, Targets.of(frames, options.size, trained_size), states, options, progress)
+    fit = _poses_of_keys_first(avatar, frames, Targets.of(frames, options.size, trained_size), options, progress)
     weight = add_by_row(torch.zeros_like(fit.cost), frames.step, frames.weight.double())
     cost = fit.cost / weight.clamp_min(1e-3)
     poses = fit.poses
@@ -170,6 +173,61 @@ def _fit_poses(
     trust = np.where(flagged.cpu().numpy(), _FLAGGED_TRUST, 1.0)
     smooth = smooth_poses(replace(fit, poses=poses), trust, frames.time, options, share_depth_axis(frames))
     return fit, flagged, with_poses(states, smooth)
+
+
+def _poses_of_keys_first(
+    avatar: Avatar,
+    frames: TrainingFrames,
+    targets: Targets,
+    options: RefineOptions,
+    progress: Callable[[int, int], None] | None,
+) -> PoseFit:
+    """The fit of all states; most start from the changes of states before and after, which saves evaluations.
+
+    Their initial cost is then not that of the initial poses: `cost_before` is NaN.
+    """
+    states = frames.states
+    start = BonePoses.of(avatar, states, options.torso)
+    left = np.ones(len(states), bool)
+    done: PoseFit | None = None
+    rows = torch.zeros(0, dtype=torch.int64, device=frames.step.device)  # the states of `done`
+    for gap in (*_KEY_GAPS, 0.0):
+        chosen = left & key_states(frames.time, gap)
+        left &= ~chosen
+        new = torch.from_numpy(np.flatnonzero(chosen)).to(rows.device)
+        if done is not None and not len(new):
+            continue
+        initial = start
+        if done is not None:
+            good = done.cost <= _BAD_COST * done.cost.median()
+            if good.any():
+                initial = start.with_changes(rows[good], done.poses[good], frames.time, done.pivots)
+        images, step = targets.of_states(new)
+        report = None if progress is None else _after(progress, len(rows), len(states))
+        fit = refine_poses(avatar, replace(images, step=step), states[new], options, report, initial=initial[new])
+        if done is not None:
+            fit = replace(fit, cost_before=torch.full_like(fit.cost_before, torch.nan))  # not that of the initial poses
+            fit = PoseFit.joined([done, fit], torch.cat([rows, new]))
+        done = fit
+        rows = torch.cat([rows, new]).sort().values
+    assert done is not None
+    return done
+
+
+def _after(progress: Callable[[int, int], None], done: int, states: int) -> Callable[[int, int], None]:
+    """The progress of a part that begins after `done` of all `states`."""
+    return lambda part, _: progress(done + part, states)
+
+
+def key_states(time: np.ndarray, gap: float) -> np.ndarray:
+    """Mask [S] of states at `time` [S] (seconds, increasing) that are at most `gap` apart where others are between."""
+    key = np.ones(len(time), bool)
+    last = 0
+    for index in range(1, len(time) - 1):
+        key[index] = time[index + 1] - time[last] > gap
+        if key[index]:
+            last = index
+    return key
 
 
 def with_head(

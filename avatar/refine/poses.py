@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -79,6 +80,29 @@ class BonePoses:
         rotation = torch.where(mask[:, None, None, None], self.rotation, other.rotation)
         return BonePoses(rotation, torch.where(mask[:, None, None], self.translation, other.translation))
 
+    def with_changes(self, rows: Tensor, fitted: BonePoses, time: np.ndarray, pivots: Tensor) -> BonePoses:
+        """These poses with the changes of some of them, interpolated in time.
+
+        Args:
+            rows: [r] int, increasing.
+            fitted: the `rows` after their change.
+            time: [S] seconds, increasing.
+            pivots: [G,3] in the frames of the groups; translations are those of the pivots.
+        """
+        before, after = self.about(pivots), fitted.about(pivots)
+        turn = matrix_to_axis_angle(after.rotation @ before.rotation[rows].transpose(-1, -2))
+        change = torch.cat([turn, after.translation - before.translation[rows]], -1)  # [r,G,6]
+        known = rows.cpu().numpy()
+        second = np.clip(np.searchsorted(known, np.arange(len(self))), 0, len(known) - 1)
+        first = np.where(known[second] > np.arange(len(self)), np.maximum(second - 1, 0), second)
+        span = time[known[second]] - time[known[first]]
+        passed = np.where(span > 0, (time - time[known[first]]) / np.where(span > 0, span, 1), 0)
+        weight = torch.from_numpy(passed.clip(0, 1)).to(change)[:, None, None]
+        of_first, of_second = (change[torch.from_numpy(index).to(rows.device)] for index in (first, second))
+        every = (1 - weight) * of_first + weight * of_second
+        moved = BonePoses(axis_angle_to_matrix(every[..., :3]) @ before.rotation, before.translation + every[..., 3:])
+        return moved.about(-pivots)
+
 
 def local_pivots(avatar: Avatar, groups: int) -> Tensor:
     """Pivots of rotation [G,3] in the frames of the groups."""
@@ -97,6 +121,20 @@ class PoseFit:
     cost_before: Tensor  # [S]
     evaluations: int  # of states
 
+    @staticmethod
+    def joined(fits: Sequence[PoseFit], rows: Tensor) -> PoseFit:
+        """The fit of S states from fits of some of them; `rows` [S] int are the states of all fits, in their order."""
+        order = rows.argsort()
+
+        def join(*values: Tensor) -> Tensor:
+            return torch.cat(values)[order]
+
+        poses = BonePoses(join(*(fit.poses.rotation for fit in fits)), join(*(fit.poses.translation for fit in fits)))
+        information, cost, before = (
+            join(*(getattr(fit, name) for fit in fits)) for name in ("information", "cost", "cost_before")
+        )
+        return PoseFit(poses, fits[0].pivots, information, cost, before, sum(fit.evaluations for fit in fits))
+
 
 def refine_poses(
     avatar: Avatar,
@@ -105,6 +143,7 @@ def refine_poses(
     options: RefineOptions,
     progress: Callable[[int, int], None] | None = None,
     face_weight: float = 0.0,
+    initial: BonePoses | None = None,
 ) -> PoseFit:
     """Refine the poses of `states` [S] so that the rendered avatar matches the images; expressions stay.
 
@@ -115,22 +154,16 @@ def refine_poses(
         options: weights and limits.
         progress: called with (states done, S).
         face_weight: weight of a pixel of the crop round eyes and mouth, beside that of a pixel of the whole image.
+        initial: [S] poses from which the fit starts; None: those of `states`.
     """
     fits = solve_chunks(
-        lambda rows: _Chunk(avatar, targets, states, rows, options, face_weight).solve(),
+        lambda rows: _Chunk(avatar, targets, states, rows, options, face_weight, initial).solve(),
         len(states),
         targets.chunk_size(len(states)),
         states.rotation.device,
         progress,
     )
-    poses = BonePoses(
-        torch.cat([fit.poses.rotation for fit in fits]), torch.cat([fit.poses.translation for fit in fits])
-    )
-    information, cost, before = (
-        torch.cat([getattr(fit, name) for fit in fits]) for name in ("information", "cost", "cost_before")
-    )
-    pivots = fits[0].pivots
-    return PoseFit(poses, pivots, information, cost, before, sum(fit.evaluations for fit in fits))
+    return PoseFit.joined(fits, torch.arange(len(states), device=states.rotation.device))
 
 
 class _Chunk:
@@ -144,6 +177,7 @@ class _Chunk:
         chosen: Tensor,
         options: RefineOptions,
         face_weight: float,
+        initial: BonePoses | None,
     ) -> None:
         self.avatar = avatar
         self.options = options
@@ -156,7 +190,7 @@ class _Chunk:
         with torch.no_grad():
             self.extra = avatar.blendshapes(avatar.weights(self.states.features))
             self.constants = avatar.constants()
-        self.start = BonePoses.of(avatar, self.states, options.torso)
+        self.start = BonePoses.of(avatar, self.states, options.torso) if initial is None else initial[chosen]
 
     @torch.no_grad()
     def solve(self) -> PoseFit:

@@ -6,6 +6,7 @@ import copy
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch import Tensor
 from avatar.data.training_frames import HeadStates, TrainingFrames
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle, mean_rotation
 from avatar.refine import clip
-from avatar.refine.clip import ClipFit, learn_torso, refine_clip, with_poses, without_mean_change
+from avatar.refine.clip import ClipFit, key_states, learn_torso, refine_clip, with_poses, without_mean_change
 from avatar.refine.options import RefineOptions
 from avatar.refine.poses import BonePoses
 from tests.avatar.refine.conftest import SIZE, Trained
@@ -100,6 +101,28 @@ def test_chunks_in_several_threads_give_the_same_bits(
     assert torch.equal(alone.rotation, together.rotation) and torch.equal(alone.translation, together.translation)
     assert torch.equal(found[0].reverted, found[1].reverted) and found[0].cost == found[1].cost
     assert not torch.equal(alone.params.expression, few.states.params.expression)
+
+
+def test_key_states_are_near_each_other_and_all_others_lie_between() -> None:
+    time = np.array([0.0, 0.04, 0.08, 0.12, 0.16, 1.0, 1.04, 2.0])
+    assert key_states(time, 0.1).tolist() == [True, False, True, False, True, True, True, True]
+    assert key_states(time, 0.0).all()
+
+
+def test_states_between_key_states_start_from_their_changes_in_proportion_to_time() -> None:
+    fitted, start = random_poses()
+    time = np.array([0.0, 0.1, 0.2, 0.5, 0.6, 0.7, 0.8])
+    pivots = torch.tensor([[0.0, 0.0, 0.0], [0.0, -0.1, 0.02]]).double()
+    rows = torch.tensor([1, 3, 5])
+    moved = start.with_changes(rows, fitted[rows], time, pivots)
+    torch.testing.assert_close(moved.rotation[rows], fitted.rotation[rows])
+    torch.testing.assert_close(moved.translation[rows], fitted.translation[rows])
+    before, after = start.about(pivots), moved.about(pivots)
+    turn = matrix_to_axis_angle(after.rotation @ before.rotation.transpose(-1, -2))
+    for change in (turn, after.translation - before.translation):
+        torch.testing.assert_close(change[2], 0.75 * change[1] + 0.25 * change[3])
+        torch.testing.assert_close(change[0], change[1])
+        torch.testing.assert_close(change[6], change[5])
 
 
 def random_poses(count: int = 7, seed: int = 0) -> tuple[BonePoses, BonePoses]:

@@ -77,14 +77,15 @@ def refining(tiny: Capture) -> TrainResult:
     return fit(tiny, load_head(), REFINING)
 
 
-# Checks of the event: one before each of four steps, one before the refinement, six in it, one before each later step.
-@pytest.mark.parametrize("checks", [4, 7, 11, 15])
+# Checks of the event: one before each of four steps, one before the refinement, eight in it, one before each later
+# step.
+@pytest.mark.parametrize("checks", [4, 7, 13, 17])
 def test_a_run_interrupted_around_its_refinement_gives_the_same_bits(
     tiny: Capture, refining: TrainResult, tmp_path: Path, checks: int
 ) -> None:
     checkpoint = tmp_path / "run.ckpt"
     half = fit(tiny, load_head(), REFINING, checkpoint=checkpoint, stop=StopAfter(checks))  # type: ignore[arg-type]
-    assert (half.refined_track is None) == (checks < 11)
+    assert (half.refined_track is None) == (checks < 13)
     rest = fit(tiny, load_head(), REFINING, checkpoint=checkpoint, resume=True)
     assert same(refining.avatar, rest.avatar)
     assert rest.refined_track is not None and refining.refined_track is not None
