@@ -57,7 +57,7 @@ class PixelNetwork:
     @staticmethod
     def read(path: Path) -> PixelNetwork:
         """The network that `tools.weights.pixels` has written to `path`."""
-        with np.load(path) as stored:
+        with np.load(path, allow_pickle=False) as stored:
             values = {name: stored[name] for name in stored.files}
 
         def layer(name: str) -> tuple[Floats, Floats]:
