@@ -126,6 +126,7 @@ class FaceTracker:
         self._own = own
         self._regions = HiddenRegions()
         self._pixels = PixelFollower.for_head(head)
+        self._unseen: tuple[np.ndarray, Fit, float] | None = None  # a frame, its fit and time, for `finish`
         self._fitter: Fitter | None = None
         self._fit: Fit | None = None
         self.phase: Phase = "looking"
@@ -146,6 +147,7 @@ class FaceTracker:
             self._own.learn_again()
         if self._pixels is not None:
             self._pixels.reset()
+            self._unseen = None
 
     @property
     def learned(self) -> float:
@@ -178,9 +180,8 @@ class FaceTracker:
         seen = self._landmark_frame(landmarks, frame)
         sample = self._sample(self._fitter, seen, self._fit, stamps)
         if self._pixels is not None:
-            shown = self._pixels(frame.rgb, self._fitter, self._fit, clock, is_hidden=bool(sample.hidden))
-            sample = replace(sample, shown=shown)
-            stamps["pixels"] = time.monotonic()
+            sample = replace(sample, shown=self._pixels.changed(sample.weights))
+            self._unseen = None if sample.hidden else (frame.rgb, self._fit, clock)
         if self._own is None:
             return sample
         sample = replace(sample, own=self._own(frame.rgb, seen, self._fit.error))
@@ -191,6 +192,9 @@ class FaceTracker:
         """What the next sample needs of the last frame and its own did not."""
         if self._own is not None:
             self._own.finish()
+        if self._pixels is not None and self._fitter is not None and self._unseen is not None:
+            self._pixels.look(self._unseen[0], self._fitter, *self._unseen[1:])
+            self._unseen = None
 
     def _landmark_frame(self, landmarks: Landmarks, frame: LiveFrame) -> LandmarkFrame:
         """What one frame shows."""

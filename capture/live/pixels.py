@@ -34,27 +34,26 @@ class PixelFollower:
         self._running.reset()
         self._last = np.zeros(len(ARKIT_52))
 
-    def __call__(
-        self, rgb: np.ndarray, fitter: Fitter, fit: Fit, time: float, *, is_hidden: bool = False
-    ) -> np.ndarray:
-        """Expression weights [E] of the head, as fitted and changed.
+    def changed(self, expression: np.ndarray) -> np.ndarray:
+        """Expression weights [E] of the head, as fitted, with the changes of the frame that was looked at last."""
+        result = expression.copy()
+        result[self._columns] = np.clip(result[self._columns] + self._last, 0, 1)
+        return result
+
+    def look(self, rgb: np.ndarray, fitter: Fitter, fit: Fit, time: float) -> None:
+        """Find the changes in a frame.
 
         Args:
             rgb: the frame [H,W,3].
             fitter: of the person.
             fit: to the landmarks of the frame.
             time: seconds of the frame.
-            is_hidden: something is before a part of the face: the changes stay as they were.
         """
-        expression = fitter.parameters(fit)[0]
-        tracked = expression[self._columns].astype(np.float64)
-        if not is_hidden:
-            self._last = self._running(self._seen(rgb, fitter, fit, tracked), time)
-        expression[self._columns] = np.clip(tracked + self._last, 0, 1)
-        return expression
+        self._last = self._running(self._seen(rgb, fitter, fit), time)
 
-    def _seen(self, rgb: np.ndarray, fitter: Fitter, fit: Fit, tracked: np.ndarray) -> SeenFaces:
+    def _seen(self, rgb: np.ndarray, fitter: Fitter, fit: Fit) -> SeenFaces:
         network = self._network
+        tracked = fitter.parameters(fit)[0][self._columns].astype(np.float64)
         pose = Pose(fit.state.rotation, fit.state.translation)
         luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         features = network.features(network.grid.sample(luma, fitter.problem.neutral, pose, fitter.person.camera))

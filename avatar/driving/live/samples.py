@@ -52,7 +52,7 @@ class Sample:
     torso_confidence: float = 0.0  # 0..1
     own: OwnFace | None = None  # where the avatar's person is before the camera
     hidden: tuple[str, ...] = ()  # regions (avatar.head.arkit.HIDEABLE) behind a hand or another thing
-    shown: Floats | None = None  # [E] the weights changed by what the pixels show, for readings; None: not looked at
+    shown: Floats | None = None  # [E] changed by the pixels of the frame before, for readings; None: not looked at
 
     def __post_init__(self) -> None:
         expected = {"weights": (len(self.names),), "joint_rot": (len(JOINT_NAMES), 3), "translation": (3,)}

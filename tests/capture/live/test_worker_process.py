@@ -50,7 +50,7 @@ def running() -> Iterator[tuple[FaceWorker, Sample]]:
 def test_samples_have_stamps_of_one_clock(running: tuple[FaceWorker, Sample]) -> None:
     face, first = running
     sample = until(face.latest)
-    assert list(sample.stamps) == ["camera", "taken", "landmarks", "fit", "pixels"]
+    assert list(sample.stamps) == ["camera", "taken", "landmarks", "fit"]
     assert first.time < sample.time <= time.monotonic() < sample.time + TIMEOUT
 
 

@@ -56,7 +56,7 @@ def test_when_the_video_ends_the_face_is_lost(hidden: tuple[LivePipeline, list[A
 
 def test_every_stage_has_a_stamp_in_order(hidden: tuple[LivePipeline, list[AvatarPose]]) -> None:
     stamps = hidden[1][-1].stamps
-    assert list(stamps) == ["camera", "taken", "landmarks", "fit", "pixels", "picked up", "smoothed", "parameters"]
+    assert list(stamps) == ["camera", "taken", "landmarks", "fit", "picked up", "smoothed", "parameters"]
     assert sorted(stamps.values()) == list(stamps.values())
 
 
