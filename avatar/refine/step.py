@@ -26,7 +26,7 @@ from avatar.rendering.animator import Animator
 from avatar.rendering.layer import splat_layer
 from avatar.types import NECK, ROOT, Camera, HeadParams
 
-#: Correlation above which a frame shows the avatar's person; in real clips strangers have up to .75, the person .93.
+#: Correlation above which a frame shows the avatar's person; in real clips strangers have up to .76, the person .93.
 ABOVE = 0.8
 #: Side of the compared images, pixels, and margin of the head in them, relative to its size.
 SIZE = 112

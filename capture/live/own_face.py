@@ -23,7 +23,7 @@ from capture.live.identity import LandmarkFrame, Learner, LearnOptions
 #: Correlation of frame and render above which the face is the avatar's for so many seconds before it drives, and below
 #: which it is not for so many seconds before it stops, half as many at twice `_CLEARLY` below; seconds of a crossfade.
 ABOVE_SECONDS = 1.0
-BELOW = 0.72
+BELOW = 0.78
 BELOW_SECONDS = 0.25
 _CLEARLY = 0.1
 FADE = 0.2

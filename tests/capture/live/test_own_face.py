@@ -34,7 +34,7 @@ def test_it_turns_on_after_a_second_of_likeness_and_fades_in() -> None:
     assert found[29] == 0 and 0 < found[32] < 1 and found[30 + int(30 * FADE) + 1] == 1
 
 
-@pytest.mark.parametrize(("correlation", "seconds"), [(0.7, 0.5), (0.6, 0.4), (0.3, 0.3)])
+@pytest.mark.parametrize(("correlation", "seconds"), [(0.75, 0.5), (0.6, 0.4), (0.3, 0.3)])
 def test_a_stranger_turns_it_off_within_half_a_second(correlation: float, seconds: float) -> None:
     switch = Switch()
     amounts(switch, [0.95] * 60)
@@ -60,7 +60,7 @@ def test_a_face_of_another_shape_must_look_more_alike() -> None:
 def test_between_the_thresholds_and_for_a_moment_below_it_stays_on() -> None:
     switch = Switch()
     amounts(switch, [0.95] * 60)
-    assert min(amounts(switch, [0.77] * 20 + [0.65] * 6 + [0.77] * 20 + [0.3] + [0.77] * 20, 2.0)) == 1
+    assert min(amounts(switch, [0.79] * 20 + [0.7] * 6 + [0.79] * 20 + [0.3] + [0.79] * 20, 2.0)) == 1
 
 
 def test_always_needs_no_likeness() -> None:
