@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ import torch
 from avatar.geometry.numpy_rotations import log_rotation
 from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.model import HeadModel
-from avatar.types import JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT
+from avatar.types import JOINT_NAMES, LEFT_EYE, NECK, RIGHT_EYE, ROOT, HeadParams
 from capture.tracker.clip import Observations, Person
 from capture.tracker.gaze import eye_angles, eye_rotations
 from capture.tracker.indices import FACE_COUNT, inter_ocular
@@ -104,6 +104,13 @@ class Fitter:
         joint_rot[ROOT] = matrix_to_axis_angle(torch.from_numpy(fit.state.rotation)).numpy()
         joint_rot[[LEFT_EYE, RIGHT_EYE]] = eye_rotations(fit.gaze[None])[0]
         return weights, joint_rot, (fit.state.rotation @ self.neck + fit.state.translation).astype(np.float32)
+
+    def params(self, head: HeadModel, fit: Fit) -> HeadParams:
+        """A fit as parameters [1] of the baked `head` of the person."""
+        expression, joint_rot, _ = (torch.from_numpy(part)[None] for part in self.parameters(fit))
+        pose = (torch.from_numpy(part).float()[None] for part in (fit.state.rotation, fit.state.translation))
+        params = HeadParams(torch.zeros(0), expression, joint_rot, torch.zeros(1, 3))
+        return replace(params, translation=head.root_translation(params.identity, *pose))
 
     def _gaze(self, points: np.ndarray, state: State, previous: Fit | None) -> np.ndarray:
         if len(self.lids) and state.expression[self.lids].max() >= _IRIS_HIDDEN:

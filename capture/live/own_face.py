@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from avatar import ops
 from avatar.driving.live.samples import OwnFace
@@ -208,7 +207,7 @@ class OwnFaceTracker:
             step = self._tracker(
                 rgb,
                 camera,
-                self._params(fitter, self._fit),
+                fitter.params(self._avatar.head, self._fit),
                 torso=TorsoBelowHead(),
                 elapsed=elapsed,
                 with_focal=with_focal,
@@ -220,14 +219,6 @@ class OwnFaceTracker:
         self._correlation = step.correlation
         self._switch(step.correlation, time, 1.0 if error is None else self._fit.error / max(error, 1e-6))
         return step.params
-
-    def _params(self, fitter: Fitter, fit: Fit) -> HeadParams:
-        """The avatar's state [1] by the landmarks."""
-        head = self._avatar.head
-        expression, joint_rot, _ = (torch.from_numpy(part)[None] for part in fitter.parameters(fit))
-        pose = (torch.from_numpy(part).float()[None] for part in (fit.state.rotation, fit.state.translation))
-        params = HeadParams(torch.zeros(0), expression, joint_rot, torch.zeros(1, 3))
-        return replace(params, translation=head.root_translation(params.identity, *pose))
 
     def _own(self, params: HeadParams, amount: float) -> OwnFace:
         head = self._avatar.head

@@ -13,7 +13,7 @@ from avatar.head.model import HeadModel
 from avatar.types import HeadParams
 from capture.live.camera import Lens
 from capture.live.face_tracker import LiveFollower
-from capture.live.fit import Fit, Fitter
+from capture.live.fit import Fit
 from capture.live.identity import LandmarkFrame, Learner, LearnOptions
 from capture.options import FaceModels
 
@@ -61,7 +61,7 @@ def replayed(
     for seen in _landmarks(capture, np.concatenate([before, rows]), models):
         if seen is not None:
             fit = learned.fitter(seen.points, fit)
-        found.append(_params(head, learned.fitter, fit or learned.earlier[-1][1]))
+        found.append(learned.fitter.params(head, fit or learned.earlier[-1][1]))
     found = found[len(before) :]
     parts = (torch.cat([getattr(each, part) for each in found]) for part in ("expression", "joint_rot", "translation"))
     return HeadParams(torch.zeros(0), *parts)
@@ -82,10 +82,3 @@ def _landmarks(capture: Capture, rows: np.ndarray, models: FaceModels) -> Iterat
             points = landmarks.points.copy()
             points[:, :2] += np.array([width, height]) / 2 - capture.track["principal_point"][row]
             yield LandmarkFrame(points, landmarks.presence, time, time)
-
-
-def _params(head: HeadModel, fitter: Fitter, fit: Fit) -> HeadParams:
-    expression, joint_rot, _ = (torch.from_numpy(part)[None] for part in fitter.parameters(fit))
-    pose = (torch.from_numpy(part).float()[None] for part in (fit.state.rotation, fit.state.translation))
-    params = HeadParams(torch.zeros(0), expression, joint_rot, torch.zeros(1, 3))
-    return replace(params, translation=head.root_translation(params.identity, *pose))
