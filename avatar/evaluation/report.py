@@ -18,7 +18,7 @@ ROWS = {
     ),
     "raw": (
         "held-out frames, landmarks alone",
-        "the same without the pose corrector, which is for this capture only: what other films and live drivers get",
+        "the same without the pose corrector, which is for this capture only: what films of another day get",
     ),
     "live": (
         "held-out frames, live",

@@ -83,6 +83,17 @@ class Controls:
         """Steps of finite differences [P]."""
         return torch.cat([self.low.new_full((len(self.columns),), _STEP), self.low.new_full((GAZE,), _GAZE_STEP)])
 
+    def stepped(self, params: HeadParams) -> tuple[HeadParams, Tensor]:
+        """Parameters for finite differences: `params` [1], then each control moved away from its upper limit.
+
+        Returns:
+            [P+1], and the signed steps [P].
+        """
+        center = self.read(params)
+        step = torch.where(center[0] + self.steps > self.high, -1.0, 1.0) * self.steps
+        rows = torch.zeros(len(self) + 1, dtype=torch.int64, device=step.device)
+        return self.write(params[rows], torch.cat([center, center + torch.diag(step)])), step
+
     def of_eyes(self, head: HeadModel) -> Tensor:
         """Mask [P] of the controls of lids, brows and gaze; all of them where the names do not tell."""
         names = [head.expression_names[column] for column in self.columns.tolist()]

@@ -39,11 +39,8 @@ class ControlMotion:
     @torch.no_grad()
     def of(avatar: Avatar, params: HeadParams, controls: Controls) -> ControlMotion:
         """Finite differences at the head parameters `params` [1]."""
-        center = controls.read(params)
-        step = torch.where(center[0] + controls.steps > controls.high, -1.0, 1.0) * controls.steps
+        moved, step = controls.stepped(params)
         count = len(controls)
-        repeated = params[torch.zeros(count + 1, dtype=torch.int64, device=step.device)]
-        moved = controls.write(repeated, center + torch.cat([step.new_zeros(1, count), torch.diag(step)]))
         weights = avatar.weights(expression_features(moved))
         vertices = avatar.head.skull_vertices(moved)
         out = assemble(avatar, PosedHead.in_skull_frame(vertices), avatar.blendshapes(weights))

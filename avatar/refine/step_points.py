@@ -97,14 +97,10 @@ def _derivatives(
     avatar: Avatar, controls: Controls, neutral: HeadParams, gaussians: Tensor, vertices: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Motion and tint [P,3,M] of the points by each control, by finite differences away from the control's limit."""
-    center = controls.read(neutral)
-    steps = torch.where(center[0] + controls.steps > controls.high, -1.0, 1.0) * controls.steps
-    count = len(controls)
-    moved = torch.cat([center, center + torch.diag(steps)])
-    params = controls.write(neutral[torch.zeros(count + 1, dtype=torch.int64)], moved)
+    params, steps = controls.stepped(neutral)
     head = _posed(avatar, params)
     out = assemble(avatar, head, avatar.blendshapes(avatar.weights(expression_features(params))))
     places = torch.cat([out.means[:, gaussians], head.vertices[:, vertices]], 1)
-    colors = torch.cat([out.sh[:, gaussians, 0] * SH_C0, places.new_zeros(count + 1, len(vertices), 3)], 1)
+    colors = torch.cat([out.sh[:, gaussians, 0] * SH_C0, places.new_zeros(len(params), len(vertices), 3)], 1)
     motion, tint = ((values[1:] - values[:1]) / steps[:, None, None] for values in (places, colors))
     return motion.transpose(1, 2).contiguous(), tint.transpose(1, 2).contiguous()

@@ -54,7 +54,7 @@ def replayed(
             break
     if learned is None:
         return None
-    first = int(np.searchsorted(np.arange(len(capture)), rows[0]))
+    first = int(rows[0])
     before = np.arange(max(first - _BEFORE, 0), first)
     fit: Fit | None = None
     found = []
