@@ -176,11 +176,12 @@ class AvatarPart(nn.Module):
         """Weights [B,K] of reduced blendshapes with those of the part, for standardized features [B,F]."""
         return weights
 
-    def add_offsets(self, extra: Tensor, stretch: VertexStretch | None, rig: Rig) -> Tensor:
+    def add_offsets(self, extra: Tensor, head: PosedHead, stretch: VertexStretch | None, rig: Rig) -> Tensor:
         """Offsets [B,M,CHANNELS] of the Gaussians with blendshapes, in their units, with those of the part.
 
         Args:
-            extra: [B,M,CHANNELS] so far.
+            extra: [B,M,CHANNELS] so far; of all N Gaussians where a part before this one moves all of them.
+            head: B poses.
             stretch: of the mesh in the B poses, from `rig.vertex_stretch`.
             rig: of the avatar.
         """
@@ -408,7 +409,7 @@ def assemble(avatar: Avatar, head: PosedHead, extra: Tensor, constants: Mapping[
     # What the parts add to the blendshapes, such as wrinkles where the mesh is compressed.
     stretch = rig.vertex_stretch(head.vertices)
     for part in avatar.parts.values():
-        extra = part.add_offsets(extra, stretch, rig)
+        extra = part.add_offsets(extra, head, stretch, rig)
     local = ops.deform(avatar.local, extra, avatar.blendshapes.units)
     sh = local.sh
     for part in avatar.parts.values():

@@ -116,22 +116,29 @@ class Optimizer:
                 param.grad = None
         ops.adam_steps(steps, *BETAS, self.steps)
 
-    def step_basis(
-        self, factor: float, touched: Tensor, weights: Tensor, grad: Tensor, anchor_weights: Tensor
+    def step_outer(
+        self,
+        name: str,
+        factor: float,
+        touched: Tensor,
+        weights: Tensor,
+        grad: Tensor,
+        anchor_weights: Tensor | None = None,
     ) -> Tensor:
-        """Step of the outer basis [K,M,C]; call it before `step`.
+        """Step of an outer basis [K,M,C]; call it before `step`.
 
         Args:
+            name: of its group.
             factor: of the learning rate of the basis.
             touched: bool [N], Gaussians that the images of this step show.
             weights: [B,K] blendshape weights of the images.
             grad: [B,M,C] gradient of the blended offsets.
-            anchor_weights: [M] weight of the L2 anchor to zero.
+            anchor_weights: [M] weight of the L2 anchor to zero; None: no anchor.
 
         Returns:
             The gradient of `weights` [B,K].
         """
-        group = next(group for group in self.groups if group.outer)
+        group = next(group for group in self.groups if group.name == name)
         rows = touched[: group.param.shape[1]]
         return ops.adam_outer_step(
             group.param,

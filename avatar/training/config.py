@@ -87,6 +87,7 @@ class TrainConfig:
     dilation: float = 0.05  # pixels^2 added to the projected covariance
     stretch: bool = True  # Gaussians stretch with the triangles that expressions and the jaw move
     wrinkles: bool = False  # color and opacity of the face by the local strain of its mesh, too; needs stretch
+    pose_blendshapes: bool = True  # position of hair and clothes, and all colors, follow the rotation of the head
     relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
     layer: bool = True  # teeth, tongue and eyeballs as a textured mesh behind the Gaussians; gsplat cannot render it
     skin: bool = False  # the skin of the face in the layer, too: fewer Gaussians do

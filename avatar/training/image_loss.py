@@ -18,6 +18,7 @@ from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.parts.mesh_layer import OUTER_DISTANCE, MeshLayer
+from avatar.model.parts.pose_blendshapes import PoseBlendshapes
 from avatar.rendering.backends import backend_of
 from avatar.rendering.layer import BLUR, in_camera, places_of
 from avatar.training.adam import add_gradient
@@ -25,7 +26,7 @@ from avatar.training.config import TrainConfig
 from avatar.training.memo import Memo
 from avatar.training.parts.part import PartTraining, Step
 from avatar.training.prediction import predict
-from avatar.types import Bones
+from avatar.types import Bones, PosedHead
 
 #: Each step has windows of SSIM on every such row of its images only.
 SSIM_STRIDE = 2
@@ -93,6 +94,10 @@ class ImageLoss:
             self._scenes = _Scenes(self._avatar, step.frames)
         scene, bones = self._scenes(step.indices)
         avatar = self._avatar
+        rotation = pick(step.frames.states.rotation, pick(step.frames.step, step.indices))
+        head = PosedHead(scene.vertices, rotation, bones)
+        for part in avatar.parts.values():
+            extra = part.add_offsets(extra, head, None, avatar.rig)
         layer = avatar.part(MeshLayer)
         look = None if layer is None else self._look_of(layer)
         with record_function("rendered_loss"):  # its name in a profile
@@ -144,7 +149,7 @@ def _shifts(seed: int, block: int) -> list[int]:
 
 def _is_plain(part: AvatarPart | PartTraining) -> bool:
     """Whether a part renders as the operation does."""
-    if isinstance(part, MeshLayer):
+    if isinstance(part, (MeshLayer, PoseBlendshapes)):
         return True
     return all(getattr(type(part), hook.__name__, hook) is hook for hook in _RENDERING)
 

@@ -8,12 +8,22 @@ from avatar.model.parts.appearance import Appearances
 from avatar.model.parts.light.head_light import HeadLight
 from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.model.parts.person import PoseCorrector, TorsoRegression
+from avatar.model.parts.pose_blendshapes import PoseBlendshapes
 from avatar.model.parts.weight_network import WeightNetwork
 from avatar.model.parts.wrinkles import Wrinkles
 
 _KINDS: dict[str, type[AvatarPart]] = {
     kind.key: kind
-    for kind in (MeshLayer, WeightNetwork, TorsoRegression, PoseCorrector, HeadLight, Appearances, Wrinkles)
+    for kind in (
+        MeshLayer,
+        WeightNetwork,
+        TorsoRegression,
+        PoseCorrector,
+        HeadLight,
+        Appearances,
+        Wrinkles,
+        PoseBlendshapes,
+    )
 }
 
 

@@ -17,7 +17,7 @@ from avatar import ops
 from avatar.model.avatar import Avatar, AvatarPart, BlendSource
 from avatar.model.layout import Layout, TensorLayout
 from avatar.model.rig import Rig
-from avatar.types import VertexStretch
+from avatar.types import PosedHead, VertexStretch
 
 #: Features of each Gaussian: compression of the smaller principal strain, extension of the larger one.
 FEATURES = 2
@@ -69,7 +69,7 @@ class Wrinkles(AvatarPart):
         sign = strains.new_tensor([-1.0, 1.0])
         return torch.minimum((strains * sign - MIN_STRAIN).clamp_min(0), self.limit)
 
-    def add_offsets(self, extra: Tensor, stretch: VertexStretch | None, rig: Rig) -> Tensor:
+    def add_offsets(self, extra: Tensor, head: PosedHead, stretch: VertexStretch | None, rig: Rig) -> Tensor:
         """See `AvatarPart.add_offsets`."""
         features = self.features(stretch, rig)
         added = features[:, :, :1] * self.coefficients[:, 0] + features[:, :, 1:] * self.coefficients[:, 1]

@@ -1,7 +1,7 @@
 """Training of blendshapes: their weights, and bases that are learned for each Gaussian.
 
 A reduced basis is by far the largest tensor of an avatar. Its gradient is the outer product of weights and gradient of
-the blended offsets, and never stored: `Optimizer.step_basis` takes both.
+the blended offsets, and never stored: `Optimizer.step_outer` takes both.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class BlendshapeTraining(PartTraining):
         processes = self.training.processes
         gathered = processes.gather(weights.detach()), processes.gather(extra.grad)
         optimizer = self.training.optimizer
-        grad = optimizer.step_basis(step.rate, step.touched, *gathered, self.training.anchors.basis_weights)
+        grad = optimizer.step_outer("basis", step.rate, step.touched, *gathered, self.training.anchors.basis_weights)
         self._pass_on(weights, processes.share(grad))
         processes.sum_gradients([group.param for group in optimizer.groups if group.of_weights])
 

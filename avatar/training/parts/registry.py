@@ -14,6 +14,7 @@ from avatar.training.parts.mouth_limits import MouthTraining
 from avatar.training.parts.offset_network.training import OffsetNetworkTraining
 from avatar.training.parts.part import PartTraining, Training
 from avatar.training.parts.perceptual.loss import PerceptualTraining
+from avatar.training.parts.pose_blendshapes import PoseBlendshapeTraining
 from avatar.training.parts.wrinkles import WrinkleTraining
 
 #: The order matters: appearances settle before the light is found from the colors, the prior sees the contribution
@@ -25,6 +26,7 @@ _PARTS: list[type[PartTraining]] = [
     MouthTraining,
     LightTraining,
     WrinkleTraining,
+    PoseBlendshapeTraining,
     WeightNetworkTraining,
     PerceptualTraining,
     LocalBasesTraining,

@@ -17,10 +17,12 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames, pick
 from avatar.head import load_head
 from avatar.model.avatar import bake_identity
+from avatar.model.parts.pose_blendshapes import PoseBlendshapes
 from avatar.ops.backend import wrapped_native
 from avatar.training.config import TrainConfig
 from avatar.training.image_loss import SSIM_STRIDE, ImageLoss, ssim_rows
 from avatar.training.initialization import build_avatar
+from avatar.training.parts import pose_blendshapes
 from avatar.training.parts.blendshapes import BlendshapeTraining
 from avatar.training.parts.part import PartTraining, Step
 from avatar.training.parts.registry import register
@@ -83,6 +85,10 @@ def gradients(trainer: Trainer, fused: bool) -> dict[str, Tensor]:
         assert extra.grad is not None
         found["extra"] = extra.grad.clone()
     blendshapes._weights = by_hand
+    pose = trainer.avatar.part(PoseBlendshapes)
+    if pose is not None:
+        assert pose.blended is not None and pose.blended[1].grad is not None
+        found["pose"] = pose.blended[1].grad.clone()
     grads = {name: value.grad.clone() for name, value in trainer.avatar.named_parameters() if value.grad is not None}
     return {**found, **grads}
 
@@ -115,6 +121,13 @@ def test_any_number_of_threads_gives_the_same_bits(tiny: Capture) -> None:
     finally:
         cuda_ext.set_threads(before)
     assert all(torch.equal(value, other[name]) for other in found[1:] for name, value in found[0].items())
+
+
+def test_pose_blendshapes_give_the_bits_of_single_operations(tiny: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pose_blendshapes, "MIN_POSES", 2)
+    trainer = trainer_of(tiny, CONFIG)
+    assert trainer.avatar.part(PoseBlendshapes) is not None
+    check(trainer)
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -24,7 +24,7 @@ from avatar.training.checkpoints import restore, state_of
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
-from avatar.training.parts import registry
+from avatar.training.parts import pose_blendshapes, registry
 from avatar.training.parts.guidance import GuidanceTraining
 from avatar.training.parts.part import PartTraining, Step, Training
 from avatar.training.parts.registry import part_kinds, register
@@ -180,6 +180,7 @@ def same_bits_after_a_stop(captures: Sequence[Capture], config: TrainConfig, fur
 def test_every_part_continues_to_the_same_bits(tiny: Capture, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(relocation, "EVERY", 5)
     monkeypatch.setattr(relocation, "MIN_GROUP", 20)
+    monkeypatch.setattr(pose_blendshapes, "MIN_POSES", 2)
     settings, further = PARTS[name]
     same_bits_after_a_stop([tiny], replace(CONFIG, **settings), further)
 
