@@ -23,6 +23,18 @@ HEAD_CENTER = np.array([0.0, 0.0, -0.08])  # meters, skull frame
 OUTLINE_REACH = (0.01, 0.03)
 #: Pixels to the nearest point from an earlier frame, from which on a frame adds a point.
 GAP = 1.2
+#: Long hair follows the torso more and more from so far above the chin, over this length; meters.
+STRAND_LIFT = 0.02
+STRAND_LENGTH = 0.1
+#: Hair is long if it covers this area between these heights above the chin, square meters and meters. A point below is
+#: hair where this number of points of that hair is above it, within this distance to the side, and where its color is
+#: that of hair: within so many standard deviations, which are at least this, 0..255.
+LONG_HAIR = 0.0025
+STRAND_BAND = (0.03, 0.07)
+STRAND_POINTS = 5
+STRAND_SIDE = 0.015
+HAIR_RANGE = 2.5
+HAIR_SPREAD = 12.0
 #: Meters: points are not bound to a triangle that expressions move by more than this.
 MAX_MOTION = 0.0015
 
@@ -70,6 +82,7 @@ class MattePoints:
 
     position: np.ndarray  # [n,3] meters
     torso: np.ndarray  # [n] bool, points of the torso
+    skin: np.ndarray  # [n] 0..1, skinning weight of the torso
     spacing: float  # meters between neighbors
     axes: np.ndarray  # [3,3], columns right, up and towards the camera
 
@@ -99,6 +112,7 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
     chin = head.v_template[:, 1][head.faces[head.landmark_faces[152]]].mean().item() - 0.005
     points = np.zeros((0, 3))
     torso = np.zeros(0, bool)
+    colors = np.zeros((0, 3))
     pixel = 0.0
     chosen = extreme_frames(frames)
     for frame in chosen:
@@ -108,6 +122,8 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
         middle_depth = camera_depth(camera, rotation @ HEAD_CENTER + translation)
         pixel = middle_depth / camera.K[0, 0, 0].item()
         pixels, outline, away = uncovered_pixels(head, frames, frame)
+        columns, rows = pixels.astype(int).T
+        shown = frames.rgb[frame].numpy()[rows, columns].astype(np.float64)
         pixels += rng.uniform(-0.5, 0.5, pixels.shape)
         torso_rotation, torso_translation = _torso_pose(frames, frame, (middle, mean_translation))
         plane = unproject(camera, pixels, np.full(len(pixels), middle_depth))
@@ -123,12 +139,42 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
             new = cKDTree(seen).query(pixels)[0] > GAP
             local = local[new]
             low = low[new]
+            shown = shown[new]
         points = np.concatenate([points, local])
         torso = np.concatenate([torso, low])
+        colors = np.concatenate([colors, shown])
     view = frames.view(chosen[0]).world_to_cam[0, :3, :3].numpy().astype(np.float64)
     axes = middle.T @ view.T @ np.diag([1.0, -1.0, -1.0])
     picks = rng.choice(len(points), count, replace=len(points) < count) if len(points) else np.zeros(0, np.int64)
-    return MattePoints(points[picks], torso[picks], float(np.sqrt(len(points) / max(count, 1)) * pixel), axes)
+    skin = torso_weight(points, torso, colors, chin, pixel)
+    spacing = float(np.sqrt(len(points) / max(count, 1)) * pixel)
+    return MattePoints(points[picks], torso[picks], skin[picks], spacing, axes)
+
+
+def torso_weight(points: np.ndarray, torso: np.ndarray, colors: np.ndarray, chin: float, pixel: float) -> np.ndarray:
+    """Skinning weights [n] of the torso: long hair is bent between head and shoulders, not torn off at the chin.
+
+    Args:
+        points: [n,3] meters, skull frame.
+        torso: [n] bool, those below the chin.
+        colors: [n,3] in the image, 0..255.
+        chin: its height, meters, skull frame.
+        pixel: its size at the head, meters.
+    """
+    weight = torso.astype(np.float64)
+    side, height = points[:, 0], points[:, 1] - chin
+    hair = colors[~torso]
+    if not len(hair):
+        return weight
+    middle = np.median(hair, 0)
+    spread = np.maximum(1.5 * np.median(np.abs(hair - middle), 0), HAIR_SPREAD)
+    alike = (np.abs(colors - middle) / spread).max(1) < HAIR_RANGE
+    above = np.sort(side[alike & (height > STRAND_BAND[0]) & (height < STRAND_BAND[1])])
+    if len(above) * pixel**2 < LONG_HAIR:
+        return weight
+    right, left = (np.searchsorted(above, side + reach) for reach in (STRAND_SIDE, -STRAND_SIDE))
+    part = np.clip((STRAND_LIFT - height) / STRAND_LENGTH, 0, 1)
+    return np.where(alike & (right - left >= STRAND_POINTS), part * part * (3 - 2 * part), weight)
 
 
 def _torso_pose(
@@ -165,7 +211,7 @@ def bind_to_mesh(head: HeadModel, points: MattePoints) -> SurfaceSamples:
     offset = np.einsum("nij,ni->nj", frame, position - centers[face])
     quat = matrix_to_quat(torch.from_numpy(np.einsum("nij,ik->njk", frame, points.axes))).numpy()
     spacing = np.full(len(position), points.spacing)
-    return SurfaceSamples(face, bary, offset, quat, spacing, torso.astype(np.float64))
+    return SurfaceSamples(face, bary, offset, quat, spacing, points.skin)
 
 
 def mean_pose(frames: TrainingFrames) -> tuple[np.ndarray, np.ndarray]:
