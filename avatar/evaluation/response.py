@@ -6,6 +6,7 @@ Held-out frames cannot say that: hardly a video shows a full blink or a wide ope
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,16 +103,30 @@ def _driven(avatar: Avatar, names: tuple[str, ...], *, soft_clamp: bool = True) 
 
 def _seen(avatar: Avatar, on_host: Avatar, names: tuple[str, ...], edges: _Edges, locate: Locate) -> np.ndarray | None:
     """Openings [len(WEIGHTS)] in rendered images; None where an image shows no face."""
-    params = _driven(on_host, names)
-    camera = moving_camera(CameraRequest("front"), subject_of(on_host, params), np.zeros(1), SIZE, SIZE)[0]
-    points = _project(camera, _mesh_landmarks(on_host, params))
     found = []
-    for image, start in zip(render_track(avatar, params, camera), points, strict=True):
+    for image, start in driven_images(avatar, on_host, names):
         face = locate(image, start)
         if face is None:
             return None
         found.append(face)
     return openings(np.stack(found), edges)
+
+
+def driven_images(avatar: Avatar, on_host: Avatar, names: tuple[str, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images [SIZE,SIZE,3] from the front at WEIGHTS of the expressions `names`, each with its mesh's landmarks.
+
+    Args:
+        avatar: is rendered.
+        on_host: the same on the CPU.
+        names: expressions that are driven together.
+
+    Yields:
+        The image, and landmarks [478,3] as the network gives them.
+    """
+    params = _driven(on_host, names)
+    camera = moving_camera(CameraRequest("front"), subject_of(on_host, params), np.zeros(1), SIZE, SIZE)[0]
+    points = _project(camera, _mesh_landmarks(on_host, params))
+    yield from zip(render_track(avatar, params, camera), points, strict=True)
 
 
 def _mesh_landmarks(avatar: Avatar, params: HeadParams) -> np.ndarray:

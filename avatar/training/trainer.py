@@ -18,6 +18,7 @@ from avatar.refine.clip import ClipFit, learn_torso, refine_clip
 from avatar.training import constraints
 from avatar.training.adam import Optimizer, gaussian_groups
 from avatar.training.anchors import Anchors
+from avatar.training.closures import images_with_closures
 from avatar.training.config import TrainConfig
 from avatar.training.corrections import set_hidden_colors, smooth_torso_depth
 from avatar.training.facing import facing, facing_part
@@ -79,7 +80,7 @@ class Trainer:
             self.optimizer.add(part.groups())
         self.image_loss = ImageLoss(avatar, config, self.parts)
         self.rng = np.random.default_rng(config.seed + 1)
-        self.queue = ImageQueue(range(len(frames)))
+        self.queue = ImageQueue(images_with_closures(frames.features, avatar.head.expression_names))
         self.steps_done = 0
         self.losses = Losses(self.device)
         self.refinement: ClipFit | None = None
