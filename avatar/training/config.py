@@ -57,6 +57,7 @@ RANGES = (
     ("filter", 0, 10),
     ("dilation", 0, 10),
     ("relocate", 0, 0.5),
+    ("decay", 0, 0.1),
 )
 
 
@@ -89,6 +90,7 @@ class TrainConfig:
     wrinkles: bool = False  # color and opacity of the face by the local strain of its mesh, too; needs stretch
     pose_blendshapes: bool = True  # position of hair and clothes, and all colors, follow the rotation of the head
     relocate: float = 0.02  # fraction of the Gaussians that each relocation moves; 0: none
+    decay: float = 0.004  # fraction of the bases that a step takes away, times the factor of the learning rates
     layer: bool = True  # teeth, tongue and eyeballs as a textured mesh behind the Gaussians; gsplat cannot render it
     skin: bool = False  # the skin of the face in the layer, too: fewer Gaussians do
     prior: bool = True  # colors of skin and scalp that the frames hardly show from the prior of heads

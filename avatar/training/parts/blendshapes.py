@@ -19,6 +19,8 @@ from avatar.training.parts.part import AvatarPartTraining, PartTraining, Step, T
 
 #: Factor of the initial linear weights of blendshapes where a network adds to them.
 LINEAR_SHARE = 0.3
+#: Steps between two applications of the decay of the bases: each is a pass over their memory.
+DECAY_EVERY = 8
 
 
 class BlendshapeTraining(PartTraining):
@@ -70,6 +72,16 @@ class BlendshapeTraining(PartTraining):
         grad = optimizer.step_outer("basis", step.rate, step.touched, *gathered, self.training.anchors.basis_weights)
         self._pass_on(weights, processes.share(grad))
         processes.sum_gradients([group.param for group in optimizer.groups if group.of_weights])
+
+    def after_step(self, step: Step) -> None:
+        """Weight decay of the bases, decoupled from their gradient (Loshchilov and Hutter 2019).
+
+        It takes away what one image or noise put there, and hardly anything of what many images call for.
+        """
+        decay = self.training.config.decay
+        if decay > 0 and (step.number + 1) % DECAY_EVERY == 0:
+            with torch.no_grad():
+                self._shapes.basis.mul_(1 - DECAY_EVERY * decay * step.rate)
 
     def _pass_on(self, weights: Tensor, grad: Tensor) -> None:
         """Add the gradients of all that made the `weights` [B,K] of the present step, given theirs."""
