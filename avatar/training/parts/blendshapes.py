@@ -15,6 +15,7 @@ from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.parts.weight_network import WeightNetwork
 from avatar.training.adam import Group, add_gradient
 from avatar.training.config import TrainConfig
+from avatar.training.parts.lid_features import LidFeatures
 from avatar.training.parts.part import AvatarPartTraining, PartTraining, Step, Training
 
 #: Factor of the initial linear weights of blendshapes where a network adds to them.
@@ -36,7 +37,16 @@ class BlendshapeTraining(PartTraining):
         self._shapes.basis.requires_grad_(not self._outer)
         by_hand = self._outer and OuterWeights.fits(training.avatar)
         self._weights = OuterWeights(training.avatar) if by_hand else None
+        self._lids = None
+        if by_hand:
+            features = training.full.features
+            self._lids = LidFeatures.of(training.avatar.head, features, training.config.seed)
         self._blended: tuple[Tensor, Tensor] | None = None  # weights and offsets of the present step
+
+    def to(self, device: torch.device) -> None:
+        """Move what chooses the features of the lids."""
+        if self._lids is not None:
+            self._lids.to(device)
 
     def groups(self) -> list[Group]:
         """Mixing matrix and basis, where the blendshapes have them."""
@@ -54,20 +64,38 @@ class BlendshapeTraining(PartTraining):
         if self._weights is None:
             weights = self.training.avatar.weights(pick(states.features, rows))
         else:
-            weights = self._weights(states, rows)
-        extra: Tensor = self._shapes(weights.detach() if self._outer else weights)
+            weights = self._weights(states, rows, self._lids, step.number)
+        count = len(rows)
+        extra: Tensor = self._shapes(weights[:count].detach() if self._outer else weights)
+        for eye, around in enumerate(self._around_eyes(), 1):
+            of_eye = weights[eye * count : (eye + 1) * count].detach()
+            extra[:, around] = ops.blend(None, self._shapes.basis[:, around], of_eye)
         if self._outer:
             self._blended = weights, extra.requires_grad_()
         return extra
+
+    def _around_eyes(self) -> list[Tensor]:
+        """The Gaussians [n] int whose weights are those of `LidFeatures`, of each eye."""
+        return [] if self._lids is None else self._lids.rows(self.training.avatar.rig.triangles, self._shapes.count)
+
+    def _gradients(self, extra: Tensor) -> Tensor:
+        """Gradients [B or 3B,M,C] of the offsets that all weights of the present step make, from that of `extra`."""
+        assert extra.grad is not None
+        around = self._around_eyes()
+        if not around:
+            return extra.grad
+        of_eyes = extra.grad.new_zeros(len(around), *extra.grad.shape)
+        for grad, rows in zip(of_eyes, around, strict=True):
+            grad[:, rows] = extra.grad[:, rows]
+        return torch.cat([extra.grad - of_eyes.sum(0), of_eyes.flatten(0, 1)])
 
     def after_backward(self, step: Step) -> None:
         """The step of an outer basis, and the gradient of all that changes the weights."""
         if self._blended is None:
             return
         (weights, extra), self._blended = self._blended, None
-        assert extra.grad is not None
         processes = self.training.processes
-        gathered = processes.gather(weights.detach()), processes.gather(extra.grad)
+        gathered = processes.gather(weights.detach()), processes.gather(self._gradients(extra))
         optimizer = self.training.optimizer
         grad = optimizer.step_outer("basis", step.rate, step.touched, *gathered, self.training.anchors.basis_weights)
         self._pass_on(weights, processes.share(grad))
@@ -111,8 +139,15 @@ class OuterWeights:
         self._step: tuple[ops.WeightInputs, ops.Layers | None, Tensor | None] | None = None  # of the last call
 
     @torch.no_grad()
-    def __call__(self, states: HeadStates, rows: Tensor) -> Tensor:
-        """Weights [B,K] of the time steps `rows` [B]."""
+    def __call__(self, states: HeadStates, rows: Tensor, lids: LidFeatures | None = None, number: int = 0) -> Tensor:
+        """Weights [B,K] of the time steps `rows` [B]; with `lids` [3B,K], at last for the Gaussians around both eyes.
+
+        Args:
+            states: of all time steps.
+            rows: [B] int.
+            lids: features for the Gaussians around the eyes.
+            number: of the step.
+        """
         shapes, network = self._avatar.blendshapes, self._avatar.part(WeightNetwork)
         if self._states is not states or self._inputs is None:
             standardized = shapes.standardized(states.features)
@@ -120,6 +155,10 @@ class OuterWeights:
             linear = ops.batch_invariant_matmul(standardized, shapes.components)
             self._inputs = ops.WeightInputs(standardized, linear)
         inputs = ops.WeightInputs(pick(self._inputs.standardized, rows), pick(self._inputs.linear, rows))
+        if lids is not None:
+            mixed = lids.mixed(self._inputs.standardized, rows, number).flatten(0, 1)
+            linear = ops.batch_invariant_matmul(mixed, shapes.components)
+            inputs = ops.WeightInputs(torch.cat([inputs.standardized, mixed]), torch.cat([inputs.linear, linear]))
         layers = None if network is None else _layers_of(network)
         weights, units = ops.mixed_weights(inputs, shapes.mix, layers)
         self._step = inputs, layers, units
