@@ -31,6 +31,7 @@ from avatar.evaluation.double_size import DoubleSize
 from avatar.evaluation.frame_rendering import mean_expression, render_avatar_frame
 from avatar.evaluation.landmarks import MOST_FRAMES, LandmarkDistance, Landmarker
 from avatar.evaluation.lpips import load_lpips
+from avatar.evaluation.orbit import measure_orbit
 from avatar.evaluation.report import EvaluationMetadata, Report
 from avatar.evaluation.response import measure_response
 from avatar.evaluation.scoring import Scorer
@@ -215,6 +216,7 @@ def evaluate(
         poses=_pose_sources(avatar, rows, trained_on_refined=track is not None),
         refinement=found.to_dict() if found else None,
         response=measure_response(avatar, landmarker),
+        orbit=measure_orbit(avatar, rasterizer),
         frames_per_second=frames_per_second(avatar, capture, size, rasterizer),
         seconds=_seconds(avatar, capture, started),
         peak_memory_mb=peak_memory_mb(),

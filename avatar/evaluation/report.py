@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from avatar.evaluation.orbit import OrbitAlpha
 from avatar.evaluation.response import Response
 
 #: Row -> its name in the Markdown table, and what it measures.
@@ -113,6 +114,7 @@ class EvaluationMetadata:
     lpips_network: str | None
     landmarks: str  # how many frames of a row the distances of landmarks are from, or why there are none
     response: Response | None  # openings of eyes and mouth driven from the front
+    orbit: OrbitAlpha  # how much of the head is seen through from its sides
     trained_size: int  # longer side on which the avatar was trained, pixels; the columns `_2x` are at twice that
     bytes: int = 0  # of the avatar file, where it was read from one
     lip_sync: LipSync | None = None  # with the sound of the video, where there is one
@@ -162,6 +164,7 @@ class Report:
             yield f"Distances of landmarks: {about.landmarks}."
         if about.response:
             yield about.response.to_text()
+        yield about.orbit.to_text()
         if about.lip_sync:
             yield about.lip_sync.to_text()
         yield (

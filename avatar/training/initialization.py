@@ -21,6 +21,7 @@ from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch, stretching_vertices
 from avatar.model.torso import TorsoMap
+from avatar.training.backing import MOST, backing_samples, opaque
 from avatar.training.config import TrainConfig
 from avatar.training.hair_height import hair_heights
 from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, nearest_pixel, sample_matte
@@ -84,6 +85,7 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     thin = None
     if layer is not None and layer.skin:
         thin = skin_vertices(head).numpy() & ~head.mask(*DETAILED).numpy()
+    backing = backing_samples(head, round(MOST * config.gaussians))
     samples = sample_mesh(head, config.gaussians - extras, rng, without, thin)
     off_mesh = sample_matte(head, frames, extras, rng)
     samples = lift_hair(samples, head, hair_heights(head, frames), rng)
@@ -92,6 +94,7 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     count = int(expressive.sum())
     if len(off_mesh.position):
         samples = smooth_torso(head, samples + bind_to_mesh(head, off_mesh))
+    samples = samples + backing
     rotation, translation = (torch.from_numpy(x).float() for x in mean_pose(frames))
     neck = head.joint_locations(head.v_template.new_zeros(0))[1]
     torso = TorsoMap(rotation, translation, neck)
@@ -103,7 +106,8 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     blendshapes = _blendshapes(head, frames, config, samples, count)
     layers = [] if layer is None else [layer]
     neutral = resting_expression(frames.features[:, : len(head.expression_names)])
-    avatar = Avatar(head, rig, blendshapes, _initial_values(head, frames, samples), neutral, layers)
+    local = opaque(_initial_values(head, frames, samples), backing)
+    avatar = Avatar(head, rig, blendshapes, local, neutral, layers)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     for part in part_kinds():
         part.build(avatar, frames, config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from avatar.training.parts.appearances import AppearanceTraining
+from avatar.training.parts.backing import BackingTraining
 from avatar.training.parts.blendshapes import BlendshapeTraining, WeightNetworkTraining
 from avatar.training.parts.head_light import LightTraining
 from avatar.training.parts.head_prior import PriorTraining
@@ -18,12 +19,14 @@ from avatar.training.parts.pose_blendshapes import PoseBlendshapeTraining
 from avatar.training.parts.wrinkles import WrinkleTraining
 
 #: The order matters: appearances settle before the light is found from the colors, the prior sees the contribution
-#: before the mouth changes it, and blendshapes come last, for a step without offsets of another part.
+#: before the mouth changes it, the backing undoes limits of the mouth, and blendshapes come last, for a step without
+#: offsets of another part.
 _PARTS: list[type[PartTraining]] = [
     AppearanceTraining,
     PriorTraining,
     LayerTraining,
     MouthTraining,
+    BackingTraining,
     LightTraining,
     WrinkleTraining,
     PoseBlendshapeTraining,
