@@ -36,7 +36,8 @@ class SynthCommand:
     glasses: bool = False
     """add glasses to a person without them"""
     performance: str = "demo"
-    """demo, sweep (every expression up and down, then head turns; needs 480 frames or more) or talk"""
+    """demo, sweep (every expression up and down, then head turns; needs 480 frames or more), talk, or orbit (the phone
+    is carried around a person who sits still)"""
     held_out: bool = False
     """full expressions and wide turns only in the last fifth, for captures with --test-fraction 0.2"""
     yaw: Annotated[float, Between(0, 90)] = 35.0

@@ -62,6 +62,8 @@ def perform(
         script: what is performed.
         held_out: whether some expressions and wide rotations occur only in the last part (`scripts.HELD_OUT_FROM`).
     """
+    if script.still:
+        return _at_rest(names, frames)
     script = script.held_out() if held_out else script
     phase = np.linspace(0, 1, frames) if frames > 1 else np.zeros(1)
     seconds = np.arange(frames) / fps
@@ -71,20 +73,26 @@ def perform(
     if held_out:
         _hold_out(weights, phase)
     degrees = PchipInterpolator(script.head[:, 0], script.head[:, 1:])(phase)
-    degrees += _smooth_noise(frames, fps, 0.45, rng, 3) * np.array([1.6, 1.2, 0.9])
+    degrees += smooth_noise(frames, fps, 0.45, rng, 3) * np.array([1.6, 1.2, 0.9])
     turn = np.radians(degrees)
     _add_blinks(weights, fps, rng)
     _add_gaze(weights, turn, fps, rng)
-    torso = _low_passed(turn, fps) * np.array([0.22, 0.10, 0.18]) + _smooth_noise(frames, fps, 1.2, rng, 3) * 0.008
+    torso = _low_passed(turn, fps) * np.array([0.22, 0.10, 0.18]) + smooth_noise(frames, fps, 1.2, rng, 3) * 0.008
     joints = np.zeros((frames, len(JOINT_NAMES), 3))
     joints[:, ROOT] = torso[:, [1, 0, 2]]
     joints[:, NECK] = (turn - torso)[:, [1, 0, 2]]
     breath = 0.0015 * np.sin(2 * np.pi * 0.27 * seconds)
-    position = _smooth_noise(frames, fps, 1.0, rng, 3) * np.array([0.006, 0.003, 0.010])
+    position = smooth_noise(frames, fps, 1.0, rng, 3) * np.array([0.006, 0.003, 0.010])
     position[:, 1] += breath
-    shake = handheld * (_smooth_noise(frames, fps, 0.9, rng, 3) * np.array([0.006, 0.006, 0.006]))
-    shake += handheld * _smooth_noise(frames, fps, 0.13, rng, 3) * np.array([0.0012, 0.0012, 0.0004])
+    shake = handheld * (smooth_noise(frames, fps, 0.9, rng, 3) * np.array([0.006, 0.006, 0.006]))
+    shake += handheld * smooth_noise(frames, fps, 0.13, rng, 3) * np.array([0.0012, 0.0012, 0.0004])
     return Performance(weights.clip(), *(values.astype(np.float32) for values in (joints, position, shake)))
+
+
+def _at_rest(names: tuple[str, ...], frames: int) -> Performance:
+    """A person who sits still, before a camera whose motion is its own."""
+    shapes = (len(names),), (len(JOINT_NAMES), 3), (3,), (3,)
+    return Performance(*(np.zeros((frames, *shape), np.float32) for shape in shapes))
 
 
 class _WeightTable:
@@ -114,7 +122,7 @@ class _WeightTable:
         return np.clip(self._table, 0, 1).astype(np.float32)
 
 
-def _smooth_noise(
+def smooth_noise(
     frames: int, fps: float, seconds: float, rng: np.random.Generator, columns: int
 ) -> NDArray[np.float64]:
     """Smooth noise [T,columns] of about unit variance that starts at zero; `seconds` is the sigma of its kernel."""
@@ -172,7 +180,7 @@ def _add_speech(
     smooth = gaussian_filter1d(table * speaking[:, None], 0.045 * fps, axis=0)
     for column, stem in enumerate(stems):
         weights.add(stem, smooth[:, column])
-    weights.add("browInnerUp", 0.25 * speaking * np.clip(_smooth_noise(weights.frames, fps, 0.35, rng, 1)[:, 0], 0, 1))
+    weights.add("browInnerUp", 0.25 * speaking * np.clip(smooth_noise(weights.frames, fps, 0.35, rng, 1)[:, 0], 0, 1))
 
 
 def _hold_out(table: _WeightTable, phase: NDArray[np.float64]) -> None:

@@ -57,5 +57,8 @@ class SyntheticOptions:
             if not 0 <= value < math.inf or (positive and value == 0):
                 expected = "a number above 0" if positive else "0 or more"
                 raise HeadsplatError(f"SyntheticOptions.{name}: expected {expected}, found {value}.")
+        if self.performance == "orbit" and (self.cameras > 1 or self.held_out):
+            option = "cameras" if self.cameras > 1 else "held_out"
+            raise HeadsplatError(f"SyntheticOptions.{option}: not for the performance orbit, in which nobody moves.")
         if not 0 < self.arc <= 170:
             raise HeadsplatError(f"SyntheticOptions.arc: expected 0 to 170 degrees, found {self.arc}.")

@@ -11,6 +11,7 @@ from capture.synthetic.renderer import Image
 
 Array = NDArray[np.floating]
 
+_DEFOCUS = 0.017
 _MARGIN = 0.12  # of the image size, margin of the background for camera shake
 
 
@@ -22,14 +23,16 @@ class Phone:
         self._height = height
         self._noise = noise
         self._seed = seed
-        self._room = _room(width, height, seed)
+        self._room = painted_room(width, height, seed)
         rows, columns = np.mgrid[:height, :width].astype(np.float32)
         radius = np.hypot((columns - width / 2) / width, (rows - height / 2) / height)
         self._vignette = (1 - 0.32 * radius**2)[..., None].astype(np.float32)
         steps = np.arange(4097, dtype=np.float32) / 1024
         self._curve = _filmic(steps)
 
-    def expose(self, image: Image, shift: tuple[float, float], gain: float, frame: int) -> NDArray[np.uint8]:
+    def expose(
+        self, image: Image, shift: tuple[float, float], gain: float, frame: int, room: Array | None = None
+    ) -> NDArray[np.uint8]:
         """One recorded frame [H,W,3] uint8 sRGB.
 
         Args:
@@ -37,16 +40,21 @@ class Phone:
             shift: offset (x, y) of the background in pixels.
             gain: exposure, 1 is neutral.
             frame: frame number, the seed of the sensor noise.
+            room: the background [H,W,3], linear light; None: a room that `shift` moves.
         """
-        move = np.array(
-            [[1, 0, shift[0] - _MARGIN * self._width], [0, 1, shift[1] - _MARGIN * self._height]], np.float32
-        )
-        room = cv2.warpAffine(self._room, move, (self._width, self._height), borderMode=cv2.BORDER_REPLICATE)
+        room = self._shifted_room(shift) if room is None else room
         linear = (image.rgb + room * (1 - image.alpha[..., None])) * self._vignette
         index = np.clip(linear * np.float32(1024 * gain), 0, 4096)
         display = self._curve[index.astype(np.int32)]
         display = cv2.addWeighted(display, 1.35, cv2.GaussianBlur(display, (0, 0), 1.1), -0.35, 0)
         return self._add_noise(display, frame)
+
+    def _shifted_room(self, shift: tuple[float, float]) -> Array:
+        move = np.array(
+            [[1, 0, shift[0] - _MARGIN * self._width], [0, 1, shift[1] - _MARGIN * self._height]], np.float32
+        )
+        size = (self._width, self._height)
+        return cv2.warpAffine(self._room, move, size, borderMode=cv2.BORDER_REPLICATE).astype(np.float32, copy=False)
 
     def _add_noise(self, display: Array, frame: int) -> NDArray[np.uint8]:
         """Add sensor noise and quantize to 8 bits."""
@@ -68,8 +76,15 @@ def _filmic(linear: Array) -> Array:
     return (np.clip(scaled, 0, 1) ** (1 / 2.2)).astype(np.float32)
 
 
-def _room(width: int, height: int, seed: int) -> Array:
-    """A defocused living room [H',W',3] in linear light, larger than the image by the margin on each side."""
+def painted_room(width: int, height: int, seed: int, blur: float = _DEFOCUS) -> Array:
+    """A living room [H',W',3] in linear light, larger than the image by the margin on each side.
+
+    Args:
+        width: of the image, pixels.
+        height: pixels.
+        seed: of its things.
+        blur: standard deviation of the defocus, of its width.
+    """
     high = round(height * (1 + 2 * _MARGIN))
     wide = round(width * (1 + 2 * _MARGIN))
     y, x = np.mgrid[:high, :wide].astype(np.float32) / np.float32(wide)
@@ -97,6 +112,6 @@ def _room(width: int, height: int, seed: int) -> Array:
             box(left, shelf - tall, left + thick, shelf, tuple(color), 0.008)
             left += thick + (rng.uniform(0.06, 0.16) if rng.random() < 0.18 else 0.002)
     box(-0.1, bottom - 0.32, 1.2, bottom + 0.1, (0.085, 0.10, 0.115), 0.03)
-    blurred = cv2.GaussianBlur(room, (0, 0), wide * 0.017)
+    blurred = cv2.GaussianBlur(room, (0, 0), wide * blur)
     grain = NoiseField(seed)(np.stack([x.ravel(), y.ravel(), 0 * x.ravel()], 1), 0.012).reshape(high, wide, 1)
     return (blurred * (1 + 0.012 * grain)).astype(np.float32)

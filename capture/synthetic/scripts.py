@@ -22,6 +22,7 @@ class Script:
     head: NDArray[np.float64]  # [K,4] time, yaw, pitch, roll in degrees
     faces: tuple[Face, ...]
     silent: tuple[tuple[float, float], ...]  # parts without speech
+    still: bool = False  # nothing moves but the camera, which is carried around the person
 
     def with_yaw(self, yaw: float) -> Script:
         """The same with a maximum yaw of `yaw` degrees."""
@@ -165,8 +166,10 @@ _TALK = Script(
     ((0.0, 0.05), (0.64, 0.70), (0.97, 1.0)),
 )  # fmt: skip
 
+_ORBIT = Script(np.zeros((2, 4)), (), ((0.0, 1.0),), still=True)
+
 #: Every performance by name.
-SCRIPTS = {"demo": DEMO, "sweep": _SWEEP, "talk": _TALK}
+SCRIPTS = {"demo": DEMO, "sweep": _SWEEP, "talk": _TALK, "orbit": _ORBIT}
 
 
 def script_named(name: str) -> Script:

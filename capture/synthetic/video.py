@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from avatar.common.image_io import write_image
 from avatar.data.capture_folder import frame_name
 from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from avatar.types import NECK, ROOT, HeadParams
+from avatar.types import FACING_CAMERA, NECK, ROOT, HeadParams
 from avatar.video import Encoding, open_output
 from capture.synthetic.appearance import SPARE_GLASSES
 from capture.synthetic.motion import Performance, perform
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.person import Person
-from capture.synthetic.phone import Phone
+from capture.synthetic.phone import Phone, painted_room
 from capture.synthetic.population import appearance_of
 from capture.synthetic.renderer import Pose, Renderer
 from capture.synthetic.scripts import script_named
+from capture.synthetic.surroundings import Surroundings
 from capture.synthetic.truth import SyntheticTruth
-from capture.synthetic.view import make_views
+from capture.synthetic.view import View, make_views, walk_around
 
 Array = NDArray[np.floating]
 
@@ -40,6 +41,9 @@ _POSITION = np.array([0.0, 0.008, -0.42], np.float32)  # meters, the point betwe
 _DEFAULT_WIDTH = 540
 _WORKERS = 2
 _BATCH = 8
+_WALLS = 4  # around the room of a walk
+_WALL_WIDTH = 1100  # pixels
+_WALL_BLUR = 0.003  # of it: a phone at arm's length from a person has much in focus
 _SEED_STEP = 101  # between the seeds of two cameras' backgrounds and noise
 
 
@@ -77,6 +81,13 @@ class SyntheticScene:
         self.exposure = _exposures(options, rng)
         self._person = person
         self._expression = performance.expression
+        self._walk: list[View] = []
+        if script.still:
+            self._walk = walk_around(options, np.random.default_rng((options.seed, options.frames)))
+            walls = [painted_room(_WALL_WIDTH, _WALL_WIDTH, options.seed + k, _WALL_BLUR) for k in range(_WALLS)]
+            self._surroundings = Surroundings(walls, _POSITION)
+            self._sitting = person.transforms(self.params)
+            self.params = _before_camera(person, self.params, self._walk)
         self._rotations, self._offsets = person.transforms(self.params)
 
     def _pose(self, index: int) -> Pose:
@@ -85,12 +96,23 @@ class SyntheticScene:
     def record(self, index: int) -> list[RecordedFrame]:
         """Frames of time step `index` by every camera."""
         shift = (float(self._shift[index, 0]), float(self._shift[index, 1]))
+        if self._walk:
+            return [self._record_walk(index)]
         images = self._renderer.render(self._pose(index), self.views)
         frames = []
         for phone, image, gains in zip(self._phones, images, self.exposure, strict=True):
             rgb = phone.expose(image, shift, float(gains[index]), index)
             frames.append(RecordedFrame(rgb, (image.alpha * 255 + 0.5).astype(np.uint8)))
         return frames
+
+    def _record_walk(self, index: int) -> RecordedFrame:
+        """The frame of the phone that is carried around the person, whose light stays where it is."""
+        view = self._walk[index]
+        rotations, offsets = self._sitting
+        image = self._renderer.render(Pose(self._expression[index], rotations[index], offsets[index]), [view])[0]
+        room = self._surroundings.seen_from(view)
+        rgb = self._phones[0].expose(image, (0.0, 0.0), float(self.exposure[0, index]), index, room)
+        return RecordedFrame(rgb, (image.alpha * 255 + 0.5).astype(np.uint8))
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """Frame of time step `index` by the first camera, [H,W,3] uint8 sRGB."""
@@ -199,6 +221,18 @@ def _relative_to_camera(person: Person, performance: Performance) -> HeadParams:
     # The torso rotates about its joint; then everything rotates about the camera.
     world = (camera @ (root + position)[..., None])[..., 0]
     return HeadParams(person.identity, torch.from_numpy(performance.expression), joints, world - root)
+
+
+def _before_camera(person: Person, params: HeadParams, walk: list[View]) -> HeadParams:
+    """Parameters of a person who sits still, relative to each camera of a walk: as before one that does not move."""
+    facing = np.array(FACING_CAMERA)
+    moved = torch.from_numpy(np.stack([np.linalg.inv(facing) @ view.world_to_cam for view in walk]))
+    turn, shift = moved[:, :3, :3].double(), moved[:, :3, 3].double()
+    root = person.head.joint_locations(person.identity)[ROOT].double()
+    joints = params.joint_rot.clone()
+    joints[:, ROOT] = matrix_to_axis_angle(turn @ axis_angle_to_matrix(joints[:, ROOT].double())).to(joints)
+    position = (turn @ (root + params.translation.double())[..., None])[..., 0] + shift - root
+    return HeadParams(params.identity, params.expression, joints, position.to(params.translation))
 
 
 def _exposures(options: SyntheticOptions, rng: np.random.Generator) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatar.types import FACING_CAMERA
+from capture.synthetic.motion import smooth_noise
 from capture.synthetic.options import SyntheticOptions
 from capture.synthetic.products import product
 
@@ -17,6 +18,7 @@ _HEAD = np.array([0.0, -0.02, -0.50], np.float32)  # meters, world: target of ca
 _DISTANCE = 1.0  # meters from there to a calibrated camera
 _TELE = 3.0  # focal length over width of a calibrated camera: the head is as large as for the phone
 _VARIATION = 0.06  # relative variation of distance, focal length and height of each camera
+_STEPS_AWAY = 0.75  # meters from the head to a phone that is carried around it
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,29 @@ def _camera_on_arc(options: SyntheticOptions, yaw: float, rng: np.random.Generat
     center = rng.uniform(-0.015, 0.015, 2) * width
     K = _intrinsics(focal, width / 2 + center[0], height / 2 + center[1])
     return View(K, _look_at(eye, target, float(rng.normal(0, 0.01))), width, height)
+
+
+def walk_around(options: SyntheticOptions, rng: np.random.Generator) -> list[View]:
+    """The phone in each frame of a walk around the head, from the front to the left and back to the front.
+
+    The speed, the distance, the height and the aim vary as those of somebody who walks, by `options.handheld`.
+    """
+    count = options.frames
+    shake = options.handheld * smooth_noise(count, options.fps, 0.9, rng, 6)
+    steps = options.handheld * smooth_noise(count, options.fps, 0.25, rng, 6)
+    speed = np.exp(0.25 * shake[:, 0])
+    passed = np.concatenate([[0.0], np.cumsum(speed[1:])])
+    around = 2 * np.pi * passed / max(passed[-1], 1e-9) * (1 - 1 / max(count, 2))
+    width, height = options.width, options.height
+    K = _intrinsics(options.focal * width, width / 2, height / 2)
+    views = []
+    for angle, slow, fast in zip(around, shake, steps, strict=True):
+        lift = 0.05 * slow[1]
+        toward = np.array([np.sin(angle) * np.cos(lift), np.sin(lift), np.cos(angle) * np.cos(lift)])
+        eye = _HEAD + toward * (_STEPS_AWAY * (1 + 0.05 * slow[2])) + 0.004 * fast[:3]
+        target = _HEAD + np.array([0.0, -0.02, 0.0]) + 0.015 * slow[3:6] + 0.003 * fast[3:6]
+        views.append(View(K, _look_at(eye, target, float(0.02 * slow[5] + 0.004 * fast[5])), width, height))
+    return views
 
 
 def _intrinsics(focal: float, x: float, y: float) -> Array:
