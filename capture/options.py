@@ -36,6 +36,8 @@ class CaptureOptions:
     """hold out one of several cameras instead: its name or number"""
     solve_cameras: bool = False
     """estimate the poses of several cameras from the face, ignoring those in the folder"""
+    orbit: bool | None = None
+    """the camera is carried around a person who sits still (--orbit), or it is not (--no-orbit); default: found out"""
     max_frames: Annotated[int, Between(16, 100_000)] = 600
     """maximum number of training frames; of a longer video the most varied ones"""
     framing: Framing = "head"

@@ -48,7 +48,7 @@ from capture.tracker.clip import (
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.output import quality, track_arrays
 from capture.video.crop import Crop, MovingWindow, few_pixels
-from capture.video.decoding import open_video
+from capture.video.decoding import VideoSource, open_video
 from capture.video.overview import choose_frames
 from capture.video.split import MIN_TRAINING, FramePlan, frame_plan, split_by_yaw, split_frames
 
@@ -94,7 +94,36 @@ def run_capture(
     video = open_video(source).counted()
     digest = file_digest(source)
     metadata = {"name": path_text(source.name), "sha256": digest}
+    if options is not None and options.orbit:
+        return _capture_orbit(video, metadata, out, options, progress, models)
     return capture_frames(video, len(video), metadata, out, options, progress, models, kept=kept)
+
+
+def _capture_orbit(
+    video: VideoSource,
+    source_metadata: dict[str, Any],
+    out: Path,
+    options: CaptureOptions,
+    progress: Progress | None,
+    models: FaceModels | None,
+    *,
+    found: bool = False,
+) -> Capture:
+    """Capture a video in which the camera is carried around a person who sits still."""
+    from capture.multiview.pipeline import capture_views
+    from capture.orbit.views import orbit_views
+
+    if options.mattes is not None:
+        raise HeadsplatError("--mattes: not for a walk around a person; leave it out")
+    head = load_head(options.head, HeadDetector())
+    views = orbit_views(video, head, options, models or FaceModels(), progress)
+    if found:
+        note = (
+            f"{video.name}: the camera is carried around the person, who is taken to sit still and gets no "
+            "expressions; where this is wrong, give --no-orbit"
+        )
+        views = replace(views, notes=(note, *views.notes))
+    return capture_views(views, source_metadata, out, options, progress, models)
 
 
 def capture_frames(
@@ -145,7 +174,8 @@ def capture_frames(
         traits.least_frames,
         kept,
     )
-    run.all_stages()
+    if not run.all_stages():
+        return _capture_orbit(video, source_metadata, out, options, progress, models, found=True)
     return replace(Capture.load(out), kept=kept)
 
 
@@ -172,8 +202,8 @@ class _Run(CaptureRun):
     small: SmallImages = field(init=False)  # of the stored frames
     turn: int = 0  # degrees counter-clockwise by which frames are turned, more than the file states
 
-    def all_stages(self) -> None:
-        """Landmarks, images, track, files."""
+    def all_stages(self) -> bool:
+        """Landmarks, images, track, files; False, without these, where the camera is carried around the person."""
         head = load_head(self.options.head, HeadDetector(), self._add_head_note)
         follower = FaceFollower(self.models, self.options.passes)
         self._time("orientation", lambda: self._turn_upright(follower))
@@ -182,10 +212,19 @@ class _Run(CaptureRun):
         if np.count_nonzero(~self.plan.is_test) > self.options.max_frames:
             self.plan = self._time("overview", lambda: self._choose_frames(follower))
         training = self._time("landmarks", lambda: self._landmarks(follower))
+        if self._goes_around(training):
+            return False
         window = self._window(training)
         training, held_out = self._time("mattes", lambda: self._images(training, window, follower))
         person, tracks = self._time("track", lambda: self._track(head, training, held_out, window.scale))
         self._finish(head, window, person, tracks)
+        return True
+
+    def _goes_around(self, training: LandmarkTable) -> bool:
+        from capture.orbit.recognition import goes_around
+
+        possible = isinstance(self.video, VideoSource) and not self.turn and self.options.orbit is None
+        return possible and self.options.mattes is None and goes_around(self.video, training)
 
     def _turn_upright(self, follower: FaceFollower) -> None:
         """Turn the frames where the face is not upright in them."""

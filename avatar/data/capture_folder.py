@@ -91,6 +91,11 @@ class Capture:
         return np.flatnonzero(self.track["is_test"])
 
     @property
+    def still(self) -> bool:
+        """Whether the person sat still while the camera was carried around: head and torso are one rigid body."""
+        return self.metadata.get("still") is True
+
+    @property
     def fingerprint(self) -> str:
         """16 hex digits that identify the track and its split; they do not depend on the folder's path."""
         digest = hashlib.sha256()

@@ -142,6 +142,8 @@ def _check_split(split: JsonValue) -> None:
 def _check_details(metadata: JsonValue) -> None:
     """The keys that are not required."""
     _check_texts(metadata, ("headsplat",))
+    if (still := metadata.get("still")) is not None:
+        still.flag()
     if (consent := metadata.get("consent", nullable=True)) is not None:
         consent.text(empty=True)
     _check_sentences(metadata.get("warnings"))

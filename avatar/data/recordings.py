@@ -26,6 +26,10 @@ def check_recordings(captures: Sequence[Capture]) -> None:
     first = captures[0]
     if len(captures) > MOST:
         raise HeadsplatError(f"{len(captures)} captures, at most {MOST} train one avatar; give fewer")
+    if len(captures) > 1 and (still := [capture for capture in captures if capture.still]):
+        raise HeadsplatError(
+            f"{still[0].root}: a walk around a person who sits still; it trains an avatar of its own, leave it out"
+        )
     seen: dict[str, Capture] = {}
     for capture in captures:
         if capture.metadata["head"]["model_id"] != first.metadata["head"]["model_id"]:

@@ -34,6 +34,7 @@ class HeadStates:
     rotation: Tensor  # [S,3,3] skull -> world
     translation: Tensor  # [S,3] meters
     torso: TorsoPose | None = None  # [S] if the torso was fitted; None: from the rig's torso map
+    still: bool = False  # the person sits still: the torso is in the pose of the skull, as before a camera that moves
 
     def __len__(self) -> int:
         return len(self.rotation)
@@ -59,7 +60,12 @@ class HeadStates:
             self.rotation[rows],
             self.translation[rows],
             None if self.torso is None else self.torso[rows],
+            self.still,
         )
+
+    def sitting_still(self) -> HeadStates:
+        """The same, with the torso in the pose of the skull."""
+        return replace(self, torso=TorsoPose(self.rotation, self.translation), still=True)
 
     def posed_head(self, rig: Rig, rows: Tensor) -> PosedHead:
         """The head at the time steps `rows` [n] int, on the bones of `rig`."""
@@ -172,6 +178,8 @@ def load_frames(
         capture.track["time"][rows[first]].astype(np.float64),
         torch.from_numpy(capture.track["weight"][rows].astype(np.float32)),
     )
+    if capture.still:
+        frames = replace(frames, states=frames.states.sitting_still())
     return frames.to(device)
 
 

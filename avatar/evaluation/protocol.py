@@ -338,9 +338,9 @@ def _refine(
 
 
 def _stepped(avatar: Avatar, frames: _Frames, progress: Callable[[str, int, int], None] | None) -> HeadStates | None:
-    """States of the held-out frames by the step tracker, which runs on the CPU; None for several cameras."""
+    """States of the held-out frames by the step tracker, which runs on the CPU; None for several cameras or a walk."""
     test = frames.test if frames.uncorrected is None else replace(frames.test, states=frames.uncorrected)
-    if len(test) != len(test.states):
+    if len(test) != len(test.states) or test.states.still:
         return None
     device = test.rgb.device
     if device.type != "cpu":
@@ -350,9 +350,12 @@ def _stepped(avatar: Avatar, frames: _Frames, progress: Callable[[str, int, int]
 
 
 def _live(avatar: Avatar, capture: Capture, frames: _Frames, landmarker: Landmarker | None) -> HeadStates | None:
-    """States of the held-out frames by a live tracker, with the torso of the row "raw"; None for several cameras."""
+    """States of the held-out frames by a live tracker, with the torso of the row "raw".
+
+    None for several cameras, and for one that is carried around.
+    """
     test = frames.test
-    if landmarker is None or landmarker.track_live is None or len(test) != len(test.states):
+    if landmarker is None or landmarker.track_live is None or len(test) != len(test.states) or test.states.still:
         return None
     device = test.rgb.device
     head = avatar.head if device.type == "cpu" else copy.deepcopy(avatar).cpu().head

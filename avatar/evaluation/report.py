@@ -45,6 +45,9 @@ HEADINGS = {
     "psnr_mouth": "mouth dB",
     "psnr_eyes": "eyes dB",
     "psnr_hair": "hair dB",
+    "psnr_front": "front dB",
+    "psnr_side": "side dB",
+    "psnr_back": "back dB",
     "ssim": "SSIM",
     "landmarks": "landmarks %",
 }

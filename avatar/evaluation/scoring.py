@@ -103,6 +103,8 @@ class Scorer:
                 if self.progress:
                     self.progress(row, index + 1, len(indices))
         result = {name: float(np.nanmean(values)) for name, values in columns.items() if np.isfinite(values).any()}
+        if self.capture.still:
+            result |= psnr_by_side(np.array(columns["psnr"]), camera_side(frames))
         steps = np.diff(self.capture.track["frame_number"][indices])
         if len(steps) and (steps == steps[0]).all() and steps[0] <= 2:
             result["flicker"] = flicker.value
@@ -150,6 +152,37 @@ class Scorer:
         assert self.landmarks is not None
         start = self.capture.track["landmarks"][source] * (truth.shape[1] / self.capture.metadata["width"])
         return self.landmarks.measure(source, start.astype(np.float32), predicted, truth)
+
+
+#: Sides of a head from which frames show it, by the angle of the camera from the front, degrees.
+SIDES = (("front", 45.0), ("side", 135.0), ("back", 180.0))
+
+
+def camera_side(frames: TrainingFrames) -> np.ndarray:
+    """Angle [n] of the camera from the front of the face in each of the frames, degrees 0..180, whatever the height."""
+    view = frames.camera.world_to_cam.cpu().numpy().astype(np.float64)
+    eye = -np.einsum("nji,nj->ni", view[:, :3, :3], view[:, :3, 3])
+    away = eye - frames.translation.cpu().numpy()
+    local = np.einsum("nji,nj->ni", frames.rotation.cpu().numpy().astype(np.float64), away)
+    angle: np.ndarray = np.degrees(np.abs(np.arctan2(local[:, 0], local[:, 2])))
+    return angle
+
+
+def psnr_by_side(values: np.ndarray, angle: np.ndarray) -> dict[str, float]:
+    """Mean PSNR by SIDES.
+
+    Args:
+        values: [n] PSNR of the frames, dB.
+        angle: [n] of `camera_side`.
+    """
+    low = -1.0
+    result = {}
+    for name, high in SIDES:
+        chosen = (angle > low) & (angle <= high)
+        if chosen.any():
+            result[f"psnr_{name}"] = float(values[chosen].mean())
+        low = high
+    return result
 
 
 def save_frame(folder: Path, number: int, predicted: np.ndarray, truth: np.ndarray, matte: np.ndarray) -> None:

@@ -153,6 +153,7 @@ class TrainJob:
         if not self.options.view:
             notices.say(CONSENT)
             capture = self._capture(notices, settings)
+            settings = settings_of(capture, settings)
             with together(device) as processes:
                 return train_capture(
                     capture, settings, outputs, resume=resume, head=head, device=device, processes=processes,
@@ -162,8 +163,9 @@ class TrainJob:
 
         check_window()
         notices.say(CONSENT)
+        capture = self._capture(notices, settings)
         return train_with_window(
-            self._capture(notices, settings), settings, outputs, resume=resume, head=head, device=device,
+            capture, settings_of(capture, settings), outputs, resume=resume, head=head, device=device,
             others=self._other_captures(), notices=notices, stop=stop,
         )  # fmt: skip
 
@@ -173,8 +175,8 @@ class TrainJob:
         settings = self.resolved(on_gpu=device.type == "cuda")
         capture = self._capture(notices, settings)
         train_share(
-            capture, settings, outputs.checkpoint, device, resume=self.options.resume, head=self.options.head,
-            others=self._other_captures(),
+            capture, settings_of(capture, settings), outputs.checkpoint, device, resume=self.options.resume,
+            head=self.options.head, others=self._other_captures(),
         )  # fmt: skip
 
     def resolved(self, *, on_gpu: bool = False) -> TrainConfig:
@@ -249,6 +251,13 @@ class TrainJob:
             )
         if (known := not_a_capture(folder)) is not None:
             raise HeadsplatError(known.replace("NAME.capture", f"{self.out.stem}.capture"))
+
+
+def settings_of(capture: Capture, settings: TrainConfig) -> TrainConfig:
+    """The settings for a capture: of a person who sits still no blendshapes can be learned."""
+    if not capture.still:
+        return settings
+    return dataclasses.replace(settings, bases=0, mode="reduced", offsets="bases")
 
 
 def with_flags(settings: TrainConfig, flags: Mapping[str, Any]) -> TrainConfig:

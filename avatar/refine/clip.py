@@ -122,7 +122,7 @@ def refine_clip(
     fit, flagged, posed = _fit_poses(avatar, frames, options, trained_size, keep_mean=keep_mean, progress=progress)
     result = posed
     others = [posed]
-    if options.expressions:
+    if options.expressions and not states.still:
         trust = np.where(flagged.cpu().numpy(), _FLAGGED_TRUST, 1.0)
         targets = head_targets(avatar, frames, posed, options.expression_size, trained_size)
         expressed = refined_expressions(avatar, targets, posed, trust, frames.time, options, progress)
@@ -131,7 +131,8 @@ def refine_clip(
         if not keep_mean:
             result = with_head(avatar, frames, expressed, trust, options, trained_size)
     reverted = torch.zeros_like(flagged)
-    if not keep_mean:  # the avatar does not show poses with the mean change removed before it is trained on them
+    # The avatar does not show poses with the mean change removed before it is trained on them.
+    if not keep_mean and not states.still:
         result, reverted = accept_changes(avatar, frames, states, result, others, options.accept_loss)
     known = fit.cost_before.isfinite()
     before, after = (BonePoses.of(avatar, each, torso=False) for each in (states, result))
@@ -159,6 +160,8 @@ def _fit_poses(
 ) -> tuple[PoseFit, Tensor, HeadStates]:
     """The fit of poses to whole images, failed states [S], and the states with the smoothed poses."""
     states = frames.states
+    if states.still:
+        options = replace(options, torso=False)
     start = BonePoses.of(avatar, states, options.torso)
     fit = _poses_of_keys_first(avatar, frames, Targets.of(frames, options.size, trained_size), options, progress)
     weight = add_by_row(torch.zeros_like(fit.cost), frames.step, frames.weight.double())
@@ -170,6 +173,8 @@ def _fit_poses(
         poses = without_mean_change(poses, start, ~flagged)
         flagged = bad | find_diverged(poses, start, frames, options)
     poses = start.where(flagged, poses)
+    if states.still:  # what changes from frame to frame is the error of each camera
+        return fit, flagged, with_poses(states, poses)
     trust = np.where(flagged.cpu().numpy(), _FLAGGED_TRUST, 1.0)
     smooth = smooth_poses(replace(fit, poses=poses), trust, frames.time, options, share_depth_axis(frames))
     return fit, flagged, with_poses(states, smooth)
@@ -265,7 +270,9 @@ def with_poses(states: HeadStates, poses: BonePoses) -> HeadStates:
     rotation = poses.rotation.float()
     translation = poses.translation.float()
     torso = states.torso
-    if rotation.shape[1] > 1:
+    if states.still:
+        torso = TorsoPose(rotation[:, 0].contiguous(), translation[:, 0].contiguous())
+    elif rotation.shape[1] > 1:
         torso = TorsoPose(rotation[:, 1].contiguous(), translation[:, 1].contiguous())
     return replace(
         states, rotation=rotation[:, 0].contiguous(), translation=translation[:, 0].contiguous(), torso=torso
@@ -348,7 +355,7 @@ def find_diverged(poses: BonePoses, start: BonePoses, frames: TrainingFrames, op
 @torch.no_grad()
 def learn_torso(avatar: Avatar, states: HeadStates) -> None:
     """Fit the rig's torso map, used where the pose of the torso is not known, to the torso poses of `states`."""
-    if states.torso is None:
+    if states.torso is None or states.still:
         return
     torso = avatar.rig.torso
     features = torso.features(states.rotation, states.translation)

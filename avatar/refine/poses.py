@@ -251,6 +251,8 @@ class _Chunk:
             targets, row = self._images(whole, rows)
             rendered = render_targets(gaussians, targets, row)
             features = depth_and_torso(self.avatar, gaussians.means[row], targets, rendered)
+            if self.states.still:
+                features[..., 1] = 0  # the torso moves with the skull
             normal = self._normal(poses, targets, row, rendered, features)
             for total, term in zip((matrix, gradient, cost), normal, strict=True):
                 add_by_row(total, row, term)
@@ -270,7 +272,9 @@ class _Chunk:
         rotation = poses.rotation.float()
         translation = poses.translation.float()
         torso = self.states[rows].torso
-        if rotation.shape[1] > 1:
+        if self.states.still:
+            torso = TorsoPose(rotation[:, 0], translation[:, 0])
+        elif rotation.shape[1] > 1:
             torso = TorsoPose(rotation[:, 1], translation[:, 1])
         head = self.avatar.rig.posed_head(self.states.vertices[rows], rotation[:, 0], translation[:, 0], torso)
         return assemble(self.avatar, head, self.extra[rows], self.constants)

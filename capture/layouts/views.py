@@ -16,6 +16,9 @@ from avatar.common.image_io import read_image
 from avatar.errors import HeadsplatError
 from capture.video.decoding import SourceFrame, open_video
 
+#: Layout of a walk with one camera around a person who sits still: each view is a camera, all are of one time step.
+ORBIT = "orbit"
+
 
 @dataclass(frozen=True)
 class View:
@@ -40,7 +43,7 @@ class ViewSet:
     """Images of one person by several cameras."""
 
     root: Path
-    layout: str  # "nerf", "vhap", "insta", "metrical-tracker", "imavatar" or "videos"
+    layout: str  # "nerf", "vhap", "insta", "metrical-tracker", "imavatar", "videos" or ORBIT
     cameras: tuple[str, ...]  # names
     views: tuple[View, ...]  # by time step, then by camera
     notes: tuple[str, ...] = field(default=())
@@ -59,6 +62,11 @@ class ViewSet:
         return any(view.is_test for view in self.views)
 
     @property
+    def still(self) -> bool:
+        """Whether all views show one time step: nothing moves, and each is a camera."""
+        return self.layout == ORBIT
+
+    @property
     def calibrated(self) -> bool:
         """Whether pose and intrinsics of every view are known."""
         return all(view.K is not None and view.world_to_cam is not None for view in self.views)
@@ -73,21 +81,21 @@ class ViewSet:
 
 
 def read_images(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
-    """Views of one camera with their images, in order of time; the number of a frame is the view's time step.
+    """Views of one camera, or of one video, with their images, in order of time; frames are numbered as they come.
 
     Raises:
         HeadsplatError: an image is missing, damaged or of another size than stated.
     """
-    ordered = sorted(views, key=lambda view: view.time_step)
+    ordered = sorted(views, key=lambda view: (view.time_step, view.time))
     if ordered and ordered[0].frame is not None:
         yield from _video_frames(ordered)
         return
-    for view in ordered:
+    for number, view in enumerate(ordered):
         image = read_image(view.image, cv2.IMREAD_COLOR)
         if image is None:
             raise HeadsplatError(f"{view.image}: missing or damaged image; export the folder again")
         check_size(view, image)
-        yield view, SourceFrame(view.time_step, view.time, np.ascontiguousarray(image[..., ::-1]))
+        yield view, SourceFrame(number, view.time, np.ascontiguousarray(image[..., ::-1]))
 
 
 def read_mask(view: View) -> np.ndarray:
@@ -120,8 +128,8 @@ def _video_frames(views: Sequence[View]) -> Iterator[tuple[View, SourceFrame]]:
     for frame in open_video(views[0].image).frames(sorted(number for number in by_frame if number is not None)):
         view = by_frame.get(frame.number)
         if view is not None:
+            yield view, SourceFrame(count, view.time, frame.rgb)
             count += 1
-            yield view, SourceFrame(view.time_step, view.time, frame.rgb)
     if count < len(by_frame):
         raise HeadsplatError(
             f"{views[0].image}: the video ends after {count} of {len(by_frame)} frames; record or copy it again"

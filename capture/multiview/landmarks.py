@@ -37,17 +37,19 @@ def find_landmarks(
     tables: dict[tuple[int, int], LandmarkTable] = {}
     done = 0
     for is_test in (False, True):
-        for camera in range(len(plan.cameras)):
-            views = [view for view in plan.views if view.camera == camera and view.is_test == is_test]
-            name = f"landmarks_{camera}_{'test' if is_test else 'train'}.npz"
+        for stream, every in enumerate(plan.streams):
+            views = sorted((view for view in every if view.is_test == is_test), key=lambda view: view.time)
+            name = f"landmarks_{stream}_{'test' if is_test else 'train'}.npz"
             stored = workspace.load_partial(name)
             table = LandmarkTable.from_arrays(stored) if stored else None
             if table is None or table.seen < len(views):
-                known = [tables[key] for key in sorted(tables) if key[1] == camera] if is_test else []
+                keys = {(view.time_step, view.camera) for view in every}
+                known = [tables[key] for key in sorted(keys & tables.keys())] if is_test else []
                 table = _follow(views, known, follower, progress, done, len(plan.views))
                 workspace.save_partial(name, table.arrays())
-            for row, step in enumerate(table.number):
-                tables[int(step), camera] = table.keep(np.array([row]))
+            for row, number in enumerate(table.number):
+                view = views[number]
+                tables[view.time_step, view.camera] = table.keep(np.array([row]))
             done += len(views)
     if progress:
         progress("landmarks", done, len(plan.views))

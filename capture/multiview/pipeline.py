@@ -138,11 +138,13 @@ class _Run(CaptureRun):
         networks = PerThread(self.models.matting)
         done = 0
         with Pool() as pool:
-            for camera in range(len(self.plan.cameras)):
-                pairs = zip(rows, canvases, strict=True)
-                by_step = {row.view.time_step: (row, canvas) for row, canvas in pairs if row.view.camera == camera}
-                for view, frame in ahead(read_images([row.view for row, _ in by_step.values()])):
-                    pool.submit(self._store, *by_step[view.time_step], frame.rgb, stage.fit, networks)
+            by_view = {
+                (row.view.time_step, row.view.camera): (row, canvas) for row, canvas in zip(rows, canvases, strict=True)
+            }
+            for stream in self.plan.streams:
+                stored = [by_view[key][0].view for view in stream if (key := (view.time_step, view.camera)) in by_view]
+                for view, frame in ahead(read_images(stored)):
+                    pool.submit(self._store, *by_view[view.time_step, view.camera], frame.rgb, stage.fit, networks)
                     done += 1
                     self._report("mattes", done, len(rows))
             pool.drain()
@@ -173,6 +175,10 @@ class _Run(CaptureRun):
             "world": stage.similarity.to_dict(),
             "quality": rig_quality(stage.fit, stage.training),
         }
+        if self.views.still:
+            # Each frame is a time step of its own, at which head and torso are in the same pose.
+            arrays |= {"time_step": np.arange(len(rows))}
+            own["still"] = True
         split = {"mode": self.plan.mode, "value": self.plan.value}
         self.workspace.finish(arrays, self._metadata(head, arrays["is_test"], split, own))
 

@@ -28,6 +28,14 @@ class ViewPlan:
     mode: str  # "camera", "fraction", "every", "file" or "none"
     value: str | float | None  # name of the camera, or parameter of the split
     warnings: tuple[str, ...] = ()  # sentences
+    still: bool = False  # whether all views show one time step
+
+    @cached_property
+    def streams(self) -> list[tuple[View, ...]]:
+        """The views of each camera; those of a camera that was carried around as one."""
+        if self.still:
+            return [self.views]
+        return [tuple(view for view in self.views if view.camera == camera) for camera in range(len(self.cameras))]
 
     @cached_property
     def training_steps(self) -> list[int]:
@@ -62,7 +70,9 @@ class ViewPlan:
         return {step: index for index, step in enumerate(sorted({view.time_step for view in self.views}))}
 
     def number(self, view: View) -> int:
-        """The number of the image in the capture, unique."""
+        """The number of the image in the capture, unique: of a walk that of the frame in the video."""
+        if self.still and view.frame is not None:
+            return view.frame
         return self._step_indices[view.time_step] * len(self.cameras) + view.camera
 
 
@@ -86,6 +96,11 @@ def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
         chosen = [replace(view, is_test=view.camera == camera) for view in views.views]
         mode = "camera"
         value = views.cameras[camera]
+    elif split.mode != "none" and views.still:
+        mask = split.held_out(len(views))
+        chosen = [replace(view, is_test=bool(held_out)) for view, held_out in zip(views.views, mask, strict=True)]
+        mode = split.mode
+        value = split.value
     elif split.mode != "none":
         held_out = set(steps[split.held_out(len(steps))].tolist())
         chosen = [replace(view, is_test=view.time_step in held_out) for view in views.views]
@@ -96,7 +111,7 @@ def plan_views(views: ViewSet, options: CaptureOptions) -> ViewPlan:
         mode, value = ("file", None) if views.has_split else ("none", None)
     eligible = [view for view in chosen if view.time_step in set(steps.tolist())]
     selected = tuple(_select(eligible, len(views.cameras), options.max_frames))
-    plan = _without_empty_cameras(ViewPlan(selected, views.cameras, mode, value), views)
+    plan = _without_empty_cameras(ViewPlan(selected, views.cameras, mode, value, still=views.still), views)
     training = sum(not view.is_test for view in plan.views)
     if training < MIN_IMAGES:
         raise HeadsplatError(

@@ -19,7 +19,7 @@ from capture.tracker.problem import POSE, FitOptions, FrameProblem, Linearized, 
 #: Camera axes of OpenCV (y down, z forward) <-> those of tracker.problem (y up, z back); an involution.
 FLIP = np.diag([1.0, -1.0, -1.0])
 #: Center of the head in the skull frame (m): normals of the face's landmarks point away from it.
-_HEAD_CENTER = np.array([0.0, -0.01, -0.06])
+HEAD_CENTER = np.array([0.0, -0.01, -0.06])
 #: Cosines of normal and camera direction between which a landmark's weight rises to 1, and the minimum weight.
 _COSINE_LOW = 0.0
 _COSINE_HIGH = 0.6
@@ -69,7 +69,7 @@ def visibility(neutral: np.ndarray, local: State) -> np.ndarray:
 
     Landmarks that face away are guesses of the network; a side view has many. Normals are those of a sphere.
     """
-    outward = neutral - _HEAD_CENTER
+    outward = neutral - HEAD_CENTER
     outward = outward / np.linalg.norm(outward, axis=1, keepdims=True)
     toward = -local.rotation.T @ local.translation
     cosine = outward @ (toward / max(float(np.linalg.norm(toward)), 1e-9))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from avatar.errors import HeadsplatError
+from avatar.geometry.numpy_rotations import exp_rotation
 from capture.layouts import View, ViewSet
 from capture.layouts.grouping import FACING
 from capture.multiview.bundle import solve_cameras
@@ -17,13 +18,14 @@ from capture.multiview.fit import HeadFit, fit_head
 from capture.multiview.landmarks import to_observation
 from capture.multiview.output import Row, project_head
 from capture.multiview.plan import MIN_IMAGES, ViewPlan
-from capture.multiview.rig import CameraObservation, RigCamera
+from capture.multiview.rig import HEAD_CENTER, CameraObservation, RigCamera
 from capture.multiview.track import TimeSteps
 from capture.multiview.world import Similarity, assumed_meters, find_similarity
 from capture.options import CaptureOptions, Progress
 from capture.stages.landmarks import LandmarkTable
 from capture.tracker.camera import FocalPrior, focal_prior
 from capture.tracker.landmark_model import LandmarkModel
+from capture.tracker.problem import State
 from capture.video.crop import few_pixels
 from capture.video.decoding import open_video
 
@@ -181,7 +183,8 @@ class TrackStage:
         rows = []
         for view in self._chosen:
             table = self._tables.get((view.time_step, view.camera))
-            if view.time_step in states and (table is not None or view.mask is not None):
+            shown = table is not None or view.mask is not None or self._views.still
+            if view.time_step in states and shown:
                 observation = None if table is None else self._observation(table, view)
                 rows.append(
                     Row(self._plan.number(view), view, indices[view.time_step], *states[view.time_step], observation)
@@ -190,6 +193,8 @@ class TrackStage:
 
     def canvases(self, rows: Sequence[Row]) -> list[Canvas]:
         """The stored rectangle of each row; at training time steps it follows the head of training views alone."""
+        if self._views.still:
+            return self._canvases_of_walk(rows)
         names = self._plan.cameras
         options = self._options
         steps = self._steps[False]
@@ -207,6 +212,27 @@ class TrackStage:
             paths[row.view.camera].at(row.view.time_step, row.view.time, project_head(self.fit, row.state, row.view))
             for row in rows
         ]
+
+    def _canvases_of_walk(self, rows: Sequence[Row]) -> list[Canvas]:
+        """The rectangles of one window that follows the head through all views, as large from behind as from before."""
+        heads = [project_head(self.fit, self._facing(row), row.view) for row in rows]
+        training = [index for index, row in enumerate(rows) if not row.view.is_test]
+        time = np.array([rows[index].view.time for index in training])
+        known = np.stack([heads[index] for index in training])
+        options = self._options
+        (path,) = choose_canvases([known], training, time, [rows[0].view.size], options.framing, options.max_size)
+        if few := few_pixels(path.window.face, path.size):
+            self.warnings.append(f"{self._name}: {few}")
+        return [path.at(index, row.view.time, heads[index]) for index, row in enumerate(rows)]
+
+    def _facing(self, row: Row) -> State:
+        """The head of a row turned about its vertical axis to face the camera."""
+        state = row.state
+        middle = state.rotation @ HEAD_CENTER + state.translation
+        toward = state.rotation.T @ (self._cameras[row.view.camera].position - middle)
+        turn = exp_rotation(np.array([0.0, np.arctan2(toward[0], toward[2]), 0.0]))
+        rotation = state.rotation @ turn
+        return State(rotation, middle - rotation @ HEAD_CENTER, state.expression)
 
     def camera_metadata(
         self, rows: Sequence[Row], canvases: Sequence[Canvas], is_test: np.ndarray

@@ -70,6 +70,11 @@ def check_photos(coverage: Coverage) -> list[Check]:
     return [check for check in (single, *_hidden(coverage)) if not check.good]
 
 
+def check_walk(coverage: Coverage) -> list[Check]:
+    """The checks that apply where the camera is carried around a person who sits still: no expression is wanted."""
+    return [*_views(coverage)[:1], *_hidden(coverage), *_images(coverage)]
+
+
 def _hidden(c: Coverage) -> list[Check]:
     eyes = c.hidden["eyes"]
     mouth = c.hidden["mouth"]

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
 from avatar.refine.track import RefinedTrack
 from capture.faces.face_pose import TURNS, turn_sentence
-from capture.report.advice import Check, check_coverage, check_photos
+from capture.report.advice import Check, check_coverage, check_photos, check_walk
 from capture.report.coverage import Coverage
 from capture.report.face_pixels import PixelStatistics
 from capture.report.geometry import TrackedGeometry
@@ -65,6 +65,7 @@ class CaptureReport:
     seconds: Mapping[str, float]  # by stage
     coverage: Coverage
     checks: tuple[Check, ...]  # of photos only those that failed, of a few
+    still: bool = False  # whether the camera is carried around a person who sits still
 
     @property
     def advice(self) -> list[str]:
@@ -84,7 +85,7 @@ class CaptureReport:
         lines += [f"  {'ok ' if check.good else 'LOW'} {check.topic}: {check.found}" for check in self.checks]
         if advice := self.advice:
             lines += ["what to film again:", *(f"  - {sentence}" for sentence in advice)]
-        elif self.checks:
+        elif self.checks and not self.still:
             lines += ["nothing to film again: the clip shows what an avatar needs"]
         return "\n".join(single_line(line) for line in lines if line)
 
@@ -133,6 +134,8 @@ class CaptureReport:
         ]
 
     def _focal(self) -> list[str]:
+        if self.still:
+            return [f"focal of the camera: {self.cameras[0].focal_px:.0f} pixels, estimated from the walk"]
         lines = []
         for camera in self.cameras:
             sigma = camera.focal_sigma_px
@@ -175,8 +178,16 @@ def report_on(capture: Capture, geometry: TrackedGeometry, refined: RefinedTrack
         cameras=tuple(_camera(camera, metadata.get("options", {}).get("focal")) for camera in metadata["cameras"]),
         seconds=dict(metadata.get("seconds", {})),
         coverage=coverage,
-        checks=tuple((check_photos if "photos" in metadata["source"] else check_coverage)(coverage)),
+        checks=tuple(_checks_for(capture)(coverage)),
+        still=capture.still,
     )
+
+
+def _checks_for(capture: Capture) -> Callable[[Coverage], list[Check]]:
+    """The checks that apply to this kind of capture."""
+    if capture.still:
+        return check_walk
+    return check_photos if "photos" in capture.metadata["source"] else check_coverage
 
 
 def _refined_summary(capture: Capture, track: RefinedTrack) -> RefinedSummary:

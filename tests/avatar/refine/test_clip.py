@@ -258,3 +258,20 @@ def test_states_without_torsos_do_not_change_the_map(trained: Trained) -> None:
     avatar = copy.deepcopy(trained.avatar)
     learn_torso(avatar, trained.frames.states)
     assert torch.equal(avatar.rig.torso.weight, trained.avatar.rig.torso.weight)
+
+
+def test_a_head_before_a_camera_that_moves_takes_its_torso_along(trained: Trained, poses_only: RefineOptions) -> None:
+    few = first(trained.frames, 4)
+    still = replace(few, states=wrong(few.states.sitting_still(), 2.0).sitting_still())
+    found = refine_clip(trained.avatar, still, poses_only).states
+    assert found.still and found.torso is not None
+    assert torch.equal(found.torso.rotation, found.rotation)
+    assert torch.equal(found.torso.translation, found.translation)
+    assert not torch.equal(found.rotation, still.states.rotation)
+
+
+def test_no_torso_map_is_learned_from_a_camera_that_moves(trained: Trained) -> None:
+    avatar = copy.deepcopy(trained.avatar)
+    before = avatar.rig.torso.weight.clone()
+    learn_torso(avatar, first(trained.frames, 4).states.sitting_still())
+    assert torch.equal(avatar.rig.torso.weight, before)

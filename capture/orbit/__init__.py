@@ -1,0 +1,1 @@
+"""A walk with one camera around a person who sits still: poses of the camera."""
