@@ -254,10 +254,14 @@ class TrainJob:
 
 
 def settings_of(capture: Capture, settings: TrainConfig) -> TrainConfig:
-    """The settings for a capture: of a person who sits still no blendshapes can be learned."""
+    """The settings for a capture.
+
+    Of a person who sits still no blendshapes can be learned, and poses on which many points agree are better than
+    those refined against a half-trained avatar.
+    """
     if not capture.still:
         return settings
-    return dataclasses.replace(settings, bases=0, mode="reduced", offsets="bases")
+    return dataclasses.replace(settings, bases=0, mode="reduced", offsets="bases", refine_at=1.0)
 
 
 def with_flags(settings: TrainConfig, flags: Mapping[str, Any]) -> TrainConfig:

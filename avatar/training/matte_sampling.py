@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.spatial import cKDTree
 
 from avatar import ops
@@ -35,6 +35,14 @@ STRAND_POINTS = 5
 STRAND_SIDE = 0.015
 HAIR_RANGE = 2.5
 HAIR_SPREAD = 12.0
+#: The hull of a person who sits still: corners of the box of the torso (meters, skull frame, below the chin), size of
+#: a cell, frames that are looked at, share of them that must show a cell, and its part of the points at most.
+HULL = ((-0.32, -0.30, -0.34), (0.32, 0.0, 0.2))
+CELL = 0.006
+HULL_FRAMES = 32
+HULL_SEEN = 0.25
+HULL_SHARE = 0.5
+OFF_MESH = 0.012  # meters, from its vertices
 #: Meters: points are not bound to a triangle that expressions move by more than this.
 MAX_MOTION = 0.0015
 
@@ -83,7 +91,7 @@ class MattePoints:
     position: np.ndarray  # [n,3] meters
     torso: np.ndarray  # [n] bool, points of the torso
     skin: np.ndarray  # [n] 0..1, skinning weight of the torso
-    spacing: float  # meters between neighbors
+    spacing: np.ndarray  # [n] meters between neighbors
     axes: np.ndarray  # [3,3], columns right, up and towards the camera
 
 
@@ -143,12 +151,22 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
         points = np.concatenate([points, local])
         torso = np.concatenate([torso, low])
         colors = np.concatenate([colors, shown])
+    skin = torso_weight(points, torso, colors, chin, pixel)
+    shell = hull_of_torso(head, frames, chin) if frames.states.still else np.zeros((0, 3))
+    if len(shell):  # seen from all sides: at its surface, not at the depth of the head's center
+        points, skin, torso = points[~torso], skin[~torso], torso[~torso]
     view = frames.view(chosen[0]).world_to_cam[0, :3, :3].numpy().astype(np.float64)
     axes = middle.T @ view.T @ np.diag([1.0, -1.0, -1.0])
-    picks = rng.choice(len(points), count, replace=len(points) < count) if len(points) else np.zeros(0, np.int64)
-    skin = torso_weight(points, torso, colors, chin, pixel)
-    spacing = float(np.sqrt(len(points) / max(count, 1)) * pixel)
-    return MattePoints(points[picks], torso[picks], skin[picks], spacing, axes)
+    of_hull = min(round(HULL_SHARE * count), count) if len(shell) else 0
+    first, gap = _picked(len(shell), of_hull, CELL, rng)
+    second, spacing = _picked(len(points), count - of_hull, pixel, rng)
+    return MattePoints(
+        np.concatenate([shell[first], points[second]]),
+        np.concatenate([np.ones(len(first), bool), torso[second]]),
+        np.concatenate([np.ones(len(first)), skin[second]]),
+        np.concatenate([gap, spacing]),
+        axes,
+    )
 
 
 def torso_weight(points: np.ndarray, torso: np.ndarray, colors: np.ndarray, chin: float, pixel: float) -> np.ndarray:
@@ -175,6 +193,43 @@ def torso_weight(points: np.ndarray, torso: np.ndarray, colors: np.ndarray, chin
     right, left = (np.searchsorted(above, side + reach) for reach in (STRAND_SIDE, -STRAND_SIDE))
     part = np.clip((STRAND_LIFT - height) / STRAND_LENGTH, 0, 1)
     return np.where(alike & (right - left >= STRAND_POINTS), part * part * (3 - 2 * part), weight)
+
+
+def _picked(count: int, wanted: int, apart: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Random `wanted` of `count` points that are `apart` (meters) from their neighbors, and how far those are then."""
+    if not count or not wanted:
+        return np.zeros(0, np.int64), np.zeros(0)
+    picks = rng.choice(count, wanted, replace=count < wanted)
+    return picks, np.full(wanted, np.sqrt(count / wanted) * apart)
+
+
+def hull_of_torso(head: HeadModel, frames: TrainingFrames, chin: float) -> np.ndarray:
+    """Points [n,3] off the mesh on the surface of what is inside of all mattes below the chin, meters, skull frame.
+
+    Args:
+        head: the baked head.
+        frames: of a person who sits still, from all sides.
+        chin: height of the chin, meters, skull frame.
+    """
+    axes = [np.arange(low, high, CELL) for low, high in zip(*HULL, strict=True)]
+    axes[1] = axes[1][axes[1] < 0] + chin
+    cells = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    shape = cells.shape[:3]
+    inside = np.ones(shape, bool)
+    shown = np.zeros(shape, np.int64)
+    for frame in np.unique(np.linspace(0, len(frames) - 1, HULL_FRAMES).astype(int)):
+        camera = frames.view(int(frame))
+        world = cells.reshape(-1, 3) @ frames.rotation[frame].numpy().T + frames.translation[frame].numpy()
+        place = np.floor(camera.project(torch.from_numpy(world).float()).numpy()).astype(int).reshape(*shape, 2)
+        framed = ((place >= 0) & (place < [camera.width, camera.height])).all(-1)
+        columns, rows = place[framed].T
+        inside[framed] &= frames.alpha[frame].numpy()[rows, columns] > 128
+        shown += framed
+    inside &= shown > HULL_SEEN * HULL_FRAMES
+    kept = binary_erosion(inside, border_value=1)
+    surface: np.ndarray = cells[inside & ~kept]
+    off_mesh = cKDTree(head.v_template.numpy()).query(surface)[0] > OFF_MESH
+    return surface[off_mesh]
 
 
 def _torso_pose(
@@ -210,7 +265,7 @@ def bind_to_mesh(head: HeadModel, points: MattePoints) -> SurfaceSamples:
     bary = np.full((len(position), 3), 1 / 3)
     offset = np.einsum("nij,ni->nj", frame, position - centers[face])
     quat = matrix_to_quat(torch.from_numpy(np.einsum("nij,ik->njk", frame, points.axes))).numpy()
-    spacing = np.full(len(position), points.spacing)
+    spacing = points.spacing
     return SurfaceSamples(face, bary, offset, quat, spacing, points.skin)
 
 

@@ -34,6 +34,9 @@ from capture.stages.landmarks import FaceFollower
 from capture.stages.workers import PerThread, Pool, ahead
 from capture.tracker.landmark_model import LandmarkModel
 
+#: Cosine between face and camera from which on all within the landmarks is the person.
+_FACING = 0.7
+
 
 def capture_folder(
     folder: Path,
@@ -161,7 +164,9 @@ class _Run(CaptureRun):
         else:
             face = canvas.points(project_head(fit, row.state, row.view))
             raw = networks.get().raw(stored, np.concatenate([face.min(0), face.max(0)]))
-            matte = refine(stored, raw, face)
+            # From the side the hull of the face covers what is before eyes and chin.
+            facing = fit.problem.cameras[row.view.camera].to_camera(row.state).rotation[2, 2] > _FACING
+            matte = refine(stored, raw, face if facing or not self.views.still else None)
         self.workspace.write_image(FRAMES_DIR, name, stored)
         self.workspace.write_image(MATTES_DIR, name, matte)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from avatar.geometry.numpy_rotations import yaw_pitch
+from avatar.geometry.numpy_rotations import exp_rotation, log_rotation, yaw_pitch
 from capture.orbit.adjust import Scene, Weights, adjust, place_camera
 from capture.orbit.points import Tracks
 from capture.tracker.camera import FocalPrior
@@ -37,6 +37,10 @@ _REWEIGHTED = 6
 #: Points that place a frame, at least; frames placed between two adjustments, and its steps.
 _LEAST_POINTS = 12
 _PLACED = 8
+#: A camera this far (of its usual distance from the head) from the median of those of this many frames before and after
+#: is beside the walk.
+_ASIDE = 0.15
+_NEIGHBORS = 4
 _STEPS = 4
 _LAST_STEPS = 20
 #: Errors, in standard deviations, beyond which observations are left out, one adjustment after another.
@@ -135,6 +139,7 @@ class _Solver:
         self._adjust(self._placed, _LAST_STEPS)
         waiting: list[int] = []
         while (frame := self._next()) is not None:
+            self._continue(frame)
             self._place(frame)
             self._placed[frame] = True
             waiting.append(frame)
@@ -143,6 +148,7 @@ class _Solver:
                 self._adjust(self._near(waiting), _STEPS)
                 waiting = []
         for gate in _GATES:
+            self._place_lost()
             self._triangulate()
             self._adjust(self._placed, _LAST_STEPS, gate)
         return self._walk()
@@ -166,11 +172,8 @@ class _Solver:
         counts = np.bincount(self._tracks.frame[known], minlength=self._count)
         return int(rows[counts[rows].argmax()])
 
-    def _place(self, frame: int) -> bool:
-        """Pose of a frame by the points it shows; False where these are few.
-
-        It starts where a walk of constant speed continues; points count ever less the farther they are from there.
-        """
+    def _continue(self, frame: int) -> None:
+        """The pose of a frame as a walk of constant speed continues."""
         scene = self._scene
         side = 1 if frame > 0 and self._placed[frame - 1] else -1
         last, before = frame - side, frame - 2 * side
@@ -178,16 +181,42 @@ class _Solver:
             before = last
         turn = scene.rotation[last] @ scene.rotation[before].T
         scene.rotation[frame] = turn @ scene.rotation[last]
-        scene.translation[frame] = (
-            turn @ (scene.translation[last] - scene.translation[before]) + scene.translation[last]
-        )
+        moved = scene.translation[last] - scene.translation[before]
+        scene.translation[frame] = scene.translation[last] + turn @ moved
+
+    def _place(self, frame: int) -> None:
+        """Pose of a frame by the points it shows, which count less the farther they are; as it was if they are few."""
+        scene = self._scene
         used = (self._tracks.frame == frame) & np.isfinite(scene.points[self._tracks.point, 0])
         if np.count_nonzero(used) < _LEAST_POINTS:
-            return False
+            return
         seen, sigma = self._tracks.where(used), self._sigma[used]
         rotation, translation = place_camera(scene, seen, sigma, frame)
         scene.rotation[frame], scene.translation[frame] = rotation, translation
-        return True
+
+    def _place_lost(self) -> None:
+        """Place the frames that are beside the walk of the others again, from where those before and after have it."""
+        scene = self._scene
+        steady = self._steady()
+        rows = np.flatnonzero(steady)
+        for frame in np.flatnonzero(~steady).tolist():
+            before, after = rows[rows < frame], rows[rows > frame]
+            first = before[-1] if len(before) else after[0]
+            last = after[0] if len(after) else first
+            part = (frame - first) / max(last - first, 1)
+            turn = log_rotation(scene.rotation[last] @ scene.rotation[first].T)
+            scene.rotation[frame] = exp_rotation(part * turn) @ scene.rotation[first]
+            eyes = [-scene.rotation[row].T @ scene.translation[row] for row in (first, last)]
+            scene.translation[frame] = -scene.rotation[frame] @ ((1 - part) * eyes[0] + part * eyes[1])
+            self._place(frame)
+
+    def _steady(self) -> np.ndarray:
+        """Mask [n] of the frames whose camera is near those of the frames before and after."""
+        eye = -np.einsum("nji,nj->ni", self._scene.rotation, self._scene.translation)
+        near = np.arange(-_NEIGHBORS, _NEIGHBORS + 1) + np.arange(self._count)[:, None]
+        usual = np.median(eye[near.clip(0, self._count - 1)], axis=1)
+        away: np.ndarray = np.linalg.norm(eye - usual, axis=1)
+        return away < _ASIDE * np.median(np.linalg.norm(eye, axis=1))
 
     def _triangulate(self) -> None:
         """Positions of the points that frames with a pose see from different directions; others have none.
@@ -265,4 +294,4 @@ class _Solver:
                 good[frame] = np.count_nonzero(size[own] < 4 * self._sigma.min()) >= _LEAST_POINTS
         matrices = np.tile(np.eye(4), (self._count, 1, 1))
         matrices[:, :3, :3], matrices[:, :3, 3] = scene.rotation, scene.translation
-        return Walk(matrices, float(np.exp(scene.log_focal)), good, error)
+        return Walk(matrices, float(np.exp(scene.log_focal)), good & self._steady(), error)
