@@ -261,7 +261,9 @@ def settings_of(capture: Capture, settings: TrainConfig) -> TrainConfig:
     """
     if not capture.still:
         return settings
-    return dataclasses.replace(settings, bases=0, mode="reduced", offsets="bases", refine_at=1.0)
+    return dataclasses.replace(
+        settings, bases=0, mode="reduced", offsets="bases", pose_blendshapes=False, refine_at=1.0
+    )
 
 
 def with_flags(settings: TrainConfig, flags: Mapping[str, Any]) -> TrainConfig:

@@ -11,13 +11,18 @@ import numpy as np
 from avatar.errors import HeadsplatError
 from capture.layouts.checks import inverse
 from capture.layouts.transforms import Entry, world_to_cam
-from capture.layouts.views import View
+from capture.layouts.views import ORBIT, View, ViewSet
 
 #: Relative tolerance within which matrices are the same static camera.
 _STATIC = 1e-4
 #: Time steps per second where a file states no times, and the minimum interval (s) of plausible times.
 _RATE = 30.0
 _MIN_INTERVAL = 1 / 250
+#: Note on a folder of one camera that moves.
+MOVING = (
+    "{}: the camera moves around a static head; read as a moving head and one static camera; where nothing else moved, "
+    "give --orbit"
+)
 #: World to OpenCV axes of a camera at the origin that looks along -z.
 FACING = np.diag([1.0, -1.0, -1.0, 1.0])
 
@@ -129,6 +134,36 @@ def as_static_camera(views: Sequence[View]) -> list[View]:
         else replace(view, world_to_cam=FACING.copy(), head_motion=inverse(FACING) @ view.world_to_cam)
         for view in views
     ]
+
+
+def as_walk(views: ViewSet, most: int) -> ViewSet:
+    """The views of one camera that moves around a static head as a camera each, all of one time step.
+
+    Args:
+        views: as `as_static_camera` leaves them.
+        most: number of views that are kept at most, evenly spread.
+
+    Raises:
+        HeadsplatError: there are several cameras, or one that does not move.
+    """
+    if len(views.cameras) > 1 or any(view.head_motion is None for view in views.views):
+        raise HeadsplatError(
+            f"{views.root}: --orbit is for one camera whose matrix differs from image to image; leave it out"
+        )
+    rows = np.unique(np.linspace(0, len(views) - 1, min(most, len(views))).round().astype(int))
+    walk = tuple(
+        replace(
+            views.views[row],
+            camera=camera,
+            time_step=0,
+            world_to_cam=FACING @ np.asarray(views.views[row].head_motion),
+            head_motion=None,
+        )
+        for camera, row in enumerate(rows)
+    )
+    names = tuple(f"{row:05d}" for row in rows)
+    notes = tuple(note for note in views.notes if note != MOVING.format(views.root.name))
+    return ViewSet(views.root, ORBIT, names, walk, notes)
 
 
 def _check_cameras(entries: Sequence[Entry], views: Sequence[View], names: Sequence[str]) -> None:

@@ -13,14 +13,13 @@ import numpy as np
 from avatar.errors import HeadsplatError
 from avatar.motion.files.metrical_frame import RATE, is_pixel3dmm, load_frame
 from capture.layouts.checks import first_file, image_side, no_link, number, rigid_transform
-from capture.layouts.grouping import as_static_camera
+from capture.layouts.grouping import MOVING, as_static_camera
 from capture.layouts.transforms import natural_key
 from capture.layouts.views import View, ViewSet
 
 CHECKPOINTS = "checkpoint"
 _IMAGES = ("input", "images", "source")
 _SUFFIXES = (".png", ".jpg", ".jpeg")
-MOVING = "{}: the camera moves around a static head; read as a moving head and one static camera"
 
 
 def read_metrical(folder: Path) -> ViewSet:

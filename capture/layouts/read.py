@@ -17,9 +17,9 @@ from avatar.data.capture_folder import METADATA_FILE
 from avatar.data.capture_metadata import PARTIAL_DIR
 from avatar.errors import HeadsplatError
 from capture.layouts.checks import no_link, path_within, text
-from capture.layouts.grouping import make_views
+from capture.layouts.grouping import MOVING, make_views
 from capture.layouts.imavatar import is_imavatar, read_imavatar
-from capture.layouts.metrical import CHECKPOINTS, MOVING, read_metrical
+from capture.layouts.metrical import CHECKPOINTS, read_metrical
 from capture.layouts.transforms import Entry, read_entries, transforms_files
 from capture.layouts.videos import read_videos, video_files
 from capture.layouts.views import View, ViewSet

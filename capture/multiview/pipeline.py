@@ -20,6 +20,7 @@ from avatar.head import load_head
 from avatar.head.model import HeadModel
 from capture.faces.landmarks import HeadDetector
 from capture.layouts import ViewSet, read_layout
+from capture.layouts.grouping import as_walk
 from capture.layouts.views import read_images, read_mask
 from capture.multiview.canvas import Canvas
 from capture.multiview.fit import HeadFit
@@ -34,6 +35,8 @@ from capture.stages.landmarks import FaceFollower
 from capture.stages.workers import PerThread, Pool, ahead
 from capture.tracker.landmark_model import LandmarkModel
 
+#: Views of a camera that moves around a person, at most.
+MOST_VIEWS = 600
 #: Cosine between face and camera from which on all within the landmarks is the person.
 _FACING = 0.7
 
@@ -60,6 +63,8 @@ def capture_folder(
     if folder.resolve() in (out.resolve(), *out.resolve().parents):
         raise HeadsplatError(f"{out}: is inside the folder that is captured; give -o a folder outside {folder}")
     views = read_layout(folder)
+    if options is not None and options.orbit:
+        views = as_walk(views, min(options.max_frames, MOST_VIEWS))
     metadata = {"name": path_text(folder.resolve().name), "sha256": folder_digest(folder)}
     return capture_views(views, metadata, out, options, progress, models)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,3 +157,36 @@ def test_a_walk_without_faces_is_refused(tmp_path: Path) -> None:
             writer.add(np.zeros((SIZE, SIZE, 3), np.uint8))
     with pytest.raises(HeadsplatError, match="0 of 20 frames of the walk show the face, at least 16 are needed"):
         run_capture(path, tmp_path / "out", CaptureOptions(orbit=True), None, fake_models())
+
+
+def _folder(root: Path) -> Path:
+    """The images of the walk with their cameras, as other tools export them."""
+    views = _views(root).views
+    flip = np.diag([1.0, -1, -1, 1])
+    frames = []
+    for view in views:
+        matrix = np.linalg.inv(np.asarray(view.world_to_cam)) @ flip
+        frames.append({"file_path": view.image.name, "transform_matrix": matrix.tolist()})
+    shared = {"fl_x": CAMERA.focal, "w": SIZE, "h": SIZE}
+    (root / "transforms.json").write_text(json.dumps({**shared, "frames": frames}))
+    return root
+
+
+def test_a_folder_of_one_moving_camera_is_a_walk_where_that_is_stated(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    options = CaptureOptions(passes=1, orbit=True, test_every=6)
+    found = run_capture(_folder(tmp_path / "in"), tmp_path / "out", options, None, fake_models())
+    assert found.still and len(found) == VIEWS and len(found.test_indices) == 4
+    assert np.ptp(found.track["joint_rot"], axis=0).max() == 0
+
+
+def test_several_cameras_are_no_walk(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    root = _folder(tmp_path / "in")
+    content = json.loads((root / "transforms.json").read_text())
+    for number, frame in enumerate(content["frames"]):
+        frame["camera_index"] = number % 2
+        frame["transform_matrix"] = np.eye(4).tolist()
+    (root / "transforms.json").write_text(json.dumps(content))
+    with pytest.raises(HeadsplatError, match="--orbit is for one camera whose matrix differs from image to image"):
+        run_capture(root, tmp_path / "out", CaptureOptions(orbit=True), None, fake_models())
