@@ -211,20 +211,22 @@ class _Run(CaptureRun):
             self.plan = self._time("yaw", lambda: self._split_by_yaw(follower, degrees))
         if np.count_nonzero(~self.plan.is_test) > self.options.max_frames:
             self.plan = self._time("overview", lambda: self._choose_frames(follower))
-        training = self._time("landmarks", lambda: self._landmarks(follower))
-        if self._goes_around(training):
+        table = self._time("landmarks", lambda: self._landmarks(follower))
+        if self._goes_around(table):
             return False
+        training = self._choose_person(table)
         window = self._window(training)
         training, held_out = self._time("mattes", lambda: self._images(training, window, follower))
         person, tracks = self._time("track", lambda: self._track(head, training, held_out, window.scale))
         self._finish(head, window, person, tracks)
         return True
 
-    def _goes_around(self, training: LandmarkTable) -> bool:
+    def _goes_around(self, table: LandmarkTable) -> bool:
+        """Whether the camera is carried around the person, of whom the other side may look like another person."""
         from capture.orbit.recognition import goes_around
 
         possible = isinstance(self.video, VideoSource) and not self.turn and self.options.orbit is None
-        return possible and self.options.mattes is None and goes_around(self.video, training)
+        return possible and self.options.mattes is None and len(table) > 0 and goes_around(self.video, table)
 
     def _turn_upright(self, follower: FaceFollower) -> None:
         """Turn the frames where the face is not upright in them."""
@@ -248,8 +250,11 @@ class _Run(CaptureRun):
 
     def _landmarks(self, follower: FaceFollower) -> LandmarkTable:
         wanted = self.plan.numbers[~self.plan.is_test]
-        table = find_training_landmarks(self.video, wanted, follower, self.workspace, self.progress)
-        chosen, warnings = choose_person(table, self.name, len(wanted), self.least_frames)
+        return find_training_landmarks(self.video, wanted, follower, self.workspace, self.progress)
+
+    def _choose_person(self, table: LandmarkTable) -> LandmarkTable:
+        wanted = np.count_nonzero(~self.plan.is_test)
+        chosen, warnings = choose_person(table, self.name, int(wanted), self.least_frames)
         self.warnings += warnings
         return chosen
 

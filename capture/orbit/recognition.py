@@ -19,6 +19,8 @@ _LEAST_TURN = np.radians(65)
 #: Frames that are compared, and the turn of the face in them, at least.
 _FRAMES = 48
 _COMPARED_TURN = np.radians(15)
+#: Distance of two frames that are compared at most, in that of most: between them may be one that is held out.
+_MOST_GAP = 3
 #: Motion of the room relative to that of a camera that turns as much as the face: of one that walks around .4 (the wall
 #: is near) to 1, of one that stands still 0.
 _AROUND = 0.3
@@ -56,13 +58,13 @@ def goes_around(video: Any, faces: LandmarkTable) -> bool:
 
 
 def _turning_frames(numbers: np.ndarray, yaw: np.ndarray) -> np.ndarray:
-    """Rows of up to _FRAMES consecutive frames in which the face turns the most; none where it hardly does."""
+    """Rows of up to _FRAMES frames in a row in which the face turns the most; none where it hardly does."""
     gap = np.diff(numbers)
     usual = int(np.median(gap))
     best, rows = _COMPARED_TURN, np.zeros(0, np.int64)
     for start in range(0, len(numbers), _FRAMES // 4):
         end = start
-        while end + 1 < len(numbers) and end - start < _FRAMES and gap[end] == usual:
+        while end + 1 < len(numbers) and end - start < _FRAMES and gap[end] <= _MOST_GAP * usual:
             end += 1
         if abs(yaw[end] - yaw[start]) > best:
             best, rows = abs(float(yaw[end] - yaw[start])), np.arange(start, end + 1)
