@@ -138,9 +138,11 @@ def check_options(options: CaptureOptions) -> None:
         "--test-camera": options.test_camera,
         "--solve-cameras": options.solve_cameras or None,
         "--focal": options.focal,
+        "--orbit": options.orbit or None,
     }
+    reasons = {"--focal": "each has a focal length of its own", "--orbit": "a walk is a video"}
     if wrong := [name for name, value in given.items() if value is not None]:
-        reason = "each has a focal length of its own" if wrong[0] == "--focal" else "all are used for training"
+        reason = reasons.get(wrong[0], "all are used for training")
         raise HeadsplatError(f"{wrong[0]}: not for photos, {reason}; leave it out")
 
 

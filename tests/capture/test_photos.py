@@ -132,6 +132,7 @@ def test_wrong_photos_get_one_sentence(tmp_path: Path) -> None:
         (CaptureOptions(test_fraction=0.2), "--test-fraction: not for photos, all are used for training"),
         (CaptureOptions(test_camera="0"), "--test-camera: not for photos"),
         (CaptureOptions(focal=500.0), "--focal: not for photos, each has a focal length of its own"),
+        (CaptureOptions(orbit=True), "--orbit: not for photos, a walk is a video"),
     ],
 )
 def test_options_that_photos_cannot_have_are_refused(tmp_path: Path, options: CaptureOptions, sentence: str) -> None:
