@@ -20,6 +20,7 @@ from avatar.head.model import HeadModel
 from avatar.model.avatar import Avatar, AvatarPart
 from avatar.model.avatar_file import AXES, CONSENT
 from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.parts.pose_blendshapes import COLOR, POSITION, TURN, PoseBlendshapes
 from avatar.model.parts.weight_network import WeightNetwork
 from avatar.motion.lip_gap import LipGap
 from avatar.rendering.cameras import DISTANCE, framing, subject_of
@@ -77,6 +78,7 @@ def web_container(avatar: Avatar, header: Mapping[str, Any], name: str, motion: 
         "torso": {key: getattr(avatar.rig.torso, key).tolist() for key in _TORSO},
         "driving": _driving(avatar),
         "view": _view(avatar),
+        "pose_blendshapes": _part(avatar, PoseBlendshapes, blocks),
         "layer": _part(avatar, MeshLayer, blocks),
         "motion": None if motion is None else _motion(avatar, motion, blocks),
     }
@@ -212,6 +214,16 @@ def _network(avatar: Avatar, network: WeightNetwork, blocks: Blocks) -> dict[str
     return {name: value.tolist() for name, value in network.named_parameters()}
 
 
+def _pose_blendshapes(avatar: Avatar, part: PoseBlendshapes, blocks: Blocks) -> dict[str, Any]:
+    """The bases by the rotation of the head: colors of all Gaussians, positions of those that no expression moves."""
+    shapes = avatar.blendshapes
+    positions, colors = part.basis.split(3, dim=2)
+    for name, basis, channels in (("positions", positions[:, shapes.count :], POSITION), ("colors", colors, COLOR)):
+        rows = (basis * shapes.units[channels]).transpose(1, 2).flatten(0, 1)
+        blocks.add_quantized(f"pose_blendshapes.{name}", _array(rows, np.float32), np.int8)
+    return {"turn": TURN}
+
+
 def _layer(avatar: Avatar, layer: MeshLayer, blocks: Blocks) -> dict[str, Any]:
     """The mesh layer: faces with their texels, the skin that covers them, and the light on them."""
     mesh = layer.mesh
@@ -247,6 +259,7 @@ def _layer(avatar: Avatar, layer: MeshLayer, blocks: Blocks) -> dict[str, Any]:
 PAGE_PARTS: dict[type[AvatarPart], Callable[[Avatar, Any, Blocks], dict[str, Any]]] = {
     MeshLayer: _layer,
     WeightNetwork: _network,
+    PoseBlendshapes: _pose_blendshapes,
 }
 
 

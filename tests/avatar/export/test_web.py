@@ -26,6 +26,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.parts.pose_blendshapes import TERMS, TURN, WIDTH, PoseBlendshapes
 from avatar.rendering.cameras import framing, front_camera, subject_of
 
 HEADER = {
@@ -110,6 +111,27 @@ def test_the_bases_of_the_mesh_are_exact(
     rebuilt = np.zeros_like(expected)
     rebuilt[bases, blocks["head.base_vertices"]] = blocks["head.base_offsets"]
     np.testing.assert_array_equal(rebuilt, expected)
+
+
+def test_bases_by_the_pose_of_the_head_are_within_half_a_step_of_8_bits(layered: Avatar) -> None:
+    avatar = deepcopy(layered)
+    count = avatar.blendshapes.count
+    basis = torch.randn(TERMS, len(avatar), WIDTH, generator=torch.Generator().manual_seed(2))
+    avatar.add_part(PoseBlendshapes(basis).requires_grad_(False))
+    header, blocks = read(web_container(avatar, HEADER, "me"))
+    assert header["pose_blendshapes"] == {"turn": TURN}
+    for name, expected in (("positions", 0.01 * basis[:, count:, :3]), ("colors", basis[..., 3:])):
+        rows = expected.transpose(1, 2).flatten(0, 1).numpy()
+        steps = np.abs(rows).max(1) / 127
+        assert (np.abs(blocks[f"pose_blendshapes.{name}"] - rows) <= 0.501 * steps[:, None]).all()
+
+
+def test_an_avatar_without_bases_by_the_pose_has_no_blocks_of_them(
+    found: tuple[dict[str, Any], dict[str, NDArray[Any]]],
+) -> None:
+    header, blocks = found
+    assert header["pose_blendshapes"] is None
+    assert not [name for name in blocks if name.startswith("pose_blendshapes.")]
 
 
 def test_texels_of_the_layer_and_fades_are_kept(

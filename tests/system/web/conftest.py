@@ -12,6 +12,7 @@ import torch
 from avatar.export.web import web_container
 from avatar.model.avatar import Avatar
 from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.parts.pose_blendshapes import TERMS, WIDTH, PoseBlendshapes
 from tests.support.browser import Page, chromium, find_chromium
 from tests.support.parts import required
 from viewer.web.page import build_page
@@ -21,7 +22,7 @@ HEADER = {"consent": "a synthetic person", "capture": {"name": "tiny", "fingerpr
 
 @pytest.fixture(scope="session")
 def layered(tiny_avatar: Avatar) -> Avatar:
-    """An avatar with a mesh layer, reflections, a torso that moves, and offsets by expression."""
+    """An avatar with a mesh layer, reflections, a torso that moves, and offsets by expression and pose of the head."""
     avatar = deepcopy(tiny_avatar)
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -30,6 +31,9 @@ def layered(tiny_avatar: Avatar) -> Avatar:
         avatar.blendshapes.basis += 0.03 * torch.randn(avatar.blendshapes.basis.shape, generator=noise)
         avatar.rig.torso.weight += 0.05 * torch.randn(6, 7, generator=noise)
         avatar.rig.torso.limit.fill_(0.3)
+        basis = 0.1 * torch.randn(TERMS, len(avatar), WIDTH, generator=noise)
+        basis[:, : avatar.blendshapes.count, :3] = 0
+        avatar.add_part(PoseBlendshapes(basis))
     return avatar.requires_grad_(False)
 
 

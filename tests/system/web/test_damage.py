@@ -78,6 +78,11 @@ CASES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no scale": (with_entry("gaussians.colors", scale=None), "scale of gaussians.colors"),
     "scale of text": (with_entry("gaussians.colors", scale=["1", "1", "1"]), "scale of gaussians.colors"),
     "index": (with_large_index, "indices of gaussians.triangles"),
+    "other Gaussians": (
+        with_entry("pose_blendshapes.positions", shape=[21, 1]),
+        "shape of pose_blendshapes.positions",
+    ),
+    "no turn": (with_header(pose_blendshapes={}), "numbers of pose_blendshapes.turn"),
     "no torso": (with_header(torso=None), "numbers of torso."),
     "no driving": (with_header(driving={}), "numbers of driving."),
 }

@@ -17,11 +17,13 @@ from avatar.export.web import web_container
 from avatar.model.avatar import Avatar
 from avatar.model.blendshapes import Blendshapes
 from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.model.parts.pose_blendshapes import PoseBlendshapes
 from avatar.rendering.animator import Animator
 from avatar.rendering.cameras import DISTANCE, front_camera, look_at, subject_of
 from avatar.types import Camera, HeadParams
 from tests.support.browser import Page
 from tests.system.web.conftest import HEADER
+from tests.system.web.test_damage import rewritten
 from viewer.web.page import build_page
 
 SIZE = 512
@@ -104,6 +106,23 @@ def test_an_avatar_that_ignores_the_expression_would_be_noticed(white: Page, lay
     assert psnr(page_image(white, posed(layered), camera), expected) < MIN_PSNR
 
 
+def test_an_avatar_that_ignores_the_pose_of_the_head_would_be_noticed(white: Page, layered: Avatar) -> None:
+    params, camera = posed(layered, {}, (20, 0, 0)), camera_of(layered, 0, 1)
+    avatar = deepcopy(layered)
+    avatar.remove_part(PoseBlendshapes)
+    bare = Animator(avatar, SIZE, SIZE).render(params, camera).numpy()
+    assert psnr(page_image(white, params, camera), bare) < MIN_PSNR
+
+
+def test_a_head_that_turns_by_little_at_a_time_looks_as_one_that_turns_at_once(white: Page, layered: Avatar) -> None:
+    camera, turned = camera_of(layered, 0, 1, (128, 128)), posed(layered, {}, (1, 0, 0))
+    page_image(white, posed(layered), camera)
+    at_once = page_image(white, turned, camera)
+    for degrees in np.linspace(0, 1, 100):
+        slowly = page_image(white, posed(layered, {}, (float(degrees), 0, 0)), camera)
+    assert np.abs(at_once.astype(int) - slowly).mean() < 0.05
+
+
 def test_the_camera_of_the_page_is_the_front_camera(white: Page, layered: Avatar) -> None:
     found = white.run("(() => { app.orbit.reset(); return app.orbit.camera(640, 480); })()")
     expected = page_camera(front_camera(subject_of(layered, posed(layered)), 640, 480))
@@ -112,7 +131,7 @@ def test_the_camera_of_the_page_is_the_front_camera(white: Page, layered: Avatar
 
 
 @pytest.mark.parametrize("drawn_on", ["card", "processor"])
-@pytest.mark.parametrize("kind", ["skin in the layer", "no layer", "offsets by expression"])
+@pytest.mark.parametrize("kind", ["skin in the layer", "no layer", "offsets by expression", "none by pose"])
 def test_every_kind_of_avatar_equals_the_renderer(
     page: Page, layered: Avatar, tmp_path: Path, kind: str, drawn_on: str
 ) -> None:
@@ -122,6 +141,8 @@ def test_every_kind_of_avatar_equals_the_renderer(
     elif kind == "no layer":
         avatar.remove_part(MeshLayer)
         avatar.rig.stretch = None
+    elif kind == "none by pose":
+        avatar.remove_part(PoseBlendshapes)
     else:
         features = torch.rand(9, len(avatar.blendshapes.mean), generator=torch.Generator().manual_seed(0))
         avatar.blendshapes = Blendshapes("expression", features, 0, 300).requires_grad_(False)
@@ -131,6 +152,19 @@ def test_every_kind_of_avatar_equals_the_renderer(
     page.open(path, f"#{drawn_on}")
     assert page.run("app.player.renderer.onProcessor") == (drawn_on == "processor")
     page.run("app.player.setBackground([1, 1, 1])")
-    params, camera = posed(avatar, {"jawOpen": 0.5, "eyeBlinkLeft": 0.6}), camera_of(avatar, 10, 0.8)
+    params, camera = posed(avatar, {"jawOpen": 0.5, "eyeBlinkLeft": 0.6}, (15, -5, 0)), camera_of(avatar, 10, 0.8)
+    expected = Animator(avatar, SIZE, SIZE).render(params, camera).numpy()
+    assert psnr(page_image(page, params, camera), expected) > MIN_PSNR
+
+
+def test_a_container_from_before_the_pose_blendshapes_is_shown(page: Page, layered: Avatar, tmp_path: Path) -> None:
+    avatar = deepcopy(layered)
+    avatar.remove_part(PoseBlendshapes)
+    before = rewritten(web_container(avatar, HEADER, "me"), lambda header: header.pop("pose_blendshapes"))
+    path = tmp_path / "me.html"
+    path.write_text(build_page(before, "me"), encoding="utf-8")
+    page.open(path)
+    page.run("app.player.setBackground([1, 1, 1])")
+    params, camera = posed(avatar, {"jawOpen": 0.5}, (15, -5, 0)), camera_of(avatar, 0, 1)
     expected = Animator(avatar, SIZE, SIZE).render(params, camera).numpy()
     assert psnr(page_image(page, params, camera), expected) > MIN_PSNR

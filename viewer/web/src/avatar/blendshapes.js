@@ -1,12 +1,11 @@
 /** Offsets of the Gaussians by expression: weights of the bases, and their sum. */
 import { clamp } from "./linear.js";
+import { QuantizedBasis } from "./quantized_basis.js";
 /** @import { AvatarContainer } from "../container/avatar_container.js" */
 /** @import { HeadParams } from "./head.js" */
 
 const CHANNELS = 11;
 const SOFT_CLAMP = 1.5;
-const LARGEST = 1 << 23; // of the sum of all weights, so that sums of 8-bit numbers fit into 32 bits
-const GROUP = 5; // bases that are added at once: a pass over the sums costs as much as one over a basis
 
 /** Row vector [n] times matrix [n,columns].
  * @param {ArrayLike<number>} row @param {ArrayLike<number>} matrix @param {number} columns @returns {Float64Array} */
@@ -50,13 +49,9 @@ export class Blendshapes {
       mix: container.numbers("gaussians.mix", [this.bases, this.bases]),
       network: weightNetwork(container, features, this.bases),
     } : null;
-    this.basis = container.raw("gaussians.basis");
-    this.scales = container.scales("gaussians.basis");
+    this.basis = new QuantizedBasis(container, "gaussians.basis", this.count);
     /** Offsets [11, count] of the last pose, by channel: position, quaternion, color, opacity logit. */
     this.offsets = new Float32Array(CHANNELS * this.count);
-    this.sums = new Int32Array(this.count);
-    this.starts = new Int32Array(GROUP);
-    this.factors = new Int32Array(GROUP);
   }
 
   /** Weights [K] for the parameters of a frame. @param {HeadParams} params */
@@ -79,38 +74,13 @@ export class Blendshapes {
 
   /** Computes `offsets` for the parameters of a frame. @param {HeadParams} params */
   blend(params) {
+    const { basis, offsets, count } = this;
     const weights = this.#weights(params);
     const used = [...weights.keys()].filter((base) => weights[base] !== 0);
-    for (let channel = 0; channel < CHANNELS; channel++) this.#blendChannel(weights, used, channel);
-  }
-
-  /** Sums a channel over bases in whole numbers, which are faster than fractions: weights as multiples of `unit`.
-   * @param {number[]} weights @param {number[]} bases @param {number} channel */
-  #blendChannel(weights, bases, channel) {
-    const { scales, offsets, sums, count } = this;
-    const rows = bases.map((base) => base * CHANNELS + channel);
-    const factors = rows.map((row, k) => weights[bases[k]] * scales[row]);
-    const unit = factors.reduce((sum, factor) => sum + Math.abs(factor), 0) / LARGEST || 1;
-    sums.fill(0);
-    for (let k = 0; k < bases.length; k += GROUP) {
-      // What is missing in the last group is a row with factor 0.
-      this.starts.fill(0);
-      this.factors.fill(0);
-      this.starts.set(rows.slice(k, k + GROUP).map((row) => row * count));
-      this.factors.set(factors.slice(k, k + GROUP).map((factor) => Math.round(factor / unit)));
-      this.#addGroup();
+    const factors = used.map((base) => weights[base]);
+    for (let channel = 0; channel < CHANNELS; channel++) {
+      const unit = basis.sum(used.map((base) => base * CHANNELS + channel), factors), { sums } = basis;
+      for (let k = 0, to = channel * count; k < count; k++, to++) offsets[to] = unit * sums[k];
     }
-    for (let k = 0, to = channel * count; k < count; k++, to++) offsets[to] = unit * sums[k];
-  }
-
-  /** Adds rows of the bases to `sums`. */
-  #addGroup() {
-    const { basis, sums, count, starts, factors } = this;
-    const f0 = factors[0], f1 = factors[1], f2 = factors[2], f3 = factors[3], f4 = factors[4];
-    const r0 = starts[0], r1 = starts[1], r2 = starts[2], r3 = starts[3], r4 = starts[4];
-    for (let k = 0; k < count; k++)
-      sums[k] =
-        (sums[k] + Math.imul(f0, basis[r0 + k]) + Math.imul(f1, basis[r1 + k]) + Math.imul(f2, basis[r2 + k]) +
-        Math.imul(f3, basis[r3 + k]) + Math.imul(f4, basis[r4 + k])) | 0; // so that the browser computes in whole numbers
   }
 }

@@ -1,6 +1,7 @@
 /** The Gaussians of the avatar: blended, bound to triangles of the mesh, stretched, and bent towards the torso. All are
  * in the skull frame, where what no expression moves keeps its place. */
 import { writeMatrix } from "./linear.js";
+import { PoseBlendshapes } from "./pose_blendshapes.js";
 import { TorsoBend } from "./torso_bend.js";
 import { TriangleFrames } from "./triangle_frames.js";
 /** @import { AvatarContainer } from "../container/avatar_container.js" */
@@ -27,6 +28,9 @@ export class BoundGaussians {
     this.quats = container.floats("gaussians.quats");
     this.scales = container.floats("gaussians.log_scales").map(Math.exp);
     this.baseColors = container.floats("gaussians.colors");
+    /** Changes offsets and colors with the rotation of the head; null without the part. */
+    this.poseBlendshapes = container.header.pose_blendshapes
+      ? new PoseBlendshapes(container, this.offsets, this.baseColors) : null;
     this.logits = container.floats("gaussians.logit_opacities");
     this.triangles = container.raw("gaussians.triangles");
     this.bary = container.floats("gaussians.bary").map((value) => value / 65535);
@@ -67,14 +71,21 @@ export class BoundGaussians {
     );
   }
 
-  /** Colors, opacities and rotations of the Gaussians without offsets, which never change. */
+  /** Opacities and rotations of the Gaussians without offsets, which never change, and their colors. */
   #activateStatic() {
-    const { count, quats, baseColors, logits } = this;
+    const { count, quats, logits } = this;
     for (let i = 0; i < count; i++) {
       this.#setRotation(i, quats[i], quats[count + i], quats[2 * count + i], quats[3 * count + i]);
       this.#setOpacity(i, logits[i]);
-      for (let k = 0; k < 3; k++) this.colors[3 * i + k] = Math.max(baseColors[k * count + i], 0);
     }
+    this.#setStaticColors();
+  }
+
+  /** Colors of the Gaussians without offsets, which change with the rotation of the head only. */
+  #setStaticColors() {
+    const { count, baseColors, colors } = this;
+    for (let i = this.blendshapes.count; i < count; i++)
+      for (let k = 0; k < 3; k++) colors[3 * i + k] = Math.max(baseColors[k * count + i], 0);
   }
 
   /** @param {number} i @param {number} w @param {number} x @param {number} y @param {number} z */
@@ -111,11 +122,14 @@ export class BoundGaussians {
    * @param {Float32Array} tensors [V,6] stretch of the vertices
    * @param {RigidPose} skull skull frame -> world
    * @param {RigidPose} torso
+   * @param {number[]} rotation [3] axis-angle radians of the skull from the mean, see `TorsoMap.features`
    * @returns {PosedGaussians} */
-  pose(vertices, tensors, skull, torso) {
+  pose(vertices, tensors, skull, torso, rotation) {
+    const hasTurned = this.poseBlendshapes?.blend(rotation) ?? false;
+    if (hasTurned) this.#setStaticColors();
     this.#activate();
     this.frames.measure(vertices);
-    this.#findMoved(this.bend.setPoses(skull, torso));
+    this.#findMoved(this.bend.setPoses(skull, torso), hasTurned);
     this.#stretch(tensors);
     this.#place(vertices);
     this.#turn();
@@ -124,10 +138,11 @@ export class BoundGaussians {
     return this;
   }
 
-  /** @param {boolean} hasTorsoMoved */
-  #findMoved(hasTorsoMoved) {
+  /** @param {boolean} hasTorsoMoved @param {boolean} hasTurned whether the rotation of the head has moved Gaussians */
+  #findMoved(hasTorsoMoved, hasTurned) {
     const { isPosed, torsoWeights, frames: { numbers, hasMoved } } = this;
-    isPosed.fill(1, 0, this.blendshapes.count);
+    isPosed.fill(1, 0, hasTurned ? this.count : this.blendshapes.count);
+    if (hasTurned) return;
     for (let i = this.blendshapes.count; i < this.count; i++)
       isPosed[i] = hasMoved[numbers[i]] | (hasTorsoMoved && torsoWeights[i] !== 0 ? 1 : 0);
   }

@@ -35,8 +35,9 @@ export class PosedAvatar {
     this.head.poseVertices(params);
     this.stretch.measure(this.head.vertices);
     this.blendshapes.blend(params);
-    const torso = this.torso.pose(this.skull, params.torso);
-    this.gaussians.pose(this.head.vertices, this.stretch.tensors, this.skull, torso);
+    const features = this.torso.features(this.skull);
+    const torso = this.torso.pose(features, params.torso);
+    this.gaussians.pose(this.head.vertices, this.stretch.tensors, this.skull, torso, features.slice(1, 4));
     this.layer?.pose(this.head.vertices);
   }
 

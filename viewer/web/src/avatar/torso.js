@@ -16,10 +16,10 @@ export class TorsoMap {
   }
 
   /** Pose of the torso, skull frame -> world.
-   * @param {RigidPose} skull
+   * @param {number[]} features of the pose of the skull
    * @param {number[]} [motion] [6] of the torso from its rest where it is measured
    * @returns {RigidPose} */
-  pose(skull, motion = this.#motion(skull)) {
+  pose(features, motion = this.#motion(features)) {
     const turn = rotationOf([motion[0], motion[1], motion[2]]);
     const pivot = add(apply(this.meanRotation, this.pivot), this.meanTranslation);
     const moved = add(pivot, scaled(motion.slice(3), TRAVEL_UNIT));
@@ -29,11 +29,16 @@ export class TorsoMap {
     };
   }
 
-  /** @param {RigidPose} skull @returns {number[]} */
-  #motion({ rotation, translation }) {
+  /** Features [7] of a pose of the skull within those of the training: 1, rotation from the mean (radians), translation
+   * from it (decimeters). @param {RigidPose} skull @returns {number[]} */
+  features({ rotation, translation }) {
     const turn = axisAngleOf(multiply(rotation, transposed(this.meanRotation)));
     const travel = scaled(subtract(translation, this.meanTranslation), 1 / TRAVEL_UNIT);
-    const features = [1, ...turn, ...travel].map((value, k) => clamp(value, -this.limit[k], this.limit[k]));
+    return [1, ...turn, ...travel].map((value, k) => clamp(value, -this.limit[k], this.limit[k]));
+  }
+
+  /** @param {number[]} features @returns {number[]} */
+  #motion(features) {
     return [0, 1, 2, 3, 4, 5].map((row) =>
       features.reduce((sum, value, k) => sum + this.weight[7 * row + k] * value, 0),
     );

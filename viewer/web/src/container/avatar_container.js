@@ -1,8 +1,8 @@
 /** The blocks of an avatar in a page, see docs/formats/web.md. */
 /** @import { BlockEntry, Container, ContainerKind } from "./container.js" */
 
-/** Type and shape of each block: V vertices, S bases of the mesh, N Gaussians, M of them blended, T faces of the layer, X
- * its texels, F frames. */
+/** Type and shape of each block: V vertices, S bases of the mesh, N Gaussians, M of them blended, P the others, T faces of the
+ * layer, X its texels, F frames. */
 const SCHEMA = {
   "head.template": "f32 V 3",
   "head.base_counts": "u32 S",
@@ -21,6 +21,10 @@ const SCHEMA = {
   "gaussians.basis": "i8 C M",
   "gaussians.stretch_faces": "u16 G 3",
   "gaussians.stretches": "u8 V",
+};
+const POSE_SCHEMA = {
+  "pose_blendshapes.colors": "i8 21 N",
+  "pose_blendshapes.positions": "i8 21 P",
 };
 const LAYER_SCHEMA = {
   "layer.faces": "u16 T 3",
@@ -61,6 +65,7 @@ const INDICES = {
  * @property {HeadEntry} head
  * @property {{mode: string, network?: {hidden_bias?: unknown[]} | null}} gaussians
  * @property {DrivingEntry} driving
+ * @property {object | null} [pose_blendshapes] missing in containers from before
  * @property {{lips: {corners: unknown[]}, lids: object | null} | null} layer
  * @property {{name: string, torso?: boolean} | null} motion */
 /** @typedef {{capture?: {name?: string}, tensors_sha256?: string}} Provenance */
@@ -83,8 +88,8 @@ export const AVATAR = {
   format: "headsplat-web",
   subject: "The avatar",
   stranger: "The data is not an avatar for the web; make the page with headsplat export.",
-  blocks: ({ layer, motion }) => ({
-    ...SCHEMA, ...(layer ? LAYER_SCHEMA : {}), ...(motion ? MOTION_SCHEMA : {}),
+  blocks: ({ layer, motion, pose_blendshapes: byPose }) => ({
+    ...SCHEMA, ...(byPose ? POSE_SCHEMA : {}), ...(layer ? LAYER_SCHEMA : {}), ...(motion ? MOTION_SCHEMA : {}),
     ...(motion?.torso ? TORSO_SCHEMA : {}),
   }),
   indices: INDICES,
