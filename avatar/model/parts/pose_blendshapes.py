@@ -48,8 +48,12 @@ class PoseBlendshapes(AvatarPart):
 
     @torch.no_grad()
     def weights(self, rotation: Tensor, rig: Rig) -> Tensor:
-        """Weights [B,TERMS] for rotations of the skull [B,3,3], skull frame -> world, in the range of the training."""
-        turn = rig.torso.clamped_features(rotation, torch.zeros_like(rotation[:, 0]))[:, 1:4] / TURN
+        """Weights [B,TERMS] for rotations of the skull [B,3,3], skull frame -> world, in the range of the training.
+
+        That is an ellipsoid: turns about two axes at once, each as far as the training showed, are rarely in it.
+        """
+        turn = rig.torso.clamped_features(rotation, torch.zeros_like(rotation[:, 0]))[:, 1:4]
+        turn = turn / (TURN * (turn / rig.torso.limit[1:4]).norm(dim=1, keepdim=True).clamp_min(1))
         return torch.cat([turn, turn * turn, turn[:, :1] * turn[:, 1:2]], 1)
 
     def add_offsets(self, extra: Tensor, head: PosedHead, stretch: VertexStretch | None, rig: Rig) -> Tensor:

@@ -82,6 +82,13 @@ def test_beyond_the_turns_of_the_training_it_stays_as_it_is_there(posed: Avatar)
     torch.testing.assert_close(within, beyond)
 
 
+def test_turns_about_two_axes_stay_in_an_ellipsoid(posed: Avatar) -> None:
+    part = required(posed, PoseBlendshapes)
+    turn = axis_angle_to_matrix(torch.tensor([[0.4, 0.4, 0.0]])) @ posed.rig.torso.mean_rotation
+    weights = part.weights(turn, posed.rig)[0]
+    torch.testing.assert_close(weights[:3], torch.tensor([1.0, 1.0, 0.0]) * 0.4 / (TURN * 2**0.5), atol=1e-4, rtol=0)
+
+
 def _rotation(avatar: Avatar, yaw: float) -> Tensor:
     return axis_angle_to_matrix(torch.tensor([[0.0, yaw, 0.0]])) @ avatar.rig.torso.mean_rotation
 

@@ -14,6 +14,7 @@ export class PoseBlendshapes {
   constructor(container, offsets, colors) {
     const { N, M, P } = container.sizes;
     if (P !== N - M) throw container.damaged("shape of pose_blendshapes.positions");
+    this.limit = [...container.numbers("torso.limit", [7])].slice(1, 4);
     this.turn = container.numbers("pose_blendshapes.turn", [])[0];
     this.changed = [
       { basis: new QuantizedBasis(container, "pose_blendshapes.positions", P), out: offsets, rest: offsets.slice() },
@@ -24,7 +25,9 @@ export class PoseBlendshapes {
   /** Changes positions and colors for a rotation of the skull; returns whether they differ from those before.
    * @param {number[]} rotation [3] axis-angle radians from the mean, see `TorsoMap.features` @returns {boolean} */
   blend(rotation) {
-    const [x, y, z] = rotation.map((value) => value / this.turn);
+    // In the range of the training, which is an ellipsoid.
+    const reach = Math.max(Math.hypot(...rotation.map((value, k) => value / this.limit[k])), 1);
+    const [x, y, z] = rotation.map((value) => value / (this.turn * reach));
     const weights = [x, y, z, x * x, y * y, z * z, x * y];
     if (weights.every((value, k) => Math.abs(value - this.#weights[k]) <= NOTICEABLE)) return false;
     this.#weights = weights;
