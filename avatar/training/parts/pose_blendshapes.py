@@ -36,6 +36,9 @@ class PoseBlendshapeTraining(AvatarPartTraining[PoseBlendshapes]):
         super().__init__(training)
         self.part.basis.requires_grad_(False)
         self.part.keeps_blended = True
+        # Before the poses of the frames are refined, their errors would be learned, and then shift the refined poses.
+        refine_at = training.config.refine_at
+        self._start = refine_at if refine_at < 1 else 0.0
 
     def groups(self) -> list[Group]:
         """The basis."""
@@ -46,6 +49,8 @@ class PoseBlendshapeTraining(AvatarPartTraining[PoseBlendshapes]):
         assert self.part.blended is not None
         (weights, added), self.part.blended = self.part.blended, None
         assert added.grad is not None
+        if step.fraction < self._start:
+            return
         added.grad[:, : self.training.avatar.blendshapes.count, :3] = 0
         processes = self.training.processes
         gathered = processes.gather(weights), processes.gather(added.grad)
