@@ -16,7 +16,7 @@ parser.add_argument("video", type=Path)
 parser.add_argument("-o", "--out", type=Path, default=Path("me.avatar"))
 parser.add_argument("--size", type=int, default=512, help="longer side of the training images, pixels")
 parser.add_argument("--gaussians", type=int, default=30000)
-parser.add_argument("--steps", type=int, default=3500)
+parser.add_argument("--steps", type=int, default=3800)
 arguments = parser.parse_args()
 
 folder = arguments.out.with_suffix(".capture")

@@ -66,7 +66,7 @@ class TrainConfig:
     """Settings of a training. The same settings give the same bits on one machine, unless `max_seconds` ends it."""
 
     size: int = 512  # longer side of the images, pixels
-    steps: int = 3500
+    steps: int = 3800
     max_seconds: float | None = None  # limit of the wall-clock time; a slower machine then makes fewer steps
     seed: int = 0
     batch: int = 1  # images per step
