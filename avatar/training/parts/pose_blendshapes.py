@@ -11,7 +11,7 @@ from avatar.training.adam import Group
 from avatar.training.config import TrainConfig
 from avatar.training.parts.part import AvatarPartTraining, Step, Training
 
-#: Number of poses from which on what repeats with the pose can be told from the noise of a few.
+#: Number of poses from which on what repeats with the pose can be distinguished from the noise of a few.
 MIN_POSES = 24
 #: Decoupled decay of the basis a step at full learning rate, and the number of steps between two of them: what few
 #: frames support does not stay.
