@@ -52,6 +52,8 @@ MAX_TORSO = 0.9
 DENSITY = 2e5
 #: Largest number relative to the other Gaussians of an avatar: one of very few has none.
 MOST = 0.15
+#: No head is closed by fewer: their places are not even computed where fewer are allowed.
+LEAST = 500
 
 
 def backing_samples(head: HeadModel, most: int) -> SurfaceSamples:
@@ -61,6 +63,9 @@ def backing_samples(head: HeadModel, most: int) -> SurfaceSamples:
         head: the baked head.
         most: their largest number.
     """
+    if most < LEAST:
+        none = np.zeros(0, np.int64)
+        return SurfaceSamples(none, np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 4)), np.zeros(0), np.zeros(0))
     vertices = head.v_template.double().numpy()
     faces = head.faces.numpy()
     corners = vertices[faces]
