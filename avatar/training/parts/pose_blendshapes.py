@@ -13,9 +13,7 @@ from avatar.training.parts.part import AvatarPartTraining, Step, Training
 
 #: Number of poses from which on what repeats with the pose can be distinguished from the noise of a few.
 MIN_POSES = 24
-#: Decoupled decay of the basis a step at full learning rate, and the number of steps between two of them: what few
-#: frames support does not stay.
-DECAY = 0.004
+#: Steps between two applications of the decay of the basis.
 DECAY_EVERY = 4
 
 
@@ -57,10 +55,10 @@ class PoseBlendshapeTraining(AvatarPartTraining[PoseBlendshapes]):
         self.training.optimizer.step_outer(self.key, step.rate, step.touched, *gathered)
 
     def after_step(self, step: Step) -> None:
-        """Decay of the basis."""
+        """Decay of the basis, as of that of the expression."""
         if (step.number + 1) % DECAY_EVERY == 0:
             with torch.no_grad():
-                self.part.basis.mul_(1 - DECAY_EVERY * DECAY * step.rate)
+                self.part.basis.mul_(1 - DECAY_EVERY * self.training.config.decay * step.rate)
 
     def finish(self) -> None:
         """See `PartTraining.finish`."""
