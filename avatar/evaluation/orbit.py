@@ -16,6 +16,7 @@ from avatar import ops
 from avatar.head.model import HeadModel
 from avatar.head.regions import Region
 from avatar.model.avatar import Avatar
+from avatar.model.resting import at_mean_pose
 from avatar.rendering.backends import Rasterizer
 from avatar.rendering.camera_request import CameraRequest
 from avatar.rendering.cameras import moving_camera, subject_of
@@ -55,8 +56,7 @@ def measure_orbit(avatar: Avatar, rasterizer: Rasterizer = "native") -> OrbitAlp
 
     The outline is that of the head down to where the neck moves with the torso, without the ears, one pixel smaller.
     """
-    params = avatar.with_identity(avatar.head.neutral_params(1))
-    params.expression[:] = avatar.neutral
+    params = at_mean_pose(avatar, avatar.neutral[None])
     request = CameraRequest("orbit", 360.0, 360.0)  # a degree a second
     cameras = moving_camera(request, subject_of(avatar, params), np.array(YAWS, float), SIZE, SIZE)
     gaussians = avatar(params)

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from avatar.driving.trained_range import TrainedRange
 from avatar.errors import HeadsplatError
-from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
+from avatar.model.resting import at_mean_pose
 from avatar.motion import load_bridge
-from avatar.types import NECK, ROOT, HeadParams
+from avatar.types import NECK, HeadParams
 
 
 def posed(
@@ -37,16 +38,13 @@ def posed(
         HeadsplatError: a name is not of the avatar's head and not ARKit's.
     """
     head = avatar.head
-    torso = avatar.rig.torso
     added, joint_rot = _retarget(avatar, dict(expression or {}))
     low, high = head.expression_limits
     weights = (avatar.neutral + added).clamp(torch.minimum(low, added), torch.maximum(high, added))
-    rotation = torso.mean_rotation @ head_turn(head_pose).to(torso.mean_rotation)
-    joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
-    joint_rot[:, NECK] = 0
-    identity = head.v_template.new_zeros(0)
-    translation = head.root_translation(identity, rotation[None], torso.mean_translation[None])
-    return HeadParams(identity, weights, joint_rot, translation)
+    rotation = avatar.rig.torso.mean_rotation @ head_turn(head_pose).to(weights)
+    params = at_mean_pose(avatar, weights, rotation[None])
+    params.joint_rot[:, NECK + 1 :] = joint_rot[:, NECK + 1 :]
+    return params
 
 
 def head_turn(degrees: Sequence[float]) -> Tensor:

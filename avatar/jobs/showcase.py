@@ -11,10 +11,11 @@ import torch
 from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.evaluation.frame_rendering import render_avatar_frame
-from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head.arkit import ARKIT_52
 from avatar.jobs.images import labeled_grid
 from avatar.model.avatar import Avatar
+from avatar.model.resting import at_mean_pose
 from avatar.motion.files.names import ARKIT
 from avatar.rendering.animator import render_track
 from avatar.types import JOINT_NAMES, ROOT, Camera, HeadParams, Motion
@@ -88,14 +89,8 @@ def _weights(avatar: Avatar, pose: dict[str, float]) -> torch.Tensor:
 
 def _posed(avatar: Avatar, weights: torch.Tensor, yaw: torch.Tensor) -> HeadParams:
     """Head parameters [T] with expressions `weights` [T,E], in the mean training pose rotated by `yaw` [T] radians."""
-    torso = avatar.rig.torso
     turn = torch.stack([torch.zeros_like(yaw), yaw, torch.zeros_like(yaw)], -1)
-    rotation = axis_angle_to_matrix(turn) @ torso.mean_rotation
-    params = avatar.head.neutral_params(len(weights))
-    params.expression[:] = weights
-    params.joint_rot[:, ROOT] = matrix_to_axis_angle(rotation)
-    params.translation[:] = avatar.head.root_translation(params.identity, rotation, torso.mean_translation)
-    return params
+    return at_mean_pose(avatar, weights, axis_angle_to_matrix(turn) @ avatar.rig.torso.mean_rotation)
 
 
 def _eight_bit(image: np.ndarray) -> np.ndarray:
