@@ -24,10 +24,12 @@ from avatar.model.torso import TorsoMap
 from avatar.training.backing import MOST, backing_samples, opaque
 from avatar.training.config import TrainConfig
 from avatar.training.hair_height import hair_heights
+from avatar.training.hair_texture import as_strands
 from avatar.training.matte_sampling import bind_to_mesh, camera_depth, mean_pose, nearest_pixel, sample_matte
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
 from avatar.training.parts.local_bases import face_parts, local_mask
 from avatar.training.parts.registry import part_kinds
+from avatar.training.unseen import MOST_UNSEEN, unseen_samples, with_sheet
 from avatar.types import Binding, LocalGaussians
 
 #: Gaussians of these regions have blendshape offsets.
@@ -94,6 +96,9 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     count = int(expressive.sum())
     if len(off_mesh.position):
         samples = smooth_torso(head, samples + bind_to_mesh(head, off_mesh))
+    first = len(samples)
+    sheets = unseen_samples(head, off_mesh, round(MOST_UNSEEN * config.gaussians), rng) if config.prior else []
+    samples = sum((hidden for _, hidden in sheets), samples)
     samples = samples + backing
     rotation, translation = (torch.from_numpy(x).float() for x in mean_pose(frames))
     neck = head.joint_locations(head.v_template.new_zeros(0))[1]
@@ -106,7 +111,10 @@ def build_avatar(head: HeadModel, frames: TrainingFrames, config: TrainConfig) -
     blendshapes = _blendshapes(head, frames, config, samples, count)
     layers = [] if layer is None else [layer]
     neutral = resting_expression(frames.features[:, : len(head.expression_names)])
-    local = opaque(_initial_values(head, frames, samples), backing)
+    local = opaque(as_strands(_initial_values(head, frames, samples), head, samples), backing)
+    for sheet, hidden in sheets:
+        local = with_sheet(local, sheet, slice(first, first + len(hidden)))
+        first += len(hidden)
     avatar = Avatar(head, rig, blendshapes, local, neutral, layers)
     avatar.sampling = Sampling(config.filter * nearest_pixel(frames), config.dilation).rounded()
     for part in part_kinds():

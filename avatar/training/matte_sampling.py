@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -93,6 +93,10 @@ class MattePoints:
     skin: np.ndarray  # [n] 0..1, skinning weight of the torso
     spacing: np.ndarray  # [n] meters between neighbors
     axes: np.ndarray  # [3,3], columns right, up and towards the camera
+    chin: float = 0.0  # its height, meters, skull frame
+    all_sides: bool = False  # the back is among the points
+    #: [m,3] meters, skull frame: all points of hair that reaches below the chin; m may be 0.
+    long_hair: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
 
 def unproject(camera: Camera, pixels: np.ndarray, depth: np.ndarray) -> np.ndarray:
@@ -151,7 +155,9 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
         points = np.concatenate([points, local])
         torso = np.concatenate([torso, low])
         colors = np.concatenate([colors, shown])
-    skin = torso_weight(points, torso, colors, chin, pixel)
+    strand = long_hair(points, torso, colors, chin, pixel)
+    skin = torso_weight(points, torso, strand, chin)
+    long = points[strand]
     shell = hull_of_torso(head, frames, chin) if frames.states.still else np.zeros((0, 3))
     if len(shell):  # seen from all sides: at its surface, not at the depth of the head's center
         points, skin, torso = points[~torso], skin[~torso], torso[~torso]
@@ -166,11 +172,14 @@ def sample_matte(head: HeadModel, frames: TrainingFrames, count: int, rng: np.ra
         np.concatenate([np.ones(len(first)), skin[second]]),
         np.concatenate([gap, spacing]),
         axes,
+        chin,
+        bool(frames.states.still),
+        long,
     )
 
 
-def torso_weight(points: np.ndarray, torso: np.ndarray, colors: np.ndarray, chin: float, pixel: float) -> np.ndarray:
-    """Skinning weights [n] of the torso: long hair is bent between head and shoulders, not torn off at the chin.
+def long_hair(points: np.ndarray, torso: np.ndarray, colors: np.ndarray, chin: float, pixel: float) -> np.ndarray:
+    """Mask [n] of the points that belong to hair beside the face which is long.
 
     Args:
         points: [n,3] meters, skull frame.
@@ -179,20 +188,31 @@ def torso_weight(points: np.ndarray, torso: np.ndarray, colors: np.ndarray, chin
         chin: its height, meters, skull frame.
         pixel: its size at the head, meters.
     """
-    weight = torso.astype(np.float64)
     side, height = points[:, 0], points[:, 1] - chin
     hair = colors[~torso]
     if not len(hair):
-        return weight
+        return np.zeros(len(points), bool)
     middle = np.median(hair, 0)
     spread = np.maximum(1.5 * np.median(np.abs(hair - middle), 0), HAIR_SPREAD)
-    alike = (np.abs(colors - middle) / spread).max(1) < HAIR_RANGE
+    alike: np.ndarray = (np.abs(colors - middle) / spread).max(1) < HAIR_RANGE
     above = np.sort(side[alike & (height > STRAND_BAND[0]) & (height < STRAND_BAND[1])])
     if len(above) * pixel**2 < LONG_HAIR:
-        return weight
+        return np.zeros(len(points), bool)
     right, left = (np.searchsorted(above, side + reach) for reach in (STRAND_SIDE, -STRAND_SIDE))
-    part = np.clip((STRAND_LIFT - height) / STRAND_LENGTH, 0, 1)
-    return np.where(alike & (right - left >= STRAND_POINTS), part * part * (3 - 2 * part), weight)
+    return alike & (right - left >= STRAND_POINTS)
+
+
+def torso_weight(points: np.ndarray, torso: np.ndarray, strand: np.ndarray, chin: float) -> np.ndarray:
+    """Skinning weights [n] of the torso: long hair is bent between head and shoulders, not torn off at the chin.
+
+    Args:
+        points: [n,3] meters, skull frame.
+        torso: [n] bool, those below the chin.
+        strand: [n] bool, those of long hair.
+        chin: its height, meters, skull frame.
+    """
+    part = np.clip((STRAND_LIFT - points[:, 1] + chin) / STRAND_LENGTH, 0, 1)
+    return np.where(strand, part * part * (3 - 2 * part), torso.astype(np.float64))
 
 
 def _picked(count: int, wanted: int, apart: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from avatar.head.model import HeadModel
 from avatar.head.regions import Region
+from avatar.training.hair_height import hair_vertices
 
 #: Sampling density of regions relative to skin; the first matching row counts.
 DENSITY: tuple[tuple[tuple[Region, ...], float], ...] = (
@@ -21,6 +22,8 @@ DENSITY: tuple[tuple[tuple[Region, ...], float], ...] = (
     (("face",), 1.6),
 )
 BACK_DENSITY = 0.12
+BACK_HAIR_DENSITY = 0.3
+BACKWARD = -0.3  # a triangle is at the back where its normal points less to the front than this
 #: Density of the rims of the lids before a mesh layer, and how far they reach inside, meters: the lid behind its rim is
 #: in front of an eyeball that has no Gaussians, and never visible.
 RIM_DENSITY = 4.0
@@ -72,8 +75,9 @@ def face_density(
         decided |= rows
     if thin is not None:
         density[thin[first]] *= THIN
-    backward = normals[:, 2] < -0.3
+    backward = normals[:, 2] < BACKWARD
     density[~decided & backward] = BACK_DENSITY
+    density[~decided & backward & hair_vertices(head).numpy()[head.faces.numpy()].all(1)] = BACK_HAIR_DENSITY
     density[head.mask("left_eyeball", "right_eyeball").numpy()[first] & (normals[:, 2] < 0.2)] = 0
     if without:
         density[head.mask(*without).numpy()[head.faces.numpy()].all(1)] = 0

@@ -78,12 +78,12 @@ def on_mesh(avatar: Avatar, prior: HeadPrior, initial_offsets: Tensor) -> Tensor
     known = torch.zeros(len(avatar.head.v_template), dtype=torch.bool)
     known[torch.from_numpy(prior.vertices)] = True
     known = known.to(initial_offsets.device)
-    distance = torch.where(_on_scalp(avatar), initial_offsets[:, :2].norm(dim=1), initial_offsets.norm(dim=1))
+    distance = torch.where(on_scalp(avatar), initial_offsets[:, :2].norm(dim=1), initial_offsets.norm(dim=1))
     near = distance < ON_MESH
     return (near & known[avatar.rig.triangles].all(1) & (avatar.rig.skin < MAX_TORSO)).nonzero()[:, 0]
 
 
-def _on_scalp(avatar: Avatar) -> Tensor:
+def on_scalp(avatar: Avatar) -> Tensor:
     """Mask [N] of the Gaussians bound to triangles that hair may cover: they start at the height of the hair."""
     return hair_vertices(avatar.head)[avatar.rig.triangles].all(1)
 
@@ -138,7 +138,7 @@ def set_prior_colors(avatar: Avatar, prior: HeadPrior, anchors: Anchors, contrib
         return
     weight = contribution[rows]
     area = areas(avatar, rows, pixel)
-    least = torch.where(_on_scalp(avatar)[rows], MIN_HAIR_PART, MIN_PART) * area
+    least = torch.where(on_scalp(avatar)[rows], MIN_HAIR_PART, MIN_PART) * area
     colors = prior_colors(avatar, prior, torch.where(weight < least, 0.0, weight), rows)
     hidden = weight < (HIDDEN_PART * area).clamp_min(HIDDEN)
     take = ~avatar.head.mask(*LIPS)[avatar.rig.triangles[rows]].any(1)

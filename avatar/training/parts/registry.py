@@ -16,6 +16,7 @@ from avatar.training.parts.offset_network.training import OffsetNetworkTraining
 from avatar.training.parts.part import PartTraining, Training
 from avatar.training.parts.perceptual.loss import PerceptualTraining
 from avatar.training.parts.pose_blendshapes import PoseBlendshapeTraining
+from avatar.training.parts.unseen import UnseenTraining
 from avatar.training.parts.wrinkles import WrinkleTraining
 
 #: The order matters: appearances settle before the light is found from the colors, the prior sees the contribution
@@ -24,6 +25,7 @@ from avatar.training.parts.wrinkles import WrinkleTraining
 _PARTS: list[type[PartTraining]] = [
     AppearanceTraining,
     PriorTraining,
+    UnseenTraining,
     LayerTraining,
     MouthTraining,
     BackingTraining,

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from avatar.head import load_head
 from avatar.head.model import HeadModel
 from avatar.training.initialization import NECK, smooth_torso
-from avatar.training.matte_sampling import torso_weight
+from avatar.training.matte_sampling import long_hair, torso_weight
 from avatar.training.mesh_sampling import SurfaceSamples, sample_mesh
 
 
@@ -76,7 +76,7 @@ def strands(*, long: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_long_hair_is_bent_between_head_and_torso_and_the_coat_beside_it_is_not() -> None:
     points, torso, colors = strands(long=True)
-    weight = torso_weight(points, torso, colors, 0.0, 1e-3)
+    weight = torso_weight(points, torso, long_hair(points, torso, colors, 0.0, 1e-3), 0.0)
     hair = colors[:, 0] < 85
     assert np.array_equal(weight[~hair], torso[~hair])
     order = np.argsort(-points[hair, 1], kind="stable")
@@ -86,6 +86,6 @@ def test_long_hair_is_bent_between_head_and_torso_and_the_coat_beside_it_is_not(
 
 def test_short_hair_leaves_the_torso_as_it_is() -> None:
     points, torso, colors = strands(long=False)
-    assert np.array_equal(torso_weight(points, torso, colors, 0.0, 1e-3), torso)
+    assert not long_hair(points, torso, colors, 0.0, 1e-3).any()
     dark = np.full_like(colors, 60.0)  # a coat in the color of the hair
-    assert np.array_equal(torso_weight(points, torso, dark, 0.0, 1e-3), torso)
+    assert not long_hair(points, torso, dark, 0.0, 1e-3).any()
