@@ -45,8 +45,10 @@ WITHOUT: tuple[Region, ...] = (
     "torso",
     "boundary",
 )
-#: Smallest distance from the inside of mouth and eyes, meters.
+#: Smallest distance of the center from the inside of mouth and eyes, meters.
 CLEARANCE = 0.008
+#: No Gaussian reaches this edge within EXTENT standard deviations: it would show in the open mouth, before the teeth.
+OPENING: tuple[Region, ...] = ("lips_inner",)
 MAX_TORSO = 0.9
 #: Points of the mesh among which the places are chosen, per square meter.
 DENSITY = 2e5
@@ -75,16 +77,14 @@ def backing_samples(head: HeadModel, most: int) -> SurfaceSamples:
     frames = triangle_frames(torch.from_numpy(corners[face])).numpy()
     outside = ~head.mask(*INSIDE, "lid_interior").numpy()
     normals = vertex_normals(head.v_template.double(), head.faces).numpy()[outside]
-    inside = vertices[head.mask(*INSIDE).numpy()]
     skin = cKDTree(vertices[outside])
-    clear = np.ones(len(points), bool)
-    if len(inside) and len(points):
-        clear = cKDTree(inside).query(points)[0] > CLEARANCE
+    clear = _distance(vertices[head.mask(*INSIDE).numpy()], points) > CLEARANCE
+    to_opening = _distance(vertices[head.mask(*OPENING).numpy()], points)
 
     rows = np.zeros(0, np.int64)
     sizes = np.zeros(0)
     for size in SIZES:
-        fits = clear & _below(points, frames, size, skin, normals)
+        fits = clear & (to_opening > EXTENT * size) & _below(points, frames, size, skin, normals)
         if len(rows):
             distance, nearest = cKDTree(points[rows]).query(points)
             fits &= distance > sizes[nearest]
@@ -120,6 +120,11 @@ def _spread(corners: Floats, allowed: NDArray[np.bool_]) -> tuple[NDArray[np.int
     root = np.sqrt(rng.random(count))
     second = rng.random(count)
     return face, np.stack([1 - root, root * (1 - second), root * second], 1)
+
+
+def _distance(vertices: Floats, points: Floats) -> Floats:
+    """Distance [n] of points [n,3] from the nearest one of `vertices` [V,3], infinite without any."""
+    return cKDTree(vertices).query(points)[0] if len(vertices) else np.full(len(points), np.inf)
 
 
 def _below(points: Floats, frames: Floats, size: float, skin: cKDTree, normals: Floats) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from avatar.head.shading import vertex_normals
 from avatar.model.avatar import Avatar
 from avatar.model.gaussian_set import GaussianSet, with_gaussians
 from avatar.model.parts.pose_blendshapes import PoseBlendshapes
-from avatar.training.backing import DEPTH, MOST, OPAQUE, SIZES, backing_samples
+from avatar.training.backing import DEPTH, EXTENT, MOST, OPAQUE, SIZES, backing_samples
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.training.initialization import build_avatar
@@ -64,6 +64,13 @@ def test_it_is_below_the_mesh_out_of_mouth_and_eyes(head: HeadModel, samples: Su
     centers = places - DEPTH * samples.spacing[:, None] * frames[:, :, 2]
     nearest = cKDTree(outside).query(centers)[1]
     assert (((centers - outside[nearest]) * normals[nearest]).sum(1) < 0).all()
+
+
+def test_none_of_it_reaches_the_edge_of_the_lips(head: HeadModel, samples: SurfaceSamples) -> None:
+    corners = head.v_template.numpy()[head.faces.numpy()[samples.face]]
+    places = (corners * samples.bary[:, :, None]).sum(1)
+    edge = head.v_template.numpy()[head.mask("lips_inner").numpy()]
+    assert (cKDTree(edge).query(places)[0] > EXTENT * samples.spacing).all()
 
 
 def test_alone_it_closes_the_head(trained: Avatar) -> None:
