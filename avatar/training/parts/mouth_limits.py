@@ -53,6 +53,9 @@ TINT = 0.12
 #: Blendshapes change no channel by more than this part of the brightness of the lips, on the inner edge and elsewhere.
 EDGE_SHADE = 0.1
 SHADE = 0.2
+#: The limits of the inner edge count in full up to this distance from it, meters, and not at all from the second on:
+#: the dark line between closed lips is wider at the corners, and would be a dark blot as soon as they part.
+EDGE_FADE = (0.001, 0.004)
 #: Fewer Gaussians than these do not tell the color of the lips.
 MIN_SAMPLES = 12
 #: Pixels: a Gaussian of the lips that covers fewer in the frames that give initial colors has none from them.
@@ -118,6 +121,7 @@ class MouthLimits:
         self.reach = torch.full((len(points),), torch.inf)  # [V] meters
         self.lips = torch.from_numpy(lips)  # [V] bool
         self.inner = torch.from_numpy(inner)  # [V] bool
+        self.from_edge = torch.full((len(points),), EDGE_FADE[1])  # [V] meters from the inner edge, at most
         self.outer = self.lips.clone()  # [V] bool, away from the inner edge
         if lips.any():
             distance = torch.from_numpy(cKDTree(points[lips]).query(points)[0]).float()
@@ -126,6 +130,7 @@ class MouthLimits:
         if inner.any():
             away = torch.from_numpy(cKDTree(points[inner]).query(points)[0])
             self.outer &= away >= INNER_EDGE
+            self.from_edge = away.float().clamp_max(EDGE_FADE[1])
         self.tone = LipTone(head, self.lips)
         span = points[head.mask(*SPAN).numpy()]
         bounds = (span.min(0), span.max(0)) if len(span) else (np.zeros(3), np.zeros(3))
@@ -204,10 +209,20 @@ class MouthLimits:
             return _Lips(rows, least, None)
         color = self.tone.at(avatar, known, initial[known], rows).clamp_min(1e-3)
         level = color.mean(1, keepdim=True)
-        low = torch.where(edge, EDGE_DARKEST, DARKEST) * level
-        high = torch.where(edge, EDGE_BRIGHTEST, BRIGHTEST) * level
-        shade = level * torch.where(edge, EDGE_SHADE, SHADE)
-        return _Lips(rows, least, _Tone(color / level, low, high, torch.where(edge, EDGE_TINT, TINT), shade))
+        near = self._near_edge(avatar, corners[rows], rows).maximum(edge.float())
+
+        def limit(on_edge: float, elsewhere: float) -> Tensor:
+            return elsewhere + (on_edge - elsewhere) * near
+
+        low, high, shade = limit(EDGE_DARKEST, DARKEST), limit(EDGE_BRIGHTEST, BRIGHTEST), limit(EDGE_SHADE, SHADE)
+        return _Lips(
+            rows, least, _Tone(color / level, low * level, high * level, limit(EDGE_TINT, TINT), shade * level)
+        )
+
+    def _near_edge(self, avatar: Avatar, corners: Tensor, rows: Tensor) -> Tensor:
+        """How far the limits of the inner edge count for Gaussians `rows` [M] on `corners` [M,3]: 0..1, [M,1]."""
+        away = (self.from_edge[corners] * avatar.rig.bary[rows]).sum(1, keepdim=True)
+        return ((EDGE_FADE[1] - away) / (EDGE_FADE[1] - EDGE_FADE[0])).clamp(0, 1)
 
     def _limit_reach(self, avatar: Avatar, weights: Tensor, near: _Near) -> None:
         moved = motion(avatar, weights, near.rows)

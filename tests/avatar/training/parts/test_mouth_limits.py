@@ -17,6 +17,7 @@ from avatar.training.parts.mouth_limits import (
     DARKEST,
     EDGE_BRIGHTEST,
     EDGE_DARKEST,
+    EDGE_FADE,
     EDGE_SHADE,
     EDGE_TINT,
     FAR,
@@ -49,7 +50,9 @@ def on(avatar: Avatar, row: int, faces: torch.Tensor) -> None:
 def within(avatar: Avatar, limits: MouthLimits, inner: bool) -> torch.Tensor:
     """Mask of the faces on the inner edge of the lips, or away from it."""
     faces = avatar.head.faces
-    return limits.inner[faces].all(1) if inner else limits.outer[faces].all(1)
+    return (
+        limits.inner[faces].all(1) if inner else (limits.lips[faces] & (limits.from_edge >= EDGE_FADE[1])[faces]).all(1)
+    )
 
 
 def applied(avatar: Avatar, limits: MouthLimits, initial: torch.Tensor | None = None) -> torch.Tensor:
@@ -140,6 +143,21 @@ def test_lips_keep_the_tint_of_those_around_most_of_all_on_the_inner_edge(avatar
         found = torch.tensor([0.6, 0.3, 0.3])
         expected = found + (torch.full((3,), 0.4) - found).clamp(-0.4 * tint, 0.4 * tint)
         torch.testing.assert_close(avatar.colors[row], expected, atol=1e-3, rtol=0)
+
+
+def test_lips_near_the_inner_edge_are_limited_more_than_those_farther_away(avatar: Avatar) -> None:
+    limits = MouthLimits(avatar.head)
+    initial = colored(avatar, limits)
+    faces = avatar.head.faces
+    away = limits.from_edge[faces]
+    lips = limits.lips[faces].all(1) & ~limits.inner[faces].any(1)
+    on(avatar, 0, lips & (away > EDGE_FADE[0]).all(1) & (away < sum(EDGE_FADE) / 2).all(1))
+    on(avatar, 1, lips & (away >= EDGE_FADE[1]).all(1))
+    avatar.colors.data[:2] = 0.05
+    applied(avatar, limits, initial)
+    near, far = avatar.colors[:2].mean(1).tolist()
+    assert far == pytest.approx(0.4 * DARKEST, rel=1e-3)
+    assert 0.4 * (DARKEST + EDGE_DARKEST) / 2 < near < 0.4 * EDGE_DARKEST
 
 
 def test_blendshapes_change_the_color_of_lips_little(avatar: Avatar) -> None:
