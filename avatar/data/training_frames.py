@@ -14,6 +14,7 @@ from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.data.stored_images import normalize_exposure
 from avatar.head.model import HeadModel
+from avatar.head.regions import Region
 from avatar.model.blendshapes import expression_features
 from avatar.model.rig import Rig
 from avatar.model.to_device import to_device
@@ -22,6 +23,7 @@ from avatar.types import Camera, HeadParams, PosedHead, TorsoPose
 
 #: States whose vertices are computed at a time: what is computed on the way needs several times their memory.
 _CHUNK = 16
+_PART_CHUNK = 64  # where only a part of them is computed
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class HeadStates:
             None if self.torso is None else self.torso[rows],
             self.still,
         )
+
+    def posed_again(self, head: HeadModel, *regions: Region) -> HeadStates:
+        """The same with `regions` of another `head`."""
+        vertices = self.vertices.clone()
+        chosen = head.mask(*regions).nonzero()[:, 0]
+        for rows in torch.arange(len(self)).split(_PART_CHUNK):
+            vertices[rows[:, None], chosen] = head.skull_vertices(self.params[rows], chosen)
+        return replace(self, vertices=vertices)
 
     def sitting_still(self) -> HeadStates:
         """The same, with the torso in the pose of the skull."""

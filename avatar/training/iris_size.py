@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.data.training_frames import HeadStates, TrainingFrames
+from avatar.data.training_frames import TrainingFrames
 from avatar.head.model import HeadModel
 from avatar.model.parts.eye_light import EYES
 from avatar.model.parts.mesh_layer import MeshLayer, Part
@@ -33,8 +33,6 @@ GAIN = 0.02
 _FIXED = 1.5
 #: Texels of the iris that are darker than this are the pupil's.
 _PUPIL = 0.06
-#: States whose eyes are posed at a time.
-_CHUNK = 64
 
 
 @torch.no_grad()
@@ -53,7 +51,7 @@ def with_fitted_irises(head: HeadModel, frames: TrainingFrames) -> tuple[HeadMod
     if best in (0, len(SIZES) - 1) or errors[best] > (1 - GAIN) * errors[usual]:
         return head, frames
     head = with_iris_size(head, SIZES[best])
-    return head, replace(frames, states=_posed_again(head, frames.states))
+    return head, replace(frames, states=frames.states.posed_again(head, *EYES))
 
 
 def with_iris_size(head: HeadModel, size: float) -> HeadModel:
@@ -110,15 +108,6 @@ def size_errors(head: HeadModel, frames: TrainingFrames) -> np.ndarray | None:
         return difference(torch.cat(drawn), target)
 
     return np.array(list(ordered_map(lambda: error, SIZES, ops.kernel_threads())))
-
-
-def _posed_again(head: HeadModel, states: HeadStates) -> HeadStates:
-    """`states` with the eyeballs of another `head`."""
-    vertices = states.vertices.clone()
-    eyes = head.mask(*EYES).nonzero()[:, 0]
-    for rows in torch.arange(len(states)).split(_CHUNK):
-        vertices[rows[:, None], eyes] = head.skull_vertices(states.params[rows], eyes)
-    return replace(states, vertices=vertices)
 
 
 def _sphere_center(points: Tensor) -> Tensor:
