@@ -42,6 +42,10 @@ EYE_GAIN_ANCHOR_WEIGHT = 1e-5
 GAIN_LOW = -0.5
 GAIN_HIGH = 0.3
 EYE_GAIN_LIMITS = {Part.SCLERA: (-1.0, 0.3), Part.IRIS: (-2.0, 1.0)}
+#: ... of tongue and cavity: how much light enters the mouth differs more between videos than the color of teeth.
+DEEP = (Part.TONGUE, Part.CAVITY)
+DEEP_GAIN_ANCHOR_WEIGHT = 2e-5
+DEEP_GAIN_LOW = -1.5
 #: Gradient of the loss by every reflection: faint glare of the whole iris is none, the texture of the eyes has that
 #: color. A pixel that is too dark in all frames has several times as much for its texel.
 REFLECTION_WEIGHT = 2e-6
@@ -138,6 +142,7 @@ class TexelAnchors:
         self._batch = batch
         self._of_texels = batch * torch.tensor([ANCHOR_WEIGHTS[part] for part in Part])[layer.part]
         self._of_gains = torch.full((len(Part),), batch * GAIN_ANCHOR_WEIGHT)
+        self._of_gains[list(DEEP)] = batch * DEEP_GAIN_ANCHOR_WEIGHT
         self._of_gains[list(EYE_GAIN_LIMITS)] = batch * EYE_GAIN_ANCHOR_WEIGHT
 
     @torch.no_grad()
@@ -163,6 +168,7 @@ class TexelLimits:
         self._layer = layer
         self._low = torch.full((len(Part), 1), GAIN_LOW)
         self._high = torch.full((len(Part), 1), GAIN_HIGH)
+        self._low[list(DEEP)] = DEEP_GAIN_LOW
         for part, limits in EYE_GAIN_LIMITS.items():
             self._low[part], self._high[part] = limits
 

@@ -9,6 +9,7 @@ from avatar.head import load_head
 from avatar.model.avatar import bake_identity
 from avatar.model.parts.mesh_layer import MeshLayer, Part
 from avatar.training.parts.mesh_layer import (
+    DEEP_GAIN_LOW,
     EYE_GAIN_LIMITS,
     GAIN_HIGH,
     GAIN_LOW,
@@ -24,16 +25,16 @@ def layer() -> MeshLayer:
     return MeshLayer(bake_identity(head, torch.zeros(head.shapedirs.shape[2])))
 
 
-def test_irises_may_have_any_color_and_teeth_may_not(layer: MeshLayer) -> None:
+def test_irises_may_have_any_color_the_mouth_may_be_dark_and_teeth_may_not(layer: MeshLayer) -> None:
     with torch.no_grad():
-        layer.gains.fill_(-1.5)
+        layer.gains.fill_(-1.8)
     TexelLimits(layer)()
     low = {part: float(layer.gains[part].max()) for part in (Part.IRIS, Part.SCLERA, Part.CROWN, Part.TONGUE)}
     assert low == {
-        Part.IRIS: -1.5,
+        Part.IRIS: pytest.approx(-1.8),
         Part.SCLERA: EYE_GAIN_LIMITS[Part.SCLERA][0],
         Part.CROWN: GAIN_LOW,
-        Part.TONGUE: GAIN_LOW,
+        Part.TONGUE: DEEP_GAIN_LOW,
     }
     with torch.no_grad():
         layer.gains.fill_(3.0)
@@ -43,14 +44,15 @@ def test_irises_may_have_any_color_and_teeth_may_not(layer: MeshLayer) -> None:
     ) == (pytest.approx(GAIN_HIGH))
 
 
-def test_gains_of_eyes_are_anchored_less_than_others(layer: MeshLayer) -> None:
+def test_gains_of_eyes_and_of_the_depth_of_the_mouth_are_anchored_less_than_others(layer: MeshLayer) -> None:
     with torch.no_grad():
         layer.gains.fill_(0.2)
     for value in (layer.gains, layer.delta):
         value.grad = torch.zeros_like(value)
     TexelAnchors(layer, 2).add_gradients()
     assert layer.gains.grad is not None
-    assert 0 < float(layer.gains.grad[Part.IRIS, 0]) < 0.1 * float(layer.gains.grad[Part.CROWN, 0])
+    of_iris, of_cavity, of_teeth = layer.gains.grad[[Part.IRIS, Part.CAVITY, Part.CROWN], 0].tolist()
+    assert 0 < of_iris < 0.1 * of_teeth and 0 < of_cavity < 0.2 * of_teeth
 
 
 def test_reflections_are_sparse_and_never_dark(layer: MeshLayer) -> None:
