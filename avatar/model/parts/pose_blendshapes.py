@@ -45,6 +45,8 @@ class PoseBlendshapes(AvatarPart):
         #: training steps the basis by them.
         self.keeps_blended = False
         self.blended: tuple[Tensor, Tensor] | None = None
+        #: Whether the basis is known to be zero, so that nothing is added: a training saves that time.
+        self.is_zero = False
 
     @torch.no_grad()
     def weights(self, rotation: Tensor, rig: Rig) -> Tensor:
@@ -58,6 +60,8 @@ class PoseBlendshapes(AvatarPart):
 
     def add_offsets(self, extra: Tensor, head: PosedHead, stretch: VertexStretch | None, rig: Rig) -> Tensor:
         """See `AvatarPart.add_offsets`; all N Gaussians have offsets then."""
+        if self.is_zero:
+            return extra
         weights = self.weights(head.rotation, rig)
         added = ops.blend(None, self.basis, weights)
         if self.keeps_blended and torch.is_grad_enabled():
@@ -82,8 +86,9 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, extra: Tensor, added: Tensor) -> Tensor:
         ctx.count = extra.shape[1]
-        total = added.new_zeros(*added.shape[:2], CHANNELS)
+        total = added.new_empty(*added.shape[:2], CHANNELS)
         total[:, : ctx.count] = extra
+        total[:, ctx.count :] = 0
         total[..., POSITION] += added[..., :3]
         total[..., COLOR] += added[..., 3:]
         return total

@@ -84,10 +84,12 @@ class BlendshapeTraining(PartTraining):
         around = self._around_eyes()
         if not around:
             return extra.grad
-        of_eyes = extra.grad.new_zeros(len(around), *extra.grad.shape)
-        for grad, rows in zip(of_eyes, around, strict=True):
-            grad[:, rows] = extra.grad[:, rows]
-        return torch.cat([extra.grad - of_eyes.sum(0), of_eyes.flatten(0, 1)])
+        gradients = extra.grad.new_zeros(1 + len(around), *extra.grad.shape)
+        gradients[0] = extra.grad
+        for eye, rows in enumerate(around, 1):
+            gradients[eye][:, rows] = extra.grad[:, rows]
+            gradients[0][:, rows] = 0
+        return gradients.flatten(0, 1)
 
     def after_backward(self, step: Step) -> None:
         """The step of an outer basis, and the gradient of all that changes the weights."""

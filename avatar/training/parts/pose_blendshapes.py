@@ -38,17 +38,21 @@ class PoseBlendshapeTraining(AvatarPartTraining[PoseBlendshapes]):
         refine_at = training.config.refine_at
         self._start = refine_at if refine_at < 1 else 0.0
 
+    def offsets(self, step: Step) -> None:
+        """None: they are added to those of the expression, from the start on."""
+        self.part.is_zero = step.fraction < self._start
+
     def groups(self) -> list[Group]:
         """The basis."""
         return [Group(self.key, self.part.basis, self.training.config.rates.basis, axis=1, outer=True)]
 
     def after_backward(self, step: Step) -> None:
         """The step of the basis."""
+        if self.part.is_zero:
+            return
         assert self.part.blended is not None
         (weights, added), self.part.blended = self.part.blended, None
         assert added.grad is not None
-        if step.fraction < self._start:
-            return
         added.grad[:, : self.training.avatar.blendshapes.count, :3] = 0
         processes = self.training.processes
         gathered = processes.gather(weights), processes.gather(added.grad)
@@ -56,7 +60,7 @@ class PoseBlendshapeTraining(AvatarPartTraining[PoseBlendshapes]):
 
     def after_step(self, step: Step) -> None:
         """Decay of the basis, as of that of the expression."""
-        if (step.number + 1) % DECAY_EVERY == 0:
+        if (step.number + 1) % DECAY_EVERY == 0 and not self.part.is_zero:
             with torch.no_grad():
                 self.part.basis.mul_(1 - DECAY_EVERY * self.training.config.decay * step.rate)
 
@@ -64,3 +68,4 @@ class PoseBlendshapeTraining(AvatarPartTraining[PoseBlendshapes]):
         """See `PartTraining.finish`."""
         self.part.keeps_blended = False
         self.part.blended = None
+        self.part.is_zero = False

@@ -144,6 +144,27 @@ def test_a_training_learns_it_and_moves_only_what_no_expression_moves(
     assert not part.basis[:, :count, :3].any()
 
 
+def test_before_poses_are_refined_a_step_is_one_without_it(tiny: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pose_blendshapes, "MIN_POSES", 2)
+    trained = []
+    for wanted in (True, False):
+        config = replace(CONFIG, refine_at=0.5, pose_blendshapes=wanted)
+        trainer = Trainer(frames_of(tiny, config)[1], frames_of(tiny, config)[0], config)
+        trainer.initialize()
+        for number in range(6):
+            trainer.step(number / 30)
+        trained.append(trainer)
+    learned, plain = trained
+    for name, values in vars(plain.avatar.local).items():
+        assert torch.equal(getattr(learned.avatar.local, name), values), name
+    assert torch.equal(learned.avatar.blendshapes.basis, plain.avatar.blendshapes.basis)
+
+    part = required(learned.avatar, PoseBlendshapes)
+    assert not part.basis.any()
+    learned.step(0.5)
+    assert part.basis.any()
+
+
 def test_few_poses_or_the_setting_leave_it_out(tiny: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     poses = len(tiny.train_indices)
     for needed, wanted, present in ((poses, True, True), (poses + 1, True, False), (poses, False, False)):
