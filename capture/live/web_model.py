@@ -57,7 +57,7 @@ def _landmarks() -> dict[str, list[int]]:
         "left_lids": list(indices.LEFT_LIDS),
         "irises": [indices.LEFT_IRIS, indices.RIGHT_IRIS],
         **{f"hideable_{region}": places.tolist() for region, places in indices.HIDEABLE_LANDMARKS.items()},
-        "inner_lips": indices.INNER_LIPS.tolist(),
+        "changing": indices.CHANGING.tolist(),
     }
 
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avatar.head.arkit import HIDEABLE
-from capture.tracker.indices import FACE_COUNT, HIDEABLE_LANDMARKS, INNER_LIPS, LEFT_CORNER, RIGHT_CORNER
+from capture.tracker.indices import CHANGING, FACE_COUNT, HIDEABLE_LANDMARKS, LEFT_CORNER, RIGHT_CORNER
 
-#: Landmarks whose colors are compared. Teeth and tongue come and go at the inner edge of the lips, and irises move.
+#: Landmarks whose colors are compared. Teeth and tongue come and go at the inner edge of the lips, eyes and lashes at
+#: the lids, and irises move: with the lids compared, 15 frames in which a woman with eyeliner closes her eyes have a
+#: likeness of .44 to .55; without them .62 and more.
 _COMPARED = {
-    region: np.setdiff1d(places[places < FACE_COUNT], INNER_LIPS) for region, places in HIDEABLE_LANDMARKS.items()
+    region: np.setdiff1d(places[places < FACE_COUNT], CHANGING) for region, places in HIDEABLE_LANDMARKS.items()
 }
 #: Tip of the nose, outlines of the cheeks; difference of their distances, over the width of the face, from which on the
 #: face is turned: the landmarks of its far side are then at its outline, on hair or on the background.

@@ -64,7 +64,8 @@ HIDEABLE_LANDMARKS = {
     "eyes": np.concatenate([EYES, BROWS, _AROUND_EYES, np.arange(RIGHT_IRIS, LEFT_IRIS + 5)]),
     "mouth": np.concatenate([LIPS, _AROUND_LIPS]),
 }
-INNER_LIPS = LIPS[20:]
+#: Those of them where what is seen comes and goes with the expression: the inner edge of the lips, the lids.
+CHANGING = np.concatenate([LIPS[20:], EYES])
 
 
 def without_hidden(points: np.ndarray, hidden: Collection[str]) -> np.ndarray:

@@ -14,6 +14,7 @@ from capture.options import FaceModels
 from capture.quality.frame_statistics import face_light
 from capture.quality.hidden_regions import HiddenRegions, hidden_frames, region_patterns, usual_colors
 from capture.synthetic.video import DEMO_CLIP
+from capture.tracker.indices import EYES
 from capture.video.decoding import open_video
 from tests.support.occluders import beard, clear_glasses, face_mask, hand, headset, sunglasses
 
@@ -132,3 +133,20 @@ def test_a_clip_of_which_most_is_hidden_or_that_is_short_has_no_hidden_frames(
     covered = painted(images, drawn, partial(face_mask, color=(0.3, 0.5, 0.7)), range(0, FRAMES, 4))
     assert not clip_flags([*covered, *covered, *drawn[:20]])["mouth"].any()
     assert not clip_flags([*covered[:3], *drawn[12:30]])["mouth"].any()
+
+
+def test_lids_that_close_over_the_eyes_hide_nothing() -> None:
+    """Lids with dark lashes and eyeliner look unlike open eyes, long closures last for many frames."""
+    rng = np.random.default_rng(5)
+    light = np.repeat(rng.uniform(0.3, 0.5, (1, 478, 3)), 80, axis=0) * rng.uniform(0.95, 1.05, (80, 478, 3))
+    edge = np.where(np.arange(len(EYES)) % 2, 0.05, 0.6)[:, None]
+    light[:, EYES] = edge
+    closed = slice(40, 60)
+    light[closed, EYES] = edge[::-1]
+    points = np.zeros((80, 478, 2))
+    points[:, [263, 454]] = (100, 0)
+    points[:, [1]] = (50, 20)
+    seen = region_patterns(light, points)["eyes"]
+    assert not hidden_frames(seen, usual_colors(seen), np.arange(80) * STEP).any()
+    regions = HiddenRegions()
+    assert all(regions(light[k], points[k], k * STEP) == () for k in range(80))

@@ -34,10 +34,10 @@ export class HiddenRegions {
 
   /** @param {LandmarkModel} model */
   constructor({ groups }) {
-    const inner = new Set(groups.inner_lips);
+    const changing = new Set(groups.changing);
     this.#regions = ["eyes", "mouth"].map((name) => ({
       name, state: new Region(),
-      places: groups[`hideable_${name}`].filter((place) => place < FACE_COUNT && !inner.has(place)).sort((a, b) => a - b),
+      places: groups[`hideable_${name}`].filter((place) => place < FACE_COUNT && !changing.has(place)).sort((a, b) => a - b),
     }));
     this.#corners = groups.eye_corners;
   }

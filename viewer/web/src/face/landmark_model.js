@@ -41,7 +41,7 @@ const KIND = {
 /** Groups of landmarks by the name in the header, and how many they have at least. */
 const GROUPS = {
   stable: 3, eye_corners: 2, lip_gap: 2, mouth_corners: 2, right_lids: 2, left_lids: 2, irises: 2, hideable_eyes: 0,
-  hideable_mouth: 0, inner_lips: 0,
+  hideable_mouth: 0, changing: 0,
 };
 /** Options by their place in the header. */
 const OPTIONS = {
