@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 
+from capture.coach.requests import (
+    CLIPPED,
+    DARK,
+    FACE_PIXELS,
+    PITCH_MIN,
+    REQUESTS,
+    SIDE_LIGHT,
+    SOFT,
+    SOFT_AT_TIMES,
+    WARNINGS,
+    YAW_MIN,
+)
 from capture.report.coverage import Coverage
 
-#: Beyond 30 degrees cheeks and ears occlude what the front shows; a track is off by a few degrees, so 25 is enough.
-YAW_TARGET = 30
-YAW_MIN = 25.0
-#: Chin and crown become visible at about 15 degrees; people nod less than they turn.
-PITCH_TARGET = 15
-PITCH_MIN = 11.0
 #: Speech opens the lips by 10 to 15 mm; teeth, tongue and the inside of the mouth are visible from about 20.
 MOUTH_WIDE_MM = 20.0
 #: A smile that shows teeth widens the mouth by at least a tenth and opens the lips.
@@ -23,18 +30,8 @@ BLINKS = 3
 BROWS_MM = 5.0
 #: Eyes rotate about 40 degrees to each side; a total range below 12 means that they stay on the camera.
 GAZE_DEG = 12.0
-#: A training image of 512 pixels shows about 40 cm: the outer eye corners (9 cm) are then 115 pixels apart.
-FACE_PIXELS = 64.0
-#: Sharp faces score 0.3 to 0.55 on real clips; five pixels of motion blur add 0.2 to 0.25, and so does defocus.
-SOFT = 0.62
-SOFT_AT_TIMES = 0.68
 #: A change by a quarter makes skin look different; training can compensate less than that.
 EXPOSURE_DRIFT = 1.25
-#: Below this brightness noise and compression dominate; above this clipped fraction skin has lost its color.
-DARK = 0.18
-CLIPPED = 0.03
-#: A window at one side makes one half of the face brighter by this factor; such light stays in the avatar.
-SIDE_LIGHT = 1.8
 #: Shares of the frames: a region hidden in fewer is seen well enough in the others; of a face whose eyes and mouth are
 #: both hidden in more, nothing is left to fit.
 HIDDEN = 0.2
@@ -112,17 +109,22 @@ def _views(c: Coverage) -> list[Check]:
             "turning",
             not short,
             f"from {_side(c.yaw[0], 'right', 'left')} to {_side(c.yaw[1], 'right', 'left')}",
-            f"You hardly turned to the {' or to the '.join(short)}: turn slowly at least {YAW_TARGET} degrees "
-            f"{'both ways' if len(short) > 1 else 'that way'}, eyes on the camera.",
+            f"You hardly turned to the {' or to the '.join(short)}: {_asked(*(f'turn {side}' for side in short))}.",
         ),
         Check(
             "nodding",
             not flat,
             f"from {_side(c.pitch[0], 'down', 'up')} to {_side(c.pitch[1], 'down', 'up')}",
-            f"You hardly looked {' or '.join(flat)}: tilt your head about {PITCH_TARGET} degrees "
-            f"{' and '.join(flat)} once, slowly.",
+            f"You hardly looked {' or '.join(flat)}: {_asked(*(f'look {way}' for way in flat))}.",
         ),
     ]
+
+
+def _asked(*keys: str) -> str:
+    """The coach's words for these; after the first one without the beginning that all share."""
+    words = [REQUESTS[key].words.split() for key in keys]
+    shared = sum(1 for _ in takewhile(lambda at: len(set(at)) == 1, zip(*words, strict=False)))
+    return " and ".join(" ".join(each[shared if index else 0 :]) for index, each in enumerate(words))
 
 
 def _side(angle: float, below: str, above: str) -> str:
@@ -136,13 +138,13 @@ def _face(c: Coverage) -> list[Check]:
             "mouth open",
             c.mouth_gap_mm[1] >= MOUTH_WIDE_MM,
             f"up to {c.mouth_gap_mm[1]:.0f} mm",
-            "You never opened your mouth wide: an avatar cannot show a mouth it never saw open. Say a long 'aah' once.",
+            f"You never opened your mouth wide, so the avatar will guess its inside: {_asked('mouth open')}.",
         ),
         Check(
             "smile",
             c.mouth_width >= SMILE_WIDER and c.gap_when_wide_mm >= SMILE_GAP_MM,
             f"{c.mouth_width - 1:.0%} wider than usual, lips {c.gap_when_wide_mm:.0f} mm apart",
-            "You never smiled with your teeth showing, so the avatar will guess them: smile broadly once.",
+            f"No smile showed your teeth, so the avatar will guess them: {_asked('smile')}.",
         ),
     ]
     eyes = [
@@ -151,14 +153,13 @@ def _face(c: Coverage) -> list[Check]:
             not few,
             f"left {c.blinks['left']}, right {c.blinks['right']} times; lids {_span(c.lids['left'])} and "
             f"{_span(c.lids['right'])} open",
-            f"The {' and the '.join(few)} eye hardly blinked: closed lids that were never seen are a guess, so blink "
-            "a few times and close your eyes once.",
+            f"The {' and the '.join(few)} eye hardly blinked, so closed lids are a guess: {_asked('blinking')}.",
         ),
         Check(
             "gaze",
             c.gaze[0] >= GAZE_DEG,
             f"{c.gaze[0]:.0f} degrees sideways, {c.gaze[1]:.0f} up and down",
-            "Your eyes stayed in one place: look left, right, up and down once with the head still.",
+            f"Your eyes stayed in one place: {_asked('gaze')}.",
         ),
     ]
     brows = [
@@ -166,7 +167,7 @@ def _face(c: Coverage) -> list[Check]:
             "brows",
             c.brows_mm >= BROWS_MM,
             f"moved {c.brows_mm:.0f} mm",
-            "Your brows hardly moved: raise them once as if surprised, and frown once.",
+            f"Your brows hardly moved: {_asked('brows up', 'brows down')}.",
         ),
     ]
     # What is measured of a hidden region is a guess of the landmark network.
@@ -181,25 +182,26 @@ def _span(bounds: tuple[float, float]) -> str:
 def _images(c: Coverage) -> list[Check]:
     drift = c.exposure[1] / max(c.exposure[0], 1e-3)
     light = "dark" if c.brightness < DARK else "overexposed" if c.clipped > CLIPPED else "good"
-    advice = {
-        "dark": "The face is dark: film towards a window or turn on more light.",
-        "overexposed": "Parts of the face are overexposed: step out of the direct light or lower the exposure.",
-    }.get(light, "One side of the face is much brighter, and the avatar keeps that light: face the window or lamp.")
+    found = {
+        "dark": "The face is dark",
+        "overexposed": "Parts of the face are overexposed",
+        "good": "One side of the face is much brighter, and the avatar keeps that light",
+    }[light]
     return [
         Check("length", c.frames >= FRAMES, f"{c.frames} training frames", "The clip is short: film 20 to 30 seconds."),
         Check(
             "size",
             c.face_pixels >= FACE_PIXELS,
             f"{c.face_pixels:.0f} pixels between the outer eye corners",
-            "The face is small in the image: come closer or film at a higher resolution.",
+            f"The face is small in the image: {WARNINGS['small'].words}, or film at a higher resolution.",
         ),
         Check(
             "sharpness",
             c.blur[0] <= SOFT and c.blur[1] <= SOFT_AT_TIMES,
             f"blur {c.blur[0]:.2f}, {c.blur[1]:.2f} in the worst tenth",
-            "The image is soft: wipe the lens and focus on the face."
+            f"The image is soft: {WARNINGS['soft'].words}."
             if c.blur[0] > SOFT
-            else "Fast turns are blurred: move slowly, hold the phone still, and use more light.",
+            else f"Fast turns are blurred: {WARNINGS['blurred'].words}.",
         ),
         Check(
             "steady light",
@@ -211,6 +213,6 @@ def _images(c: Coverage) -> list[Check]:
             "light",
             light == "good" and c.side_light <= SIDE_LIGHT,
             f"face at {c.brightness:.0%}, one side {c.side_light:.1f} times as bright",
-            advice,
+            f"{found}: {WARNINGS['side light' if light == 'good' else light].words}.",
         ),
     ]

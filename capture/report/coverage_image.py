@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from avatar.data.capture_folder import Capture
-from capture.report.advice import PITCH_TARGET, YAW_TARGET
+from capture.coach.requests import PITCH_TARGET, YAW_TARGET
 from capture.report.coverage import PITCH_EDGES, YAW_EDGES, Coverage, cell_of
 from capture.report.face_pixels import read_frame
 from capture.report.geometry import TrackedGeometry

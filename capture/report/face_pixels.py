@@ -38,7 +38,7 @@ class PixelStatistics:
 
         def measure(row: int) -> tuple[tuple[float, float, float, float], np.ndarray]:
             image = read_frame(capture, row)
-            return _face(image, projected[row, :FACE_COUNT]), _light(image, landmarks[row])
+            return measure_face(image, projected[row, :FACE_COUNT]), _light(image, landmarks[row])
 
         with Pool() as pool:
             jobs = [pool.submit(measure, row) for row in chosen.tolist()]
@@ -75,8 +75,8 @@ def blurredness(gray: np.ndarray) -> float:
     return max(ratios)
 
 
-def _face(image: np.ndarray, points: np.ndarray) -> tuple[float, float, float, float]:
-    """Blur, brightness, clipped fraction and left-to-right ratio of the face at `points` [468,2] of a BGR image."""
+def measure_face(image: np.ndarray, points: np.ndarray) -> tuple[float, float, float, float]:
+    """Blur, brightness, clipped fraction and left-to-right ratio of the face at `points` [468,2] of an image."""
     size = np.array([image.shape[1], image.shape[0]])
     low = np.clip(np.floor(points.min(0)), 0, size - 2).astype(int)
     high = np.clip(np.ceil(points.max(0)), low + 2, size).astype(int)

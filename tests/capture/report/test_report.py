@@ -18,6 +18,7 @@ from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.refine.track import RefinedTrack
 from avatar.types import Camera
+from capture.coach.requests import REQUESTS, WARNINGS
 from capture.report import read_report, write_report
 from capture.report.advice import check_coverage, check_photos
 from capture.report.coverage import Coverage, count_blinks, count_views
@@ -190,6 +191,20 @@ def test_a_single_photo_is_said_to_show_one_view(report: CaptureReport) -> None:
     assert check_photos(dataclasses.replace(report.coverage, frames=2, hidden=seen)) == []
     (check,) = check_photos(dataclasses.replace(report.coverage, frames=1, hidden=seen))
     assert check.advice.startswith("One photo shows one view") and "add photos of both sides" in check.advice
+
+
+def test_advice_asks_in_the_words_of_the_coach(report: CaptureReport) -> None:
+    still = {"left": 0, "right": 0}
+    coverage = dataclasses.replace(
+        report.coverage, yaw=(0.0, 0.0), pitch=(0.0, 0.0), mouth_gap_mm=(0.0, 0.0), mouth_width=1.0, blinks=still,
+        gaze=(0.0, 0.0), brows_mm=0.0, brightness=0.5, clipped=0.0, side_light=3.0, face_pixels=30.0, blur=(1.0, 1.0),
+    )  # fmt: skip
+    advice = " ".join(check.advice for check in check_coverage(coverage))
+    shown = ("turn left", "look up", "mouth open", "blinking", "smile", "gaze", "brows up", "brows down")
+    words = [REQUESTS[key].words for key in shown]
+    words += [WARNINGS[key].words for key in ("side light", "small", "soft")]
+    assert [each for each in words if each not in advice] == []
+    assert "to the left and right." in advice and "degrees up and down." in advice
 
 
 def test_every_advice_is_one_sentence(report: CaptureReport) -> None:
