@@ -246,6 +246,10 @@ class _Run(CaptureRun):
         candidates, held_out = (self.plan.numbers[mask] for mask in (~self.plan.is_test, self.plan.is_test))
         most = self.options.max_frames
         chosen = choose_frames(self.video, candidates, most, follower, self.workspace, self.progress)
+        self.warnings.append(
+            f"{self.name}: of {len(candidates)} frames the {len(chosen)} are used that show the most different poses "
+            "and expressions; --max-frames changes how many"
+        )
         return frame_plan(chosen, held_out)
 
     def _landmarks(self, follower: FaceFollower) -> LandmarkTable:

@@ -1,7 +1,6 @@
 """Selection of frames of a long video: a fast pass over some of them, then those that show something new.
 
-Only training frames are examined. The selection consists of short runs of consecutive frames, because tracks and mattes
-are smoothed in time.
+Only training frames are examined.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from capture.quality.frame_statistics import sharpness
 from capture.stages.landmarks import FaceFollower
 from capture.stages.workers import ahead
 from capture.video.decoding import wanted_frames
+from capture.video.selection import FrameSelection
 from capture.workspace import Workspace
 
 PARTIAL = "overview.npz"
-#: Maximum number of frames examined, and the length of the runs that are selected.
+#: Maximum number of frames examined.
 _LOOKED = 1500
-_RUN = 8
-#: Fraction of the runs that are spread evenly over the clip, so that common poses remain common.
-_EVEN = 1 / 3
+#: Blur (0..1) by which a frame that is less sharp by 1 (log) counts as more blurred.
+_BLUR = 0.2
 #: A frame this much less sharp (log) than the clip's median, or with a face less present, is no discovery.
 _BLURRED = 0.6
 _PRESENT = 0.9
@@ -54,11 +53,11 @@ def choose_frames(
     """
     looked = np.arange(0, len(candidates), max(1, -(-len(candidates) // _LOOKED)))
     rows = _look(video, candidates[looked], follower, workspace, progress)
-    return candidates[choose_runs(looked[rows["row"]], rows, len(candidates), most)]
+    return candidates[choose_varied(looked[rows["row"]], rows, len(candidates), most)]
 
 
-def choose_runs(positions: np.ndarray, rows: dict[str, np.ndarray], count: int, most: int) -> np.ndarray:
-    """Positions [<= most] of runs of frames out of `count`, increasing.
+def choose_varied(positions: np.ndarray, rows: dict[str, np.ndarray], count: int, most: int) -> np.ndarray:
+    """Positions [<= most] of frames out of `count`, increasing: those that differ most, the others spread evenly.
 
     Args:
         positions: [n] of the frames that were examined and show a face.
@@ -66,25 +65,14 @@ def choose_runs(positions: np.ndarray, rows: dict[str, np.ndarray], count: int, 
         count: frames there are.
         most: frames to choose.
     """
-    runs = most // _RUN
-    even = np.linspace(0, count - _RUN, max(1, round(_EVEN * runs))).round().astype(int)
-    taken = np.zeros(count, dtype=bool)
-    for start in even:
-        taken[start : start + _RUN] = True
-    usable = _usable(rows)
-    positions = positions[usable]
-    features = rows["features"][usable]
-    starts = np.clip(positions - _RUN // 2, 0, count - _RUN)
-    distance = np.full(len(positions), np.inf)
-    for place in np.flatnonzero(taken[positions]):
-        distance = np.minimum(distance, np.linalg.norm(features - features[place], axis=1))
-    if len(positions) and not np.isfinite(distance).all():
-        distance = np.linalg.norm(features - np.median(features, axis=0), axis=1)
-    while len(positions) and taken.sum() + _RUN <= most and distance.max() > 0:
-        farthest = int(np.argmax(distance))
-        taken[starts[farthest] : starts[farthest] + _RUN] = True
-        distance = np.minimum(distance, np.linalg.norm(features - features[farthest], axis=1))
-    return np.flatnonzero(taken)
+    usable = np.flatnonzero(_usable(rows))
+    selection = FrameSelection(most)
+    for row in usable.tolist():
+        selection.offer(row, rows["features"][row], -_BLUR * float(rows["sharpness"][row]))
+    varied = positions[selection.numbers]
+    others = np.setdiff1d(positions[usable] if len(usable) else np.arange(count), varied)
+    spread = np.linspace(0, len(others) - 1, min(most - len(varied), len(others))).round().astype(int)
+    return np.union1d(varied, others[spread])
 
 
 def _usable(rows: dict[str, np.ndarray]) -> np.ndarray:

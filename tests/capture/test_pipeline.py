@@ -312,3 +312,12 @@ def test_a_training_frame_that_is_not_decoded_again_is_left_out(tmp_path):
     capture = _capture(tmp_path / "clip", Flaky(24))
     assert 7 not in capture.track["frame_number"] and len(capture) == 23
     assert "1 training frames could not be decoded again; left out" in capture.metadata["warnings"]
+
+
+def test_a_capture_of_a_part_of_the_frames_says_how_many(tmp_path):
+    capture = _capture(tmp_path / "clip", max_frames=20)
+    assert len(capture) == 20
+    assert any(
+        "of 40 frames the 20 are used that show the most different poses" in each
+        for each in capture.metadata["warnings"]
+    )

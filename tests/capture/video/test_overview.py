@@ -14,11 +14,9 @@ from capture.stages.landmarks import FaceFollower
 from capture.video import decoding
 from capture.video.decoding import open_video
 from capture.video.frame_index import FrameIndex
-from capture.video.overview import choose_frames, choose_runs
+from capture.video.overview import choose_frames, choose_varied
 from capture.workspace import Workspace
 from tests.capture.video.fake_video import FakeVideo, fake_models
-
-RUN = 8
 
 
 def rows(count: int) -> dict[str, np.ndarray]:
@@ -32,11 +30,10 @@ def rows(count: int) -> dict[str, np.ndarray]:
     }
 
 
-def test_a_rare_expression_is_chosen_with_its_neighbors() -> None:
+def test_a_rare_expression_is_chosen() -> None:
     looked = rows(500)
     looked["features"][333] = 5.0
-    chosen = choose_runs(np.arange(500) * 2, looked, 1000, 64)
-    assert set(range(663, 670)) <= set(chosen.tolist())
+    assert 666 in choose_varied(np.arange(500) * 2, looked, 1000, 64)
 
 
 @pytest.mark.parametrize(("name", "value"), [("sharpness", -2.0), ("presence", 0.6), ("person", 1)])
@@ -45,21 +42,25 @@ def test_a_bad_frame_is_no_discovery(name: str, value: float) -> None:
     looked["features"] = np.random.default_rng(0).normal(0, 0.1, (500, 8))
     looked["features"][333] = 5.0
     looked[name][333] = value
-    assert 666 not in choose_runs(np.arange(500) * 2, looked, 1000, 64)
+    assert 666 not in choose_varied(np.arange(500) * 2, looked, 1000, 64)
 
 
-def test_chosen_frames_come_in_runs_and_are_not_too_many() -> None:
+def test_as_many_are_chosen_as_are_allowed() -> None:
     looked = rows(300)
-    looked["features"] = np.random.default_rng(0).normal(0, 1, (300, 8))
-    chosen = choose_runs(np.arange(300) * 5, looked, 1500, 100)
-    lengths = np.diff(np.flatnonzero(np.diff(np.concatenate([[-9], chosen, [9999]])) > 1))
-    assert 80 <= len(chosen) <= 100 and (np.diff(chosen) > 0).all()
-    assert lengths.min() >= RUN
+    for features in (looked["features"], np.random.default_rng(0).normal(0, 1, (300, 8))):
+        looked["features"] = features
+        chosen = choose_varied(np.arange(300) * 5, looked, 1500, 100)
+        assert len(chosen) == 100 and (np.diff(chosen) > 0).all()
+
+
+def test_frames_that_look_alike_are_spread_evenly() -> None:
+    chosen = choose_varied(np.arange(300) * 5, rows(300), 1500, 100)
+    assert np.diff(chosen).max() <= 20
 
 
 def test_a_clip_without_any_face_is_spread_evenly() -> None:
     nothing = {name: values[:0] for name, values in rows(1).items()}
-    chosen = choose_runs(np.zeros(0, int), nothing, 1000, 64)
+    chosen = choose_varied(np.zeros(0, int), nothing, 1000, 64)
     assert chosen.min() == 0 and chosen.max() == 999
 
 
