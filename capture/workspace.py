@@ -22,6 +22,9 @@ from avatar.data.capture_metadata import PARTIAL_DIR
 from avatar.errors import HeadsplatError
 
 _KEY_FILE = "key.json"
+#: Among the partial results: the frames of a film (capture/film/folder.py).
+FILM_DIR = "film"
+FILM_FILE = "film.json"
 _TORN = ".tmp"  # what a file that is being written ends in
 _IMAGE = re.compile(rf"\d{{5,}}\.png({re.escape(_TORN)})?")  # in frames/ and mattes/
 #: PNG effort: level 1 is four times as fast as the default and 5 % larger; see `encode_png` for the rest.
@@ -108,7 +111,8 @@ class Workspace:
         """Raise HeadsplatError if the unfinished folder contains a file that no capture wrote."""
         foreign = [path for path in self.root.iterdir() if path.name.removesuffix(_TORN) not in CAPTURE_ENTRIES]
         partial = (self.root / PARTIAL_DIR).glob("*")
-        foreign += [path for path in partial if not path.name.removesuffix(_TORN).endswith((".npz", _KEY_FILE))]
+        known = (".npz", _KEY_FILE, FILM_DIR)
+        foreign += [path for path in partial if not path.name.removesuffix(_TORN).endswith(known)]
         if foreign:
             raise HeadsplatError(
                 f"{self.root}: the unfinished capture contains other files too ({min(foreign).name}), so it is not "
@@ -122,6 +126,7 @@ class Workspace:
         for name in CAPTURE_ENTRIES - {FRAMES_DIR, MATTES_DIR, PARTIAL_DIR}:
             (self.root / name).unlink(missing_ok=True)
             _temporary(self.root / name).unlink(missing_ok=True)
+        shutil.rmtree(self._partial / FILM_DIR, ignore_errors=True)
         for path in self._partial.iterdir():
             if path.name != _KEY_FILE:
                 path.unlink()
@@ -133,6 +138,11 @@ class Workspace:
         except (OSError, ValueError, RecursionError):
             return None
         return stored if isinstance(stored, dict) else None
+
+    @property
+    def partial(self) -> Path:
+        """The folder of partial results; it is deleted once the capture is finished."""
+        return self._partial
 
     def load_partial(self, name: str) -> dict[str, np.ndarray] | None:
         """Arrays an earlier run left under `name`, or None."""
@@ -197,6 +207,27 @@ def settle(root: Path) -> None:
         _retire(old, root)
     if _is_finished(root):
         shutil.rmtree(root / PARTIAL_DIR, ignore_errors=True)
+
+
+def growing_folder(root: Path) -> Path:
+    """Where the unfinished capture `root` grows: there, or beside the finished one that it is to replace."""
+    return _beside(root) if _is_finished(root) else root
+
+
+def growing_film(root: Path) -> Path | None:
+    """The folder of the frames of the unfinished film `root`; None where there is none."""
+    folder = growing_folder(root) / PARTIAL_DIR / FILM_DIR
+    return folder if (folder / FILM_FILE).is_file() else None
+
+
+def discard(root: Path) -> None:
+    """Delete the unfinished capture `root`, and nothing else that is in its folder."""
+    folder = growing_folder(root)
+    with explain_errors(root):
+        for name in (PARTIAL_DIR, FRAMES_DIR, MATTES_DIR):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _retire(old: Path, root: Path) -> None:

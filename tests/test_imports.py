@@ -33,6 +33,7 @@ OPTIONAL = (
 WINDOW = ("imgui_bundle", "moderngl", "glfw")
 WINDOW_MODULES = (
     "viewer/gui/display.py",
+    "viewer/gui/film_window.py",
     "viewer/gui/window.py",
     "viewer/gui/texture.py",
     "viewer/gui/panels/",

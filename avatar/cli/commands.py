@@ -35,6 +35,7 @@ class _Commands(Mapping[str, type[Command]]):
         "capture": ("capture", "CaptureCommand"),
         "convert": ("convert", "ConvertCommand"),
         "train": ("train", "TrainCommand"),
+        "film": ("film", "FilmCommand"),
         "eval": ("evaluate", "EvalCommand"),
         "render": ("render", "RenderCommand"),
         "blend": ("blend", "BlendCommand"),

@@ -1,4 +1,4 @@
-"""What headsplat does for its users, as calls: capture, train, render, live, view, evaluate.
+"""What headsplat does for its users, as calls: film, capture, train, render, live, view, evaluate.
 
 Each takes the files to read and to write, its options, and `notify`, which receives progress and messages. The command
 line holds the options and prints; a program of your own calls the same functions. Of the packages of `avatar` only this
@@ -14,6 +14,7 @@ from avatar.common.lazy import on_first_use
 if TYPE_CHECKING:
     from avatar.jobs.capturing import CaptureOptions, capture
     from avatar.jobs.evaluating import EvaluateOptions, evaluate
+    from avatar.jobs.filming import FilmOptions, film
     from avatar.jobs.live_sources import SourceOptions
     from avatar.jobs.live_web import PageOpened, live_page
     from avatar.jobs.live_window import LiveOptions, live, view
@@ -28,6 +29,7 @@ __all__ = [
     "CaptureOptions",
     "EncodingOptions",
     "EvaluateOptions",
+    "FilmOptions",
     "ImageOptions",
     "LiveOptions",
     "Message",
@@ -42,6 +44,7 @@ __all__ = [
     "TrainOptions",
     "capture",
     "evaluate",
+    "film",
     "live",
     "live_page",
     "render",
@@ -55,6 +58,7 @@ __getattr__ = on_first_use(
         "CaptureOptions": "capturing",
         "EncodingOptions": "rendering",
         "EvaluateOptions": "evaluating",
+        "FilmOptions": "filming",
         "ImageOptions": "rendering",
         "LiveOptions": "live_window",
         "Message": "notices",
@@ -69,6 +73,7 @@ __getattr__ = on_first_use(
         "TrainOptions": "training",
         "capture": "capturing",
         "evaluate": "evaluating",
+        "film": "filming",
         "live": "live_window",
         "live_page": "live_web",
         "render": "rendering",

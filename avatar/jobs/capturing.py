@@ -209,6 +209,28 @@ def reuse_or_capture(
     return capture
 
 
+def finish_recording(folder: Path, notices: Notices = SILENT) -> None:
+    """Complete the capture of a recording of `headsplat film`, also of one that was killed; no effect on others.
+
+    Raises:
+        HeadsplatError: the recording is damaged, or has too few frames.
+    """
+    from capture.workspace import growing_film
+
+    if growing_film(folder) is None:
+        return
+    from capture.film.folder import finish_film
+
+    notices.say(f"completing the capture {folder}")
+    with notices.counted_stages() as progress:
+        capture = finish_film(folder, progress)
+    assert capture is not None
+    for warning in capture.metadata.get("warnings", ()):
+        notices.say(f"warning: {warning}")
+    for advice in report_capture(capture, notices, overlay=False).advice:
+        notices.say(f"to film again: {advice}")
+
+
 def _difference(source: Sequence[Path], out: Path, options: CaptureOptions) -> str | None:
     """The difference between the finished capture in the folder and the requested one; None: equal, "": no capture."""
     from avatar.data.capture_folder import METADATA_FILE, Capture

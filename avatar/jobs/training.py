@@ -14,7 +14,7 @@ from avatar.common.photo_files import are_photos
 from avatar.common.processes import own_rank
 from avatar.common.toml_config import load_config, load_preset
 from avatar.errors import HeadsplatError
-from avatar.jobs.capturing import paths_of, reuse_or_capture
+from avatar.jobs.capturing import finish_recording, paths_of, reuse_or_capture
 from avatar.jobs.notices import SILENT, Notices, Notify, Stop, ignore
 from avatar.jobs.option_types import (
     DURATION,
@@ -231,6 +231,7 @@ class TrainJob:
         options = {name: given for name in CAPTURE_OPTIONS if (given := getattr(self.options, name)) is not None}
         if self._folder is not None:
             self._check_capture(self._folder, options)
+            finish_recording(self._folder, notices)
             return Capture.load(self._folder)
         requested = CaptureOptions(head=self.options.head or EMBEDDED, overwrite=self.options.overwrite, **options)
         return reuse_or_capture(self.source, self._capture_folder, requested, notices, KeptImages(settings.size))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from avatar.driving.live.pose_source import PoseSource
 from avatar.errors import HeadsplatError
-from capture.live.camera import FileFeed, WebcamFeed
+from capture.live.camera import Feed, FileFeed, Pace, WebcamFeed
 from capture.live.own_face import OwnFaceOptions
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.live.protocols.udp import LOOPBACK
@@ -55,12 +55,18 @@ def open_pose_source(
     assert webcam is not None
     if host != LOOPBACK or phone:
         raise HeadsplatError(f"{'--phone' if phone else '--host'} goes with --listen; leave it out with --webcam")
+    feed = camera_feed(webcam, loop=loop)
+    return FaceWorker(feed, torso=torso, own=own)
+
+
+def camera_feed(webcam: str, *, loop: bool = False, pace: Pace = "realtime") -> Feed:
+    """The frames of a camera number, or of a video file in its place; raises HeadsplatError for a missing file."""
     number = webcam.isascii() and webcam.isdigit() and len(webcam) < 4
     if number and loop:
         raise HeadsplatError("--loop repeats a video file; leave it out with a camera number")
     if not number and not Path(webcam).is_file():
         raise HeadsplatError(f"--webcam {webcam}: no such file; give a video file or a camera number (0 is the first)")
-    return FaceWorker(WebcamFeed(int(webcam)) if number else FileFeed(webcam, repeat=loop), torso=torso, own=own)
+    return WebcamFeed(int(webcam)) if number else FileFeed(webcam, pace, repeat=loop)
 
 
 def _open_microphone(microphone: str, loop: bool) -> PoseSource:

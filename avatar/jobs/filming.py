@@ -1,0 +1,285 @@
+"""Filming a person before a camera: the coach leads, frames that matter are kept, an avatar is trained from them."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Literal
+
+from avatar.common.files import path_text
+from avatar.errors import HeadsplatError
+from avatar.jobs.notices import Notice, Notices, Notify, Progress, Stop, ignore, stoppable
+from avatar.jobs.option_types import OptionalPath, checked
+from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.training import TrainJob, TrainOptions
+from avatar.jobs.training_outputs import Outputs, TrainedAvatar
+from capture.options import CaptureOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from capture.film.session import Filming, Shown
+    from capture.live.camera import Feed, Pace
+    from viewer.gui.film_window import FilmView
+
+_POLL_SECONDS = 0.1
+_CANCEL = "the recording ends, and nothing of it is kept"
+_ENDING = "the recording ends and nothing of it is kept, or the training ends and saves the avatar"
+_CONSENT = "Film only someone who has agreed to it; everything stays on this machine."
+_KEYS = "space: pause    S: skip    R: repeat    Q: quit"
+_WORKING_KEYS = "Q: close the window, the work goes on"
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """the recording, and the training that follows"""
+
+    preset: Literal["fast", "default", "quality", "hybrid", "gpu"] | None = None
+    """settings of the training, as for `headsplat train`"""
+    config: OptionalPath = None
+    """a TOML file with settings of the training that override the preset"""
+    window: bool = True
+    """show the camera's image and the coach in a window; --no-window: the coach writes in the terminal"""
+    keep: bool = False
+    """keep the frames of a recording that is quit, in NAME.capture, which `headsplat train` takes"""
+    consent: str = ""
+    """a note on the person's consent; stored in the capture and in the avatar"""
+    overwrite: bool = False
+    """replace an avatar and a capture that exist"""
+
+
+@dataclass(frozen=True)
+class Filmed:
+    """A recording that has ended."""
+
+    capture: Path  # its folder; gone where the recording was quit and not kept
+    frames: int  # of the camera
+    kept: int
+    quit: bool  # whether the user ended the recording
+    trained: TrainedAvatar | None  # None: the recording was quit
+
+
+def film(
+    source: str | Path,
+    out: str | Path,
+    options: FilmOptions | None = None,
+    *,
+    pace: Pace = "realtime",
+    notify: Notify = ignore,
+    stop: Stop = None,
+) -> Filmed:
+    """Film a person before a camera, and train an avatar from the frames that matter; film only who has agreed.
+
+    Args:
+        source: a camera number, or a video file in its place.
+        out: the avatar to write, such as me.avatar; the recording becomes me.capture beside it.
+        options: see FilmOptions; None: as `headsplat film` by default.
+        pace: of a video file: at its frame rate, late frames are dropped; "all": every frame, as fast as possible.
+        notify: receives progress and messages.
+        stop: what quits the recording, or ends the training early.
+
+    Raises:
+        HeadsplatError: the camera or the window cannot be opened, the recording does not show a face, an option is not
+            valid, or an output cannot be written.
+    """
+    job = _FilmJob(str(source), Path(out), checked(options or FilmOptions()), pace)
+    return job.run(Notices(notify), stop)
+
+
+@dataclass(frozen=True)
+class _FilmJob:
+    """The arguments of `film`, and its steps."""
+
+    source: str
+    out: Path
+    options: FilmOptions
+    pace: Pace
+
+    def run(self, notices: Notices, stop: Stop) -> Filmed:
+        """Record, then train."""
+        from capture.live.open import camera_feed
+
+        feed = camera_feed(self.source, pace=self.pace)
+        if not self.options.window:
+            notices.say(_CONSENT)
+            recorded = self._record(feed, notices, stop)
+            return recorded if recorded.quit else self._train(recorded, notices, stop)
+        from viewer.gui.display import check_display
+
+        check_display()
+        notices.say(_CONSENT)
+        return _Screen(self, feed, notices).run(stop)
+
+    @property
+    def folder(self) -> Path:
+        """The capture folder."""
+        return self.out.with_name(f"{self.out.stem}.capture")
+
+    def _record(self, feed: Feed, notices: Notices, stop: Stop, screen: _Screen | None = None) -> Filmed:
+        """Lead the person through the recording."""
+        from capture.film.session import Filming
+
+        options = self.options
+        outputs = Outputs.beside(self.out)
+        outputs.check(False, options.overwrite)
+        written = [*outputs.reserved(False), Output(self.folder, folder=True, in_place=True)]
+        inputs = (Path(self.source), options.config)
+        with reserved(written, inputs, overwrite=options.overwrite):
+            settings = CaptureOptions(consent=path_text(options.consent), overwrite=options.overwrite)
+            filming = Filming(feed, self.folder, settings, lossless=self.pace == "all")
+            if screen is not None:
+                screen.filming = filming
+            with stoppable(stop, _CANCEL) as stopped:
+                filming.start()
+                try:
+                    ended = _lead(filming, stopped, notices, speaks=screen is None)
+                except BaseException:
+                    filming.stop()
+                    self._leave(filming, notices)
+                    raise
+            filming.stop()
+            recorded = Filmed(self.folder, filming.seen, filming.kept, not ended, None)
+            if ended and not filming.kept:
+                filming.folder.discard()
+                raise HeadsplatError(
+                    f"{filming.name}: the recording shows no face well enough; sit before the camera in good light, "
+                    "and follow what is asked"
+                )
+            if recorded.quit:
+                notices.say("the recording was quit")
+                self._leave(filming, notices)
+            else:
+                notices.say(
+                    f"{path_text(self.folder)}: {recorded.kept} of {recorded.frames} frames are kept, those that show "
+                    "the most different poses and expressions"
+                )
+            return recorded
+
+    def _leave(self, filming: Filming, notices: Notices) -> None:
+        """Delete what a recording that was not completed has stored, unless it is to be kept."""
+        if self.options.keep and filming.kept:
+            folder = path_text(self.folder)
+            notices.say(f"{folder}: {filming.kept} frames are kept; `headsplat train {folder} -o ...` trains from them")
+        else:
+            filming.folder.discard()
+            notices.say("nothing of it is stored")
+
+    def _train(self, recorded: Filmed, notices: Notices, stop: Stop) -> Filmed:
+        """Complete the capture and train the avatar."""
+        own = self.options
+        options = TrainOptions(preset=own.preset, config=own.config, overwrite=own.overwrite)
+        return replace(recorded, trained=TrainJob((self.folder,), self.out, options).run(notices, stop))
+
+
+def _lead(filming: Filming, stopped: Event, notices: Notices, *, speaks: bool) -> bool:
+    """Wait for the end of the recording; False where `stopped` ended it. `speaks`: send what the coach says."""
+    last = ("", "")
+    while not filming.wait(_POLL_SECONDS):
+        if stopped.is_set():
+            return False
+        shown = filming.shown()
+        if not speaks or shown is None:
+            continue
+        advice = shown.advice
+        if (said := (advice.words, advice.warning_words)) != last:
+            warning = f" ({advice.warning_words})" if advice.warning else ""
+            notices.say(f"{shown.seconds:4.0f} s, {advice.share:4.0%}  {advice.words}{warning}")
+            last = said
+    return True
+
+
+def view_of(shown: Shown) -> FilmView:
+    """What the window shows during a recording."""
+    from viewer.gui.film_window import FilmView
+
+    advice = shown.advice
+    return FilmView(
+        image=shown.rgb,
+        number=shown.frames,
+        recording=not (advice.paused or advice.finished),
+        words=advice.words,
+        warning=advice.warning_words,
+        items=tuple((item.title, item.share, item.status) for item in advice.items),
+        ring=advice.ring,
+        pointing=advice.pointing,
+        share=advice.share,
+        note=f"{shown.seconds:.0f} s    {advice.share:.0%} shown    {shown.kept} frames kept",
+        keys=_KEYS,
+    )
+
+
+def working_view(stage: str, fraction: float, text: str, image: np.ndarray | None = None) -> FilmView:
+    """What the window shows after the recording: a stage of the capture or of the training, or none: all is done."""
+    from viewer.gui.film_window import FilmView
+
+    words = f"Making your avatar: {stage}" if stage else f"Ready: {text}"
+    keys = _WORKING_KEYS if stage else "Q: close the window"
+    return FilmView(image=image, number=-1, words=words, share=fraction, note=text if stage else "", keys=keys)
+
+
+@dataclass
+class _Screen:
+    """The window on the main thread, where it has to run, and the work on a thread of its own."""
+
+    job: _FilmJob
+    feed: Feed
+    notices: Notices
+    filming: Filming | None = None
+    progress: Progress | None = None
+    closed: bool = False
+    quit: Event = field(default_factory=Event)  # ends the recording
+    work: Future[Filmed] | None = None
+
+    def run(self, stop: Stop) -> Filmed:
+        """Show the window until it is closed or the recording is quit; returns once the work is done."""
+        from viewer.gui.film_window import FilmWindow
+
+        with stoppable(stop, _ENDING, self.quit.set) as stopped, ThreadPoolExecutor(1, "film job") as worker:
+            self.work = worker.submit(self._work, stopped)
+            try:
+                with suppress(KeyboardInterrupt):
+                    FilmWindow(self._view, self._on_command).run()
+            except BaseException:
+                self.quit.set()
+                raise
+            self.closed = True
+            return self.work.result()
+
+    def _work(self, stopped: Event) -> Filmed:
+        recorded = self.job._record(self.feed, self.notices, self.quit, self)
+        if recorded.quit:
+            return recorded
+        return self.job._train(recorded, Notices(self._heard), stopped)
+
+    def _heard(self, notice: Notice) -> None:
+        """A notice of the capture or the training: for the window, too."""
+        if isinstance(notice, Progress):
+            self.progress = notice
+        self.notices.notify(notice)
+
+    def _on_command(self, command: str) -> None:
+        assert self.work is not None
+        if command == "quit":
+            self.closed = True
+            if self.progress is None:
+                self.quit.set()
+        elif self.filming is not None:
+            self.filming.command(command)  # type: ignore[arg-type]  # of the same names
+
+    def _view(self) -> FilmView:
+        from viewer.gui.film_window import FilmView
+
+        assert self.work is not None
+        shown = None if self.filming is None else self.filming.shown()
+        is_done = self.work.done()
+        if self.closed or (is_done and (self.quit.is_set() or self.work.exception() or self.work.result().quit)):
+            return FilmView(over=True)
+        image = None if shown is None else shown.rgb
+        if is_done:
+            return working_view("", 1.0, path_text(self.job.out.name), image)
+        if self.progress is not None:
+            return working_view(self.progress.stage, self.progress.fraction, self.progress.text, image)
+        return FilmView(words="Opening the camera ...", keys=_KEYS) if shown is None else view_of(shown)

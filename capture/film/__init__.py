@@ -1,0 +1,1 @@
+"""Filming a person before a camera: the coach leads, the frames that matter go into a capture folder that grows."""

@@ -1,0 +1,163 @@
+"""Filming as a job: an avatar at the end, nothing stored where the recording is quit, and what the terminal says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from avatar import cli
+from avatar.data.capture_folder import Capture
+from avatar.errors import HeadsplatError
+from avatar.jobs.filming import Filmed, FilmOptions, film
+from avatar.jobs.notices import Message, Notice
+from avatar.jobs.training import TrainOptions, train
+from avatar.model.avatar_header import read_header
+from capture.live.camera import FileFeed
+from capture.workspace import growing_film
+from tests.capture.video.fake_video import FakeVideo, fake_models, fit_person_quickly
+
+FAST = "steps = 12\ngaussians = 300\nbases = 3\nsize = 48\nrefine_at = 1.0\n"
+#: Frames a second.
+FPS = 10.0
+#: Films into the folder of the first argument, as slowly as a camera, until it is killed.
+ENDLESS = """
+import sys
+from pathlib import Path
+from capture.film.session import Filming
+from capture.live.camera import FileFeed
+from capture.live.identity import LearnOptions
+from tests.capture.video.fake_video import FakeVideo, fake_models
+feed = FileFeed(FakeVideo(100_000), "all")
+filming = Filming(feed, Path(sys.argv[1]), lossless=True, models=fake_models(), learn=LearnOptions(0.5, key_frames=5))
+filming.command("skip")
+filming.start()
+filming.wait(1000)
+"""
+
+
+@pytest.fixture(autouse=True)
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drawn person before each camera, and networks that know the truth."""
+    feed = lambda source, **options: FileFeed(FakeVideo(110, fps=FPS), "all")  # noqa: E731
+    monkeypatch.setattr("capture.live.open.camera_feed", feed)
+    monkeypatch.setattr("capture.film.session.FaceModels", fake_models)
+    monkeypatch.setattr("capture.pipeline.FaceModels", fake_models)
+    monkeypatch.setattr("capture.pipeline.fit_person", fit_person_quickly)
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> FilmOptions:
+    """A short training without a window."""
+    (tmp_path / "fast.toml").write_text(FAST)
+    return FilmOptions(config=tmp_path / "fast.toml", window=False, consent="it is me")
+
+
+def quit_after(out: Path, frames: int, options: FilmOptions) -> Filmed:
+    """Quit the recording once so many frames are kept."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            film_folder = growing_film(out.with_suffix(".capture"))
+            if film_folder is not None and len(list(film_folder.glob("*.png"))) >= frames:
+                stop.set()
+            time.sleep(0.01)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        return film("0", out, options, pace="all", stop=stop)
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def test_a_recording_becomes_an_avatar(tmp_path: Path, options: FilmOptions) -> None:
+    said: list[Notice] = []
+    filmed = film("0", tmp_path / "me.avatar", options, pace="all", notify=said.append)
+    capture = Capture.load(tmp_path / "me.capture")
+    assert (filmed.quit, filmed.frames) == (False, 110)
+    assert filmed.kept == capture.metadata["source"]["frames"] > 16
+    assert filmed.trained is not None and filmed.trained.finished
+    assert read_header(tmp_path / "me.avatar")["consent"] == "it is me"
+    texts = [notice.text for notice in said if isinstance(notice, Message)]
+    assert texts[0].startswith("Film only someone who has agreed")
+    assert any("Look at the camera with your face at rest" in text for text in texts)
+    assert any(f"{filmed.kept} of 110 frames are kept" in text for text in texts)
+
+
+def test_a_recording_that_is_quit_stores_nothing(tmp_path: Path, options: FilmOptions) -> None:
+    filmed = quit_after(tmp_path / "me.avatar", 3, options)
+    assert filmed.quit and filmed.trained is None
+    assert [path.name for path in tmp_path.iterdir()] == ["fast.toml"]
+
+
+def test_a_recording_that_is_quit_can_be_kept_and_trained_from(
+    tmp_path: Path, options: FilmOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = FileFeed(FakeVideo(100_000, fps=FPS), "all")
+    monkeypatch.setattr("capture.live.open.camera_feed", lambda source, **options: endless)
+    kept = FilmOptions(config=options.config, window=False, keep=True)
+    assert quit_after(tmp_path / "me.avatar", 20, kept).quit
+    assert growing_film(tmp_path / "me.capture") is not None
+    trained = train(tmp_path / "me.capture", tmp_path / "later.avatar", TrainOptions(config=options.config))
+    assert trained is not None and len(Capture.load(tmp_path / "me.capture")) > 16
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_recording_that_is_killed_can_be_trained_from(tmp_path: Path, options: FilmOptions) -> None:
+    out = tmp_path / "me.capture"
+    process = subprocess.Popen([sys.executable, "-c", ENDLESS, str(out)], cwd=Path(__file__).parents[3])
+    try:
+        while (found := growing_film(out)) is None or len(list(found.glob("*.png"))) < 24:
+            assert process.poll() is None
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    kept = len(list(found.glob("*.png")))
+    trained = train(out, tmp_path / "me.avatar", TrainOptions(config=options.config))
+    assert trained is not None and len(Capture.load(out)) == kept
+
+
+def test_a_face_that_is_never_shown_is_reported(
+    tmp_path: Path, options: FilmOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = FileFeed(FakeVideo(60, dict.fromkeys(range(60), 255), fps=FPS), "all")
+    monkeypatch.setattr("capture.live.open.camera_feed", lambda source, **options: nobody)
+    with pytest.raises(HeadsplatError, match="the recording shows no face well enough"):
+        film("0", tmp_path / "me.avatar", options, pace="all")
+    assert [path.name for path in tmp_path.iterdir()] == ["fast.toml"]
+
+
+def test_an_existing_avatar_is_not_replaced(tmp_path: Path, options: FilmOptions) -> None:
+    (tmp_path / "me.avatar").write_bytes(b"mine")
+    with pytest.raises(HeadsplatError, match="--overwrite"):
+        film("0", tmp_path / "me.avatar", options, pace="all")
+    assert not (tmp_path / "me.capture").exists()
+
+
+def test_the_command_needs_a_file_that_exists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    assert cli.main(["film", "-o", str(tmp_path / "me.avatar"), "--webcam", "none.mp4", "--no-window"]) == 1
+    assert "--webcam none.mp4: no such file; give a video file or a camera number" in capsys.readouterr().err
+
+
+def test_the_command_needs_a_display_for_its_window(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    if sys.platform.startswith("linux"):
+        assert cli.main(["film", "-o", str(tmp_path / "me.avatar")]) == 1
+        assert "there is no display for the window" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
