@@ -17,6 +17,7 @@ from avatar.jobs.outputs import Output, reserved
 from avatar.jobs.training import TrainJob, TrainOptions
 from avatar.jobs.training_outputs import Outputs, TrainedAvatar
 from capture.options import CaptureOptions
+from capture.video.split import MIN_TRAINING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from viewer.gui.film_window import FilmView
 
 _POLL_SECONDS = 0.1
+#: Width and height that the camera is asked for: a face before it is then about as large as in the training images.
+_CAMERA_SIZE = (1280, 720)
 _CANCEL = "the recording ends, and nothing of it is kept"
 _ENDING = "the recording ends and nothing of it is kept, or the training ends and saves the avatar"
 _CONSENT = "Film only someone who has agreed to it; everything stays on this machine."
@@ -102,7 +105,10 @@ class _FilmJob:
         """Record, then train."""
         from capture.live.open import camera_feed
 
-        feed = camera_feed(self.source, pace=self.pace)
+        feed = camera_feed(self.source, pace=self.pace, size=_CAMERA_SIZE)
+        # What is wrong with these fails before the recording, not after it.
+        Outputs.beside(self.out).check(False, self.options.overwrite)
+        self._training.resolved()
         if not self.options.window:
             notices.say(_CONSENT)
             recorded = self._record(feed, notices, stop)
@@ -118,14 +124,18 @@ class _FilmJob:
         """The capture folder."""
         return self.out.with_name(f"{self.out.stem}.capture")
 
+    @property
+    def _training(self) -> TrainJob:
+        own = self.options
+        options = TrainOptions(preset=own.preset, config=own.config, overwrite=own.overwrite)
+        return TrainJob((self.folder,), self.out, options)
+
     def _record(self, feed: Feed, notices: Notices, stop: Stop, screen: _Screen | None = None) -> Filmed:
         """Lead the person through the recording."""
         from capture.film.session import Filming
 
         options = self.options
-        outputs = Outputs.beside(self.out)
-        outputs.check(False, options.overwrite)
-        written = [*outputs.reserved(False), Output(self.folder, folder=True, in_place=True)]
+        written = [*Outputs.beside(self.out).reserved(False), Output(self.folder, folder=True, in_place=True)]
         inputs = (Path(self.source), options.config)
         with reserved(written, inputs, overwrite=options.overwrite):
             settings = CaptureOptions(consent=path_text(options.consent), overwrite=options.overwrite)
@@ -142,11 +152,11 @@ class _FilmJob:
                     raise
             filming.stop()
             recorded = Filmed(self.folder, filming.seen, filming.kept, not ended, None)
-            if ended and not filming.kept:
+            if ended and filming.kept < MIN_TRAINING:
                 filming.folder.discard()
                 raise HeadsplatError(
-                    f"{filming.name}: the recording shows no face well enough; sit before the camera in good light, "
-                    "and follow what is asked"
+                    f"{filming.name}: {filming.kept} frames of the recording show a face well enough, at least "
+                    f"{MIN_TRAINING} are needed; sit before the camera in good light and follow what is asked"
                 )
             if recorded.quit:
                 notices.say("the recording was quit")
@@ -169,9 +179,7 @@ class _FilmJob:
 
     def _train(self, recorded: Filmed, notices: Notices, stop: Stop) -> Filmed:
         """Complete the capture and train the avatar."""
-        own = self.options
-        options = TrainOptions(preset=own.preset, config=own.config, overwrite=own.overwrite)
-        return replace(recorded, trained=TrainJob((self.folder,), self.out, options).run(notices, stop))
+        return replace(recorded, trained=self._training.run(notices, stop))
 
 
 def _lead(filming: Filming, stopped: Event, notices: Notices, *, speaks: bool) -> bool:

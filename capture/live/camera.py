@@ -72,10 +72,11 @@ class Feed(Protocol):
 class WebcamFeed:
     """A webcam, by its number."""
 
-    def __init__(self, index: int) -> None:
-        """Args: the camera's number."""
+    def __init__(self, index: int, size: tuple[int, int] | None = None) -> None:
+        """Args: the camera's number; size: width and height to ask it for, of which it chooses the nearest it has."""
         self.name = f"webcam {index}"
         self._index = index
+        self._size = size
         self._device: Any = None
 
     def open(self) -> Lens:
@@ -84,6 +85,11 @@ class WebcamFeed:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         device = cv2.VideoCapture(self._index)
         device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if self._size is not None:
+            # Uncompressed images of this size are more than USB 2 carries at a camera's rate.
+            device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+            device.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
+            device.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
         success, image = device.read() if device.isOpened() else (False, None)
         if not success or image is None:
             device.release()

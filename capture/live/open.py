@@ -59,14 +59,26 @@ def open_pose_source(
     return FaceWorker(feed, torso=torso, own=own)
 
 
-def camera_feed(webcam: str, *, loop: bool = False, pace: Pace = "realtime") -> Feed:
-    """The frames of a camera number, or of a video file in its place; raises HeadsplatError for a missing file."""
+def camera_feed(
+    webcam: str, *, loop: bool = False, pace: Pace = "realtime", size: tuple[int, int] | None = None
+) -> Feed:
+    """The frames of a camera number, or of a video file in its place.
+
+    Args:
+        webcam: the number, or the file.
+        loop: the file restarts at its end.
+        pace: of the file.
+        size: width and height to ask the camera for; None: its own choice.
+
+    Raises:
+        HeadsplatError: a missing file, or `loop` with a number.
+    """
     number = webcam.isascii() and webcam.isdigit() and len(webcam) < 4
     if number and loop:
         raise HeadsplatError("--loop repeats a video file; leave it out with a camera number")
     if not number and not Path(webcam).is_file():
         raise HeadsplatError(f"--webcam {webcam}: no such file; give a video file or a camera number (0 is the first)")
-    return WebcamFeed(int(webcam)) if number else FileFeed(webcam, pace, repeat=loop)
+    return WebcamFeed(int(webcam), size) if number else FileFeed(webcam, pace, repeat=loop)
 
 
 def _open_microphone(microphone: str, loop: bool) -> PoseSource:

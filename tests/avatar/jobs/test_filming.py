@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,27 +20,13 @@ from avatar.jobs.filming import Filmed, FilmOptions, film
 from avatar.jobs.notices import Message, Notice
 from avatar.jobs.training import TrainOptions, train
 from avatar.model.avatar_header import read_header
-from capture.live.camera import FileFeed
+from capture.live.camera import FileFeed, WebcamFeed
 from capture.workspace import growing_film
 from tests.capture.video.fake_video import FakeVideo, fake_models, fit_person_quickly
 
 FAST = "steps = 12\ngaussians = 300\nbases = 3\nsize = 48\nrefine_at = 1.0\n"
 #: Frames a second.
 FPS = 10.0
-#: Films into the folder of the first argument, as slowly as a camera, until it is killed.
-ENDLESS = """
-import sys
-from pathlib import Path
-from capture.film.session import Filming
-from capture.live.camera import FileFeed
-from capture.live.identity import LearnOptions
-from tests.capture.video.fake_video import FakeVideo, fake_models
-feed = FileFeed(FakeVideo(100_000), "all")
-filming = Filming(feed, Path(sys.argv[1]), lossless=True, models=fake_models(), learn=LearnOptions(0.5, key_frames=5))
-filming.command("skip")
-filming.start()
-filming.wait(1000)
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -111,29 +98,87 @@ def test_a_recording_that_is_quit_can_be_kept_and_trained_from(
     assert trained is not None and len(Capture.load(tmp_path / "me.capture")) > 16
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_recording_that_is_killed_can_be_trained_from(tmp_path: Path, options: FilmOptions) -> None:
-    out = tmp_path / "me.capture"
-    process = subprocess.Popen([sys.executable, "-c", ENDLESS, str(out)], cwd=Path(__file__).parents[3])
-    try:
-        while (found := growing_film(out)) is None or len(list(found.glob("*.png"))) < 24:
-            assert process.poll() is None
-            time.sleep(0.02)
-    finally:
-        process.kill()
-        process.wait()
-    kept = len(list(found.glob("*.png")))
-    trained = train(out, tmp_path / "me.avatar", TrainOptions(config=options.config))
-    assert trained is not None and len(Capture.load(out)) == kept
-
-
 def test_a_face_that_is_never_shown_is_reported(
     tmp_path: Path, options: FilmOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = FileFeed(FakeVideo(60, dict.fromkeys(range(60), 255), fps=FPS), "all")
     monkeypatch.setattr("capture.live.open.camera_feed", lambda source, **options: nobody)
-    with pytest.raises(HeadsplatError, match="the recording shows no face well enough"):
+    with pytest.raises(HeadsplatError, match="0 frames of the recording show a face well enough"):
         film("0", tmp_path / "me.avatar", options, pace="all")
+    assert [path.name for path in tmp_path.iterdir()] == ["fast.toml"]
+
+
+class User:
+    """The window, whose user presses a key once the window shows these words."""
+
+    def __init__(self, words: str, *keys: str) -> None:
+        self.words, self.keys = words, keys
+        self.seen: list[str] = []
+
+    def __call__(self, view: Callable[[], Any], command: Callable[[str], object]) -> User:
+        self.view, self.command = view, command
+        return self
+
+    def run(self) -> None:
+        """Look at the window until it closes."""
+        end = time.monotonic() + 60
+        while not (shown := self.view()).over:
+            assert time.monotonic() < end, self.seen
+            self.seen.append(shown.words)
+            if shown.words.startswith(self.words):
+                for key in self.keys:
+                    self.command(key)
+            time.sleep(1e-3)
+
+
+@pytest.fixture
+def windowed(monkeypatch: pytest.MonkeyPatch, options: FilmOptions) -> Callable[[User], FilmOptions]:
+    """Puts a user before the window; the options with a window."""
+    pytest.importorskip("imgui_bundle", reason="imgui-bundle cannot be loaded", exc_type=ImportError)
+
+    def use(user: User) -> FilmOptions:
+        monkeypatch.setattr("viewer.gui.display.check_display", lambda: None)
+        monkeypatch.setattr("viewer.gui.film_window.FilmWindow", user)
+        return replace(options, window=True)
+
+    return use
+
+
+def test_the_window_stays_open_until_the_avatar_is_ready(
+    tmp_path: Path, windowed: Callable[[User], FilmOptions]
+) -> None:
+    user = User("Ready: me.avatar", "quit")
+    filmed = film("0", tmp_path / "me.avatar", windowed(user), pace="all")
+    assert filmed.trained is not None and not filmed.quit
+    assert any(words.startswith("Making your avatar: training") for words in user.seen)
+
+
+def test_closing_the_window_while_the_avatar_is_made_does_not_end_that(
+    tmp_path: Path, windowed: Callable[[User], FilmOptions]
+) -> None:
+    filmed = film("0", tmp_path / "me.avatar", windowed(User("Making your avatar", "quit")), pace="all")
+    assert filmed.trained is not None and filmed.trained.finished
+
+
+def test_quitting_in_the_window_stores_nothing(tmp_path: Path, windowed: Callable[[User], FilmOptions]) -> None:
+    filmed = film("0", tmp_path / "me.avatar", windowed(User("Look at the camera", "quit")), pace="all")
+    assert filmed.quit and [path.name for path in tmp_path.iterdir()] == ["fast.toml"]
+
+
+def test_an_error_of_the_camera_closes_the_window(
+    tmp_path: Path, windowed: Callable[[User], FilmOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capture.live.open.camera_feed", lambda source, **options: WebcamFeed(997))
+    with pytest.raises(HeadsplatError, match="webcam 997: no camera delivers frames under this number"):
+        film("997", tmp_path / "me.avatar", windowed(User("nothing")), pace="all")
+
+
+def test_wrong_settings_are_reported_before_the_recording(tmp_path: Path, options: FilmOptions) -> None:
+    (tmp_path / "fast.toml").write_text("stepps = 3")
+    with pytest.raises(HeadsplatError, match="stepps"):
+        film("0", tmp_path / "me.avatar", options, pace="all")
+    with pytest.raises(HeadsplatError, match=r"an avatar's name ends in \.avatar"):
+        film("0", tmp_path / "me.mp4", options, pace="all")
     assert [path.name for path in tmp_path.iterdir()] == ["fast.toml"]
 
 

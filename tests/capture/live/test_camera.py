@@ -148,3 +148,25 @@ def test_an_exception_of_the_camera_driver_does_not_end_the_program() -> None:
     camera = CameraThread(Broken())
     taken(camera)
     assert camera.ended == "broken: reading failed (no bandwidth); start it again"
+
+
+def test_a_webcam_is_asked_for_the_size_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[int, float] = {}
+
+    class Device(NoDevice):
+        def isOpened(self) -> bool:
+            return True
+
+        def read(self) -> tuple[bool, np.ndarray]:
+            return True, np.zeros((720, 1280, 3), np.uint8)
+
+        def set(self, *pair: object) -> None:
+            asked.update([pair])  # type: ignore[list-item]
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: Device(0))
+    lens = WebcamFeed(0, (1280, 720)).open()
+    assert (lens.width, lens.height) == (1280, 720)
+    assert (asked[cv2.CAP_PROP_FRAME_WIDTH], asked[cv2.CAP_PROP_FRAME_HEIGHT]) == (1280, 720)
+    asked.clear()
+    WebcamFeed(0).open()
+    assert cv2.CAP_PROP_FRAME_WIDTH not in asked
