@@ -55,6 +55,11 @@ class Reading:
         return self.of(f"{stem}Left", f"{stem}Right")
 
     @property
+    def is_round(self) -> bool:
+        """Whether the lips are pursed or round, which hides the inside of an open mouth."""
+        return max(self.of("mouthPucker"), self.of("mouthFunnel")) > 0.5
+
+    @property
     def sector(self) -> str:
         """The sector of the ring that the head points at; empty near the front."""
         across = self.yaw / YAW_MIN
@@ -122,7 +127,7 @@ REQUESTS: Mapping[str, Request] = {
         ),
         Request(
             "mouth open", "mouth wide open", "say a long 'aah' with your mouth wide open", 8, 0.4,
-            _while(lambda reading: reading.of("jawOpen") > 0.4),
+            _while(lambda reading: reading.of("jawOpen") > 0.4 and not reading.is_round),
         ),
         Request(
             "blinking", "blink", "blink a few times and close your eyes for a second", 7, 0.35,
@@ -157,7 +162,7 @@ REQUESTS: Mapping[str, Request] = {
         ),
         Request(
             "pucker", "pucker", "pucker your lips as for a kiss", 2, 0.3,
-            _while(lambda reading: max(reading.of("mouthPucker"), reading.of("mouthFunnel")) > 0.5),
+            _while(lambda reading: reading.is_round),
         ),
         Request(
             "circle", "head circle", "move your head slowly in a wide circle", 1.8, SECTOR_SECONDS, _sector,

@@ -166,6 +166,13 @@ def test_expressions_are_relative_to_the_persons_own_face_at_rest() -> None:
     assert next(item.share for item in advice.items if item.key == "smile") == 0
 
 
+@pytest.mark.parametrize(("funnel", "shown"), [(0.1, "mouth open"), (0.8, "pucker")])
+def test_round_lips_do_not_show_the_inside_of_the_mouth(funnel: float, shown: str) -> None:
+    weights = {"jawOpen": 0.7, "mouthFunnel": funnel}
+    advice = steps(at_rest(), FaceState(2, expression=weights), 1)
+    assert {item.key for item in advice.items if item.share > 0} == {"rest", shown}
+
+
 def test_skip_gives_up_for_good() -> None:
     coach = at_rest()
     coach.skip()
