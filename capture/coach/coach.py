@@ -31,7 +31,7 @@ SHORTEST = 25.0
 LONGEST = 60.0
 _PATIENCE = 120.0
 #: Seconds of a frame at most: after a gap nothing is known of what happened in it.
-_MOST_SECONDS = 0.1
+_MOST_SECONDS = 0.2
 #: Times that something is asked for at most; a second time only with this gain.
 _TRIES = 2
 _GAIN_OF_A_SECOND_TRY = 2.0

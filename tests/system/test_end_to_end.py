@@ -15,6 +15,7 @@ import pytest
 from avatar import cli
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
+from avatar.jobs.filming import FilmOptions, film
 from avatar.model.avatar_file import read_avatar
 from capture.networks.models import WHEEL_MEMBERS, model_path
 from capture.networks.vision_library import vision_library
@@ -111,3 +112,16 @@ def test_the_rendered_video_has_every_frame_of_the_track(folder: Path) -> None:
         frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(frames) == len(Capture.load(folder / "me.capture"))
     assert all((frame < 200).any(-1).mean() > 0.1 for frame in frames)
+
+
+def test_a_drawn_person_is_filmed_to_an_avatar(folder: Path, tmp_path: Path) -> None:
+    make_video(tmp_path / "camera.mp4", SyntheticOptions(width=270, height=360, frames=96, fps=8.0))
+    (tmp_path / "short.toml").write_text("steps = 40\ngaussians = 1000\nsize = 96\n")
+    said: list[str] = []
+    options = FilmOptions(window=False, config=tmp_path / "short.toml")
+    out = tmp_path / "me.avatar"
+    filmed = film(tmp_path / "camera.mp4", out, options, pace="all", notify=lambda notice: said.append(str(notice)))
+    assert filmed.trained is not None and filmed.frames == 96 and filmed.kept >= 20
+    assert len(Capture.load(tmp_path / "me.capture")) >= 0.9 * filmed.kept
+    assert any("Turn your head slowly by 30 degrees" in text for text in said)
+    assert len(read_avatar(out)[1]) > 500
