@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
@@ -22,6 +23,7 @@ from capture.video.split import MIN_TRAINING
 if TYPE_CHECKING:
     import numpy as np
 
+    from avatar.jobs.film_preview import AvatarMirror
     from capture.film.session import Filming, Shown
     from capture.live.camera import Feed, Pace
     from viewer.gui.film_window import FilmView
@@ -46,6 +48,8 @@ class FilmOptions:
     """a TOML file with settings of the training that override the preset"""
     window: bool = True
     """show the camera's image and the coach in a window; --no-window: the coach writes in the terminal"""
+    preview: bool = True
+    """show an avatar of what was filmed so far beside the camera's image, after about ten seconds"""
     keep: bool = False
     """keep the frames of a recording that is quit, in NAME.capture, which `headsplat train` takes"""
     consent: str = ""
@@ -145,7 +149,8 @@ class _FilmJob:
             with stoppable(stop, _CANCEL) as stopped:
                 filming.start()
                 try:
-                    ended = _lead(filming, stopped, notices, speaks=screen is None)
+                    with nullcontext() if screen is None else screen.mirrored(filming):
+                        ended = _lead(filming, stopped, notices, speaks=screen is None)
                 except BaseException:
                     filming.stop()
                     self._leave(filming, notices)
@@ -199,14 +204,16 @@ def _lead(filming: Filming, stopped: Event, notices: Notices, *, speaks: bool) -
     return True
 
 
-def view_of(shown: Shown) -> FilmView:
-    """What the window shows during a recording."""
+def view_of(shown: Shown, avatar: np.ndarray | None = None, avatar_number: int = 0) -> FilmView:
+    """What the window shows during a recording, beside the image of an avatar."""
     from viewer.gui.film_window import FilmView
 
     advice = shown.advice
     return FilmView(
         image=shown.rgb,
         number=shown.frames,
+        avatar=avatar,
+        avatar_number=avatar_number,
         recording=not (advice.paused or advice.finished),
         words=advice.words,
         warning=advice.warning_words,
@@ -236,6 +243,8 @@ class _Screen:
     feed: Feed
     notices: Notices
     filming: Filming | None = None
+    mirror: AvatarMirror | None = None
+    avatar: np.ndarray | None = None  # the last image of the mirror
     progress: Progress | None = None
     closed: bool = False
     quit: Event = field(default_factory=Event)  # ends the recording
@@ -261,6 +270,25 @@ class _Screen:
         if recorded.quit:
             return recorded
         return self.job._train(recorded, Notices(self._heard), stopped)
+
+    @contextmanager
+    def mirrored(self, filming: Filming) -> Iterator[None]:
+        """Show avatars of a recording while the block runs."""
+        from avatar.jobs.film_preview import AvatarMirror, FilmPreview
+        from capture.workspace import growing_film
+
+        film = growing_film(self.job.folder)
+        if not self.job.options.preview or film is None:
+            yield
+            return
+        preview = FilmPreview(film)
+        preview.start()
+        self.mirror = AvatarMirror(preview, filming, self.notices.say)
+        try:
+            yield
+        finally:
+            self.mirror = None
+            preview.stop()
 
     def _heard(self, notice: Notice) -> None:
         """A notice of the capture or the training: for the window, too."""
@@ -290,4 +318,8 @@ class _Screen:
             return working_view("", 1.0, path_text(self.job.out.name), image)
         if self.progress is not None:
             return working_view(self.progress.stage, self.progress.fraction, self.progress.text, image)
-        return FilmView(words="Opening the camera ...", keys=_KEYS) if shown is None else view_of(shown)
+        if shown is None:
+            return FilmView(words="Opening the camera ...", keys=_KEYS)
+        mirror = self.mirror
+        self.avatar = self.avatar if mirror is None else mirror.image()
+        return view_of(shown, self.avatar, 0 if mirror is None else mirror.number)

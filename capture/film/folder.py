@@ -135,12 +135,13 @@ def finish_film(out: Path, progress: Progress | None = None, models: FaceModels 
     stored = {name: value for name, value in dict(described["options"].value).items() if name in known}
     replaces = (out / METADATA_FILE).exists()
     options = CaptureOptions(**stored, consent=described["consent"].text(empty=True), overwrite=replaces)
-    film = _open(folder, out)
+    film = open_film(folder, out)
     metadata: dict[str, Any] = {"name": described["name"].text(), "sha256": described["film"].text()}
     return capture_frames(film, len(film), metadata, out, options, progress, models)
 
 
-def _open(folder: Path, out: Path) -> Film:
+def open_film(folder: Path, out: Path) -> Film:
+    """The frames in a folder; raises HeadsplatError, which names the capture `out`, where there are none."""
     found = [(match, path) for path in sorted(folder.iterdir()) if (match := _FRAME.fullmatch(path.name))]
     if not found:
         raise HeadsplatError(f"{out}: a film without frames; {_REMEDY}")

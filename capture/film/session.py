@@ -41,6 +41,8 @@ _SECONDS = 2.5
 #: written at most.
 _FRAME_TIMEOUT = 0.1
 _MOST_WAITING = 8
+#: Samples of the face at rest that are remembered.
+_RESTING = 90
 
 Command = Literal["skip", "repeat", "pause"]
 
@@ -66,6 +68,7 @@ class Shown:
     seconds: float  # since the start
     frames: int  # since the start
     kept: int  # frames
+    sample: Sample | None = None  # of the face; None where there is none
 
 
 class Filming:
@@ -104,6 +107,7 @@ class Filming:
         self._selection = FrameSelection(MOST_FRAMES, _RADIUS)
         self._lock = threading.Lock()  # of the coach
         self._shown: Shown | None = None
+        self.resting: list[Sample] = []  # the first ones with a face: the coach has asked for a face at rest
         self._frames = 0
         self._start: float | None = None  # seconds of the first frame
         self._stop = threading.Event()
@@ -186,7 +190,9 @@ class Filming:
             self._frames += 1
             if advice.counts and sample is not None and tracker.points is not None:
                 waiting += self._offer(frame, state, tracker.points, sample, writer)
-            self._shown = Shown(frame.rgb, advice, state.time, self._frames, self.kept)
+            if sample is not None and sample.confidence > 0 and len(self.resting) < _RESTING:
+                self.resting.append(sample)
+            self._shown = Shown(frame.rgb, advice, state.time, self._frames, self.kept, sample)
             while waiting and (waiting[0].done() or len(waiting) > _MOST_WAITING):
                 waiting.pop(0).result()
             if advice.finished:

@@ -39,6 +39,8 @@ def states(image: np.ndarray) -> Mapping[str, FilmView]:
             advice = coach.step(actor.frame(advice.request))
         views[name] = view_of(Shown(image // 4 if warn else image, advice, actor.time, round(30 * actor.time), 87))
         if name == "turning":
+            avatar = np.ascontiguousarray(image[:, : image.shape[0]])
+            views["avatar"] = view_of(Shown(image, advice, actor.time, 181, 87), avatar, 1)
             coach.pause()
             views["paused"] = view_of(Shown(image, coach.advice(), actor.time, 180, 87))
     views["training"] = working_view("training", 0.42, "step 420 of 1000", image)

@@ -20,6 +20,8 @@ _SIZE = (1180, 760)
 _PANEL = 300.0  # pixels: width of the panel at the right
 _FOOT = 148.0  # height of the part below the image
 _MARGIN = 20.0
+#: Of the width of both images, beside an avatar.
+_CAMERA_SHARE = 0.55
 _RING = 86.0  # radius
 #: Sizes of text, pixels.
 _LARGE = 30.0
@@ -54,6 +56,8 @@ class FilmView:
 
     image: np.ndarray | None = None  # [H,W,3] uint8 sRGB of the camera; the window mirrors it
     number: int = 0  # of the image: it is uploaded once
+    avatar: np.ndarray | None = None  # [H,W,3] uint8 sRGB, beside the image and mirrored, too
+    avatar_number: int = 0
     recording: bool = False
     words: str = ""  # what to do now, or what is done
     warning: str = ""
@@ -88,8 +92,8 @@ class FilmWindow:
         self._command = command
         self._title = title
         self._tests = tests
-        self._texture: Texture | None = None
-        self._number = -1
+        self._textures: dict[str, Texture] = {}
+        self._numbers: dict[str, int] = {}
         self._frame_at = 0.0
         self._closing = False
         self._failure: BaseException | None = None
@@ -154,37 +158,35 @@ class FilmWindow:
         for command, keys in _KEYS.items():
             if any(imgui.is_key_pressed(key, False) for key in keys):
                 self._command(command)
-        self._upload(view)
+        self._upload("camera", view.image, view.number)
+        self._upload("avatar", view.avatar, view.avatar_number)
         size = imgui.get_io().display_size
         _fill(0, 0, size.x, size.y, _BACKGROUND)
         right = size.x - _PANEL - _MARGIN
         bottom = size.y - _FOOT
-        self._camera(view, _MARGIN, _MARGIN, right - _MARGIN, bottom - _MARGIN)
+        self._images(view, _MARGIN, _MARGIN, right - _MARGIN, bottom - _MARGIN)
         _foot(view, _MARGIN, bottom, size.x - 2 * _MARGIN, size.y)
         center = right + _MARGIN + (_PANEL - _MARGIN) / 2
         if view.ring:
             _ring(view, center, _MARGIN + _RING + 8)
         _items(view, right + _MARGIN + 18, 2 * _MARGIN + 2 * _RING + 22)
 
-    def _upload(self, view: FilmView) -> None:
-        if view.image is not None and view.number != self._number:
-            self._texture = self._texture or Texture()
-            self._texture.upload(view.image)
-            self._number = view.number
+    def _upload(self, name: str, image: np.ndarray | None, number: int) -> None:
+        if image is not None and number != self._numbers.get(name):
+            self._textures.setdefault(name, Texture()).upload(image)
+            self._numbers[name] = number
 
-    def _camera(self, view: FilmView, left: float, top: float, right: float, bottom: float) -> None:
-        """The camera's image, mirrored, as large as fits, with the mark of the recording."""
-        draw = imgui.get_window_draw_list()
-        if self._texture is None:
+    def _images(self, view: FilmView, left: float, top: float, right: float, bottom: float) -> None:
+        """The camera's image with the mark of the recording, and beside it the avatar where there is one."""
+        if "camera" not in self._textures:
             _fill(left, top, right, bottom, _LINE_COLOR)
             return
-        width, height = self._texture.size
-        scale = min((right - left) / width, (bottom - top) / height)
-        x = (left + right - scale * width) / 2
-        y = (top + bottom - scale * height) / 2
-        corners = imgui.ImVec2(x, y), imgui.ImVec2(x + scale * width, y + scale * height)
-        white = _packed((1.0, 1.0, 1.0))
-        draw.add_image_rounded(self._texture.reference(), *corners, imgui.ImVec2(1, 0), imgui.ImVec2(0, 1), white, 10.0)
+        middle = right
+        if view.avatar is not None:
+            middle = left + _CAMERA_SHARE * (right - left)
+            self._mirrored("avatar", middle + _MARGIN, top, right, bottom)
+        x, y = self._mirrored("camera", left, top, middle, bottom)
+        draw = imgui.get_window_draw_list()
         if view.recording:
             draw.add_rect_filled(
                 imgui.ImVec2(x + 12, y + 12), imgui.ImVec2(x + 126, y + 42), _packed((0.0, 0.0, 0.0), 0.55), 15.0
@@ -192,6 +194,19 @@ class FilmWindow:
             pulse = 0.8 + 0.2 * math.cos(2 * math.pi * time.monotonic())
             draw.add_circle_filled(imgui.ImVec2(x + 29, y + 27), 6.0, _packed(_RED, pulse))
             _text(x + 44, y + 18, "recording", _TEXT, _SMALL)
+
+    def _mirrored(self, name: str, left: float, top: float, right: float, bottom: float) -> tuple[float, float]:
+        """An image as large as fits; returns its upper left corner."""
+        texture = self._textures[name]
+        width, height = texture.size
+        scale = min((right - left) / width, (bottom - top) / height)
+        x = (left + right - scale * width) / 2
+        y = (top + bottom - scale * height) / 2
+        corners = imgui.ImVec2(x, y), imgui.ImVec2(x + scale * width, y + scale * height)
+        white = _packed((1.0, 1.0, 1.0))
+        draw = imgui.get_window_draw_list()
+        draw.add_image_rounded(texture.reference(), *corners, imgui.ImVec2(1, 0), imgui.ImVec2(0, 1), white, 10.0)
+        return x, y
 
 
 def _foot(view: FilmView, left: float, top: float, width: float, bottom: float) -> None:
