@@ -27,6 +27,7 @@ from capture.icc import MatrixProfile, jpeg_components, profile_of
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.pipeline import SourceTraits, capture_frames
 from capture.sources import source_digest
+from capture.stages.photos import solve_photos
 from capture.tracker.camera import FocalPrior, focal_prior
 from capture.video.decoding import SourceFrame
 
@@ -52,6 +53,8 @@ class PhotoSource:
     width: int  # of the canvas, pixels
     height: int
     prior: FocalPrior  # of the canvas
+    priors: tuple[FocalPrior, ...]  # of each photo, in its own pixels
+    sizes: tuple[tuple[int, int], ...]  # (width, height) of each photo
     rotation: int = 0  # degrees counter-clockwise by which the canvas was turned
     mirrored: bool = False
     fps: float = 1 / APART
@@ -69,6 +72,21 @@ class PhotoSource:
     @property
     def _upright(self) -> tuple[int, int]:
         return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+
+    def with_focals(self, focals: np.ndarray) -> tuple[PhotoSource, np.ndarray]:
+        """The same photos, resized anew because their focal lengths on this canvas are `focals` [K] pixels.
+
+        Returns:
+            They, and by how much each is larger than before [K].
+        """
+        factors = np.array(self.factors) * (focals.max() / focals)
+        scale, (width, height) = _canvas(np.array(self.sizes), factors)
+        if self.rotation % 180:
+            width, height = height, width
+        ratios = factors * scale / np.array(self.factors)
+        prior = replace(self.prior, focal=float(focals.max() * scale))
+        resized = tuple((factors * scale).tolist())
+        return replace(self, factors=resized, width=width, height=height, prior=prior), ratios
 
     def with_turn(self, degrees: int) -> PhotoSource:
         """The same photos, turned counter-clockwise by `degrees` more: 90, 180 or 270."""
@@ -93,12 +111,19 @@ def open_photos(paths: Sequence[Path]) -> PhotoSource:
     priors = [focal_prior(*size, _focal_35mm(path)) for path, size in zip(paths, sizes, strict=True)]
     focal = max(prior.focal for prior in priors)
     factors = np.array([focal / prior.focal for prior in priors])
-    width, height = (np.array(sizes) * factors[:, None]).max(0)
-    shrink = min(1.0, CANVAS / max(width, height))
+    shrink, canvas = _canvas(np.array(sizes), factors)
     shared = FocalPrior(focal * shrink, max(prior.log_sigma for prior in priors), priors[int(factors.argmin())].origin)
-    canvas = max(1, round(width * shrink)), max(1, round(height * shrink))
     notes = tuple(note for path in paths for note in _notes_on(path))
-    return PhotoSource(tuple(paths), tuple((factors * shrink).tolist()), *canvas, shared, warnings=notes)
+    return PhotoSource(
+        tuple(paths), tuple((factors * shrink).tolist()), *canvas, shared, tuple(priors), tuple(sizes), warnings=notes
+    )
+
+
+def _canvas(sizes: np.ndarray, factors: np.ndarray) -> tuple[float, tuple[int, int]]:
+    """By how much photos of `sizes` [K,2] times `factors` [K] are shrunk for a canvas, and its width and height."""
+    width, height = (sizes * factors[:, None]).max(0)
+    shrink = min(1.0, CANVAS / max(width, height))
+    return shrink, (max(1, round(width * shrink)), max(1, round(height * shrink)))
 
 
 def capture_photos(
@@ -125,7 +150,7 @@ def capture_photos(
     source = open_photos(paths)
     names = [path_text(path.name) for path in paths]
     metadata = {"name": _name_of(names), "sha256": source_digest(paths), "photos": names}
-    traits = SourceTraits(least_frames=1, focal=source.prior)
+    traits = SourceTraits(least_frames=1, focal=source.prior, solve=solve_photos)
     return capture_frames(source, len(source), metadata, out, options, progress, models, traits)
 
 

@@ -7,7 +7,7 @@ needs the yaw of every frame; nothing but the split comes of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from capture.stages.images import SmallImages
 from capture.stages.landmarks import FaceFollower, LandmarkTable, choose_person, find_training_landmarks
 from capture.stages.orientation import find_turn, find_yaw
 from capture.stages.outline import track_outline
+from capture.stages.photos import SolvedPhotos
 from capture.stages.pixels import track_pixels
 from capture.stages.torso import track_torso
 from capture.stages.workers import Pool
@@ -54,6 +55,9 @@ from capture.video.split import MIN_TRAINING, FramePlan, frame_plan, split_by_ya
 
 if TYPE_CHECKING:
     from avatar.data.kept_images import KeptImages
+
+#: Solves photos together, given head model, photos and landmarks.
+PhotoSolver = Callable[[HeadModel, Any, LandmarkTable], "SolvedPhotos | None"]
 
 
 def run_capture(
@@ -172,6 +176,7 @@ def capture_frames(
         frame_plan(training, held_out),
         focal,
         traits.least_frames,
+        traits.solve,
         kept,
     )
     if not run.all_stages():
@@ -185,6 +190,7 @@ class SourceTraits:
 
     least_frames: int = MIN_TRAINING  # training frames that show the face
     focal: FocalPrior | None = None  # pixels of its frames; None: from their size and `focal_35mm`
+    solve: PhotoSolver | None = None  # solves the frames together before they are stored
 
 
 @dataclass
@@ -195,11 +201,13 @@ class _Run(CaptureRun):
     plan: FramePlan
     focal: FocalPrior  # pixels of the source
     least_frames: int  # that show the face
+    solve: PhotoSolver | None = None
     kept: KeptImages | None = None
     statistics: dict[int, FrameStatistics] = field(default_factory=dict)
     crops: dict[int, Crop] = field(default_factory=dict)  # by frame number
     assessments: list[Assessment] = field(default_factory=list)
     small: SmallImages = field(init=False)  # of the stored frames
+    solved: SolvedPhotos | None = None  # of photos that were solved together
     turn: int = 0  # degrees counter-clockwise by which frames are turned, more than the file states
 
     def all_stages(self) -> bool:
@@ -215,6 +223,8 @@ class _Run(CaptureRun):
         if self._goes_around(table):
             return False
         training = self._choose_person(table)
+        if self.solve is not None:
+            training = self._time("photos", lambda: self._solve_photos(head, training))
         window = self._window(training)
         training, held_out = self._time("mattes", lambda: self._images(training, window, follower))
         person, tracks = self._time("track", lambda: self._track(head, training, held_out, window.scale))
@@ -261,6 +271,16 @@ class _Run(CaptureRun):
         chosen, warnings = choose_person(table, self.name, int(wanted), self.least_frames)
         self.warnings += warnings
         return chosen
+
+    def _solve_photos(self, head: HeadModel, training: LandmarkTable) -> LandmarkTable:
+        """Landmarks on the canvas of the focal lengths that were found, if they were."""
+        assert self.solve is not None
+        self.solved = self.solve(head, self.video, training)
+        if self.solved is None:
+            return training
+        self.video = self.solved.video
+        self.focal = self.solved.focal
+        return self.solved.training
 
     def _window(self, training: LandmarkTable) -> MovingWindow:
         """What is stored of the frames, chosen from those of the training."""
@@ -313,8 +333,12 @@ class _Run(CaptureRun):
         with Pool() as pool:
             if self.kept is not None:  # the tracker runs on one thread
                 pool.submit(self.kept.prepare, training.number, self.assessments[0].exposure)
-            person = fit_person(model, seen, prior, (video.width / 2 * scale, video.height / 2 * scale))
-            track = track_training(person, seen, lambda done, _: self._report("track", done, total))
+            center = (video.width / 2 * scale, video.height / 2 * scale)
+            if self.solved is not None:
+                person, track = self.solved.track(model, seen, center, scale)
+            else:
+                person = fit_person(model, seen, prior, center)
+                track = track_training(person, seen, lambda done, _: self._report("track", done, total))
             pool.drain()
         tracks = [(training, seen, track, False)]
         if unseen is not None:
@@ -360,6 +384,8 @@ class _Run(CaptureRun):
         split = {"mode": self.options.split.mode, "value": self.options.split.value}
         own = self._own_metadata(window, person, arrays)
         metadata = self._metadata(head, arrays["is_test"], split, own)
+        if self.solved is not None:
+            metadata["solved"] = self.solved.metadata
         metadata["flagged"] = flagged
         metadata["quality"] = quality(person, tracks[0][1], tracks[0][2])
         self.workspace.finish(arrays, metadata)

@@ -126,6 +126,10 @@ def make_capture(
         capture = _captured(source, out, options, report, kept)
     for note in capture.metadata["head"].get("notes", ()):
         notices.say(note)
+    if (solved := capture.metadata.get("solved")) is not None:
+        from capture.stages.photos import geometry_sentence
+
+        notices.say(geometry_sentence(solved))
     for warning in capture.metadata.get("warnings", ()):
         notices.say(f"warning: {warning}")
     return capture

@@ -21,7 +21,7 @@ from capture.tracker.identity import IdentityFit, IdentityOptions, KeyFrame, cho
 from capture.tracker.indices import FACE_COUNT, HIDEABLE_LANDMARKS, STABLE_LANDMARKS, inter_ocular
 from capture.tracker.landmark_model import LandmarkModel
 from capture.tracker.lids import usual_openings, with_closed_lids
-from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, State
+from capture.tracker.problem import FitOptions, FrameProblem, Pinhole, PosedProblem, State
 from capture.tracker.robust import fit_without_outliers, inliers, rotation_between, trimmed_mean, without
 from capture.tracker.smooth import SmoothOptions, smooth_clip
 
@@ -340,6 +340,32 @@ def track_training(
     raw = held_angles(raw, training.hidden, training.time)
     gaze = smooth_angles(raw, _openness(person.model, smoothed), training.time)
     return _finish(problem, targets, smoothed, states, raw, gaze)
+
+
+def track_posed(person: Person, training: Observations, poses: Sequence[State]) -> ClipTrack:
+    """Expression and gaze of training frames whose `poses` [T] are known, each by itself."""
+    training = training.visible()
+    problem = person.problem()
+    states = []
+    for index, pose in enumerate(poses):
+        seen = training[np.array([index])]
+        target = seen.targets[0]
+        weights = problem.weights(seen.spread[0])
+
+        def fit(points: np.ndarray, pose: State = pose, weights: np.ndarray = weights) -> State:
+            posed = PosedProblem(problem)
+            return solve_frame(posed, pose, points[:FACE_COUNT, :2].astype(np.float64), weights, _FIRST_ITERATIONS)
+
+        def distance(state: State, target: np.ndarray = target) -> np.ndarray:
+            return frame_error(problem, state, target)
+
+        states.append(fit_without_outliers(fit, distance, seen.points[0])[0])
+    usual = usual_openings(problem, states, training.points)
+    closed = with_closed_lids(problem, states, training.points, usual)
+    closed = held_expressions(person.model.names, closed, training.hidden, training.time)
+    raw = eye_angles(person.model, person.identity, person.camera, closed, training.points)
+    gaze = held_angles(raw, training.hidden, training.time)
+    return _finish(problem, training.targets, closed, states, gaze, gaze)
 
 
 def track_held_out(person: Person, training: Observations, track: ClipTrack, held_out: Observations) -> ClipTrack:

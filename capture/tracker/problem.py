@@ -140,6 +140,31 @@ class FrameProblem:
 
 
 @dataclass(frozen=True)
+class PosedProblem:
+    """A problem whose pose is known: its solutions keep the pose that they start from."""
+
+    problem: FrameProblem
+
+    @property
+    def model(self) -> LandmarkModel:
+        """Landmark model of the head."""
+        return self.problem.model
+
+    @property
+    def options(self) -> FitOptions:
+        """Weights of the terms."""
+        return self.problem.options
+
+    def normal(self, state: State, target: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As of the problem, without steps of the pose."""
+        matrix, gradient = self.problem.normal(state, target, weights)
+        matrix[:POSE] = matrix[:, :POSE] = 0.0
+        matrix[np.arange(POSE), np.arange(POSE)] = 1.0
+        gradient[:POSE] = 0.0
+        return matrix, gradient
+
+
+@dataclass(frozen=True)
 class Linearized:
     """Weighted residuals [936] and Jacobian [936,6+E] of a frame, and factors from which other Jacobians follow."""
 
