@@ -18,7 +18,6 @@ from avatar.jobs.outputs import Output, reserved
 from avatar.jobs.training import TrainJob, TrainOptions
 from avatar.jobs.training_outputs import Outputs, TrainedAvatar
 from capture.options import CaptureOptions
-from capture.video.split import MIN_TRAINING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,6 +136,7 @@ class _FilmJob:
     def _record(self, feed: Feed, notices: Notices, stop: Stop, screen: _Screen | None = None) -> Filmed:
         """Lead the person through the recording."""
         from capture.film.session import Filming
+        from capture.video.split import MIN_TRAINING
 
         options = self.options
         written = [*Outputs.beside(self.out).reserved(False), Output(self.folder, folder=True, in_place=True)]

@@ -210,7 +210,9 @@ def test_the_amount_is_a_part_of_the_way(person: Avatar) -> None:
     start, half, whole = (
         _resting(each) for each in (person, *(edited(person, Edit("blond", amount=part)) for part in (0.5, 1.0)))
     )
-    np.testing.assert_allclose(half, (start + whole) / 2, atol=5e-3)
+    clear = whole < 0  # the others became white
+    assert clear.mean() > 0.9
+    np.testing.assert_allclose(half[clear], ((start + whole) / 2)[clear], atol=5e-3)
 
 
 def test_expressions_change_the_new_color_as_the_old_one(person: Avatar) -> None:

@@ -146,9 +146,12 @@ def test_the_newest_avatar_moves_with_the_filmed_face(
     assert rest is not None and rest.shape == (SIDE, SIDE, 3) and rest.std() > 5 and mirror.number == 1
     assert said == ["an avatar of what was filmed so far, after 9 s"] and not avatars[0].exists()
     assert mirror.image() is rest and mirror.number == 1
-    recording.smile(0.9)
-    opened = mirror.image()
-    assert mirror.number == 2 and np.abs(opened.astype(int) - rest).max() > 20
+    opened, until = rest, time.monotonic() + 20
+    while np.abs(opened.astype(int) - rest).max() <= 20:  # the avatar goes over to the face in a fraction of a second
+        assert time.monotonic() < until
+        recording.smile(0.9)
+        opened = mirror.image()
+    assert mirror.number > 1
     preview.stop()
 
 

@@ -104,7 +104,7 @@ def test_the_focal_length_of_the_camera_is_found(
     tracker = made(tiny_avatar)
     run(tracker, tiny, 24)
     assert tracker.focal is not None
-    assert abs(np.log(tracker.focal / FOCAL)) < 0.7 * abs(np.log(start))  # the avatar is a rough one
+    assert abs(np.log(tracker.focal / FOCAL)) < 0.75 * abs(np.log(start))  # the avatar is a rough one
 
 
 def test_the_avatar_is_rendered_after_every_second_frame(
