@@ -46,6 +46,11 @@ JITTER = {"rotation_deg": 0.1, "sideways_cm": 0.02, "depth_cm": 0.1, "expression
 OPTIONAL: dict[str, Any] = {
     "still": False,
     "headsplat": "0.2.0",
+    "solved": {
+        "photos": [{"name": "a.jpg", "focal_35mm": 26.0, "focal_35mm_sigma": 3.0, "focal_stated": False}],
+        "matches": 1200,
+        "error_percent_iod": 0.2,
+    },
     "crop": {"width": 64, "height": 64, "scale": 1.0},
     "units": {"length": "metres"},
     "world": {"scale": 1.0},

@@ -26,6 +26,7 @@ VALUES = {
 BASES: dict[str, tuple[str, ...]] = {
     "capture": ("in/videos/clip.mp4", "--out", "new.capture"),
     "train": ("in/me.capture", "--out", "new.avatar", "--config", "in/tiny.toml"),
+    "film": ("--webcam", "in/videos/clip.mp4", "--out", "new.avatar", "--config", "in/tiny.toml", "--no-window"),
     "eval": ("in/me.avatar", "in/me.capture", "--no-refine", "--size", "48"),
     "render": ("in/me.avatar", "--motion", "in/two.motion.npz", "--out", "new.mp4", "--size", "48"),
     "motion info": ("in/two.motion.npz",),
@@ -54,7 +55,7 @@ BASES: dict[str, tuple[str, ...]] = {
 #: Values at which an option asks for hours of work, which is no failure.
 _WORK = {("bench", "seconds", "1e9"), ("synth", "frames", "1e9"), ("train", "config", "null device")}
 #: Commands whose shortest use is refused here: the clip is too short, and `without_windows` stops the demo and fleets.
-_REFUSED = ("capture", "demo", "fleet train", "fleet render", "fleet eval", "fleet sweep")
+_REFUSED = ("capture", "film", "demo", "fleet train", "fleet render", "fleet eval", "fleet sweep")
 
 
 def cases(scene: Scene) -> list[Case]:
