@@ -48,7 +48,7 @@ class FilmOptions:
     window: bool = True
     """show the camera's image and the coach in a window; --no-window: the coach writes in the terminal"""
     preview: bool = True
-    """show an avatar of what was filmed so far beside the camera's image, after about ten seconds"""
+    """show an avatar of what was filmed so far beside the camera's image, after ten to twenty seconds"""
     keep: bool = False
     """keep the frames of a recording that is quit, in NAME.capture, which `headsplat train` takes"""
     consent: str = ""
