@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import multiprocessing
 import shutil
@@ -19,7 +20,7 @@ import numpy as np
 
 from avatar import ops
 from avatar.errors import HeadsplatError
-from capture.film.snapshot import FRAMES_SUFFIX
+from capture.film.snapshot import FRAMES_SUFFIX, capture_so_far, count_frames
 
 if TYPE_CHECKING:
     from avatar.driving.live.pipeline import LivePipeline
@@ -99,6 +100,7 @@ class FilmPreview:
 def _process(pipe: Connection, film: Path, folder: Path) -> None:
     """The process: Ctrl-C is for the one that films, which ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    importlib.import_module("avatar.training.fit")  # a second or more of libraries, before there are frames
     with suppress(EOFError, OSError), ops.one_thread_each():
         serve(pipe, film, folder, STAGES)
 
@@ -118,8 +120,6 @@ def serve(
     Raises:
         EOFError, OSError: the other end of the pipe is closed.
     """
-    from capture.film.snapshot import count_frames
-
     number, wanted = 0, stages[0].frames
     while True:
         while (frames := count_frames(film)) < wanted:
@@ -138,7 +138,6 @@ def _train(film: Path, folder: Path, number: int, stage: Stage, models: FaceMode
     from avatar.model.avatar_file import save_avatar
     from avatar.training.config import TrainConfig
     from avatar.training.fit import fit
-    from capture.film.snapshot import capture_so_far
 
     scratch = folder / f"{time.monotonic_ns()}.capture"
     try:
