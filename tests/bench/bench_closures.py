@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from avatar.performance.speech.listen import listen
 from avatar.performance.speech.live import LiveListener
 from avatar.performance.speech.phones import Phone
+from avatar.performance.speech.stream import SpeechStream
 from tests.support.closure_score import ClosureScore
+from tests.support.scripted_speech import lip_gap_of
 from tests.support.sounds import write_wav
 from tools.weights import espeak, flite
 
@@ -69,7 +71,15 @@ LANGUAGES = {
 
 
 #: What is measured: the text is given, nothing is given, or the sound is heard live and nothing is given.
-MODES = {"text": "with the text", "free": "without a text", "live": "live"}
+MODES = {
+    "text": "with the text",
+    "free": "without a text",
+    "live": "live",
+    "stream": "lips of a stream",
+    "stream-text": "lips of a stream with the text",
+}
+#: Millimeters of the lip gap up to which the lips of a stream are shut.
+SHUT = 0.5
 
 
 def score(voice: str, speed: int, mode: str, fps: float, sentences: tuple[str, ...] = SENTENCES) -> ClosureScore:
@@ -85,6 +95,9 @@ def score(voice: str, speed: int, mode: str, fps: float, sentences: tuple[str, .
             if mode == "live":
                 found.add(truth, live_phones(samples, rate))
                 continue
+            if mode.startswith("stream"):
+                found.add(truth, shut_lips(samples, rate, sentence if mode == "stream-text" else None, fps))
+                continue
             path = write_wav(Path(folder) / "speech.wav", samples, rate)
             found.add(truth, listen(path, sentence if mode == "text" else None).phones)
     return found
@@ -98,6 +111,32 @@ def live_phones(samples: NDArray[np.float32], rate: int) -> list[Phone]:
     shut = np.array([False, *(frame.closed > 0.5 for frame in frames), False])
     edges = np.flatnonzero(shut[1:] != shut[:-1])
     return [Phone("M", a / 100 - 0.005, b / 100 - 0.005) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def shut_lips(samples: NDArray[np.float32], rate: int, text: str | None, fps: float) -> list[Phone]:
+    """A phone for every time in which the lips of a stream that is fed as the sound is said are shut."""
+    stream = SpeechStream(fps=fps, acting=0)
+    if text is not None:
+        stream.push_text(text)
+    pieces = list(np.array_split(samples, len(samples) * 50 // rate + 1))
+    frames = []
+    pushed = 0
+    while not (frames and frames[-1].ended):
+        while pieces and pushed <= stream.time * rate:
+            pushed += len(pieces[0])
+            stream.push_audio(pieces.pop(0), rate)
+            if not pieces:
+                stream.end_segment()
+        frames.append(stream.next_frame())
+    first = next(number for number, frame in enumerate(frames) if frame.segment is not None)
+    silent = int((np.abs(frames[first].sound) > 0).argmax()) / stream.rate
+    gaps = np.array([lip_gap_of(frame.weights) for frame in frames])
+    shut = np.array([False, *(gaps <= SHUT), False])
+    edges = np.flatnonzero(shut[1:] != shut[:-1])
+    return [
+        Phone("M", (a - first - 0.5) / fps - silent, (b - first - 0.5) / fps - silent)
+        for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
 
 
 def main() -> None:
@@ -130,8 +169,9 @@ def main() -> None:
 def _print_languages(fps: float) -> None:
     for language, sentences in LANGUAGES.items():
         voices = [language + variant for variant in ("", "+f3", "+m7")]
-        rows = [score(voice, 150, "free", fps, sentences) for voice in voices]
-        _print(f"{language} ({', '.join(voices)})", rows)
+        for mode in ("free", "stream"):
+            rows = [score(voice, 150, mode, fps, sentences) for voice in voices]
+            _print(f"{language}, {MODES[mode]}", rows)
 
 
 def _print(voice: str, rows: list[ClosureScore]) -> None:

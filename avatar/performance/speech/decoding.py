@@ -23,7 +23,7 @@ _BEAM = 1500.0
 #: Frames that a phone lasts at least.
 SHORTEST = 2
 #: How much the scores are relative to how common a phone is: 0 prefers common phones, 1 does not.
-_PRIOR = 0.6
+PRIOR = 0.6
 #: Weight of how phones follow each other, which the random words of the training tell little about.
 _LANGUAGE = 0.35
 _IMPOSSIBLE = np.float32(-1e30)
@@ -59,7 +59,7 @@ class PathFinder:
 
     def __init__(self, graph: Graph, model: AcousticModel) -> None:
         self._graph = graph
-        self._prior = _PRIOR * model.log_share
+        self._prior = PRIOR * model.log_share
         count = len(graph.phones)
         self._scores = np.full(count + 1, _IMPOSSIBLE, np.float32)  # the last one is of no state
         self._low = 0

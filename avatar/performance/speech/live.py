@@ -36,10 +36,10 @@ _CROSSINGS = 8  # zero crossings of the sinc on each side
 
 
 class Resampler:
-    """From any rate to RATE by a windowed sinc (J. O. Smith, Digital Audio Resampling, 1984)."""
+    """From any rate to another by a windowed sinc (J. O. Smith, Digital Audio Resampling, 1984)."""
 
-    def __init__(self, rate: float) -> None:
-        """Args: rate: samples per second of what will be pushed.
+    def __init__(self, rate: float, to: float = RATE) -> None:
+        """Args: samples per second of what will be pushed, and of the output.
 
         Raises:
             HeadsplatError: a rate that no sound card has.
@@ -48,7 +48,7 @@ class Resampler:
             raise HeadsplatError(
                 f"the sound has {rate:g} samples per second, expected {_LOWEST} to {_HIGHEST}; choose another rate"
             )
-        self._step = rate / RATE
+        self._step = rate / to
         cutoff = min(1.0, 1 / self._step)
         self._half = int(np.ceil(_CROSSINGS / cutoff))
         offsets = np.arange(1 - self._half, self._half + 1)[None] - np.arange(_PHASES)[:, None] / _PHASES
@@ -130,7 +130,7 @@ class LiveListener:
         Returns:
             the frames that are known now.
         """
-        windows = self._cutter.push(self._resampler.push(_mono(samples)))
+        windows = self._cutter.push(self._resampler.push(mono(samples)))
         return self._frames(windows)
 
     def finish(self) -> list[LiveFrame]:
@@ -156,7 +156,7 @@ class LiveListener:
         return frames
 
 
-def _mono(samples: NDArray[np.floating] | NDArray[np.int16]) -> Floats:
+def mono(samples: NDArray[np.floating] | NDArray[np.int16]) -> Floats:
     """Samples [n] of -1..1, the channels mixed; what is not finite is silence."""
     scale = 1 / 32768 if samples.dtype == np.int16 else 1.0
     mixed = samples.astype(np.float32) * np.float32(scale)

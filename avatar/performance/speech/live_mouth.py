@@ -21,6 +21,8 @@ _MEET = 0.012
 _PART = 0.02
 #: Probability of a bilabial or a labiodental from which the lips start to touch, and at which they do.
 _TOUCH = 0.25, 0.5
+#: Followed touch from which they do.
+_REACHED = 0.7
 
 
 class LiveMouth:
@@ -47,6 +49,11 @@ class LiveMouth:
         self._weights = np.zeros(len(CONTROLS))
         self._touch = np.zeros(2)  # closure, labiodental
 
+    @property
+    def shut(self) -> float:
+        """How far the lips of the last frame are shut for m, b or p, 0..1."""
+        return float(min(self._touch[0] / _REACHED, 1.0))
+
     def update(self, probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
         """The next frame.
 
@@ -63,8 +70,8 @@ class LiveMouth:
         touch = ((likely - _TOUCH[0]) / (_TOUCH[1] - _TOUCH[0])).clip(0, 1)
         keep = np.where(touch > self._touch, _kept(_MEET), _kept(_PART))
         self._touch = keep * self._touch + (1 - keep) * touch
-        shut = self._touch[0]
-        dental = self._touch[1] * (1 - self._touch[0])
+        shut, dental = (self._touch / _REACHED).clip(0, 1)
+        dental *= 1 - shut
         weights = self._weights * self._factors
         contact = np.maximum(shut * self._contact[0], dental * self._contact[1])
         found = closed(weights[None], contact[None], np.array([shut]), np.array([dental]), self._lips)[0]
