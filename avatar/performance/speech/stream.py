@@ -63,7 +63,8 @@ class SpokenFrame:
     translation: Floats  # [3] meters
     sound: Floats  # [n] -1..1, mono, `rate` a second; silence where nobody speaks
     segment: int | None  # whose sound it is; None: silence
-    ended: tuple[int, ...]  # segments whose last sound is in this frame, or that were interrupted
+    ended: tuple[int, ...]  # segments whose last sound is in this frame, or that were interrupted before it
+    interrupted: bool  # whether the latter
 
 
 class SpeechDriver:
@@ -157,6 +158,7 @@ class SpeechStream:
         self._followers: dict[int, TextFollower] = {}
         self._number = self._taken = self._pushed = 0  # frames; samples; the frame of the last push
         self._ended: list[int] = []
+        self._interrupted = False
         self._cut = np.zeros(0, np.float32)  # the sound that an interruption ends
         self._listen_anew()
 
@@ -254,6 +256,7 @@ class SpeechStream:
         """Be silent now: what was not played is dropped, and the mouth rests within SETTLE seconds."""
         dropped = {piece.segment for piece in (*self._window, *self._queue) if piece.segment is not None}
         self._ended += sorted(dropped)
+        self._interrupted = True
         self._cut = np.concatenate([piece.sound for piece in self._window])
         self._window = deque([_Piece(np.zeros_like(self._cut))])
         self._queue.clear()
@@ -273,8 +276,10 @@ class SpeechStream:
             self._face = self._faces.popleft()
         weights, head, translation = self._posed(moment)
         sound, segment = self._play(count)
-        frame = SpokenFrame(self._number, weights, head, translation, sound, segment, tuple(self._ended))
+        ended = tuple(self._ended)
+        frame = SpokenFrame(self._number, weights, head, translation, sound, segment, ended, self._interrupted)
         self._ended.clear()
+        self._interrupted = False
         self._number += 1
         return frame
 

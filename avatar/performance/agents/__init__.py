@@ -1,0 +1,1 @@
+"""Agents of other projects that get a face: an adapter for each, over `SpeechStream`."""
