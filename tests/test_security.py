@@ -15,7 +15,7 @@ from avatar.errors import HeadsplatError
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.networks import vision_library
 from capture.video.decoding import open_video
-from viewer.web.bridge import WebBridge
+from viewer.web.server import PageServer
 
 ROOT = Path(__file__).parents[1]
 #: Modules that open connections or start programs; `socket` and `subprocess` are allowed in one module each.
@@ -105,7 +105,7 @@ def test_one_module_opens_sockets_one_starts_pip_and_one_starts_headsplat() -> N
     assert source.count("subprocess.Popen(") == 1 and '[sys.executable, "-m", "avatar.fleet.child_process"' in source
     assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {
         "capture/networks/vision_library.py",
-        "viewer/web/bridge.py",
+        "viewer/web/server.py",
         "viewer/web/page.py",
     }
     assert {name for name in imports()["viewer/web/page.py"] if name.startswith("urllib")} == {"urllib.parse.quote"}
@@ -118,8 +118,8 @@ def test_one_address_is_downloaded_from() -> None:
 
 
 def test_the_page_of_a_live_source_is_served_to_this_machine_alone_unless_another_address_is_given() -> None:
-    assert inspect.signature(WebBridge).parameters["host"].default == "127.0.0.1"
-    names = {name for name in imports()["viewer/web/bridge.py"] if name.partition(".")[0] in NETWORK | {"websockets"}}
+    assert inspect.signature(PageServer).parameters["host"].default == "127.0.0.1"
+    names = {name for name in imports()["viewer/web/server.py"] if name.partition(".")[0] in NETWORK | {"websockets"}}
     used = {f"websockets.asyncio.server.{name}" for name in ("serve", "ServerConnection")}
     assert names == used | {"asyncio", "http.HTTPStatus", "urllib.parse.parse_qs", "urllib.parse.urlsplit"}
 

@@ -17,8 +17,9 @@ from avatar.errors import HeadsplatError
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
 from avatar.model.torso import MeasuredTorso
-from viewer.web.bridge import CALIBRATE, MAX_CONNECTIONS, MAX_MESSAGE, MAX_MESSAGES, WebBridge
+from viewer.web.bridge import CALIBRATE, WebBridge
 from viewer.web.live_pose import pose_message
+from viewer.web.server import MAX_CONNECTIONS
 
 client = pytest.importorskip("websockets.sync.client", reason="needs websockets (pip install websockets)")
 exceptions = pytest.importorskip("websockets.exceptions")
@@ -121,10 +122,10 @@ def test_a_page_can_request_a_calibration_once(bridge: WebBridge) -> None:
 @pytest.mark.parametrize(
     ("messages", "code", "reason"),
     [
-        ([CALIBRATE] * (MAX_MESSAGES + 1), 1008, "too many messages"),
+        ([CALIBRATE] * (WebBridge.max_messages + 1), 1008, "too many messages"),
         (["stop"], 1008, "an unknown message"),
         ([b"calibrate"], 1008, "an unknown message"),
-        (["x" * (MAX_MESSAGE + 1)], 1009, ""),
+        (["x" * (WebBridge.max_message + 1)], 1009, ""),
     ],
 )
 def test_what_no_page_sends_closes_its_stream(bridge: WebBridge, messages: list[Any], code: int, reason: str) -> None:
