@@ -28,6 +28,8 @@ OPTIONAL = (
     "pocketsphinx",
     "sounddevice",
     "pillow_heif",
+    "c2pa",
+    "cryptography",
 )
 #: The window's packages load a graphics library: only modules that draw the window may need them.
 WINDOW = ("imgui_bundle", "moderngl", "glfw")

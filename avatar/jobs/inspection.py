@@ -70,7 +70,8 @@ def _photo(path: Path) -> dict[str, Any]:
     focal = {"focal": round(source.prior.focal, 1), "focal_origin": source.prior.origin}
     size = {"width": source.width, "height": source.height}
     notes = {"notes": list(source.warnings)} if source.warnings else {}
-    return {"file": str(path), "kind": "photo", "bytes": path.stat().st_size, "format": name, **size, **focal, **notes}
+    properties = {"file": str(path), "kind": "photo", "bytes": path.stat().st_size, "format": name}
+    return {**properties, **size, **focal, **notes, **_credentials(path)}
 
 
 def _avatar(path: Path) -> dict[str, Any]:
@@ -119,7 +120,16 @@ def _video(path: Path) -> dict[str, Any]:
         "frames_counted": counted,
         "transfer_name": _TRANSFERS.get(metadata.transfer, "unknown"),
         "primaries_name": _PRIMARIES.get(metadata.primaries, "unknown"),
+        **_credentials(path),
     }
+
+
+def _credentials(path: Path) -> dict[str, Any]:
+    """The content credentials of a film or picture, where it has some."""
+    from avatar.video.credentials import read_credentials
+
+    found = read_credentials(path)
+    return {} if found is None else {"credentials": found}
 
 
 def load_located_head(source: str, notices: Notices = SILENT) -> HeadModel:

@@ -240,12 +240,15 @@ class _Files:
 
     def finish(self, time: float | None) -> None:
         """Write all files, also where one of them fails."""
+        from avatar.video.credentials import mark
+
         self._write_motions()
         if time is not None:
             self.hold(time)
         for path, video in self._videos.items():
             try:
                 _with_record_option(video.stop)
+                mark(path)
                 self.messages.append(_video_message(path, video.stats()))
             except HeadsplatError as failure:
                 self._fail(failure)

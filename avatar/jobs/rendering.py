@@ -84,6 +84,9 @@ class EncodingOptions:
     """h264 or h265 (.mp4), prores (.mov), vp9 (.webm), png or exr (a folder)"""
     quality: Annotated[OptionalFloat, Between(0, 63)] = None
     """CRF of the codec: smaller means better quality and larger files"""
+    credentials: bool = True
+    """add signed content credentials, which say that an avatar is shown and name its note on consent, where the extra
+    credentials is installed"""
 
     @property
     def encoding(self) -> Encoding:
@@ -185,6 +188,8 @@ class RenderJob:
         start = time.monotonic()
         with notices.stage("rendering") as update:
             done = output.render(columns, chosen, update, stop=stop, notices=notices)
+        if done and self.options.storage.credentials:
+            self._mark(driven, output, notices)
         report = self._report(driven, output, chosen, done, time.monotonic() - start)
         report.save(self._report_path)
         return report
@@ -284,6 +289,16 @@ class RenderJob:
         times = None if self.options.fps is not None or self.options.speak is not None or first is None else first.times
         total = 0 if first is None else len(first)
         return FrameOutput(self.out, settings, rate, times, total, self.options.storage.encoding, self._audio)
+
+    def _mark(self, driven: list[DrivenAvatar], output: FrameOutput, notices: Notices) -> None:
+        from avatar.video.credentials import ShownAvatar, mark
+
+        shown = [ShownAvatar(each.name, str(each.header.get("consent", ""))) for each in driven]
+        for path in output.outputs.values():
+            try:
+                mark(path, shown)
+            except HeadsplatError as error:  # the film is there, and complete
+                notices.say(str(error))
 
     def _report(
         self, driven: list[DrivenAvatar], output: FrameOutput, chosen: range, done: int, seconds: float

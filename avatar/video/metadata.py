@@ -16,6 +16,8 @@ from avatar.video.codecs import CODECS, Codec
 
 _KEY = "headsplat"  # the container's tag
 _VERSION = 1
+#: What players show of a rendered film.
+NOTE = "Synthetic: an avatar rendered by headsplat, no recording of a camera."
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class SegmentInfo:
         return next(codec for codec in CODECS if codec.name == self.codec)
 
     def tags(self) -> dict[str, str]:
-        """The metadata as tags of a container."""
-        return {_KEY: json.dumps({"version": _VERSION, **asdict(self)}, separators=(",", ":"))}
+        """The metadata as tags of a container, and the note that no camera filmed it."""
+        return {_KEY: json.dumps({"version": _VERSION, **asdict(self)}, separators=(",", ":")), "comment": NOTE}
 
     @classmethod
     def of(cls, tags: Mapping[str, str]) -> SegmentInfo | None:

@@ -11,6 +11,7 @@ import numpy as np
 from avatar.common.files import atomic_path, error_words
 from avatar.common.image_io import encode_png
 from avatar.errors import HeadsplatError
+from avatar.video.credentials import mark
 
 _CHANNELS = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV's order
 _COMPRESSION = 3  # of avatar.common.image_io.encode_png
@@ -36,6 +37,7 @@ def save_snapshot(image: np.ndarray, path: str | Path) -> Path:
     try:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
+        mark(path)
     except (HeadsplatError, OSError) as error:
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
         raise HeadsplatError(

@@ -1,0 +1,106 @@
+"""Content credentials of films and pictures; most tests are skipped where c2pa-python is not installed."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatar.common.image_io import encode_png
+from avatar.common.media import open_media
+from avatar.errors import HeadsplatError
+from avatar.jobs.inspection import describe_file
+from avatar.video import open_output
+from avatar.video.credentials import ShownAvatar, can_mark, mark, read_credentials
+from avatar.video.metadata import NOTE, is_rendered
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.mp4"
+    with open_output(path, 30.0) as writer:
+        for number in range(4):
+            writer.add(np.full((32, 48, 3), 40 * number, np.uint8))
+    return path
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    with open_media(path) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_a_film_says_in_its_metadata_that_no_camera_filmed_it(film: Path) -> None:
+    with open_media(film) as container:
+        assert container.metadata["comment"] == NOTE
+
+
+def test_without_the_package_a_file_stays_as_it_is(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    before = film.read_bytes()
+    assert not can_mark(film)
+    assert not mark(film)
+    assert read_credentials(film) is None
+    assert film.read_bytes() == before
+
+
+def test_a_marked_film_names_its_avatar_and_consent_and_keeps_its_frames(film: Path) -> None:
+    pytest.importorskip("c2pa", reason="needs c2pa-python, which the extra credentials installs")
+    before = frames_of(film)
+    assert mark(film, [ShownAvatar("me", "Ada agreed on 2026-11-26.")])
+    assert all(np.array_equal(*pair) for pair in zip(before, frames_of(film), strict=True))
+    assert is_rendered(film)
+    found = describe_file(film)["credentials"]
+    assert found["state"] == "valid"
+    assert found["synthetic"]
+    assert found["tool"].startswith("headsplat ")
+    assert found["avatars"] == {"me": "Ada agreed on 2026-11-26."}
+
+
+def test_a_film_that_was_changed_since_is_invalid(film: Path) -> None:
+    pytest.importorskip("c2pa", reason="needs c2pa-python, which the extra credentials installs")
+    mark(film)
+    content = bytearray(film.read_bytes())
+    content[-40] ^= 1
+    film.write_bytes(content)
+    found = read_credentials(film)
+    assert found is not None
+    assert found["state"] == "invalid"
+
+
+def test_a_picture_is_marked_by_the_same_signer_whose_key_only_the_user_reads(tmp_path: Path, film: Path) -> None:
+    pytest.importorskip("c2pa", reason="needs c2pa-python, which the extra credentials installs")
+    picture = tmp_path / "me.png"
+    picture.write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8), 1))
+    mark(picture)
+    stored = next((tmp_path / "cache").rglob("signer.json"))
+    chain = json.loads(stored.read_text())["chain"]
+    if sys.platform != "win32":
+        assert stat.S_IMODE(stored.parent.stat().st_mode) == 0o700
+    mark(film)
+    assert json.loads(stored.read_text())["chain"] == chain
+    found = read_credentials(picture)
+    assert found is not None
+    assert found["state"] == "valid"
+    stored.write_text("{}")  # a damaged one is made anew
+    mark(film)
+    assert json.loads(stored.read_text())["chain"] != chain
+
+
+def test_a_file_that_cannot_be_signed_is_left_as_it_was(tmp_path: Path) -> None:
+    pytest.importorskip("c2pa", reason="needs c2pa-python, which the extra credentials installs")
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"no film")
+    with pytest.raises(HeadsplatError, match="content credentials cannot be added"):
+        mark(path)
+    assert path.read_bytes() == b"no film"
+    assert read_credentials(path) is None
