@@ -32,13 +32,18 @@ def pytest_configure(config: pytest.Config) -> None:
     meter = schedule.Meter()
     config.pluginmanager.register(meter)
     if hasattr(config, "workerinput"):
-        schedule.share_cores()
+        schedule.take_share()
         return
     config.pluginmanager.register(schedule.Budget(config.getoption("--gate"), meter))
     if revision := config.getoption("--changed"):
         from tests.support.changed import changed_since, reached
 
         config.stash[REACHED] = reached(changed_since(revision))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    schedule.share_cores(len(specs))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -23,21 +23,29 @@ TOLERANCE = 1.25
 REFERENCE_SECONDS = 0.055
 #: Folders whose files share what takes seconds to make, a training or the CUDA emulator: they stay in one process too.
 TOGETHER = ("tests/avatar/refine/", "tests/cuda_ext/")
+#: Variables that limit the threads of PyTorch and of NumPy's and SciPy's BLAS.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 #: Files are listed from so many seconds of processor time on.
 _LISTED = 5.0
 
 
-def share_cores() -> None:
-    """Limit this worker process to its share of the cores; a process that is no worker keeps all of them."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    if workers == 1:
-        return
+def share_cores(workers: int) -> None:
+    """Let each of so many processes that are to start, and what they start, calculate with its share of the cores.
+
+    The libraries of linear algebra read the variables as they are loaded; with more threads than cores these wait for
+    each other in loops that take processor time.
+    """
+    for name in THREADS:
+        os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+def take_share() -> None:
+    """Limit the threads of PyTorch and of the kernels in this process to what `share_cores` gave it."""
     import torch
 
     import cuda_ext
 
-    share = max(1, torch.get_num_threads() // workers)
-    os.environ["OMP_NUM_THREADS"] = str(share)  # of processes that tests start
+    share = int(os.environ["OMP_NUM_THREADS"])
     torch.set_num_threads(share)
     if cuda_ext.available("cpu"):
         cuda_ext.set_threads(share)
