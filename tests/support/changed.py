@@ -18,11 +18,12 @@ import ast
 import subprocess
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.support.import_graph import PACKAGES, ROOT, imports_of, module_of, modules
+from tests.support.import_graph import PACKAGES, ROOT, imports_of, module_of, modules, syntax
 
 #: Texts of the root and below, which only the tests of the repository itself read.
 _TEXTS = (".github/", "docs/", "LICENSE", "NOTICE", ".clang-format", ".pre-commit-config.yaml", "mkdocs.yml")
@@ -34,10 +35,18 @@ def known() -> dict[str, Path]:
     return modules((*PACKAGES, "tests"))
 
 
-@cache
 def tree(path: Path) -> ast.Module:
     """The syntax tree of a file."""
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return syntax(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _named(path: Path) -> tuple[frozenset[tuple[str, int]], frozenset[tuple[str, int]]]:
+    """(parameter, line) and (string, line) of all parameters and strings in a file."""
+    nodes = list(ast.walk(tree(path)))
+    strings = (node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    parameters = ((node.arg, node.lineno) for node in nodes if isinstance(node, ast.arg))
+    return frozenset(parameters), frozenset((str(node.value), node.lineno) for node in strings)
 
 
 @cache
@@ -54,11 +63,12 @@ def _needs(module: str) -> frozenset[str]:
     path = known()[module]
     lines = {line for lines in _fixtures(module).values() for line in lines}
     names = {name for name, line, _ in imports_of(path) if not (module.endswith(".conftest") and line in lines)}
-    if module.startswith("tests."):
-        names |= {word for word in words(path) if "." in word and word in known()}
-        names |= set(_conftests(module))
+    if not module.startswith("tests."):
+        return _with_packages(names) - {module}
+    names |= {word for word in words(path) if "." in word and word in known()}
+    names |= set(_conftests(module))
     fixtures = _automatic(module) if module.endswith(".conftest") else _used_fixtures(module)
-    return _with_packages(names) - {module} | (fixtures if module.startswith("tests.") else frozenset())
+    return _with_packages(names) - {module} | fixtures
 
 
 def _needs_of_fixture(module: str, name: str) -> frozenset[str]:
@@ -95,9 +105,8 @@ def _automatic(module: str) -> frozenset[str]:
 
 def _used_fixtures(module: str, lines: range | None = None) -> frozenset[str]:
     """Fixtures of the conftests around `module` that parameters of its functions (in `lines`), or strings, name."""
-    nodes = [node for node in ast.walk(tree(known()[module])) if isinstance(node, (ast.arg, ast.Constant))]
-    inside = [node for node in nodes if lines is None or node.lineno in lines]
-    names = {node.arg if isinstance(node, ast.arg) else str(node.value) for node in inside}
+    found = chain.from_iterable(_named(known()[module]))
+    names = {name for name, line in found if lines is None or line in lines}
     around = [conftest for conftest in (*_conftests(module), module) if conftest.endswith(".conftest")]
     return frozenset(f"{conftest}::{name}" for conftest in around for name in names & set(_fixtures(conftest)))
 
@@ -111,8 +120,8 @@ def _conftests(module: str) -> Iterator[str]:
 @cache
 def words(path: Path) -> frozenset[str]:
     """The words of all strings of a file: names of modules that are started, of files, of programs."""
-    nodes = (node for node in ast.walk(tree(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return frozenset(word.strip("`'\"();,") for node in nodes for word in node.value.replace("/", " ").split())
+    _, strings = _named(path)
+    return frozenset(word.strip("`'\"();,") for text, _ in strings for word in text.replace("/", " ").split())
 
 
 def reached(changed: Iterable[str]) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -19,26 +20,40 @@ def imports_of(path: Path, root: Path = ROOT) -> tuple[tuple[str, int, bool], ..
 
 def _imports(path: Path, root: Path) -> Iterator[tuple[str, int, bool]]:
     package = path.relative_to(root).parts[:-1]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    lazy = {
-        id(inner)
-        for outer in ast.walk(tree)
-        if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_for_types(outer)
-        for inner in ast.walk(outer)
-    }
-    for node in ast.walk(tree):
+    text = path.read_text(encoding="utf-8")
+    for node, lazy in _nodes(syntax(text), False, "import_module" in text or "__import__" in text):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.name, node.lineno, id(node) in lazy
+                yield alias.name, node.lineno, lazy
         elif isinstance(node, ast.ImportFrom):
             above = list(package[: len(package) - node.level + 1]) if node.level else []
             base = ".".join(above + ([node.module] if node.module else []))
             for alias in node.names:
-                yield f"{base}.{alias.name}", node.lineno, id(node) in lazy
+                yield f"{base}.{alias.name}", node.lineno, lazy
         elif isinstance(node, ast.Call) and _is_import_call(node):
             argument = node.args[0] if node.args else None
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                yield argument.value, node.lineno, id(node) in lazy
+                yield argument.value, node.lineno, lazy
+
+
+@lru_cache(maxsize=1)
+def syntax(text: str) -> ast.Module:
+    """The syntax tree of a file with this text."""
+    return ast.parse(text)
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """What the blocks of `node` consist of, theirs as well: a tenth of the nodes that `ast.walk` finds."""
+    return (found for found, _ in _nodes(node, False, False))
+
+
+def _nodes(node: ast.AST, lazy: bool, expressions: bool) -> Iterator[tuple[ast.AST, bool]]:
+    """(node, whether inside a function or for type checkers only) of `node` and of all statements, or nodes, in it."""
+    yield node, lazy
+    lazy = lazy or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_for_types(node)
+    blocks = (getattr(node, name, ()) for name in ("body", "orelse", "handlers", "finalbody", "cases"))
+    for child in ast.iter_child_nodes(node) if expressions else chain.from_iterable(blocks):
+        yield from _nodes(child, lazy, expressions)
 
 
 def _is_for_types(node: ast.AST) -> bool:
