@@ -34,5 +34,9 @@ class FilmCommand:
             return INTERRUPTED
         if trained.finished:
             return DONE
-        say(f"headsplat: stopped by {cause()}; the present avatar is in {path_text(self.out)}, {trained.resuming}")
+        out = path_text(self.out)
+        say(
+            f"headsplat: stopped by {cause()}; the present avatar is in {out}; of `headsplat train "
+            f"{path_text(filmed.capture)} -o {out}` {trained.resuming}"
+        )
         return INTERRUPTED

@@ -213,8 +213,13 @@ def reuse_or_capture(
     return capture
 
 
-def finish_recording(folder: Path, notices: Notices = SILENT) -> None:
-    """Complete the capture of a recording of `headsplat film`, also of one that was killed; no effect on others.
+def finish_recording(folder: Path, notices: Notices = SILENT, kept: KeptImages | None = None) -> Capture | None:
+    """Complete the capture of a recording of `headsplat film`, also of one that was killed; None for others.
+
+    Args:
+        folder: the capture folder.
+        notices: of the job.
+        kept: see make_capture.
 
     Raises:
         HeadsplatError: the recording is damaged, or has too few frames.
@@ -222,17 +227,18 @@ def finish_recording(folder: Path, notices: Notices = SILENT) -> None:
     from capture.workspace import growing_film
 
     if growing_film(folder) is None:
-        return
+        return None
     from capture.film.folder import finish_film
 
     notices.say(f"completing the capture {folder}")
     with notices.counted_stages() as progress:
-        capture = finish_film(folder, progress)
+        capture = finish_film(folder, progress, kept=kept)
     assert capture is not None
     for warning in capture.metadata.get("warnings", ()):
         notices.say(f"warning: {warning}")
     for advice in report_capture(capture, notices, overlay=False).advice:
         notices.say(f"to film again: {advice}")
+    return capture
 
 
 def _difference(source: Sequence[Path], out: Path, options: CaptureOptions) -> str | None:

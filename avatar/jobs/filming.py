@@ -51,6 +51,8 @@ class FilmOptions:
     """show an avatar of what was filmed so far beside the camera's image, after ten to twenty seconds"""
     keep: bool = False
     """keep the frames of a recording that is quit, in NAME.capture, which `headsplat train` takes"""
+    resume: bool = False
+    """go on with a recording that ended early: its frames stay, and the coach asks for what they do not show"""
     consent: str = ""
     """a note on the person's consent; stored in the capture and in the avatar"""
     overwrite: bool = False
@@ -143,7 +145,7 @@ class _FilmJob:
         inputs = (Path(self.source), options.config)
         with reserved(written, inputs, overwrite=options.overwrite):
             settings = CaptureOptions(consent=path_text(options.consent), overwrite=options.overwrite)
-            filming = Filming(feed, self.folder, settings, lossless=self.pace == "all")
+            filming = Filming(feed, self.folder, settings, lossless=self.pace == "all", resume=options.resume)
             if screen is not None:
                 screen.filming = filming
             with stoppable(stop, _CANCEL) as stopped:
@@ -151,14 +153,15 @@ class _FilmJob:
                 try:
                     with nullcontext() if screen is None else screen.mirrored(filming):
                         ended = _lead(filming, stopped, notices, speaks=screen is None)
-                except BaseException:
+                except BaseException as error:
                     filming.stop()
-                    self._leave(filming, notices)
+                    self._leave(filming, notices, failed=isinstance(error, HeadsplatError))
                     raise
             filming.stop()
             recorded = Filmed(self.folder, filming.seen, filming.kept, not ended, None)
             if ended and filming.kept < MIN_TRAINING:
-                filming.folder.discard()
+                if not options.resume:
+                    filming.folder.discard()
                 raise HeadsplatError(
                     f"{filming.name}: {filming.kept} frames of the recording show a face well enough, at least "
                     f"{MIN_TRAINING} are needed; sit before the camera in good light and follow what is asked"
@@ -167,17 +170,21 @@ class _FilmJob:
                 notices.say("the recording was quit")
                 self._leave(filming, notices)
             else:
+                of_all = "" if options.resume else f" of {recorded.frames}"
                 notices.say(
-                    f"{path_text(self.folder)}: {recorded.kept} of {recorded.frames} frames are kept, those that show "
-                    "the most different poses and expressions"
+                    f"{path_text(self.folder)}: {recorded.kept}{of_all} frames are kept, those that show the most "
+                    "different poses and expressions"
                 )
             return recorded
 
-    def _leave(self, filming: Filming, notices: Notices) -> None:
-        """Delete what a recording that was not completed has stored, unless it is to be kept."""
-        if self.options.keep and filming.kept:
+    def _leave(self, filming: Filming, notices: Notices, *, failed: bool = False) -> None:
+        """Delete what a recording that was not completed has stored, unless it failed or is to be kept."""
+        if filming.kept and (failed or self.options.keep or self.options.resume):
             folder = path_text(self.folder)
-            notices.say(f"{folder}: {filming.kept} frames are kept; `headsplat train {folder} -o ...` trains from them")
+            notices.say(
+                f"{folder}: {filming.kept} frames are kept; `headsplat train {folder} -o ...` trains from them, "
+                "--resume goes on filming"
+            )
         else:
             filming.folder.discard()
             notices.say("nothing of it is stored")

@@ -231,8 +231,7 @@ class TrainJob:
         options = {name: given for name in CAPTURE_OPTIONS if (given := getattr(self.options, name)) is not None}
         if self._folder is not None:
             self._check_capture(self._folder, options)
-            finish_recording(self._folder, notices)
-            return Capture.load(self._folder)
+            return finish_recording(self._folder, notices, KeptImages(settings.size)) or Capture.load(self._folder)
         requested = CaptureOptions(head=self.options.head or EMBEDDED, overwrite=self.options.overwrite, **options)
         return reuse_or_capture(self.source, self._capture_folder, requested, notices, KeptImages(settings.size))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -163,6 +164,28 @@ class Coach:
         self._finished = False
         self._reading: Reading | None = None
         self._counts = False
+
+    def shown(self) -> dict[str, Any]:
+        """What was shown so far, as JSON values."""
+        requests = {key: dict(progress.shown) for key, progress in self._progress.items()}
+        return {"seconds": self._seconds, "sectors": dict(self._sectors), "requests": requests}
+
+    def go_on(self, shown: Mapping[str, Any]) -> None:
+        """Go on with a recording of which an earlier part has `shown` this; the face at rest is asked for again.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not what `shown` returns.
+        """
+        sectors = {sector: float(shown["sectors"][sector]) for sector in SECTORS}
+        requests = {
+            key: {part: float(shown["requests"][key][part]) for part in request.parts}
+            for key, request in REQUESTS.items()
+            if key != REST
+        }
+        self._seconds = min(float(shown["seconds"]), SHORTEST)
+        self._sectors = sectors
+        for key, amounts in requests.items():
+            self._progress[key].shown = amounts
 
     def step(self, state: FaceState) -> Advice:
         """Advice after a frame; frames come in the order of time."""

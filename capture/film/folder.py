@@ -2,7 +2,8 @@
 
 The film is an unfinished capture: `partial/film/` has one image for each kept frame, whose name states its number and
 time, and `film.json`. There is no list that could disagree with the files, so that whatever ends the filming leaves a
-film of the frames kept until then, which `finish_film` completes as a capture of any video.
+film of the frames kept until then, which `finish_film` completes as a capture of any video. `shown.json` has what the
+frames show, for a recording that goes on later; it may be missing or older than the frames.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 from avatar.common.image_io import encode_png, read_image
 from avatar.common.json_values import JsonValue, read_json_object
 from avatar.data.capture_folder import METADATA_FILE, Capture
+from avatar.data.kept_images import KeptImages
 from avatar.errors import HeadsplatError
 from capture.options import CaptureOptions, FaceModels, Progress
 from capture.pipeline import capture_frames
@@ -28,8 +30,11 @@ from capture.run import open_workspace
 from capture.video.decoding import SourceFrame
 from capture.workspace import FILM_DIR, FILM_FILE, discard, explain_errors, growing_film, write_atomically
 
-_FRAME = re.compile(r"(\d{6})_(\d{9})\.png")
+_FRAME = re.compile(r"(\d{6,})_(\d{9,})\.png")
+_SHOWN_FILE = "shown.json"
 _MICROSECONDS = 1e6
+#: Seconds between the parts of a recording that was interrupted: nothing is smoothed across the gap.
+_GAP = 1.0
 _REMEDY = "film again with --overwrite"
 #: PNG effort: a frame of 1280x720 takes a fiftieth of a second.
 _PNG_LEVEL = 1
@@ -38,36 +43,68 @@ _PNG_LEVEL = 1
 class FilmFolder:
     """The growing folder."""
 
-    def __init__(self, out: Path, name: str, options: CaptureOptions) -> None:
-        """Create the folder.
+    def __init__(self, out: Path, name: str, options: CaptureOptions, *, resume: bool = False) -> None:
+        """Create the folder, or go on with one.
 
         Args:
             out: the capture folder.
             name: of the source, such as "webcam 0".
             options: of the capture that it becomes.
+            resume: go on with the unfinished film that is there; its options stay.
 
         Raises:
-            HeadsplatError: a capture or another film is there, and `options.overwrite` is off.
+            HeadsplatError: a capture or another film is there, and `options.overwrite` is off; or there is no
+                unfinished film to go on with.
         """
-        if not options.overwrite and growing_film(out) is not None:
+        film = growing_film(out)
+        if film is None and resume:
+            raise HeadsplatError(f"{out}: no unfinished film is there; omit --resume to start a new one")
+        if film is not None and not (resume or options.overwrite):
             raise HeadsplatError(
-                f"{out}: an unfinished film is there; `headsplat train {out}` trains an avatar from it, --overwrite "
-                "replaces it"
+                f"{out}: an unfinished film is there; --resume goes on filming, `headsplat train {out}` trains an "
+                "avatar from it, --overwrite replaces it"
             )
-        identity = secrets.token_hex(32)
         self.out = out
-        self._folder = open_workspace(out, identity, options).partial / FILM_DIR
+        self._name = name
         self._paths: dict[int, Path] = {}
+        self._size: tuple[int, ...] | None = None  # of the frames, once there are some
+        self.start_number = 0  # of the frames that are still to come
+        self.start_time = 0.0  # seconds
+        if film is not None and resume:
+            self._folder = film
+            self._go_on()
+            return
+        identity = secrets.token_hex(32)
+        self._folder = open_workspace(out, identity, options).partial / FILM_DIR
         described = {"film": identity, "name": name, "consent": options.consent, "options": options.key()}
         with explain_errors(out):
             self._folder.mkdir(exist_ok=True)
             write_atomically(self._folder / FILM_FILE, json.dumps(described, indent=1).encode())
 
+    def _go_on(self) -> None:
+        """Take the frames that are there, and discard what a completion has made of them."""
+        frames = _frames_in(self._folder)
+        self._paths = {number: path for number, _, path in frames}
+        if frames:
+            number, time, path = frames[-1]
+            self._size = _read(path).shape
+            self.start_number, self.start_time = number + 1, time + _GAP
+        with explain_errors(self.out):
+            for path in self._folder.parent.glob("*.npz"):
+                path.unlink()
+
     def __len__(self) -> int:
         return len(self._paths)
 
     def add(self, number: int, time: float, rgb: np.ndarray) -> None:
-        """Keep a frame [H,W,3] uint8 sRGB of `time` seconds."""
+        """Keep a frame [H,W,3] uint8 sRGB of `time` seconds; raises HeadsplatError if others have another size."""
+        self._size = self._size or rgb.shape
+        if rgb.shape != self._size:
+            sizes = [f"{width}x{height}" for height, width, _ in (rgb.shape, self._size)]
+            raise HeadsplatError(
+                f"{self._name}: frames of {sizes[0]} pixels, those of the film have {sizes[1]}; use the same camera, "
+                f"or {_REMEDY}"
+            )
         path = self._folder / f"{number:06}_{round(time * _MICROSECONDS):09}.png"
         with explain_errors(self.out):
             write_atomically(path, encode_png(rgb[..., ::-1], _PNG_LEVEL))
@@ -77,6 +114,23 @@ class FilmFolder:
         """Remove a frame that was kept."""
         with explain_errors(self.out):
             self._paths.pop(number).unlink(missing_ok=True)
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of the frames."""
+        return list(self._paths)
+
+    def note(self, shown: Mapping[str, Any]) -> None:
+        """Store what the frames show, as JSON values, for a recording that goes on later."""
+        with explain_errors(self.out):
+            write_atomically(self._folder / _SHOWN_FILE, json.dumps(shown).encode())
+
+    def noted(self) -> Any:
+        """What was stored last; None where nothing can be read."""
+        try:
+            return json.loads((self._folder / _SHOWN_FILE).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
 
     def discard(self) -> None:
         """Delete the film."""
@@ -115,13 +169,16 @@ class Film:
         return replace(self, width=width, height=height, rotation=(self.rotation + degrees) % 360)
 
 
-def finish_film(out: Path, progress: Progress | None = None, models: FaceModels | None = None) -> Capture | None:
+def finish_film(
+    out: Path, progress: Progress | None = None, models: FaceModels | None = None, kept: KeptImages | None = None
+) -> Capture | None:
     """Complete the capture of an unfinished film; None where there is none.
 
     Args:
         out: the capture folder.
         progress: see `capture.pipeline.run_capture`.
         models: makers of the networks.
+        kept: where the training images are kept in memory, for a training that follows.
 
     Raises:
         HeadsplatError: the film is damaged, or has too few frames.
@@ -137,17 +194,22 @@ def finish_film(out: Path, progress: Progress | None = None, models: FaceModels 
     options = CaptureOptions(**stored, consent=described["consent"].text(empty=True), overwrite=replaces)
     film = open_film(folder, out)
     metadata: dict[str, Any] = {"name": described["name"].text(), "sha256": described["film"].text()}
-    return capture_frames(film, len(film), metadata, out, options, progress, models)
+    return capture_frames(film, len(film), metadata, out, options, progress, models, kept=kept)
 
 
 def open_film(folder: Path, out: Path) -> Film:
     """The frames in a folder; raises HeadsplatError, which names the capture `out`, where there are none."""
-    found = [(match, path) for path in sorted(folder.iterdir()) if (match := _FRAME.fullmatch(path.name))]
-    if not found:
+    frames = tuple((time, path) for _, time, path in _frames_in(folder))
+    if not frames:
         raise HeadsplatError(f"{out}: a film without frames; {_REMEDY}")
-    frames = tuple((int(match[2]) / _MICROSECONDS, path) for match, path in found)
     height, width = _read(frames[0][1]).shape[:2]
     return Film(frames, width, height)
+
+
+def _frames_in(folder: Path) -> list[tuple[int, float, Path]]:
+    """Number, seconds and file of each frame in a folder, in their order."""
+    found = [(match, path) for path in folder.iterdir() if (match := _FRAME.fullmatch(path.name))]
+    return sorted((int(match[1]), int(match[2]) / _MICROSECONDS, path) for match, path in found)
 
 
 def _read(path: Path) -> np.ndarray:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -41,22 +40,12 @@ _SECONDS = 2.5
 #: written at most.
 _FRAME_TIMEOUT = 0.1
 _MOST_WAITING = 8
+#: Seconds between two notes of what was shown, for a recording that goes on later.
+_NOTE_SECONDS = 1.0
 #: Samples of the face at rest that are remembered.
 _RESTING = 90
 
 Command = Literal["skip", "repeat", "pause"]
-
-
-@dataclass(frozen=True, eq=False)
-class FilmedFrame:
-    """A frame that was kept."""
-
-    number: int
-    time: float  # seconds
-    rgb: np.ndarray  # [H,W,3] uint8 sRGB
-    points: np.ndarray  # [478,3] pixels
-    sample: Sample  # of the live tracker
-    dropped: tuple[int, ...]  # numbers of frames that were kept before and are not any more
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +72,7 @@ class Filming:
         lossless: bool = False,
         models: FaceModels | None = None,
         learn: LearnOptions | None = None,
-        listen: Callable[[FilmedFrame], None] | None = None,
+        resume: bool = False,
     ) -> None:
         """
         Args:
@@ -93,7 +82,7 @@ class Filming:
             lossless: no frame is dropped (a file at pace "all").
             models: makers of the networks.
             learn: options of the identity fit of the live tracker.
-            listen: receives the frames that are kept, as they come, on the recording's thread.
+            resume: go on with the unfinished film that is in the folder.
         """
         self.name = Path(feed.name).name
         self._camera = CameraThread(feed, lossless=lossless)
@@ -102,14 +91,16 @@ class Filming:
         self._options = options or CaptureOptions()
         self._models = models or FaceModels()
         self._learn = learn or LearnOptions()
-        self._listen = listen
+        self._resume = resume
         self._coach = Coach()
         self._selection = FrameSelection(MOST_FRAMES, _RADIUS)
+        self._others = 0  # frames of an earlier part of which it is not known what they show
         self._lock = threading.Lock()  # of the coach
         self._shown: Shown | None = None
         self.resting: list[Sample] = []  # the first ones with a face: the coach has asked for a face at rest
         self._frames = 0
-        self._start: float | None = None  # seconds of the first frame
+        self._start: float | None = None  # seconds of the camera's clock at which the film began
+        self._noted = -_NOTE_SECONDS  # seconds of the film
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._failure: BaseException | None = None
@@ -119,12 +110,25 @@ class Filming:
         """Open the camera and start; raises HeadsplatError where it cannot be opened or the folder cannot be made."""
         lens = self._camera.start()
         try:
-            self.folder = FilmFolder(self._out, self.name, self._options)
+            self.folder = FilmFolder(self._out, self.name, self._options, resume=self._resume)
         except BaseException:
             self._camera.stop()
             raise
+        if self._resume:
+            self._go_on()
         self._thread = threading.Thread(target=self._run, args=(lens,), name="film", daemon=True)
         self._thread.start()
+
+    def _go_on(self) -> None:
+        """Take over what the frames that are there show, as far as it was noted."""
+        noted = self.folder.noted()
+        try:
+            selection = FrameSelection.restored(MOST_FRAMES, noted["selection"], self.folder.numbers)
+            self._coach.go_on(noted["coach"])
+            self._selection = selection
+        except (KeyError, TypeError, ValueError, OverflowError):
+            log.debug("nothing is known of an earlier part of the recording", exc_info=True)
+        self._others = len(self.folder) - len(self._selection)
 
     def command(self, command: Command) -> None:
         """Skip the present request, repeat the last one, or pause and go on."""
@@ -138,7 +142,7 @@ class Filming:
     @property
     def kept(self) -> int:
         """Frames that are kept."""
-        return len(self._selection)
+        return self._others + len(self._selection)
 
     @property
     def seen(self) -> int:
@@ -182,14 +186,14 @@ class Filming:
                     break
                 continue
             time = frame.time if frame.source_time is None else frame.source_time
-            self._start = time if self._start is None else self._start
+            self._start = time - self.folder.start_time if self._start is None else self._start
             sample = tracker(frame)
             state = observer(frame.rgb, time - self._start, tracker.points, sample)
             with self._lock:
                 advice = self._coach.step(state)
             self._frames += 1
             if advice.counts and sample is not None and tracker.points is not None:
-                waiting += self._offer(frame, state, tracker.points, sample, writer)
+                waiting += self._offer(frame, state, tracker.points, writer)
             if sample is not None and sample.confidence > 0 and len(self.resting) < _RESTING:
                 self.resting.append(sample)
             self._shown = Shown(frame.rgb, advice, state.time, self._frames, self.kept, sample)
@@ -199,20 +203,29 @@ class Filming:
                 break
         for image in waiting:
             image.result()
+        self.folder.note(self._note())
         if not self._frames and not self._stop.is_set():
             raise HeadsplatError(self._camera.ended or f"{self.name}: no frames arrive; reconnect the camera")
 
     def _offer(
-        self, frame: LiveFrame, state: FaceState, points: np.ndarray, sample: Sample, writer: ThreadPoolExecutor
+        self, frame: LiveFrame, state: FaceState, points: np.ndarray, writer: ThreadPoolExecutor
     ) -> list[Future[None]]:
         """Keep a frame if it shows something new; the work on files that this starts."""
-        choice = self._selection.offer(frame.number, film_features(state, points), state.blur)
+        number = self.folder.start_number + frame.number
+        choice = self._selection.offer(number, film_features(state, points), state.blur)
         if not choice.kept:
             return []
-        if self._listen is not None:
-            self._listen(FilmedFrame(frame.number, state.time, frame.rgb, points, sample, choice.dropped))
-        work = [writer.submit(self.folder.add, frame.number, state.time, frame.rgb)]
-        return work + [writer.submit(self.folder.drop, number) for number in choice.dropped]
+        work = [writer.submit(self.folder.add, number, state.time, frame.rgb)]
+        work += [writer.submit(self.folder.drop, dropped) for dropped in choice.dropped]
+        if state.time >= self._noted + _NOTE_SECONDS:
+            self._noted = state.time
+            work.append(writer.submit(self.folder.note, self._note()))
+        return work
+
+    def _note(self) -> dict[str, Any]:
+        """What the recording has shown, for one that goes on later."""
+        with self._lock:
+            return {"coach": self._coach.shown(), "selection": self._selection.state()}
 
 
 def film_features(state: FaceState, points: np.ndarray) -> np.ndarray:

@@ -7,7 +7,9 @@ radius grows and those that are then too near to a sharper one are dropped.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +42,33 @@ class FrameSelection:
         self._features = np.zeros((0, 0))
         self._blur: list[float] = []
         self.offered = 0
+
+    @staticmethod
+    def restored(most: int, state: Mapping[str, Any], left: Collection[int]) -> FrameSelection:
+        """A selection that goes on.
+
+        Args:
+            most: frames that are kept at a time.
+            state: of the earlier one; raises ValueError, TypeError or KeyError where it is none.
+            left: numbers of frames that are still there.
+        """
+        selection = FrameSelection(most, float(state["radius"]))
+        selection._numbers = [int(number) for number in state["numbers"]]
+        selection._features = np.array(state["features"], np.float64)
+        selection._blur = [float(blur) for blur in state["blur"]]
+        if not len(selection._numbers) == len(selection._features) == len(selection._blur):
+            raise ValueError("FrameSelection: numbers, features and blur of a state differ in length")
+        selection._keep(np.array([row for row, number in enumerate(selection._numbers) if number in left], np.int64))
+        return selection
+
+    def state(self) -> dict[str, Any]:
+        """What `restored` goes on from, as JSON values."""
+        return {
+            "radius": self._radius,
+            "numbers": list(self._numbers),
+            "features": self._features.tolist(),
+            "blur": list(self._blur),
+        }
 
     def __len__(self) -> int:
         return len(self._numbers)

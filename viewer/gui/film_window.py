@@ -16,6 +16,9 @@ from viewer.gui.display import DISPLAY_ADVICE, check_display
 from viewer.gui.texture import Texture
 
 _PERIOD = 1 / 30  # seconds of a frame of the window
+#: Of one while no new image comes, for so long: what works meanwhile needs the processor more.
+_IDLE_PERIOD = 1 / 4
+_IDLE_SECONDS = 1.0
 _SIZE = (1180, 760)
 _PANEL = 300.0  # pixels: width of the panel at the right
 _FOOT = 148.0  # height of the part below the image
@@ -95,6 +98,7 @@ class FilmWindow:
         self._textures: dict[str, Texture] = {}
         self._numbers: dict[str, int] = {}
         self._frame_at = 0.0
+        self._image_at = 0.0  # of the last new image
         self._closing = False
         self._failure: BaseException | None = None
 
@@ -134,7 +138,8 @@ class FilmWindow:
         return params
 
     def _wait(self) -> None:
-        time.sleep(max(self._frame_at + _PERIOD - time.monotonic(), 0.0))
+        is_idle = self._frame_at > self._image_at + _IDLE_SECONDS
+        time.sleep(max(self._frame_at + (_IDLE_PERIOD if is_idle else _PERIOD) - time.monotonic(), 0.0))
         self._frame_at = time.monotonic()
 
     def _guarded(self) -> None:
@@ -175,6 +180,7 @@ class FilmWindow:
         if image is not None and number != self._numbers.get(name):
             self._textures.setdefault(name, Texture()).upload(image)
             self._numbers[name] = number
+            self._image_at = time.monotonic()
 
     def _images(self, view: FilmView, left: float, top: float, right: float, bottom: float) -> None:
         """The camera's image with the mark of the recording, and beside it the avatar where there is one."""

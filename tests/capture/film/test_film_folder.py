@@ -28,6 +28,12 @@ def filmed(out: Path, count: int = 24, **options: object) -> FilmFolder:
     return folder
 
 
+def interrupt_mattes(stage: str, done: int, total: int) -> None:
+    """Progress of a completion that is interrupted."""
+    if stage == "mattes" and done == 12:
+        raise KeyboardInterrupt
+
+
 def test_a_film_becomes_a_capture_with_its_frames_and_times(tmp_path: Path) -> None:
     folder = filmed(tmp_path / "me.capture", consent="it is me")
     assert len(folder) == 24
@@ -65,12 +71,8 @@ def test_a_frame_that_was_being_written_when_the_process_was_killed_is_left_out(
 def test_a_completion_that_was_interrupted_is_continued(tmp_path: Path) -> None:
     filmed(tmp_path / "me.capture")
 
-    def stop(stage: str, done: int, total: int) -> None:
-        if stage == "mattes" and done == 12:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        finish_film(tmp_path / "me.capture", stop, fake_models())
+        finish_film(tmp_path / "me.capture", interrupt_mattes, fake_models())
     stages = []
     capture = finish_film(tmp_path / "me.capture", lambda stage, done, total: stages.append(stage), fake_models())
     assert capture is not None and len(capture) == 24
@@ -83,7 +85,10 @@ def test_where_there_is_no_film_nothing_is_completed(tmp_path: Path) -> None:
 
 def test_another_film_does_not_replace_one_that_is_not_finished(tmp_path: Path) -> None:
     filmed(tmp_path / "me.capture")
-    with pytest.raises(HeadsplatError, match=r"an unfinished film is there; `headsplat train .*me.capture` trains"):
+    with pytest.raises(
+        HeadsplatError,
+        match=r"an unfinished film is there; --resume goes on filming, `headsplat train .*me.capture` trains",
+    ):
         filmed(tmp_path / "me.capture")
     assert len(filmed(tmp_path / "me.capture", 20, overwrite=True)) == 20
     capture = finish_film(tmp_path / "me.capture", models=fake_models())
@@ -100,6 +105,34 @@ def test_a_finished_capture_stays_until_the_film_that_replaces_it_is_complete(tm
     assert first is not None and (out / "capture.json").exists() and growing_film(out) is not None
     second = finish_film(out, models=fake_models())
     assert second is not None and len(second) == 20 and growing_film(out) is None
+
+
+def test_a_film_goes_on_after_its_last_frame(tmp_path: Path) -> None:
+    out = tmp_path / "me.capture"
+    filmed(out).note({"coach": 1})
+    with pytest.raises(KeyboardInterrupt):
+        finish_film(out, interrupt_mattes, fake_models())
+    folder = FilmFolder(out, "webcam 1", CaptureOptions(), resume=True)
+    assert (len(folder), folder.start_number, folder.noted()) == (24, 47, {"coach": 1})
+    assert folder.start_time == pytest.approx(100 + 46 / 30 + 1)
+    for frame in FakeVideo(12):
+        folder.add(folder.start_number + frame.number, 2000 + frame.time, frame.rgb)
+    stages: list[str] = []
+    capture = finish_film(out, lambda stage, done, total: stages.append(stage), fake_models())
+    assert capture is not None and len(capture) == 36 and "landmarks" in stages
+    assert capture.track["time"][-1] == pytest.approx(1900 + 11 / 30, abs=1e-4)
+
+
+def test_a_film_does_not_go_on_with_frames_of_another_size(tmp_path: Path) -> None:
+    filmed(tmp_path / "me.capture")
+    folder = FilmFolder(tmp_path / "me.capture", "webcam 1", CaptureOptions(), resume=True)
+    with pytest.raises(HeadsplatError, match="webcam 1: frames of 30x20 pixels, those of the film have 192x192; use"):
+        folder.add(100, 200.0, np.zeros((20, 30, 3), np.uint8))
+
+
+def test_only_a_film_that_is_not_finished_goes_on(tmp_path: Path) -> None:
+    with pytest.raises(HeadsplatError, match="no unfinished film is there; omit --resume"):
+        FilmFolder(tmp_path / "me.capture", "webcam 0", CaptureOptions(), resume=True)
 
 
 def test_a_discarded_film_leaves_nothing(tmp_path: Path) -> None:

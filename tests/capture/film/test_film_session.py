@@ -1,7 +1,9 @@
-"""A recording: which frames are kept, who hears of them, and how it ends."""
+"""A recording: which frames are kept, how it ends, and how it goes on."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 
 from avatar.errors import HeadsplatError
 from capture.coach.face_state import FaceState
-from capture.film.session import FilmedFrame, Filming, film_features
+from capture.film.folder import open_film
+from capture.film.session import Filming, film_features
 from capture.live.camera import FileFeed, LiveFrame
 from capture.live.identity import LearnOptions
 from capture.workspace import growing_film
@@ -19,19 +22,18 @@ from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, true
 LEARN = LearnOptions(seconds=0.5, key_frames=5)
 
 
-def filming(out: Path, video: FakeVideo, heard: list[FilmedFrame] | None = None, **options: object) -> Filming:
+def filming(out: Path, video: FakeVideo, *, resume: bool = False, **options: object) -> Filming:
     """A recording of a video; the face at rest is not asked for."""
     recording = Filming(
-        FileFeed(video, "all"), out, lossless=True, models=fake_models(**options), learn=LEARN,  # type: ignore[arg-type]
-        listen=None if heard is None else heard.append,
+        FileFeed(video, "all"), out, lossless=True, models=fake_models(**options), learn=LEARN, resume=resume  # type: ignore[arg-type]
     )  # fmt: skip
     recording.command("skip")
     return recording
 
 
-def record(out: Path, video: FakeVideo, heard: list[FilmedFrame] | None = None, **options: object) -> Filming:
+def record(out: Path, video: FakeVideo, **options: object) -> Filming:
     """The same, after its end."""
-    recording = filming(out, video, heard, **options)
+    recording = filming(out, video, **options)  # type: ignore[arg-type]
     recording.start()
     assert recording.wait(60)
     recording.stop()
@@ -46,14 +48,12 @@ def stored(out: Path) -> list[int]:
 
 
 def test_frames_are_kept_in_the_folder_as_they_were_filmed(tmp_path: Path) -> None:
-    heard: list[FilmedFrame] = []
-    recording = record(tmp_path / "me.capture", FakeVideo(50), heard)
-    kept = {frame.number for frame in heard} - {number for frame in heard for number in frame.dropped}
-    assert recording.seen == 50 and recording.kept == len(kept) > 5
-    assert stored(tmp_path / "me.capture") == sorted(kept)
-    for frame in heard:
-        assert (int(frame.rgb[0, 0, 0]), frame.points.shape) == (frame.number, (478, 3))
-        assert frame.sample.confidence > 0
+    recording = record(tmp_path / "me.capture", FakeVideo(50))
+    numbers = stored(tmp_path / "me.capture")
+    assert recording.seen == 50 and recording.kept == len(numbers) > 5
+    film = growing_film(tmp_path / "me.capture")
+    assert film is not None
+    assert [frame.rgb[0, 0, 0] for frame in open_film(film, tmp_path)] == numbers
 
 
 def test_frames_without_a_face_are_not_kept(tmp_path: Path) -> None:
@@ -121,3 +121,40 @@ def test_frames_differ_by_face_gaze_winks_and_time() -> None:
         film_features(FaceState(5), points),
     ]
     assert [bool(np.linalg.norm(other - plain) > 0.5) for other in others] == [True] * 4
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a recording that has ended."""
+    out = tmp_path_factory.mktemp("ended") / "me.capture"
+    record(out, FakeVideo(50))
+    return out
+
+
+def resumed(ended: Path, out: Path, noted: bytes | None = None) -> Filming:
+    """A recording that goes on in a copy `out`, of which this is noted in place of what it was."""
+    shutil.copytree(ended, out)
+    film = growing_film(out)
+    assert film is not None
+    if noted is not None:
+        (film / "shown.json").write_bytes(noted)
+    return record(out, FakeVideo(50), resume=True)
+
+
+def test_a_recording_goes_on_where_one_has_ended(ended: Path, tmp_path: Path) -> None:
+    shown = json.loads((ended / "partial" / "film" / "shown.json").read_bytes())
+    shown["coach"]["requests"]["smile"][""] = 9.0
+    recording = resumed(ended, tmp_path / "me.capture", json.dumps(shown).encode())
+    film = growing_film(tmp_path / "me.capture")
+    assert film is not None
+    time = [frame.time for frame in open_film(film, ended)]
+    assert recording.kept == len(time) > len(stored(ended)) and max(np.diff(time)) > 1
+    advice = recording.shown()
+    assert advice is not None and "smile" in {item.key for item in advice.advice.items if item.status == "done"}
+
+
+@pytest.mark.parametrize("noted", [b"", b'{"coach": {}, "selection": {"radius": "x"}}'])
+def test_frames_of_which_nothing_is_known_stay(ended: Path, tmp_path: Path, noted: bytes) -> None:
+    recording = resumed(ended, tmp_path / "me.capture", noted)
+    after = stored(tmp_path / "me.capture")
+    assert set(stored(ended)) < set(after) and recording.kept == len(after)
