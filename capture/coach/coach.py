@@ -199,7 +199,8 @@ class Coach:
         self._total += gap
         self._see_faults(state, seconds, speed)
         blocked = any(fault.blocks and fault.shown(state, speed) for fault in WARNINGS.values())
-        self._counts = False
+        is_lit = self._rest.known or self._warning is None
+        self._counts = state.found and is_lit and not blocked and state.blur <= self._softest
         if state.measured and not blocked:
             self._seconds += seconds
             self._asked_for += seconds
@@ -244,6 +245,11 @@ class Coach:
             finished=self._finished,
         )
 
+    @property
+    def _softest(self) -> float:
+        """Blur of a frame that counts, at most."""
+        return max(SOFT_AT_TIMES, self._rest.blur + _SOFTER)
+
     def _speed(self, state: FaceState) -> float:
         """Degrees per second of the head."""
         last = self._last
@@ -271,7 +277,6 @@ class Coach:
             return
         reading = self._read(state)
         self._reading = replace(reading, at_rest=at_rest, syllables=self._syllables(reading.of("jawOpen")))
-        self._counts = state.blur <= max(SOFT_AT_TIMES, self._rest.blur + _SOFTER)
         if not self._counts:
             return
         if reading.sector:

@@ -192,7 +192,7 @@ class Filming:
             with self._lock:
                 advice = self._coach.step(state)
             self._frames += 1
-            if advice.counts and sample is not None and tracker.points is not None:
+            if advice.counts and tracker.points is not None:
                 waiting += self._offer(frame, state, tracker.points, writer)
             if sample is not None and sample.confidence > 0 and len(self.resting) < _RESTING:
                 self.resting.append(sample)

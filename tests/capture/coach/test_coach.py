@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -203,6 +204,26 @@ def test_nothing_counts_during_a_pause() -> None:
     assert paused.paused and not paused.counts and not paused.finished and paused.words == "Paused."
     coach.pause()
     assert steps(coach, replace(turned, time=300), 1).request == "turn right"
+
+
+def test_what_an_earlier_part_has_shown_is_not_asked_for_again() -> None:
+    coach = Coach()
+    actor = Actor(cannot=("smile",))
+    advice = coach.advice()
+    while not advice.finished:
+        advice = coach.step(actor.frame(advice.request))
+    later = Coach()
+    later.go_on(json.loads(json.dumps(coach.shown())))
+    actor = Actor()
+    asked = [later.advice().request]
+    while not (advice := later.step(actor.frame(asked[-1]))).finished:
+        asked += [advice.request] if advice.request != asked[-1] else []
+    assert asked == ["rest", "smile"] and actor.time < 10
+
+
+def test_frames_before_the_face_at_rest_is_known_count_if_the_face_is_sharp_and_alone() -> None:
+    states = FaceState(0.0), FaceState(0.0, blur=0.75), FaceState(0.0, faces=2), FaceState(0.0, found=False)
+    assert [Coach().step(state).counts for state in states] == [True, False, False, False]
 
 
 def test_the_same_frames_give_the_same_advice() -> None:
