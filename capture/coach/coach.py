@@ -13,14 +13,12 @@ import numpy as np
 from capture.coach.face_state import FaceState
 from capture.coach.requests import (
     FREELY,
-    PITCH_MIN,
     REQUESTS,
     REST,
     SECTOR_SECONDS,
     SECTORS,
     SOFT_AT_TIMES,
     WARNINGS,
-    YAW_MIN,
     Fault,
     Reading,
     Request,
@@ -39,19 +37,21 @@ _GAIN_OF_A_SECOND_TRY = 2.0
 #: Seconds that a fault is shown before the warning (twice as long as it then takes to disappear).
 _FAULTY = 0.6
 _FAULT_GONE = 0.2
-#: Seconds of a face at rest, and how much weights and degrees change in it at most.
+#: Seconds of a face at rest, and how much weights (the 10th to the 90th percentile) and degrees change in it at most.
 _REST_SECONDS = 0.8
-_REST_WEIGHT = 0.08
-_REST_DEGREES = 3.0
+_REST_WEIGHT = 0.2
+_REST_DEGREES = 4.0
 #: Seconds that a face at rest is asked for at most while a warning is shown: first the light, then the rest.
 _SET_UP = 4.0
-#: Degrees that the head of a person who looks at the camera may seem to be turned, at most.
-_MOST_BIAS = 6.0
+#: Degrees that the head of a person who looks at the camera may seem to be turned, and tilted, at most: a camera stands
+#: low or high, and a track from one direction is off by 10 to 15 degrees in pitch.
+_YAW_BIAS = 6.0
+_PITCH_BIAS = 20.0
 #: Percentile of the frames that the weights at rest are; of the jaw of a person who never rests.
 _TYPICAL = 50.0
 _LOW_JAW = 20.0
 #: Change of the jaw's weight that counts as an opening or a closing in speech.
-_SYLLABLE = 0.04
+_SYLLABLE = 0.06
 #: How much less sharp than the face at rest a frame that counts may be, where nothing is sharp.
 _SOFTER = 0.06
 _WORDS = {FREELY: "talk and move your head freely", "": "done, thank you"}
@@ -123,9 +123,8 @@ class _Rest:
         names = [name for name in state.expression if not name.startswith(("eyeBlink", "eyeLook"))]
         weights = np.array([[each.expression.get(name, 0.0) for name in names] for each in self.window])
         turns = np.array([(each.yaw, each.pitch) for each in self.window])
-        return bool(
-            np.ptp(weights, axis=0).max(initial=0) < _REST_WEIGHT and np.ptp(turns, axis=0).max() < _REST_DEGREES
-        )
+        spread = np.subtract(*np.percentile(weights, (90, 10), axis=0))
+        return bool(spread.max(initial=0) < _REST_WEIGHT and np.ptp(turns, axis=0).max() < _REST_DEGREES)
 
     def learn(self, states: list[FaceState], jaw: float) -> None:
         """Take the face at rest from these frames; `jaw`: percentile of the jaw's weight."""
@@ -139,7 +138,8 @@ class _Rest:
         }
         medians = np.median([(each.yaw, each.pitch, *each.gaze, each.blur) for each in states], axis=0)
         yaw, pitch, *gaze, self.blur = (float(value) for value in medians)
-        self.yaw, self.pitch = (max(-_MOST_BIAS, min(angle, _MOST_BIAS)) for angle in (yaw, pitch))
+        self.yaw = max(-_YAW_BIAS, min(yaw, _YAW_BIAS))
+        self.pitch = max(-_PITCH_BIAS, min(pitch, _PITCH_BIAS))
         self.gaze = (gaze[0], gaze[1])
         self.known = True
 
@@ -238,7 +238,7 @@ class Coach:
             warning_words="" if warning is None else sentence(warning.words),
             items=tuple(Item(key, each.title, shares[key], self._status(key)) for key, each in REQUESTS.items()),
             ring=tuple(min(shown / SECTOR_SECONDS, 1.0) for shown in self._sectors.values()),
-            pointing=(0.0, 0.0) if reading is None else (reading.yaw / YAW_MIN, reading.pitch / PITCH_MIN),
+            pointing=(0.0, 0.0) if reading is None else reading.pointing,
             share=sum(request.gain * shares[key] for key, request in REQUESTS.items()) / gains,
             counts=self._counts,
             paused=self._paused,
@@ -283,9 +283,12 @@ class Coach:
             self._sectors[reading.sector] += seconds
         for key, request in REQUESTS.items():
             shown = self._progress[key].shown
-            for part, amount in request.evidence(self._reading, seconds).items():
-                if part in shown:
-                    shown[part] += amount
+            evidence = request.evidence(self._reading, seconds)
+            for part, amount in shown.items():
+                if part in evidence:
+                    shown[part] += evidence[part]
+                elif request.held and amount < request.needed:
+                    shown[part] = max(amount - 2 * seconds, 0.0)
 
     def _rests(self, state: FaceState) -> bool:
         """Whether the face has been at rest until this frame; it is learned then, or if it is not asked for longer."""
@@ -301,7 +304,7 @@ class Coach:
     def _is_like_rest(self, state: FaceState) -> bool:
         """Whether a face that does not move may be the one at rest, by what was taken for it so far."""
         reading = self._read(state)
-        return max(reading.of(name) for name in ("jawOpen", "mouthSmileLeft", "browInnerUp")) < 2 * _REST_WEIGHT
+        return max(reading.of(name) for name in ("jawOpen", "mouthSmileLeft", "browInnerUp")) < _REST_WEIGHT
 
     def _read(self, state: FaceState) -> Reading:
         rest = self._rest

@@ -16,7 +16,8 @@ class FaceState:
     yaw: float = 0.0  # degrees to the person's left
     pitch: float = 0.0  # degrees up
     roll: float = 0.0  # degrees to the person's left shoulder
-    #: ARKit's names to weights 0..1; empty before the person's face is known
+    #: ARKit's names to weights as of `measured_expression`, whose value at rest depends on the person; empty before the
+    #: person's face is known
     expression: Mapping[str, float] = field(default_factory=dict)
     gaze: tuple[float, float] = (0.0, 0.0)  # degrees of the eyes to the person's left and up, relative to the skull
     box: tuple[float, float, float, float] = (0.35, 0.3, 0.65, 0.7)  # left, top, right, bottom: fractions of the frame

@@ -8,10 +8,11 @@ from avatar.driving.live.samples import Sample
 from avatar.geometry.numpy_rotations import yaw_pitch
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 from capture.coach.face_state import FaceState
+from capture.coach.measures import measured_expression
 from capture.faces.face_pose import eyes_above_mouth, face_angles
 from capture.options import FaceModels
 from capture.report.face_pixels import measure_face
-from capture.tracker.indices import FACE_COUNT, inter_ocular
+from capture.tracker.indices import FACE_COUNT, LEFT_CORNER, RIGHT_CORNER
 from capture.video.overview import smaller
 
 #: Frames between two searches for other people, and height of another face, relative to the person's, that counts.
@@ -53,12 +54,12 @@ class Observer:
         gaze = (0.0, 0.0)
         if sample is not None:
             yaw, pitch, roll = _head_angles(sample.joint_rot[ROOT], sample.translation)
-            expression = dict(zip(sample.names, sample.weights.tolist(), strict=True))
+            expression = measured_expression(points)
             across, up = np.degrees(yaw_pitch(_matrices(sample.joint_rot[[LEFT_EYE, RIGHT_EYE]]))).mean(0).tolist()
             gaze = (across, up)
         return FaceState(
             time, True, 1 + self._others, float(yaw), float(pitch), float(roll), expression, gaze,
-            (left, top, right, bottom), float(inter_ocular(points)), brightness, clipped, sides, blur,
+            (left, top, right, bottom), eye_pixels(points), brightness, clipped, sides, blur,
         )  # fmt: skip
 
     def _count_others(self, rgb: np.ndarray, points: np.ndarray) -> int:
@@ -72,6 +73,11 @@ class Observer:
             own = left <= center[0] <= right and top <= center[1] <= bottom
             others += not own and found.height > _OTHER * height
         return others
+
+
+def eye_pixels(points: np.ndarray) -> float:
+    """Distance between the outer eye corners of landmarks [478,3], also of a turned face."""
+    return float(np.linalg.norm(points[LEFT_CORNER] - points[RIGHT_CORNER]))
 
 
 def _matrices(rotations: np.ndarray) -> np.ndarray:

@@ -24,11 +24,13 @@ DARK = 0.18
 CLIPPED = 0.03
 #: A window at one side makes one half of the face brighter by this factor; such light stays in the avatar.
 SIDE_LIGHT = 1.8
-#: Fraction of the frame that the face keeps from its edges, and of its width that it fills at most.
+#: Fraction of the frame that the face keeps from its edges, and of its width and height that it fills at most.
 _EDGE = 0.02
-_NEAREST = 0.62
+_NEAREST = 0.62, 0.8
 #: Degrees per second of the head from which a blurred face is one that moves.
 _FAST = 40.0
+#: Fraction of the way to the ring up to which the directions of the eyes, brows and single lids are measured well.
+_STILL = 0.85
 #: Sectors of the ring of head directions, counterclockwise from the person's left; up is the third one.
 SECTOR_SECONDS = 0.3  # for which one of them has to be seen
 SECTORS = ("left", "left up", "up", "right up", "right", "right down", "down", "left down")
@@ -55,15 +57,19 @@ class Reading:
         return self.of(f"{stem}Left", f"{stem}Right")
 
     @property
-    def is_round(self) -> bool:
-        """Whether the lips are pursed or round, which hides the inside of an open mouth."""
-        return max(self.of("mouthPucker"), self.of("mouthFunnel")) > 0.5
+    def pointing(self) -> tuple[float, float]:
+        """Where the head points: to the person's left and up; 1: the ring."""
+        return self.yaw / YAW_MIN, self.pitch / PITCH_MIN
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the head points about as at rest."""
+        return math.hypot(*self.pointing) < _STILL
 
     @property
     def sector(self) -> str:
         """The sector of the ring that the head points at; empty near the front."""
-        across = self.yaw / YAW_MIN
-        up = self.pitch / PITCH_MIN
+        across, up = self.pointing
         if math.hypot(across, up) < 1:
             return ""
         return SECTORS[round(math.atan2(up, across) / (2 * math.pi) * len(SECTORS)) % len(SECTORS)]
@@ -78,6 +84,11 @@ def _while(shown: Callable[[Reading], bool]) -> Evidence:
     return lambda reading, seconds: {"": seconds} if abs(reading.yaw) < YAW_MIN and shown(reading) else {}
 
 
+def _while_still(shown: Callable[[Reading], bool]) -> Evidence:
+    """The same of brows and lids, whose heights a nod seems to change."""
+    return _while(lambda reading: reading.is_still and shown(reading))
+
+
 def _sector(reading: Reading, seconds: float) -> Mapping[str, float]:
     return {reading.sector: seconds}
 
@@ -85,11 +96,17 @@ def _sector(reading: Reading, seconds: float) -> Mapping[str, float]:
 def _eyes(reading: Reading, seconds: float) -> Mapping[str, float]:
     across, up = reading.gaze
     seen = {"left": across > 10, "right": across < -10, "up": up > 6, "down": up < -6}
-    return {part: seconds for part, shown in seen.items() if shown}
+    return {part: seconds for part, shown in seen.items() if shown and reading.is_still}
+
+
+def _frowns(reading: Reading) -> bool:
+    """Whether the brows are low and near each other; a smile lowers them, too."""
+    low = reading.both("browDown") > 0.3 and reading.of("browInnerUp") < -0.2
+    return low and reading.both("mouthSmile") < 0.2
 
 
 def _wink(side: str, other: str) -> Evidence:
-    return _while(lambda reading: reading.of(f"eyeBlink{side}") > 0.5 and reading.of(f"eyeBlink{other}") < 0.2)
+    return _while_still(lambda reading: reading.of(f"eyeBlink{side}") > 0.5 and reading.of(f"eyeBlink{other}") < 0.25)
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,7 @@ class Request:
     evidence: Evidence
     parts: tuple[str, ...] = ("",)
     patience: float = 5.0  # seconds that it is asked for
+    held: bool = False  # whether what was shown for too short a time is forgotten: sounds pass through many expressions
 
 
 _SENTENCE = "We found five big umbrellas by the old school, which my mother put on the chair."
@@ -127,15 +145,15 @@ REQUESTS: Mapping[str, Request] = {
         ),
         Request(
             "mouth open", "mouth wide open", "say a long 'aah' with your mouth wide open", 8, 0.4,
-            _while(lambda reading: reading.of("jawOpen") > 0.4 and not reading.is_round),
+            _while(lambda reading: reading.of("jawOpen") > 0.4),
         ),
         Request(
             "blinking", "blink", "blink a few times and close your eyes for a second", 7, 0.35,
-            _while(lambda reading: min(reading.of("eyeBlinkLeft"), reading.of("eyeBlinkRight")) > 0.4),
+            _while(lambda reading: min(reading.of("eyeBlinkLeft"), reading.of("eyeBlinkRight")) > 0.6),
         ),
         Request(
             "smile", "smile", "smile broadly with your teeth showing", 6, 0.4,
-            _while(lambda reading: reading.both("mouthSmile") > 0.3),
+            _while(lambda reading: reading.both("mouthSmile") > 0.3), held=True,
         ),
         Request(
             "look up", "look up", f"tilt your head slowly by {PITCH_TARGET} degrees up", 5, SECTOR_SECONDS,
@@ -151,18 +169,18 @@ REQUESTS: Mapping[str, Request] = {
         ),
         Request(
             "brows up", "brows up", "raise your brows as if surprised", 3, 0.3,
-            _while(lambda reading: reading.both("browOuterUp") + reading.of("browInnerUp") > 0.8),
+            _while_still(lambda reading: reading.both("browOuterUp") + reading.of("browInnerUp") > 0.8), held=True,
         ),
         Request(
-            "brows down", "frown", "frown", 2.5, 0.3, _while(lambda reading: reading.both("browDown") > 0.35)
+            "brows down", "frown", "frown", 2.5, 0.3, _while_still(_frowns), held=True
         ),
         Request(
-            "gaze", "look around", "look left, right, up and down with the head still", 2.4, 0.1, _eyes,
-            ("left", "right", "up", "down"), 7,
+            "gaze", "look around", "look left, right, up and down with the head still", 2.4, 0.2, _eyes,
+            ("left", "right", "up", "down"), 7, held=True,
         ),
         Request(
             "pucker", "pucker", "pucker your lips as for a kiss", 2, 0.3,
-            _while(lambda reading: reading.is_round),
+            _while(lambda reading: reading.of("mouthPucker") > 0.4 and reading.of("jawOpen") < 0.3), held=True,
         ),
         Request(
             "circle", "head circle", "move your head slowly in a wide circle", 1.8, SECTOR_SECONDS, _sector,
@@ -170,10 +188,16 @@ REQUESTS: Mapping[str, Request] = {
         ),
         Request(
             "laugh", "laugh", "laugh with your mouth open", 1.5, 0.3,
-            _while(lambda r: r.both("mouthSmile") > 0.25 and r.of("jawOpen") > 0.15),
+            _while(lambda r: r.both("mouthSmile") > 0.25 and r.of("jawOpen") > 0.15), held=True,
         ),
-        Request("wink left", "wink left", "wink with your left eye", 0.7, 0.15, _wink("Left", "Right"), patience=4),
-        Request("wink right", "wink right", "wink with your right eye", 0.7, 0.15, _wink("Right", "Left"), patience=4),
+        Request(
+            "wink left", "wink left", "wink with your left eye", 0.7, 0.15, _wink("Left", "Right"),
+            patience=4, held=True,
+        ),
+        Request(
+            "wink right", "wink right", "wink with your right eye", 0.7, 0.15, _wink("Right", "Left"),
+            patience=4, held=True,
+        ),
     )
 }  # fmt: skip
 
@@ -191,6 +215,11 @@ class Fault:
 def side_light(ratio: float) -> float:
     """The brighter half of a face over the darker one, of its left half over the right one."""
     return max(ratio, 1 / max(ratio, 1e-6))
+
+
+def _fills_the_frame(state: FaceState, _: float) -> bool:
+    left, top, right, bottom = state.box
+    return right - left > _NEAREST[0] or bottom - top > _NEAREST[1]
 
 
 def _leaves_the_frame(state: FaceState, _: float) -> bool:
@@ -212,7 +241,7 @@ WARNINGS: Mapping[str, Fault] = {
         Fault("overexposed", "step out of the direct light", lambda face, _: face.clipped > CLIPPED),
         Fault("side light", "face the window or lamp", lambda face, _: side_light(face.side_light) > SIDE_LIGHT),
         Fault("small", "come closer", lambda face, _: face.eye_pixels < FACE_PIXELS),
-        Fault("large", "move back a little", lambda face, _: face.box[2] - face.box[0] > _NEAREST),
+        Fault("large", "move back a little", _fills_the_frame),
         Fault("edge", "move to the middle of the frame", _leaves_the_frame),
         Fault("blurred", "move slowly", lambda face, speed: _is_soft(face) and speed > _FAST),
         Fault(

@@ -21,7 +21,7 @@ _EXPRESSIONS = {
     "blinking": {"eyeBlinkLeft": 0.95, "eyeBlinkRight": 0.95},
     "smile": {"mouthSmileLeft": 0.6, "mouthSmileRight": 0.6},
     "brows up": {"browInnerUp": 0.6, "browOuterUpLeft": 0.5, "browOuterUpRight": 0.5},
-    "brows down": {"browDownLeft": 0.6, "browDownRight": 0.6},
+    "brows down": {"browDownLeft": 0.6, "browDownRight": 0.6, "browInnerUp": -0.4},
     "pucker": {"mouthPucker": 0.8},
     "laugh": {"mouthSmileLeft": 0.6, "mouthSmileRight": 0.6, "jawOpen": 0.3},
     "wink left": {"eyeBlinkLeft": 0.9, "eyeBlinkRight": 0.1},
@@ -56,7 +56,7 @@ class Actor:
         if request not in self.cannot and acting > 0:
             amount = min(acting / 0.3, 1.0)
             for name, weight in _EXPRESSIONS.get(request, {}).items():
-                weights[name] = max(weights[name], amount * weight)
+                weights[name] = max(weights[name], amount * weight) if weight > 0 else amount * weight
             yaw, pitch = (amount * angle for angle in _POSES.get(request, (0, 0)))
             angle = 2 * math.pi * acting / 4
             if request == "circle":

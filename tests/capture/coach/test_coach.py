@@ -99,7 +99,8 @@ def test_who_stays_frontal_is_asked_to_turn() -> None:
         ({"side_light": 0.4}, "side light"),
         ({"side_light": 2.5}, "side light"),
         ({"eye_pixels": 40.0}, "small"),
-        ({"box": (0.1, 0.1, 0.9, 0.9)}, "large"),
+        ({"box": (0.1, 0.1, 0.9, 0.8)}, "large"),
+        ({"box": (0.3, 0.0, 0.7, 1.0)}, "large"),
         ({"box": (0.0, 0.3, 0.4, 0.8)}, "edge"),
         ({"blur": 0.8}, "soft"),
         ({"faces": 2}, "people"),
@@ -167,9 +168,9 @@ def test_expressions_are_relative_to_the_persons_own_face_at_rest() -> None:
     assert next(item.share for item in advice.items if item.key == "smile") == 0
 
 
-@pytest.mark.parametrize(("funnel", "shown"), [(0.1, "mouth open"), (0.8, "pucker")])
-def test_round_lips_do_not_show_the_inside_of_the_mouth(funnel: float, shown: str) -> None:
-    weights = {"jawOpen": 0.7, "mouthFunnel": funnel}
+@pytest.mark.parametrize(("opening", "shown"), [(0.1, "pucker"), (0.7, "mouth open")])
+def test_narrow_lips_that_are_open_show_the_inside_of_the_mouth(opening: float, shown: str) -> None:
+    weights = {"jawOpen": opening, "mouthPucker": 0.8}
     advice = steps(at_rest(), FaceState(2, expression=weights), 1)
     assert {item.key for item in advice.items if item.share > 0} == {"rest", shown}
 

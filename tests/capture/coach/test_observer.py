@@ -16,8 +16,10 @@ from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.head.arkit import ARKIT_52
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 from capture.coach.face_state import FaceState
+from capture.coach.measures import measured_expression
 from capture.coach.observer import Observer
 from capture.options import FaceModels
+from capture.tracker.indices import LEFT_CORNER, RIGHT_CORNER
 from tests.capture.drawn import HEIGHT, WIDTH, drawn_frames
 
 
@@ -72,9 +74,21 @@ def test_head_angles_are_relative_to_the_view_of_the_camera() -> None:
     assert state(tracked=sample(across=across)).yaw == pytest.approx(10, abs=0.1)
 
 
-def test_gaze_and_weights_are_those_of_the_sample() -> None:
-    found = state(tracked=sample(gaze=15, jawOpen=0.5))
-    assert found.gaze == pytest.approx((15, 0), abs=0.1) and found.expression["jawOpen"] == 0.5
+def test_the_gaze_is_that_of_the_sample() -> None:
+    assert state(tracked=sample(gaze=15)).gaze == pytest.approx((15, 0), abs=0.1)
+
+
+def test_expressions_are_measured_on_the_landmarks() -> None:
+    found = state(tracked=sample(jawOpen=1.0))
+    assert found.expression["jawOpen"] < 0.1 and found.expression == measured_expression(drawn_frames(0.0)[1][0])
+
+
+def test_a_turned_face_is_not_smaller() -> None:
+    points = drawn_frames(0.0)[1][0].copy()
+    width = points[LEFT_CORNER] - points[RIGHT_CORNER]
+    points[LEFT_CORNER] = points[RIGHT_CORNER] + [0.6 * width[0], width[1], 0.8 * width[0]]
+    turned = Observer(detector())(drawn_frames(0.0)[0][0], 1.0, points, None)
+    assert turned.eye_pixels == pytest.approx(state().eye_pixels, rel=0.01)
 
 
 def test_the_box_is_in_fractions_of_the_frame() -> None:
