@@ -16,12 +16,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.head.arkit import ARKIT_52
 from avatar.performance.speech.stream import SpeechStream
+from avatar.performance.speech.visemes import CONTROLS
 from tests.bench.bench_closures import SENTENCES
 from tests.support.scripted_speech import lip_gap_of
 from tools.weights import espeak
 
 _PIECE = 0.02
+_MOUTH = [column for columns in CONTROLS.values() for column in columns]
 _LAGS = np.arange(-0.3, 0.3, 0.005)
 
 
@@ -66,7 +69,7 @@ async def run(seconds: float, interruptions: int, fps: float) -> Run:
     interrupted: list[float] = []
     speaker = asyncio.create_task(speak())
     seen: set[int] = set()
-    before = np.zeros(52, np.float32)
+    before = np.zeros(len(ARKIT_52), np.float32)
     async for frame in stream:
         now = time.monotonic()
         found.arrivals.append(now)
@@ -74,8 +77,8 @@ async def run(seconds: float, interruptions: int, fps: float) -> Run:
             seen.add(frame.segment)
             found.latencies.append(now - pushed[frame.segment])
         if interrupted:
-            found.jumps.append(float(np.abs(frame.weights[17:] - before[17:]).max()))
-            if frame.weights[17:44].max() < 0.01 or now - interrupted[0] > 0.5:
+            found.jumps.append(float(np.abs(frame.weights - before)[_MOUTH].max()))
+            if frame.weights[_MOUTH].max() < 0.01 or now - interrupted[0] > 0.5:
                 found.settled.append(now - interrupted.pop(0))
         before = frame.weights
         found.gaps.append(lip_gap_of(frame.weights))
