@@ -335,8 +335,11 @@ class Regions:
         rows = np.flatnonzero(self.bare_skin() & (self.places.height <= highest))
         if len(rows) < ENOUGH:
             return np.broadcast_to(np.median(self.places.colors, 0), self.places.colors.shape)
-        _, near = cKDTree(self.places.surface[rows]).query(self.places.surface, k=ENOUGH)
-        return np.median(self.places.colors[rows[near]], 1)
+        # Several places lie at each vertex or middle of a face.
+        surface, which = np.unique(self.places.surface, axis=0, return_inverse=True)
+        _, near = cKDTree(self.places.surface[rows]).query(surface, k=ENOUGH)
+        around: Floats = np.median(self.places.colors[rows[near]], 1)
+        return around[which.reshape(-1)]
 
     def bare_skin(self) -> NDArray[np.bool_]:
         place = self.places
