@@ -15,6 +15,7 @@ from avatar.errors import HeadsplatError
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.networks import vision_library
 from capture.video.decoding import open_video
+from tests.support.import_graph import statements
 from viewer.web.server import PageServer
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,7 @@ def imports() -> dict[str, set[str]]:
     """Absolute names that each module imports, "package.module" or "package.module.name"."""
     found: dict[str, set[str]] = {path: set() for path in trees()}
     for path, tree in trees().items():
-        for node in ast.walk(tree):
+        for node in statements(tree):
             if isinstance(node, ast.Import):
                 found[path] |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
