@@ -1,4 +1,4 @@
-"""What `headsplat live` and `headsplat view` print at the end."""
+"""What `headsplat live`, `headsplat view` and `headsplat track` print at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What headsplat does for its users, as calls: film, capture, train, render, live, view, evaluate.
+"""What headsplat does for its users, as calls: film, capture, train, render, live, view, track, evaluate.
 
 Each takes the files to read and to write, its options, and `notify`, which receives progress and messages. The command
 line holds the options and prints; a program of your own calls the same functions. Of the packages of `avatar` only this
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from avatar.jobs.capturing import CaptureOptions, capture
     from avatar.jobs.evaluating import EvaluateOptions, evaluate
     from avatar.jobs.filming import FilmOptions, film
-    from avatar.jobs.live_sources import SourceOptions
+    from avatar.jobs.live_sources import FaceOptions, SourceOptions
     from avatar.jobs.live_web import PageOpened, live_page
     from avatar.jobs.live_window import LiveOptions, live, view
     from avatar.jobs.motion_options import MotionOptions
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from avatar.jobs.relight_options import RelightOptions
     from avatar.jobs.rendering import EncodingOptions, ImageOptions, RenderOptions, render
     from avatar.jobs.speech_options import SpeechOptions
+    from avatar.jobs.tracking import TrackOptions, track
     from avatar.jobs.training import TrainOptions, train
 
 __all__ = [
     "CaptureOptions",
     "EncodingOptions",
     "EvaluateOptions",
+    "FaceOptions",
     "FilmOptions",
     "ImageOptions",
     "LiveOptions",
@@ -41,6 +43,7 @@ __all__ = [
     "Result",
     "SourceOptions",
     "SpeechOptions",
+    "TrackOptions",
     "TrainOptions",
     "capture",
     "evaluate",
@@ -48,6 +51,7 @@ __all__ = [
     "live",
     "live_page",
     "render",
+    "track",
     "train",
     "view",
 ]
@@ -58,6 +62,7 @@ __getattr__ = on_first_use(
         "CaptureOptions": "capturing",
         "EncodingOptions": "rendering",
         "EvaluateOptions": "evaluating",
+        "FaceOptions": "live_sources",
         "FilmOptions": "filming",
         "ImageOptions": "rendering",
         "LiveOptions": "live_window",
@@ -70,6 +75,7 @@ __getattr__ = on_first_use(
         "Result": "notices",
         "SourceOptions": "live_sources",
         "SpeechOptions": "speech_options",
+        "TrackOptions": "tracking",
         "TrainOptions": "training",
         "capture": "capturing",
         "evaluate": "evaluating",
@@ -77,6 +83,7 @@ __getattr__ = on_first_use(
         "live": "live_window",
         "live_page": "live_web",
         "render": "rendering",
+        "track": "tracking",
         "train": "training",
         "view": "live_window",
     },

@@ -13,6 +13,7 @@ from avatar.jobs.notices import Notices
 
 if TYPE_CHECKING:
     from avatar.driving.live.samples import LiveStats
+    from avatar.jobs.tracking import TrackReport
     from viewer.stats.report import RunReport
 
 
@@ -42,11 +43,11 @@ class PageReport:
 
 @dataclass(frozen=True)
 class LiveRun:
-    """A run of the window or the page that has ended."""
+    """A run of the window, the page or the tracker that has ended."""
 
-    report: RunReport | PageReport  # statistics
+    report: RunReport | PageReport | TrackReport  # statistics
     stopped: bool = False  # whether `stop` or Ctrl-C ended it, not the user or the time
-    messages: tuple[str, ...] = ()  # on the recorded files, and errors of them
+    messages: tuple[str, ...] = ()  # on the recorded files, and errors of them; on what was sent
     failed: int = 0  # recorded files that could not be written
 
     def save(self, path: Path, notices: Notices) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +13,7 @@ from avatar.common.files import path_text
 from avatar.errors import HeadsplatError
 
 if TYPE_CHECKING:
+    from avatar.driving.live.samples import Sample
     from avatar.model.avatar import Avatar
     from capture.live import LivePipeline, PoseSource
     from capture.live.own_face import OwnFaceOptions
@@ -23,8 +24,8 @@ _MICROPHONE = "microphone"
 
 
 @dataclass(frozen=True)
-class SourceOptions:
-    """what drives the avatar at first: one of `webcam`, `listen` and `microphone`, or the first camera"""
+class FaceOptions:
+    """where the face comes from: one of `webcam`, `listen` and `microphone`, or the first camera"""
 
     webcam: Annotated[str | None, arg(metavar="N|FILE")] = None
     """a camera number, or a video file that plays at its frame rate; default: the first camera"""
@@ -35,6 +36,12 @@ class SourceOptions:
     that plays"""
     loop: bool = False
     """restart the file at its end"""
+
+
+@dataclass(frozen=True)
+class SourceOptions(FaceOptions):
+    """what drives the avatar at first: one of `webcam`, `listen` and `microphone`, or the first camera"""
+
     self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "auto"
     """the avatar tracks its own person: its render is compared with the camera's frame; auto: while they are alike"""
     torso: bool = True
@@ -56,6 +63,7 @@ class LiveSources:
     host: str | None
     phone: str | None
     avatar: Path | None = None  # its file, for `self_tracking`
+    listener: Callable[[Sample], object] | None = None  # receives the samples of the active source
 
     @property
     def first(self) -> str:
@@ -89,7 +97,7 @@ class LiveSources:
         yield LiveSourceChoice(
             _WEBCAM,
             label,
-            lambda avatar: _pipeline(
+            lambda avatar: self._pipeline(
                 avatar,
                 open_pose_source(
                     webcam, loop=options.loop and not loop, torso=options.torso, own=self._own_face(avatar)
@@ -99,14 +107,14 @@ class LiveSources:
         file = Path(microphone).is_file()
         name = path_text(Path(microphone).name) if file else f"microphone {microphone}".removesuffix(" default")
         yield LiveSourceChoice(
-            _MICROPHONE, name, lambda avatar: _pipeline(avatar, open_pose_source(microphone=microphone, loop=loop))
+            _MICROPHONE, name, lambda avatar: self._pipeline(avatar, open_pose_source(microphone=microphone, loop=loop))
         )
         for key, protocol in PROTOCOLS.items():
             listen = options.listen if options.listen is not None and self.first == key else key
             greeted = phone if protocol.greeting else ""
 
             def make(avatar: Avatar, listen: str = listen, phone: str = greeted) -> LivePipeline:
-                return _pipeline(avatar, open_pose_source(None, listen, host=host, phone=phone))
+                return self._pipeline(avatar, open_pose_source(None, listen, host=host, phone=phone))
 
             yield LiveSourceChoice(key, protocol.title, make)
 
@@ -121,8 +129,7 @@ class LiveSources:
             return None
         return OwnFaceOptions(self.avatar, self.options.self_tracking == "on")
 
+    def _pipeline(self, avatar: Avatar, source: PoseSource) -> LivePipeline:
+        from capture.live import LivePipeline
 
-def _pipeline(avatar: Avatar, source: PoseSource) -> LivePipeline:
-    from capture.live import LivePipeline
-
-    return LivePipeline(avatar, source)
+        return LivePipeline(avatar, source, listener=self.listener)

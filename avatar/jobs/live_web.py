@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from avatar.jobs.live_window import LiveOptions
 from avatar.jobs.notices import Notices, Notify, Result, Stop, cause_of, ignore, stoppable
 from avatar.jobs.option_types import checked
 from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.sending import Senders
 
 if TYPE_CHECKING:
     from avatar.model.avatar import Avatar
@@ -68,8 +69,10 @@ def live_page(
     PORT.check("--port", port)
     _check(options)
     outputs = [] if options.json is None else [Output(options.json, "--json", (".json",))]
-    with reserved(outputs, (path, source.microphone, source.webcam), overwrite=options.overwrite):
-        run = _serve(path, source, options, port, notices, stop)
+    inputs = (path, source.microphone, source.webcam)
+    with reserved(outputs, inputs, overwrite=options.overwrite), Senders(options.send, notices) as senders:
+        sources = LiveSources(source, options.host, options.phone, path, senders.listener)
+        run = replace(_serve(path, sources, options, port, notices, stop), messages=senders.summaries())
         if options.json is not None:
             run.save(options.json, notices)
         return run
@@ -83,20 +86,12 @@ def _check(options: LiveOptions) -> None:
             raise HeadsplatError(f"--{name.replace('_', '-')} belongs to the window; leave it out with --web")
 
 
-def _serve(
-    path: Path,
-    source: SourceOptions,
-    options: LiveOptions,
-    port: int,
-    notices: Notices,
-    stop: Stop,
-) -> LiveRun:
+def _serve(path: Path, sources: LiveSources, options: LiveOptions, port: int, notices: Notices, stop: Stop) -> LiveRun:
     from avatar.export.web import web_container
     from avatar.model.parts.light.relight import baked, relit
     from viewer.web.bridge import LOOPBACK, WebBridge
     from viewer.web.page import build_page
 
-    sources = LiveSources(source, options.host, options.phone, path)
     choice = next(each for each in sources.choices() if each.key == sources.first)
     header, avatar = read_in_appearance(path, options.appearance)
     relighting = options.light.relighting()

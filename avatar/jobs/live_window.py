@@ -23,11 +23,13 @@ from avatar.jobs.option_types import (
     OptionalPath,
     OptionalText,
     Record,
+    Send,
     checked,
 )
 from avatar.jobs.outputs import Output, reserved
 from avatar.jobs.parsing import parse_size, requested_device
 from avatar.jobs.relight_options import RelightOptions
+from avatar.jobs.sending import Senders
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +61,8 @@ class LiveOptions:
     """provide the image to other programs as a camera"""
     appearance: AppearanceName = None
     """of an avatar of several recordings: the look of one of them, or a mix, at first; default: that of the first"""
+    send: Send = ()
+    """send the face of the live source to a program on this machine, or at HOST; may be given several times"""
     host: OptionalText = None
     """address of this machine to listen on; default: only this machine can send"""
     phone: OptionalText = None
@@ -145,8 +149,10 @@ class _WindowJob:
             outputs.append(Output(options.json, "--json", (".json",)))
         source = self.source or SourceOptions()
         inputs = (self.path, self.motion, source.webcam, source.microphone)
-        with reserved(outputs, inputs, overwrite=options.overwrite):
-            run = self._show(LiveSources(source, options.host, options.phone, self.path), device, notices, stop)
+        with reserved(outputs, inputs, overwrite=options.overwrite), Senders(options.send, notices) as senders:
+            sources = LiveSources(source, options.host, options.phone, self.path, senders.listener)
+            run = self._show(sources, device, notices, stop)
+            run = replace(run, messages=(*run.messages, *senders.summaries()))
             if options.json is not None:
                 run.save(options.json, notices)
             return run

@@ -43,6 +43,8 @@ AppearanceName = Annotated[str | None, arg(metavar="NAME|NAME=.7,OTHER=.3")]
 #: For `parse_gain`; several options are combined.
 Gain = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=FACTOR,...")]
 
+#: For `avatar.jobs.sending`; one option per receiver.
+Send = Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="vmc|livelink|ifacialmocap[:HOST[:PORT]]")]
 #: For `avatar.jobs.recording`; one option per file.
 Record = Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="PATH")]
 

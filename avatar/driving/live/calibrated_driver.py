@@ -142,7 +142,8 @@ class CalibratedDriver:
         position = translation
         if gains and any(factor != 1 for factor in gains.values()):
             weights, joint_rot, translation = self._with_gains(weights, joint_rot, translation, gains)
-        closing = self._with_far_lid(self._closing(weights[:, self.lids]), rotation, position)
+        closing = closing_of(weights[:, self.lids], rest.weights[self.lids], self.closed, self.avatar_lids)
+        closing = self._with_far_lid(closing, rotation, position)
         weights[:, self.lids] = closing
         # A closed eye is not wide: the fitted eyeWide weight would keep it slightly open.
         weights[:, self.wide] *= 1 - closing[:, self.wide_of]
@@ -190,21 +191,6 @@ class CalibratedDriver:
                 expression[:, extra] += gap * blend.clamp(0, 1)
         return replace(params, expression=expression)
 
-    def _closing(self, lids: Tensor) -> Tensor:
-        """Blink weights [T,L] of the avatar that map rest to the avatar's rest and `closed` to 1.
-
-        Subtracting the neutral, as for other expressions, would leave a gap under every blink.
-        """
-        rest = self.neutral.weights[self.lids]
-        span = (self.closed - rest).clamp_min(MIN_BLINK_RANGE)
-        slope = ((1 - self.avatar_lids) / span).clamp_max(1)
-        moved = lids - rest
-        # The first half of the range is copied; the second half closes faster so that the lids are closed at its end.
-        late = (2 * moved / span - 1).clamp(0, 1)
-        extra = late * late * (3 - 2 * late) * (1 - self.avatar_lids - slope * span)
-        closing = (self.avatar_lids + slope * moved + extra).clamp(0, 1)
-        return _synchronized(closing, moved)
-
     def _with_far_lid(self, closing: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
         """Blink weights [T,2] where the far eye follows the near one as the head [T,3,3] is turned from the camera.
 
@@ -227,6 +213,27 @@ class CalibratedDriver:
         result[:, self.left] = torch.lerp(closing[:, self.left], near, amount)
         result[:, 1 - self.left] = torch.lerp(closing[:, 1 - self.left], near, amount)
         return result
+
+
+def closing_of(lids: Tensor, rest: Tensor, closed: float, avatar_lids: Tensor) -> Tensor:
+    """Blink weights [T,L] that map rest to the avatar's rest and `closed` to 1.
+
+    Subtracting the neutral, as for other expressions, would leave a gap under every blink.
+
+    Args:
+        lids: [T,L] blink weights of the person.
+        rest: [L] those of the resting face.
+        closed: weight at which that person's lids are closed.
+        avatar_lids: [L] weights in the avatar's resting face.
+    """
+    span = (closed - rest).clamp_min(MIN_BLINK_RANGE)
+    slope = ((1 - avatar_lids) / span).clamp_max(1)
+    moved = lids - rest
+    # The first half of the range is copied; the second half closes faster so that the lids are closed at its end.
+    late = (2 * moved / span - 1).clamp(0, 1)
+    extra = late * late * (3 - 2 * late) * (1 - avatar_lids - slope * span)
+    closing = (avatar_lids + slope * moved + extra).clamp(0, 1)
+    return _synchronized(closing, moved)
 
 
 def _synchronized(closing: Tensor, moved: Tensor) -> Tensor:
@@ -260,7 +267,7 @@ def _at_rest(driver: Driver, neutral: Neutral, lids: str) -> Driver:
     like = driver.avatar_neutral
     retargeted, _ = driver.retargeter(neutral.weights[None].to(like), torch.zeros(1, len(JOINT_NAMES), 3).to(like))
     resting = retargeted[0].clamp(*head.expression_limits)
-    # Lids are mapped before (`CalibratedDriver._closing`), and a gaze direction has no neutral.
+    # Lids are mapped before (`closing_of`), and a gaze direction has no neutral.
     unchanged = [name.startswith((lids, "eyeLook")) for name in head.expression_names]
     resting[unchanged] = like[unchanged]
     rotation = neutral.rotation.to(like)

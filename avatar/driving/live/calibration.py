@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 
-from avatar.driving.driver import Driver
-from avatar.driving.live.calibrated_driver import CalibratedDriver, Neutral
+from avatar.driving.live.calibrated_driver import Neutral
 from avatar.driving.live.samples import CalibrationStats, Sample
 from avatar.model.resting import resting_expression
+
+Calibrated = TypeVar("Calibrated")
 
 #: Expressions that also move in a resting face.
 _RESTLESS = ("eyeBlink", "eyelid", "eyeLook")
@@ -40,14 +42,14 @@ class CalibrationOptions:
     """weight of a blink that counts as closed lids; low, because a camera often misses the peak of a fast blink"""
 
 
-class Calibrator:
+class Calibrator(Generic[Calibrated]):
     """Observes a face until it is at rest; provides a driver from the first sample on."""
 
-    def __init__(self, driver: Driver, options: CalibrationOptions) -> None:
-        """Args: the avatar's driver (as `Driver.of` makes it); options."""
-        self._base = driver
+    def __init__(self, make: Callable[[Neutral], Calibrated], options: CalibrationOptions) -> None:
+        """Args: makes the driver of a performer whose neutral is known; options."""
+        self._make = make
         self.options = options
-        self.driver: CalibratedDriver | None = None
+        self.driver: Calibrated | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -68,7 +70,7 @@ class Calibrator:
             return 1.0
         return min(self._observed / (self.options.longest if self._best else self.options.seconds), 0.99)
 
-    def update(self, sample: Sample, time: float) -> CalibratedDriver:
+    def update(self, sample: Sample, time: float) -> Calibrated:
         """The driver after `sample` at `time` seconds."""
         if not self._done:
             self._observe(sample, time)
@@ -114,7 +116,7 @@ class Calibrator:
             self._all.clear()
 
     def _use(self, neutral: Neutral) -> None:
-        self.driver = CalibratedDriver.of(self._base, neutral, self.options.closed)
+        self.driver = self._make(neutral)
 
     @property
     def _is_still(self) -> bool:

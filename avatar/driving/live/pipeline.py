@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,6 +19,7 @@ from avatar.driving.live.calibration import CalibrationOptions, Calibrator
 from avatar.driving.live.pose_source import CameraPoseSource, PoseSource, VoicePoseSource
 from avatar.driving.live.presence import Presence, PresenceOptions
 from avatar.driving.live.region_hold import RegionHold
+from avatar.driving.live.rest_removal import RestRemoval
 from avatar.driving.live.samples import AvatarPose, CameraPreview, LiveStats, OwnFace, Sample
 from avatar.driving.live.smoothing import SampleFilter, SmoothingOptions
 from avatar.driving.live.torso_blend import TorsoBlend
@@ -53,11 +54,25 @@ class LiveOptions:
 class LivePipeline:
     """Drives one avatar from one pose source; `latest` does its few milliseconds of work in the caller's thread."""
 
-    def __init__(self, avatar: Avatar, source: PoseSource, options: LiveOptions | None = None) -> None:
-        """Args: the avatar; the pose source that drives it; options."""
+    def __init__(
+        self,
+        avatar: Avatar,
+        source: PoseSource,
+        options: LiveOptions | None = None,
+        listener: Callable[[Sample], object] | None = None,
+    ) -> None:
+        """
+        Args:
+            avatar: the avatar.
+            source: the pose source that drives it.
+            options: how it is driven.
+            listener: receives each sample as it drives the avatar, smoothed, and those without a face; of a camera with
+                the performer's resting face and pose as zero (`RestRemoval`).
+        """
         self.avatar = avatar
         self.source = source
         self.options = options or LiveOptions()
+        self._listener = listener
         self.meter = LatencyMeter()
         #: factor of the performer's expression strength by group; applies from the next sample on
         self.gains: dict[str, float] = dict.fromkeys(GROUPS, 1.0) | dict(self.options.gains)
@@ -125,7 +140,7 @@ class LivePipeline:
 
     def _reset(self) -> None:
         """Discard everything known of a driver."""
-        self._calibrator: Calibrator | None = None
+        self._calibrator: Calibrator[CalibratedDriver] | None = None
         #: the driver before the last calibration and the time (seconds) at which blending away from it began
         self._previous: tuple[CalibratedDriver, float] | None = None
         self._filter: SampleFilter | None = None
@@ -164,14 +179,24 @@ class LivePipeline:
             self._hidden.reset()
             self._own_hidden.reset()
             self._sample = sample
+            self._pass_on(sample)
             return False
         sample = self._smooth(self._held(sample))
         stamps["smoothed"] = time.monotonic()
         with torch.no_grad():
             self._presence.update(self._retarget(sample), self._clock)
+        self._pass_on(sample)
         self._sample = sample
         self._stamps = stamps
         return True
+
+    def _pass_on(self, sample: Sample) -> None:
+        """Give the listener a sample."""
+        if self._listener is None:
+            return
+        if self.driver is not None and sample.confidence > 0 and isinstance(self.source, CameraPoseSource):
+            sample = RestRemoval(self.driver.neutral, self.options.calibration.closed)(sample)
+        self._listener(sample)
 
     def _retarget(self, sample: Sample) -> HeadParams:
         """The avatar's parameters for a sample, and its torso into `_torso`.
@@ -257,7 +282,10 @@ class LivePipeline:
         self._space = space
         driver = Driver.of(self.avatar, sample.names, sample.space, self.options.drive)
         driver = replace(driver, avatar_neutral=self.resting_face)
-        self._calibrator = Calibrator(driver, self.options.calibration)
+        closed = self.options.calibration.closed
+        self._calibrator = Calibrator(
+            lambda neutral: CalibratedDriver.of(driver, neutral, closed), self.options.calibration
+        )
         self._filter = SampleFilter(sample.names, self.options.smoothing or SmoothingOptions())
         self._hidden = RegionHold(sample.names)
         with torch.no_grad():

@@ -13,16 +13,21 @@ our axes without a change. The order is R = Ry Rx Rz: tan z = sin x tan y holds 
 digits, which follows from this order for eyes that do not roll, and from no other; a public receiver decomposes head
 rotations in that order with these signs. Assumptions: head and eyes use the same axes, and the position is that of the
 pivot that the head turns about.
+
+What is sent: version 1, in whole percent, which every receiver reads, with one `=` and a final `|`. Programs that greet
+a phone receive on the same port without a greeting, too.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from avatar.head.arkit import ARKIT_52
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 
 from .packet_face import MAX_VALUE, Face, Malformed, arkit_weights, resting_joints
@@ -33,6 +38,8 @@ GREETING = b"iFacialMocap_sahuasouryya9218sauhuiayeta91555dy3719|sendDataVersion
 #: Entry -> joint and count of numbers.
 _JOINTS = {"head": (ROOT, 6), "righteye": (RIGHT_EYE, 3), "lefteye": (LEFT_EYE, 3)}
 _STATUS = "trackingstatus"
+#: Names that end with a side and have no other one.
+_WITHOUT_SIDE = ("jawLeft", "jawRight", "mouthLeft", "mouthRight")
 
 
 class _MalformedPacket(Exception):
@@ -103,3 +110,32 @@ def _number(cell: str) -> float:
     if not abs(value) <= MAX_VALUE or "_" in cell:
         raise _MalformedPacket(f"{cell[:20]!r} instead of a number")
     return value
+
+
+def encode_ifacialmocap(face: Face) -> list[bytes]:
+    """The packet of a face."""
+    percents = np.rint(100 * np.clip(face.weights, 0, 1)).astype(int).tolist()
+    entries = [f"trackingStatus-{int(face.confidence > 0)}"]
+    entries += [f"{_sent_name(name)}-{percent}" for name, percent in zip(ARKIT_52, percents, strict=True)]
+    head = [*_angles(face.joint_rot[ROOT]), *face.translation.tolist()]
+    for name, numbers in (
+        ("=head", head),
+        ("rightEye", _angles(face.joint_rot[RIGHT_EYE])),
+        ("leftEye", _angles(face.joint_rot[LEFT_EYE])),
+    ):
+        entries.append(f"{name}#{','.join(f'{number:.6f}' for number in numbers)}")
+    return ["|".join([*entries, ""]).encode("ascii")]
+
+
+def _sent_name(name: str) -> str:
+    if name in _WITHOUT_SIDE:
+        return name
+    return f"{name[:-4]}_L" if name.endswith("Left") else f"{name[:-5]}_R" if name.endswith("Right") else name
+
+
+def _angles(rotvec: np.ndarray) -> list[float]:
+    """x, y, z in degrees of a rotation."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # gimbal lock at an x of 90 degrees: any split of y and z is right
+        y, x, z = Rotation.from_rotvec(rotvec).as_euler("YXZ", degrees=True).tolist()
+    return [x, y, z]

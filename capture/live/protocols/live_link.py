@@ -8,6 +8,9 @@ there. The values are Apple's 52 weights in the order of ARKIT_52, then yaw, pit
 This is what public receivers and senders use. Assumption: the angles are radians as in the app's CSV files, with the
 signs of `avatar.motion.files.angles`, since both come from the same app.
 
+What is sent: a device id of 36 characters, because public receivers read one of this length, and frames of 1/60 s since
+midnight, as the app's timecode by default.
+
 The app's newer format is recognized, not read. It is little-endian: u16 version | u16 n, subject | the frame time | u16
 values of controls | 6 x f32, head pose. Which controls these are is not in the packet: the app reports their names to
 Unreal Engine over TCP (port 14785), before it sends.
@@ -17,11 +20,13 @@ from __future__ import annotations
 
 import math
 import struct
+import time
+import uuid
 
 import numpy as np
 
 from avatar.head.arkit import ARKIT_52
-from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec
+from avatar.motion.files.angles import EYE_SIGNS, HEAD_SIGNS, angles_to_rotvec, rotvec_to_angles
 from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
 
 from .packet_face import MAX_VALUE, MAX_WEIGHT, Face, Malformed, resting_joints
@@ -32,8 +37,13 @@ VERSION = 6
 _COUNT = 61
 _JOINTS = [ROOT, LEFT_EYE, RIGHT_EYE]
 _SIGNS = np.stack([HEAD_SIGNS, EYE_SIGNS, EYE_SIGNS])
+_ANGLES = list(zip(_JOINTS, _SIGNS, strict=True))
 _MAX_ID = 1024
 _TIME = struct.Struct(">ifii")
+#: Of packets that are sent: the name that Unreal Engine shows, frames per second, and steps of a frame.
+SUBJECT = "headsplat"
+_RATE = 60
+_STEPS = 1 << 16
 #: Of the newer format: version and bytes of the subject; bytes of the head pose.
 _NEWER = struct.Struct("<HH")
 _HEAD_POSE = 6 * 4
@@ -98,3 +108,24 @@ def _face(values: np.ndarray | None, stream: str, seconds: float) -> Face:
     joints[_JOINTS] = angles_to_rotvec(angles, _SIGNS)
     doubt: Reason | None = "degrees" if np.abs(angles).max() > 2 * math.pi else None
     return Face(values[: len(ARKIT_52)], joints, stream=stream, source_time=seconds, doubt=doubt)
+
+
+class LiveLinkEncoder:
+    """Makes the packets of one device."""
+
+    def __init__(self) -> None:
+        texts = (str(uuid.uuid4()).upper(), SUBJECT)
+        self._ids = b"".join(len(text).to_bytes(4, "big") + text.encode("ascii") for text in texts)
+        now = time.localtime()
+        self._midnight = 3600 * now.tm_hour + 60 * now.tm_min + now.tm_sec  # seconds since then, at the start
+
+    def __call__(self, face: Face) -> list[bytes]:
+        """The packet of a face; without a face it ends before the values."""
+        steps = round((self._midnight + (face.source_time or 0.0)) * _RATE * _STEPS)
+        frame, step = divmod(steps, _STEPS)
+        packet = bytes([VERSION]) + self._ids + _TIME.pack(frame, step / _STEPS, _RATE, 1)
+        if face.confidence <= 0:
+            return [packet]
+        angles = np.stack([rotvec_to_angles(face.joint_rot[None, joint], signs)[0] for joint, signs in _ANGLES])
+        values = np.concatenate([face.weights, angles.ravel()])
+        return [packet + bytes([_COUNT]) + values.astype(">f4").tobytes()]

@@ -1,11 +1,12 @@
-"""Open Sound Control 1.0: messages, and bundles of messages and bundles.
+"""Open Sound Control 1.0: messages, and bundles of messages and bundles, both ways.
 
-Every length is checked against the data; nothing is read past the end of an element.
+Of packets that are read every length is checked against the data; nothing is read past the end of an element.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .packet_face import Malformed
@@ -13,6 +14,8 @@ from .packet_face import Malformed
 Argument = int | float | str | bytes | bool | None
 
 _BUNDLE = b"#bundle\0"
+#: The time tag "now".
+_IMMEDIATELY = bytes(7) + b"\1"
 _MAX_DEPTH = 8
 #: Type tags of a fixed size.
 _FIXED = {
@@ -109,3 +112,32 @@ def _text(data: bytes, at: int) -> tuple[str, int]:
     if end < 0:
         raise _MalformedPacket("a string without a final zero byte")
     return data[at:end].decode("utf-8", "replace"), end + 4 - end % 4
+
+
+def encode_message(address: str, *arguments: str | int | float) -> bytes:
+    """A message whose arguments are strings, 32-bit integers and 32-bit floats."""
+    tags = ","
+    values = b""
+    for value in arguments:
+        tag = "s" if isinstance(value, str) else "i" if isinstance(value, int) else "f"
+        tags += tag
+        values += _padded(value) if isinstance(value, str) else _FIXED[tag].pack(value)
+    return _padded(address) + _padded(tags) + values
+
+
+def encode_bundles(messages: Iterable[bytes], size: int) -> list[bytes]:
+    """Bundles of messages in their order, for immediate execution, each of at most `size` bytes."""
+    start = _BUNDLE + _IMMEDIATELY
+    bundles = [start]
+    for message in messages:
+        element = len(message).to_bytes(4, "big") + message
+        if len(bundles[-1]) + len(element) > size and bundles[-1] != start:
+            bundles.append(start)
+        bundles[-1] += element
+    return bundles
+
+
+def _padded(text: str) -> bytes:
+    """A string with its final zero byte, padded to four bytes."""
+    data = text.encode("utf-8") + b"\0"
+    return data + bytes(-len(data) % 4)

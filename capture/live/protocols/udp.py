@@ -17,10 +17,14 @@ from avatar.driving.live.pose_source import LOST_AFTER
 from avatar.driving.live.samples import Sample, SourceStats
 from avatar.errors import HeadsplatError
 
+from .packet_face import Face
 from .packet_order import Address, Decode, PacketReceiver
 from .unused import Reason
 
 log = logging.getLogger(__name__)
+
+#: The packets of one face.
+Encode = Callable[[Face], Sequence[bytes]]
 
 LOOPBACK = "127.0.0.1"
 #: Host names whose last part cannot be read as a number: "0" and "0x0" are 0.0.0.0 to the system.
@@ -38,11 +42,12 @@ _GREETING_PERIOD = 1.0
 class Protocol:
     """A network protocol."""
 
-    name: str  # value of --listen
+    name: str  # value of --listen and --send
     title: str  # for display
     port: int  # default
     make_decoder: Callable[[], Decode]  # for a new sender
     greeting: bytes = b""  # packet after which its senders start to send; empty where they need none
+    make_encoder: Callable[[], Encode] | None = None  # for a new receiver; None: the protocol is only received
 
 
 def check_host(host: str) -> None:

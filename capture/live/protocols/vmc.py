@@ -12,6 +12,10 @@ left, so a rotation (x, y, z, w) becomes (x, -y, -z, w).
 Assumptions: the rest rotation of bones is the identity (VRM 0 and what its senders stream; bones of a VRM 1 model may
 have another one), and rotations of hips, spine and chest and positions of all bones are irrelevant for the face. The
 skull's rotation is that of neck and head combined, and becomes the root's, as in our tracker.
+
+What is sent: ARKit's names in the spelling of "perfect sync" clips (JawOpen), the rotations of head and eyes, and the
+clock. There is no model, so the head's whole rotation is that of its bone, the neck is left out, and the positions of
+bones are 0, as the desktop app of iFacialMocap sends them: a receiver must not use them.
 """
 
 from __future__ import annotations
@@ -21,10 +25,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from avatar.head.arkit import ARKIT_52
 from avatar.motion.files.names import is_arkit
 from avatar.types import JAW, LEFT_EYE, RIGHT_EYE, ROOT
 
-from .osc import Argument, Message, parse_osc
+from .osc import Argument, Message, encode_bundles, encode_message, parse_osc
 from .packet_face import MAX_NAME, MAX_WEIGHT, Face, Malformed, arkit_weights, resting_joints
 from .vrm_presets import preset_weights
 
@@ -37,7 +42,14 @@ _OK = "/VMC/Ext/OK"
 _BONES = {"head": -1, "neck": -2, "jaw": JAW, "lefteye": LEFT_EYE, "righteye": RIGHT_EYE}
 _HEAD = -1
 _NECK = -2
+#: Factors of xyzw from Unity's axes to ours, and from ours to Unity's.
 _TO_OURS = np.array([1.0, -1.0, -1.0, 1.0])
+#: Bone that is sent -> joint.
+_SENT_BONES = {"Head": ROOT, "LeftEye": LEFT_EYE, "RightEye": RIGHT_EYE}
+#: Of /VMC/Ext/OK: a model is loaded; it is calibrated, in the normal mode.
+_LOADED = (1, 3, 0)
+#: Bytes of a packet: what an Ethernet frame carries. Larger ones would be lost as soon as one of their parts is.
+_MAX_PACKET = 1400
 #: Minimum count of numbers after the name.
 _MIN_NUMBERS = {_VAL: 1, _BONE: 7, _CLOCK: 1, _OK: 1}
 #: More names than any character has; further names are ignored.
@@ -152,6 +164,21 @@ class VmcDecoder:
             ignored=ignored,
             has_expressions=len(ignored) < len(self._values),
         )
+
+
+def encode_vmc(face: Face) -> list[bytes]:
+    """The packets of a face, of which the last one applies it; without a face, that none is tracked."""
+    tracked = face.confidence > 0
+    messages = [encode_message(_OK, *_LOADED, int(tracked))]
+    if face.source_time is not None:
+        messages.append(encode_message(_CLOCK, float(face.source_time)))
+    if tracked:
+        for bone, joint in _SENT_BONES.items():
+            quat = Rotation.from_rotvec(face.joint_rot[joint]).as_quat() * _TO_OURS
+            messages.append(encode_message(_BONE, bone, 0.0, 0.0, 0.0, *quat.tolist()))
+        for name, weight in zip(ARKIT_52, face.weights.tolist(), strict=True):
+            messages.append(encode_message(_VAL, name[0].upper() + name[1:], weight))
+    return encode_bundles([*messages, encode_message(_APPLY)], _MAX_PACKET)
 
 
 def _fault(message: Message) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from avatar import jobs
@@ -21,6 +22,8 @@ from avatar.jobs.live_window import LiveOptions
 from avatar.jobs.notices import Message, Notice
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
+from capture.live.protocols import udp_sender, udp_source
+from tests.capture.live.test_senders import random_sample
 from viewer.gui import display
 
 
@@ -74,6 +77,33 @@ def test_the_window_closes_after_the_seconds_and_the_statistics_are_written(
     assert not run.stopped and run.report.to_text().startswith("me.avatar, ")
     assert json.loads((tmp_path / "run.json").read_text())["driven_by"] == "VMC"
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_face_of_the_source_is_sent_and_the_run_says_how_often(file: Path) -> None:
+    phone = vmc()
+    receiver = udp_source(vmc())
+    receiver.start()
+    sender = udp_sender(phone)
+    ended = threading.Event()
+
+    def send() -> None:
+        while not ended.wait(0.02):
+            sender.send(random_sample(0))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        options = LiveOptions(size="64", seconds=1.0, send=(f"vmc:127.0.0.1:{receiver.port}",))
+        run = jobs.live(file, SourceOptions(listen=phone), options)
+        sample = receiver.latest()
+    finally:
+        ended.set()
+        thread.join()
+        receiver.stop()
+        sender.close()
+    assert sample is not None
+    np.testing.assert_allclose(sample.weights, random_sample(0).weights, atol=1e-6)
+    assert run.messages[0].startswith(f"VMC to 127.0.0.1:{receiver.port}: ")
 
 
 def test_two_sources_are_refused(file: Path) -> None:

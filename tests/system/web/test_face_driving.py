@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatar.driving.driver import Driver
-from avatar.driving.live.calibrated_driver import resting_face
+from avatar.driving.live.calibrated_driver import CalibratedDriver, resting_face
 from avatar.driving.live.calibration import CalibrationOptions, Calibrator
 from avatar.driving.live.pipeline import resting_params
 from avatar.driving.live.presence import Presence, PresenceOptions
@@ -87,9 +87,10 @@ def sent(samples: list[Sample]) -> str:
     )
 
 
-def calibrator(avatar: Avatar) -> Calibrator:
-    driver = Driver.of(avatar, NAMES, space_of(HEAD))
-    return Calibrator(replace(driver, avatar_neutral=resting_face(avatar)), CalibrationOptions())
+def calibrator(avatar: Avatar) -> Calibrator[CalibratedDriver]:
+    driver = replace(Driver.of(avatar, NAMES, space_of(HEAD)), avatar_neutral=resting_face(avatar))
+    options = CalibrationOptions()
+    return Calibrator(lambda neutral: CalibratedDriver.of(driver, neutral, options.closed), options)
 
 
 def driven(avatar: Avatar, samples: list[Sample], gains: dict[str, float]) -> list[Any]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avatar.driving.driver import Driver
+from avatar.driving.live.calibrated_driver import CalibratedDriver
 from avatar.driving.live.calibration import CalibrationOptions, Calibrator, movement
 from avatar.driving.live.samples import Sample
 from avatar.model.avatar import Avatar
@@ -20,11 +21,15 @@ def sample(jaw: float, blink: float = 0.0) -> Sample:
 
 
 @pytest.fixture
-def calibrator(tiny_avatar: Avatar) -> Calibrator:
-    return Calibrator(Driver.of(tiny_avatar, NAMES, "arkit52"), CalibrationOptions(seconds=0.5, longest=2.0))
+def calibrator(tiny_avatar: Avatar) -> Calibrator[CalibratedDriver]:
+    driver = Driver.of(tiny_avatar, NAMES, "arkit52")
+    options = CalibrationOptions(seconds=0.5, longest=2.0)
+    return Calibrator(lambda neutral: CalibratedDriver.of(driver, neutral, options.closed), options)
 
 
-def watch(calibrator: Calibrator, jaw: float, start: float, seconds: float, talk: float = 0.0) -> float:
+def watch(
+    calibrator: Calibrator[CalibratedDriver], jaw: float, start: float, seconds: float, talk: float = 0.0
+) -> float:
     """Update with a face 30 times per second whose jaw moves by `talk` about `jaw`; returns the end time."""
     for k in range(round(seconds * RATE)):
         time = start + k / RATE
@@ -32,12 +37,12 @@ def watch(calibrator: Calibrator, jaw: float, start: float, seconds: float, talk
     return start + seconds
 
 
-def neutral_jaw(calibrator: Calibrator) -> float:
+def neutral_jaw(calibrator: Calibrator[CalibratedDriver]) -> float:
     assert calibrator.driver is not None
     return float(calibrator.driver.neutral.weights[0])
 
 
-def test_a_resting_face_ends_calibration_after_the_window(calibrator: Calibrator) -> None:
+def test_a_resting_face_ends_calibration_after_the_window(calibrator: Calibrator[CalibratedDriver]) -> None:
     watch(calibrator, 0.2, 0, 0.4)
     assert calibrator.progress < 1
     watch(calibrator, 0.2, 0.4, 0.2)
@@ -46,7 +51,7 @@ def test_a_resting_face_ends_calibration_after_the_window(calibrator: Calibrator
     assert calibrator.stats() == {"movement": pytest.approx(0, abs=1e-6), "still": True, "note": ""}
 
 
-def test_a_talking_face_delays_calibration(calibrator: Calibrator) -> None:
+def test_a_talking_face_delays_calibration(calibrator: Calibrator[CalibratedDriver]) -> None:
     end = watch(calibrator, 0.4, 0, 1.0, talk=0.4)
     assert calibrator.progress < 1 and calibrator.stats()["note"] == "look ahead with a resting face"
     watch(calibrator, 0.1, end, 0.8)
@@ -54,7 +59,9 @@ def test_a_talking_face_delays_calibration(calibrator: Calibrator) -> None:
     assert neutral_jaw(calibrator) == pytest.approx(0.1)
 
 
-def test_a_face_that_is_never_at_rest_gets_a_low_value_of_each_expression_and_a_note(calibrator: Calibrator) -> None:
+def test_a_face_that_is_never_at_rest_gets_a_low_value_of_each_expression_and_a_note(
+    calibrator: Calibrator[CalibratedDriver],
+) -> None:
     end = watch(calibrator, 0.3, 0, 1.4, talk=0.3)
     watch(calibrator, 0.8, end, 0.9, talk=0.18)  # calmer, and far from rest
     assert calibrator.progress == 1
@@ -64,7 +71,7 @@ def test_a_face_that_is_never_at_rest_gets_a_low_value_of_each_expression_and_a_
     )
 
 
-def test_the_current_driver_stays_until_the_new_calibration_is_done(calibrator: Calibrator) -> None:
+def test_the_current_driver_stays_until_the_new_calibration_is_done(calibrator: Calibrator[CalibratedDriver]) -> None:
     end = watch(calibrator, 0.2, 0, 0.6)
     known = calibrator.driver
     calibrator.restart()
@@ -74,13 +81,13 @@ def test_the_current_driver_stays_until_the_new_calibration_is_done(calibrator: 
     assert neutral_jaw(calibrator) == pytest.approx(0.5)
 
 
-def test_a_window_does_not_span_a_gap(calibrator: Calibrator) -> None:
+def test_a_window_does_not_span_a_gap(calibrator: Calibrator[CalibratedDriver]) -> None:
     watch(calibrator, 0.2, 0, 0.4)
     watch(calibrator, 0.4, 5.0, 0.4)
     assert calibrator.progress < 1
 
 
-def test_a_source_of_few_samples_per_second_ends_calibration_too(calibrator: Calibrator) -> None:
+def test_a_source_of_few_samples_per_second_ends_calibration_too(calibrator: Calibrator[CalibratedDriver]) -> None:
     for k in range(9):
         calibrator.update(sample(0.2), k / 3)
     assert calibrator.progress == 1

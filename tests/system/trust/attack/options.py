@@ -51,6 +51,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "fleet sweep": ("in/fleet.csv", "--out", "new", "--set", "steps=1,2"),
     "live": ("in/me.avatar", "--listen", "vmc:39547"),
     "view": ("in/me.avatar",),
+    "track": ("--listen", "vmc:39548", "--send", "vmc:39549", "--seconds", "0.2"),
 }  # fmt: skip
 #: Values at which an option asks for hours of work, which is no failure.
 _WORK = {("bench", "seconds", "1e9"), ("synth", "frames", "1e9"), ("train", "config", "null device")}

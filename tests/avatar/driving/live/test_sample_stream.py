@@ -1,0 +1,144 @@
+"""Samples for receivers without an avatar: what a camera's resting face becomes, and what other sources keep."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.driving.live.calibrated_driver import Neutral
+from avatar.driving.live.pipeline import LiveOptions, LivePipeline
+from avatar.driving.live.rest_removal import RestRemoval
+from avatar.driving.live.sample_stream import SampleStream
+from avatar.driving.live.samples import CameraPreview, Sample
+from avatar.geometry.rotations import axis_angle_to_matrix
+from avatar.head.arkit import ARKIT_52
+from avatar.model.avatar import Avatar
+from avatar.types import LEFT_EYE, RIGHT_EYE, ROOT
+from tests.capture.live.synthetic import QueueSource
+
+SMILE, BLINK = ARKIT_52.index("mouthSmileLeft"), ARKIT_52.index("eyeBlinkLeft")
+LOOK = ARKIT_52.index("eyeLookOutLeft")
+
+
+class Camera(QueueSource):
+    """A camera whose samples a test sets."""
+
+    def learn_again(self) -> None:
+        """Nothing was learned."""
+
+    def preview(self) -> CameraPreview | None:
+        return None
+
+
+def face(time: float = 0.0, turn: float = 0.3, eyes: float = 0.1, **weights: float) -> Sample:
+    """A face with a smile of .4, lids .2 and a head that is turned at rest."""
+    values = np.zeros(52, np.float32)
+    values[SMILE] = 0.4
+    values[[BLINK, ARKIT_52.index("eyeBlinkRight")]] = 0.2
+    for name, weight in weights.items():
+        values[ARKIT_52.index(name)] = weight
+    joints = np.zeros((5, 3), np.float32)
+    joints[ROOT, 1] = turn
+    joints[[LEFT_EYE, RIGHT_EYE], 1] = eyes
+    return Sample(time, ARKIT_52, "arkit52", values, joints, np.array([0, 0, -0.6], np.float32), 1.0)
+
+
+@pytest.fixture
+def remove() -> RestRemoval:
+    """Of the person whose resting face `face` is."""
+    return RestRemoval(Neutral.of([face()]), 0.55)
+
+
+def test_the_resting_face_is_zero_and_looks_ahead(remove: RestRemoval) -> None:
+    found = remove(face())
+    np.testing.assert_allclose(found.weights, 0, atol=1e-6)
+    np.testing.assert_allclose(found.joint_rot, 0, atol=1e-6)
+    np.testing.assert_allclose(found.translation, [0, 0, -0.6])
+
+
+def test_a_full_expression_stays_full_and_less_than_rest_is_none(remove: RestRemoval) -> None:
+    assert remove(face(mouthSmileLeft=1.0)).weights[SMILE] == pytest.approx(1)
+    assert remove(face(mouthSmileLeft=0.7)).weights[SMILE] == pytest.approx(0.5)
+    assert remove(face(mouthSmileLeft=0.1)).weights[SMILE] == 0
+
+
+def test_lids_that_a_camera_sees_closed_are_closed(remove: RestRemoval) -> None:
+    both = {"eyeBlinkLeft": 0.55, "eyeBlinkRight": 0.55}
+    assert remove(face(**both)).weights[BLINK] == pytest.approx(1)
+
+
+def test_the_head_turns_from_its_pose_at_rest_and_the_gaze_weights_stay(remove: RestRemoval) -> None:
+    found = remove(face(turn=0.7, eyes=0.3, eyeLookOutLeft=0.25))
+    expected = axis_angle_to_matrix(torch.tensor([0.0, 0.4, 0.0]))
+    np.testing.assert_allclose(axis_angle_to_matrix(torch.from_numpy(found.joint_rot[ROOT])), expected, atol=1e-6)
+    np.testing.assert_allclose(found.joint_rot[LEFT_EYE], [0, 0.2, 0], atol=1e-6)
+    assert found.weights[LOOK] == 0.25
+
+
+def streamed(stream: SampleStream, source: QueueSource, samples: list[Sample]) -> list[Sample]:
+    found = []
+    for each in samples:
+        source.sample = each
+        sample = stream.latest()
+        assert sample is not None
+        found.append(sample)
+    return found
+
+
+def test_a_camera_is_calibrated_and_a_phone_is_not() -> None:
+    resting = [face(k / 30) for k in range(40)]
+    for source, expected in ((Camera(), 0.0), (QueueSource(), 0.4)):
+        stream = SampleStream(source)
+        assert streamed(stream, source, resting)[-1].weights[SMILE] == pytest.approx(expected, abs=1e-6)
+        assert stream.note == ""
+
+
+def test_the_stream_of_a_camera_as_it_is_keeps_the_resting_face() -> None:
+    source = Camera()
+    found = streamed(SampleStream(source, resting=False), source, [face(k / 30) for k in range(3)])
+    assert found[-1].weights[SMILE] == pytest.approx(0.4)
+
+
+def test_samples_from_before_the_first_one_calibrate() -> None:
+    source = Camera([face(k / 30) for k in range(40)])
+    found = streamed(SampleStream(source), source, [face(2.0)])
+    np.testing.assert_allclose(found[0].weights, 0, atol=1e-6)
+
+
+def test_a_restless_face_is_asked_to_rest() -> None:
+    source = Camera()
+    stream = SampleStream(source)
+    moving = [face(k / 30, mouthSmileLeft=0.5 + 0.4 * np.sin(k), jawOpen=0.5 + 0.4 * np.cos(k)) for k in range(200)]
+    streamed(stream, source, moving[:100])
+    assert stream.note == "look ahead with a resting face"
+    streamed(stream, source, moving[100:])
+    assert stream.note == "the face was never at rest: start again, and look ahead with a resting face"
+
+
+def test_a_lost_face_is_passed_on_and_invalid_numbers_are_not() -> None:
+    source = QueueSource()
+    stream = SampleStream(source)
+    lost, invalid = replace(face(), confidence=0.0), face(jawOpen=float("nan"))
+    assert streamed(stream, source, [lost]) == [lost]
+    source.sample = invalid
+    assert stream.latest() is None
+
+
+@pytest.mark.parametrize(("kind", "smile"), [(Camera, 0.0), (QueueSource, 0.4)])
+def test_a_pipeline_passes_on_what_drives_its_avatar(
+    tiny_avatar: Avatar, kind: type[QueueSource], smile: float
+) -> None:
+    source = kind()
+    passed: list[Sample] = []
+    pipeline = LivePipeline(tiny_avatar, source, LiveOptions(clock="source"), passed.append)
+    for k in range(40):
+        source.sample = replace(face(k / 30), source_time=k / 30)
+        pipeline.latest()
+    source.sample = replace(face(2.0), confidence=0.0, source_time=2.0)
+    pipeline.latest()
+    assert len(passed) == 41
+    assert passed[-2].weights[SMILE] == pytest.approx(smile, abs=1e-6)
+    assert passed[-1].confidence == 0
