@@ -30,7 +30,7 @@ OPTIONAL_PACKAGES = {
         "pip install pyvirtualcam",
         "the avatar as a camera in video calls (GPL, never bundled)",
     ),
-    "websockets": ("websockets", "pip install websockets", "the page of `headsplat live --web`"),
+    "websockets": ("websockets", "pip install websockets", "the pages of `headsplat live --web` and `film --web`"),
     "pocketsphinx": (
         "pocketsphinx",
         "pip install 'headsplat[speech]'",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from avatar.common.files import path_text
+from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
 from avatar.jobs.notices import Notice, Notices, Notify, Progress, Stop, ignore, stoppable
 from avatar.jobs.option_types import OptionalPath, checked
@@ -25,16 +26,17 @@ if TYPE_CHECKING:
     from avatar.jobs.film_preview import AvatarMirror
     from capture.film.session import Filming, Shown
     from capture.live.camera import Feed, Pace
-    from viewer.gui.film_window import FilmView
+    from viewer.session.film_view import Command, FilmView
 
 _POLL_SECONDS = 0.1
 #: Width and height that the camera is asked for: a face before it is then about as large as in the training images.
 _CAMERA_SIZE = (1280, 720)
+_FIRST_CAMERA = "0"
 _CANCEL = "the recording ends, and nothing of it is kept"
 _ENDING = "the recording ends and nothing of it is kept, or the training ends and saves the avatar"
 _CONSENT = "Film only someone who has agreed to it; everything stays on this machine."
 _KEYS = "space: pause    S: skip    R: repeat    Q: quit"
-_WORKING_KEYS = "Q: close the window, the work goes on"
+_WORKING_KEYS = "Q: close, the work goes on"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class FilmOptions:
     """a TOML file with settings of the training that override the preset"""
     window: bool = True
     """show the camera's image and the coach in a window; --no-window: the coach writes in the terminal"""
+    web: bool = False
+    """serve a page for a browser on this machine instead, whose camera films; frames stay on this machine"""
+    port: Annotated[int, Between(0, 65535)] = 8787
+    """--web: port of the page; 0: any free one"""
     preview: bool = True
     """show an avatar of what was filmed so far beside the camera's image, after ten to twenty seconds"""
     keep: bool = False
@@ -110,19 +116,35 @@ class _FilmJob:
         """Record, then train."""
         from capture.live.open import camera_feed
 
+        if self.options.web and self.source != _FIRST_CAMERA:
+            raise HeadsplatError(f"--webcam {self.source}: with --web the browser films; leave one of them out")
         feed = camera_feed(self.source, pace=self.pace, size=_CAMERA_SIZE)
         # What is wrong with these fails before the recording, not after it.
         Outputs.beside(self.out).check(False, self.options.overwrite)
         self._training.resolved()
+        if self.options.web:
+            return self._film_in_page(notices, stop)
         if not self.options.window:
             notices.say(_CONSENT)
             recorded = self._record(feed, notices, stop)
             return recorded if recorded.quit else self._train(recorded, notices, stop)
         from viewer.gui.display import check_display
+        from viewer.gui.film_window import FilmWindow
 
         check_display()
         notices.say(_CONSENT)
-        return _Screen(self, feed, notices).run(stop)
+        return _Screen(self, feed, notices, FilmWindow).run(stop)
+
+    def _film_in_page(self, notices: Notices, stop: Stop) -> Filmed:
+        """Record with the camera of a browser, and show it there, then train."""
+        from avatar.jobs.film_web import FilmPage
+
+        notices.say(_CONSENT)
+        with FilmPage(self.options.port, _CONSENT, notices) as page:
+            if page.wait_for_camera(stop):
+                return _Screen(self, page.feed, notices, page.screen).run(stop)
+        notices.say("the recording was quit before it began; nothing is stored")
+        return Filmed(self.folder, 0, 0, True, None)
 
     @property
     def folder(self) -> Path:
@@ -213,7 +235,7 @@ def _lead(filming: Filming, stopped: Event, notices: Notices, *, speaks: bool) -
 
 def view_of(shown: Shown, avatar: np.ndarray | None = None, avatar_number: int = 0) -> FilmView:
     """What the window shows during a recording, beside the image of an avatar."""
-    from viewer.gui.film_window import FilmView
+    from viewer.session.film_view import FilmView
 
     advice = shown.advice
     return FilmView(
@@ -229,26 +251,39 @@ def view_of(shown: Shown, avatar: np.ndarray | None = None, avatar_number: int =
         pointing=advice.pointing,
         share=advice.share,
         note=f"{shown.seconds:.0f} s    {advice.share:.0%} shown    {shown.kept} frames kept",
-        keys=_KEYS,
+        keys=_KEYS.replace("pause", "go on") if advice.paused else _KEYS,
     )
 
 
 def working_view(stage: str, fraction: float, text: str, image: np.ndarray | None = None) -> FilmView:
     """What the window shows after the recording: a stage of the capture or of the training, or none: all is done."""
-    from viewer.gui.film_window import FilmView
+    from viewer.session.film_view import FilmView
 
-    words = f"Making your avatar: {stage}" if stage else f"Ready: {text}"
-    keys = _WORKING_KEYS if stage else "Q: close the window"
-    return FilmView(image=image, number=-1, words=words, share=fraction, note=text if stage else "", keys=keys)
+    if not stage:
+        return FilmView(image=image, number=-1, words=f"Ready: {text}", share=fraction, keys="Q: close", phase="ready")
+    return FilmView(
+        image=image,
+        number=-1,
+        words=f"Making your avatar: {stage}",
+        share=fraction,
+        note=text,
+        keys=_WORKING_KEYS,
+        phase="working",
+    )
+
+
+class _Runs(Protocol):
+    def run(self) -> None: ...
 
 
 @dataclass
 class _Screen:
-    """The window on the main thread, where it has to run, and the work on a thread of its own."""
+    """The window or the page on the main thread, where a window has to run, and the work on a thread of its own."""
 
     job: _FilmJob
     feed: Feed
     notices: Notices
+    shown_by: Callable[[Callable[[], FilmView], Callable[[Command], object]], _Runs]  # `FilmWindow` or the like
     filming: Filming | None = None
     mirror: AvatarMirror | None = None
     avatar: np.ndarray | None = None  # the last image of the mirror
@@ -259,13 +294,11 @@ class _Screen:
 
     def run(self, stop: Stop) -> Filmed:
         """Show the window until it is closed or the recording is quit; returns once the work is done."""
-        from viewer.gui.film_window import FilmWindow
-
         with stoppable(stop, _ENDING, self.quit.set) as stopped, ThreadPoolExecutor(1, "film job") as worker:
             self.work = worker.submit(self._work, stopped)
             try:
                 with suppress(KeyboardInterrupt):
-                    FilmWindow(self._view, self._on_command).run()
+                    self.shown_by(self._view, self._on_command).run()
             except BaseException:
                 self.quit.set()
                 raise
@@ -303,30 +336,43 @@ class _Screen:
             self.progress = notice
         self.notices.notify(notice)
 
-    def _on_command(self, command: str) -> None:
+    def _on_command(self, command: Command) -> None:
         assert self.work is not None
         if command == "quit":
             self.closed = True
             if self.progress is None:
                 self.quit.set()
         elif self.filming is not None:
-            self.filming.command(command)  # type: ignore[arg-type]  # of the same names
+            self.filming.command(command)
 
     def _view(self) -> FilmView:
-        from viewer.gui.film_window import FilmView
+        from viewer.session.film_view import FilmView
 
         assert self.work is not None
         shown = None if self.filming is None else self.filming.shown()
         is_done = self.work.done()
         if self.closed or (is_done and (self.quit.is_set() or self.work.exception() or self.work.result().quit)):
-            return FilmView(over=True)
+            return self._last_view(self.work)
         image = None if shown is None else shown.rgb
         if is_done:
             return working_view("", 1.0, path_text(self.job.out.name), image)
         if self.progress is not None:
             return working_view(self.progress.stage, self.progress.fraction, self.progress.text, image)
         if shown is None:
-            return FilmView(words="Opening the camera ...", keys=_KEYS)
+            return FilmView(words="Getting ready ...", keys=_KEYS)
         mirror = self.mirror
         self.avatar = self.avatar if mirror is None else mirror.image()
         return view_of(shown, self.avatar, 0 if mirror is None else mirror.number)
+
+    def _last_view(self, work: Future[Filmed]) -> FilmView:
+        """What the page shows when nothing more comes."""
+        from viewer.session.film_view import FilmView
+
+        error = work.exception() if work.done() else None
+        if error is not None:
+            return FilmView(words="No avatar was made", warning=str(error), over=True)
+        if self.quit.is_set() and self.progress is None:
+            return FilmView(words="The recording was quit", over=True)
+        if self.quit.is_set() or not work.done():
+            return FilmView(words="The rest is in the terminal", over=True)
+        return FilmView(words=f"Ready: {path_text(self.job.out.name)}", share=1.0, phase="ready", over=True)

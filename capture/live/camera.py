@@ -65,7 +65,7 @@ class Feed(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the device or file."""
+        """Close the device or file, after `frames`; a feed that waits for long has `interrupt`, which ends it."""
         ...
 
 
@@ -239,6 +239,7 @@ class CameraThread:
         """Stop; has no effect when it was not started."""
         self._stop.set()
         self._slot.close()
+        getattr(self.feed, "interrupt", lambda: None)()
         if self._thread is not None:
             self._thread.join()
             self._thread = None

@@ -16,7 +16,8 @@ from avatar.jobs.filming import view_of, working_view
 from capture.coach.coach import Coach
 from capture.film.session import Shown
 from tests.capture.coach.actor import Actor, with_values
-from viewer.gui.film_window import FilmView, FilmWindow
+from viewer.gui.film_window import FilmWindow
+from viewer.session.film_view import FilmView
 
 #: Frames of the window for each state, until its last one is stored.
 _FRAMES = 4
@@ -24,7 +25,7 @@ _FRAMES = 4
 
 def states(image: np.ndarray) -> Mapping[str, FilmView]:
     """What the window shows in each state, with the camera's image [H,W,3]."""
-    views: dict[str, FilmView] = {"opening": FilmView(words="Opening the camera ...")}
+    views: dict[str, FilmView] = {"opening": FilmView(words="Getting ready ...")}
     for name, actor, seconds, warn in (
         ("rest", Actor(), 0.4, False),
         ("turning", Actor(), 6.0, False),

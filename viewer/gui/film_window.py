@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from imgui_bundle import hello_imgui, imgui
@@ -14,6 +12,7 @@ from imgui_bundle import hello_imgui, imgui
 from avatar.errors import HeadsplatError
 from viewer.gui.display import DISPLAY_ADVICE, check_display
 from viewer.gui.texture import Texture
+from viewer.session.film_view import Command, FilmView
 
 _PERIOD = 1 / 30  # seconds of a frame of the window
 #: Of one while no new image comes, for so long: what works meanwhile needs the processor more.
@@ -43,34 +42,12 @@ _GREEN: _Color = (0.42, 0.80, 0.52)
 _AMBER: _Color = (1.0, 0.73, 0.33)
 _RED: _Color = (0.93, 0.30, 0.27)
 
-Command = Literal["skip", "repeat", "pause", "quit"]
-Status = Literal["open", "asked", "done", "given up"]
 _KEYS: dict[Command, tuple[imgui.Key, ...]] = {
     "skip": (imgui.Key.s,),
     "repeat": (imgui.Key.r,),
     "pause": (imgui.Key.space,),
     "quit": (imgui.Key.escape, imgui.Key.q),
 }
-
-
-@dataclass(frozen=True, eq=False)
-class FilmView:
-    """What the window shows."""
-
-    image: np.ndarray | None = None  # [H,W,3] uint8 sRGB of the camera; the window mirrors it
-    number: int = 0  # of the image: it is uploaded once
-    avatar: np.ndarray | None = None  # [H,W,3] uint8 sRGB, beside the image and mirrored, too
-    avatar_number: int = 0
-    recording: bool = False
-    words: str = ""  # what to do now, or what is done
-    warning: str = ""
-    items: tuple[tuple[str, float, Status], ...] = ()  # title, share 0..1, status
-    ring: tuple[float, ...] = ()  # 0..1, sectors counterclockwise from the person's left
-    pointing: tuple[float, float] | None = None  # where the head points: to the person's left and up; 1: the ring
-    share: float = 0.0  # 0..1
-    note: str = ""  # a line beside the progress
-    keys: str = ""  # what keys do
-    over: bool = False  # the window closes
 
 
 class FilmWindow:

@@ -42,7 +42,7 @@ def build_page(container: bytes, title: str, *, live: bool = False, camera: Came
     Args:
         container: from `avatar.export.web_container`.
         title: name of the avatar.
-        live: the page receives poses from the server that it comes from, `viewer.web.bridge`.
+        live: the page receives poses from the server that it comes from, `viewer.web.server`.
         camera: the page can follow a camera; None: it has no button for that.
     """
     script = bundle("page/app.js")
@@ -115,6 +115,20 @@ def build_split_page(
     return {PAGE: page.encode()} | {FILES[part]: content for part, content in files.items()}
 
 
+def build_film_page() -> str:
+    """The page of `headsplat film --web`: it sends images of the browser's camera to the server that it comes from."""
+    script = bundle("film/page.js")
+    style = source("film/page.css")
+    policy = inline_policy(f"'{_digest(script)}'", f"'{_digest(style)}'", live=True)
+    values = {
+        "policy": f"{policy}; {_REST}",
+        "style": f"<style>{style}</style>",
+        "worker": _element("encoder", bundle("film/encoder.js")),
+        "script": f"<script>{script}</script>",
+    }
+    return _filled(source("film/page.html"), values)
+
+
 def inline_policy(script: str, style: str, *, live: bool = False, camera: bool = False) -> str:
     """The least Content-Security-Policy of a server with which the page of `build_page` works.
 
@@ -155,7 +169,12 @@ def _page(title: str, *, policy: str, needs: str, parts: str = "JavaScript", **e
         "live": "",
         **elements,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], source("page/page.html"))
+    return _filled(source("page/page.html"), values)
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    """A template with `{{name}}` replaced."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
 
 
 def _notice(camera: CameraPack | None) -> str:

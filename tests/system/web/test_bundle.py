@@ -13,11 +13,18 @@ from viewer.web import bundle as bundling
 from viewer.web.bundle import bundle
 from viewer.web.page import build_page
 
-ENTRIES = ("page/app.js", "page/worker.js", "page/element.js", "face/camera_worker.js")
+ENTRIES = (
+    "page/app.js",
+    "page/worker.js",
+    "page/element.js",
+    "face/camera_worker.js",
+    "film/page.js",
+    "film/encoder.js",
+)
 SOURCE = Path(str(files("viewer.web") / "src"))
 SOURCES = {path.relative_to(SOURCE).as_posix(): path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.js")}
 #: Each folder imports from itself and from those before it.
-FOLDERS = ("container", "avatar", "draw", "draw_cpu", "motions", "face", "page")
+FOLDERS = ("container", "avatar", "draw", "draw_cpu", "motions", "face", "film", "page")
 
 
 def imports(name: str) -> list[str]:

@@ -2,10 +2,11 @@
 import { Calibration } from "./calibration.js";
 import { FaceFilter } from "./face_filter.js";
 import { interpolatedParams, Presence, smoothstep } from "./presence.js";
+import { cameraSentence, openCamera } from "./refusal.js";
 import { RegionHold } from "./region_hold.js";
 import { Retargeting } from "../motions/retargeting.js";
 import { startWorker } from "../container/scripts.js";
-import { blockedBy, blockedSentence, checkWithheld } from "../container/server_policy.js";
+import { blockedBy, blockedSentence } from "../container/server_policy.js";
 /** @import { HeadParams } from "../avatar/head.js" */
 /** @import { TrainedRange } from "../avatar/trained_range.js" */
 /** @import { AvatarHeader } from "../container/avatar_container.js" */
@@ -16,16 +17,9 @@ import { blockedBy, blockedSentence, checkWithheld } from "../container/server_p
 
 const IMAGE = { width: { ideal: 640 }, frameRate: { ideal: 30 }, facingMode: "user" };
 const MAX_SIDE = 640; // pixels of the images that are tracked
-/** @type {Record<string, string>} */
-const REFUSALS = {
-  NotAllowedError: "The browser refuses the camera to this page; allow it in the settings of the site.",
-  NotFoundError: "There is no camera; connect one and try again.",
-  NotReadableError: "The camera cannot be opened; close other programs that use it.",
-};
 const SANDBOXED =
   "The sandbox of this page, from a header of the web server or the frame around it, blocks the camera; add allow-same-origin " +
   "to it.";
-const UNAVAILABLE = "This browser gives the camera to no page from this address; open it over https.";
 
 export class Camera {
   /** @param {{pack: () => Promise<CameraPack>, script: string, video: HTMLVideoElement}} page what its worker needs, the address of
@@ -89,16 +83,13 @@ export class Camera {
     const turn = (this.turn = {});
     try {
       if (self.origin === "null" && location.protocol !== "file:") throw new Error(SANDBOXED);
-      if (!navigator.mediaDevices?.getUserMedia) throw new DOMException(UNAVAILABLE, "NotSupportedError");
-      checkWithheld("camera");
-      const stream = await navigator.mediaDevices.getUserMedia({ video: IMAGE });
+      const stream = await openCamera(IMAGE);
       if (this.turn === turn) await this.#follow(stream);
       else stream.getTracks().forEach((track) => track.stop());
     } catch (error) {
       if (this.turn !== turn) return; // stopped in the meantime
       this.stop();
-      const { name, message } = error instanceof Error ? error : new Error(String(error));
-      this.reports.say(REFUSALS[name] ?? (message || REFUSALS.NotReadableError));
+      this.reports.say(cameraSentence(error));
     }
   }
 
