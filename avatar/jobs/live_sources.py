@@ -25,7 +25,7 @@ _MICROPHONE = "microphone"
 
 @dataclass(frozen=True)
 class FaceOptions:
-    """where the face comes from: one of `webcam`, `listen` and `microphone`, or the first camera"""
+    """where the face comes from: `webcam`, `microphone` or both, `listen`, or the first camera"""
 
     webcam: Annotated[str | None, arg(metavar="N|FILE")] = None
     """a camera number, or a video file that plays at its frame rate; default: the first camera"""
@@ -33,14 +33,14 @@ class FaceOptions:
     """use an app that sends expressions over the network instead"""
     microphone: Annotated[str | None, arg(metavar="default|N|NAME|FILE")] = None
     """speech drives the mouth instead: of the system's microphone, of another one by number or name, or of a sound file
-    that plays"""
+    that plays; with --webcam the camera sees the rest of the face"""
     loop: bool = False
     """restart the file at its end"""
 
 
 @dataclass(frozen=True)
 class SourceOptions(FaceOptions):
-    """what drives the avatar at first: one of `webcam`, `listen` and `microphone`, or the first camera"""
+    """what drives the avatar at first: `webcam`, `microphone` or both, `listen`, or the first camera"""
 
     self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "auto"
     """the avatar tracks its own person: its render is compared with the camera's frame; auto: while they are alike"""
@@ -48,10 +48,10 @@ class SourceOptions(FaceOptions):
     """the avatar's torso moves as the performer's does in the camera's image; off: as in training, with the head"""
 
     def check(self) -> None:
-        """Raise HeadsplatError for more than one source."""
-        if sum(source is not None for source in (self.webcam, self.listen, self.microphone)) > 1:
+        """Raise HeadsplatError for sources that exclude each other."""
+        if self.listen is not None and not (self.webcam is None and self.microphone is None):
             raise HeadsplatError(
-                "give one of --webcam, --listen and --microphone; the others can be selected in the window"
+                "--listen excludes --webcam and --microphone; give one, the others can be selected in the window"
             )
 
 
@@ -69,7 +69,7 @@ class LiveSources:
     def first(self) -> str:
         """Key of the source that is active at first."""
         listen = self.options.listen
-        if self.options.microphone is not None:
+        if self.options.microphone is not None and self.options.webcam is None:
             return _MICROPHONE
         return _WEBCAM if listen is None else listen.partition(":")[0].strip().lower()
 
@@ -88,26 +88,32 @@ class LiveSources:
             open_pose_source(None, options.listen, host=host, phone=phone)
         webcam = "0" if options.webcam is None else options.webcam
         microphone = options.microphone or "default"
-        loop = options.loop and options.microphone is not None
-        if options.microphone is not None:
+        voice = None if options.webcam is None else options.microphone  # beside the camera
+        loop = options.loop and options.microphone is not None and voice is None
+        if options.microphone is not None and voice is None:
             open_pose_source(microphone=options.microphone, loop=loop)
         else:
-            open_pose_source(webcam, loop=options.loop)
+            open_pose_source(webcam, microphone=voice, loop=options.loop)
         label = f"camera {webcam}" if webcam.isdigit() else path_text(Path(webcam).name)
+        label = label if voice is None else f"{label} and {_microphone(voice)}"
         yield LiveSourceChoice(
             _WEBCAM,
             label,
             lambda avatar: self._pipeline(
                 avatar,
                 open_pose_source(
-                    webcam, loop=options.loop and not loop, torso=options.torso, own=self._own_face(avatar)
+                    webcam,
+                    microphone=voice,
+                    loop=options.loop and not loop,
+                    torso=options.torso,
+                    own=self._own_face(avatar),
                 ),
             ),
         )
-        file = Path(microphone).is_file()
-        name = path_text(Path(microphone).name) if file else f"microphone {microphone}".removesuffix(" default")
         yield LiveSourceChoice(
-            _MICROPHONE, name, lambda avatar: self._pipeline(avatar, open_pose_source(microphone=microphone, loop=loop))
+            _MICROPHONE,
+            _microphone(microphone),
+            lambda avatar: self._pipeline(avatar, open_pose_source(microphone=microphone, loop=loop)),
         )
         for key, protocol in PROTOCOLS.items():
             listen = options.listen if options.listen is not None and self.first == key else key
@@ -133,3 +139,8 @@ class LiveSources:
         from capture.live import LivePipeline
 
         return LivePipeline(avatar, source, listener=self.listener)
+
+
+def _microphone(name: str) -> str:
+    """How a microphone or a sound file is called."""
+    return path_text(Path(name).name) if Path(name).is_file() else f"microphone {name}".removesuffix(" default")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avatar.driving.live.pose_source import PoseSource
 from avatar.errors import HeadsplatError
@@ -11,6 +12,9 @@ from capture.live.own_face import OwnFaceOptions
 from capture.live.protocols.registry import PROTOCOLS, udp_source
 from capture.live.protocols.udp import LOOPBACK
 from capture.live.worker_process import FaceWorker
+
+if TYPE_CHECKING:
+    from capture.live.microphone import MicrophoneSource
 
 
 def open_pose_source(
@@ -38,14 +42,21 @@ def open_pose_source(
         own: of `--self`: the avatar that tracks its own person in the frames of a camera or a file.
 
     Raises:
-        HeadsplatError: not exactly one of webcam, protocol and microphone, options that exclude each other, or a
-            missing file.
+        HeadsplatError: none of webcam, protocol and microphone, or more than a webcam with a microphone, options that
+            exclude each other, or a missing file.
     """
-    if sum(given is not None for given in (webcam, listen, microphone)) != 1:
+    if (listen is None) == (webcam is None and microphone is None):
         raise HeadsplatError(
-            "give exactly one pose source: --webcam 0 (a camera number), --webcam FILE (a video), "
-            f"--microphone default, or --listen {', '.join(PROTOCOLS)}"
+            "give one pose source: --webcam 0 (a camera number), --webcam FILE (a video), --microphone default, "
+            f"both of these, or --listen {', '.join(PROTOCOLS)}"
         )
+    if webcam is not None and microphone is not None:
+        from capture.live.voiced_face import VoicedFace
+
+        # The avatar as its own tracker would find the mouth in the pixels, which the voice is to shape.
+        face = open_pose_source(webcam, host=host, phone=phone, loop=loop, torso=torso)
+        assert isinstance(face, FaceWorker)
+        return VoicedFace(face, _open_microphone(microphone, loop and Path(microphone).is_file()))
     if microphone is not None:
         return _open_microphone(microphone, loop)
     if listen is not None:
@@ -81,7 +92,7 @@ def camera_feed(
     return WebcamFeed(int(webcam), size) if number else FileFeed(webcam, pace, repeat=loop)
 
 
-def _open_microphone(microphone: str, loop: bool) -> PoseSource:
+def _open_microphone(microphone: str, loop: bool) -> MicrophoneSource:
     """A microphone or a sound file; raises HeadsplatError for a missing file."""
     # They load `avatar.performance.speech`, which no other source needs.
     from capture.live.microphone import MicrophoneSource

@@ -107,8 +107,8 @@ def test_the_face_of_the_source_is_sent_and_the_run_says_how_often(file: Path) -
 
 
 def test_two_sources_are_refused(file: Path) -> None:
-    with pytest.raises(HeadsplatError, match="give one of --webcam, --listen and --microphone"):
-        jobs.live(file, SourceOptions(webcam="0", microphone="default"))
+    with pytest.raises(HeadsplatError, match="--listen excludes --webcam and --microphone"):
+        jobs.live(file, SourceOptions(listen="vmc", microphone="default"))
 
 
 def test_an_event_ends_the_page_and_its_address_is_sent(file: Path) -> None:

@@ -292,7 +292,7 @@ def test_options_name_a_microphone_or_a_file(tmp_path: Path) -> None:
             "--microphone: expected default, a number or a name of an input, or a sound file; got none",
         ),
         ({"microphone": "default", "loop": True}, "--loop repeats a file; leave it out with a microphone"),
-        ({"microphone": "default", "webcam": "0"}, "give exactly one pose source: "),
+        ({"microphone": "default", "listen": "vmc"}, "give one pose source: "),
     ],
 )
 def test_wrong_options_are_a_sentence(options: dict[str, Any], message: str) -> None:

@@ -53,9 +53,9 @@ def test_a_protocol_listens_on_loopback_by_default() -> None:
     [
         (
             {},
-            "give exactly one pose source: --webcam 0 (a camera number), --webcam FILE (a video), --microphone default",
+            "give one pose source: --webcam 0 (a camera number), --webcam FILE (a video), --microphone default, both",
         ),
-        ({"webcam": "0", "listen": "vmc"}, "give exactly one pose source: "),
+        ({"webcam": "0", "listen": "vmc"}, "give one pose source: "),
         ({"webcam": "none.mp4"}, "--webcam none.mp4: no such file; give a video file or a camera number (0 is "),
         ({"webcam": "-1"}, "--webcam -1: no such file; "),
         ({"webcam": "0", "host": "0.0.0.0"}, "--host goes with --listen; leave it out with --webcam"),
