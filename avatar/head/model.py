@@ -191,6 +191,11 @@ class HeadModel:
         identity = params.identity
         return (self.vertices(params, rows) - self.identity_vertices(identity)[rows]).permute(1, 2, 0).contiguous()
 
+    def expression_distances(self) -> Tensor:
+        """Lengths [V,E] of the displacements `expression_motion`."""
+        # `norm` takes 25 times as long where the axis is not the last one.
+        return self.expression_motion().square().sum(1).sqrt()
+
     def skull_vertices(self, params: HeadParams, rows: slice | Tensor = slice(None)) -> Tensor:
         """Vertices [B,V,3] in the skull frame, those of `rows` [K] int: jaw and eyes rotated, root and neck at rest."""
         joint_rot = params.joint_rot.clone()

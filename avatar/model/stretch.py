@@ -22,7 +22,7 @@ RIGID: tuple[Region, ...] = ("left_eyeball", "right_eyeball", "teeth_upper", "te
 
 def stretching_vertices(head: HeadModel) -> Tensor:
     """Mask [V] of the vertices that an expression alone at weight 1, or the open jaw, moves by MIN_MOTION or more."""
-    motion = head.expression_motion().norm(dim=1)
+    motion = head.expression_distances()
     motion = motion.amax(1) if motion.shape[1] else motion.new_zeros(len(motion))
     neutral = head.neutral_params(1)
     opened = head.neutral_params(1)

@@ -59,7 +59,7 @@ class Controls:
         names = head.expression_names
         columns = [names.index(name) for name in NAMES if name in names]
         if len(columns) < len(NAMES) // 2:
-            size = head.expression_motion().norm(dim=1).square().sum(0)
+            size = head.expression_distances().square().sum(0)
             columns = size.argsort(descending=True)[:STRONGEST].tolist()
         device = head.v_template.device
         index = torch.tensor(columns, dtype=torch.int64, device=device)

@@ -70,7 +70,7 @@ def expression_mask(head: HeadModel, samples: SurfaceSamples, count: int, featur
         count: number of Gaussians with offsets, the first ones of `samples`.
         features: number of features F.
     """
-    triangle_motion = head.expression_motion().norm(dim=1)[head.faces].mean(1).T  # [E,triangles]
+    triangle_motion = head.expression_distances()[head.faces].mean(1).T  # [E,triangles]
     relative = triangle_motion / triangle_motion.amax(1, keepdim=True).clamp_min(1e-6)
     joints = head.lbs_weights[head.faces].mean(1)[:, 2:].T.repeat_interleave(3, 0)  # [9,triangles]
     mask = torch.cat([(relative / 0.1).clamp(0, 1), (joints / 0.1).clamp(0, 1)])[:features]

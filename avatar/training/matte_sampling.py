@@ -270,7 +270,7 @@ def bind_to_mesh(head: HeadModel, points: MattePoints) -> SurfaceSamples:
     torso = points.torso
     faces = head.faces.numpy()
     template = head.v_template.numpy().astype(np.float64)
-    motion = head.expression_motion().norm(dim=1).amax(1).numpy()[faces].max(1)
+    motion = head.expression_distances().amax(1).numpy()[faces].max(1)
     torso_part = head.torso_weight().numpy()[faces].mean(1)
     inside = head.mask(*INSIDE).numpy()[faces[:, 0]]
     corners = template[faces]
