@@ -30,8 +30,8 @@ def tracked(person: PosedPerson) -> TrackedCrops:
 
 
 def test_random_faces_show_everything_and_rest_often() -> None:
-    rng = np.random.default_rng(0)
-    faces = np.stack([random_expression(rng, FacsTable.load()) for _ in range(400)])
+    rng, table = np.random.default_rng(0), FacsTable.load()
+    faces = np.stack([random_expression(rng, table) for _ in range(400)])
     assert faces.min() >= 0 and faces.max() <= 1
     shown = (faces > 0.3).mean(0)
     named = {
@@ -44,8 +44,8 @@ def test_random_faces_show_everything_and_rest_often() -> None:
 
 
 def test_one_sided_faces_are_of_both_sides_alike() -> None:
-    rng = np.random.default_rng(1)
-    faces = np.stack([random_expression(rng, FacsTable.load()) for _ in range(600)])
+    rng, table = np.random.default_rng(1), FacsTable.load()
+    faces = np.stack([random_expression(rng, table) for _ in range(600)])
     left, right = (faces[:, ARKIT_52.index(f"mouthSmile{side}")] for side in ("Left", "Right"))
     alone = (left > 0.3) & (right < 0.1), (right > 0.3) & (left < 0.1)
     assert all(each.sum() >= 5 for each in alone)
