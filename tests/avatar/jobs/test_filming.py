@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from avatar import cli
@@ -20,6 +21,8 @@ from avatar.jobs.filming import Filmed, FilmOptions, film
 from avatar.jobs.notices import Message, Notice
 from avatar.jobs.training import TrainOptions, train
 from avatar.model.avatar_header import read_header
+from capture.film.folder import FilmFolder
+from capture.film.snapshot import count_frames
 from capture.live.camera import FileFeed, WebcamFeed
 from capture.workspace import growing_film
 from tests.capture.video.fake_video import FakeVideo, fake_models, fit_person_quickly
@@ -92,10 +95,29 @@ def test_a_recording_that_is_quit_can_be_kept_and_trained_from(
     endless = FileFeed(FakeVideo(100_000, fps=FPS), "all")
     monkeypatch.setattr("capture.live.open.camera_feed", lambda source, **options: endless)
     kept = FilmOptions(config=options.config, window=False, keep=True)
-    assert quit_after(tmp_path / "me.avatar", 20, kept).quit
+    assert quit_after(tmp_path / "me.avatar", 10, kept).quit
     assert growing_film(tmp_path / "me.capture") is not None
+    assert quit_after(tmp_path / "me.avatar", 20, replace(kept, keep=False, resume=True)).quit
     trained = train(tmp_path / "me.capture", tmp_path / "later.avatar", TrainOptions(config=options.config))
     assert trained is not None and len(Capture.load(tmp_path / "me.capture")) > 16
+
+
+def test_what_was_filmed_before_an_error_is_kept(
+    tmp_path: Path, options: FilmOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = FilmFolder.add
+
+    def full(folder: FilmFolder, number: int, time: float, rgb: np.ndarray) -> None:
+        if len(folder) == 3:
+            raise HeadsplatError("the disk is full")
+        add(folder, number, time, rgb)
+
+    monkeypatch.setattr(FilmFolder, "add", full)
+    said: list[str] = []
+    with pytest.raises(HeadsplatError, match="the disk is full"):
+        film("0", tmp_path / "me.avatar", options, pace="all", notify=lambda notice: said.append(str(notice)))
+    assert "me.capture -o ...` trains from them, --resume goes on filming" in said[-1]
+    assert count_frames(tmp_path / "me.capture" / "partial" / "film") == 3
 
 
 def test_a_face_that_is_never_shown_is_reported(

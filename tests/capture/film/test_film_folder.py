@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatar.data.kept_images import KeptImages
 from avatar.errors import HeadsplatError
 from capture.film.folder import FilmFolder, finish_film
 from capture.options import CaptureOptions
@@ -37,8 +38,10 @@ def interrupt_mattes(stage: str, done: int, total: int) -> None:
 def test_a_film_becomes_a_capture_with_its_frames_and_times(tmp_path: Path) -> None:
     folder = filmed(tmp_path / "me.capture", consent="it is me")
     assert len(folder) == 24
-    capture = finish_film(tmp_path / "me.capture", models=fake_models())
-    assert capture is not None and len(capture) == 24
+    kept = KeptImages(64)
+    capture = finish_film(tmp_path / "me.capture", models=fake_models(), kept=kept)
+    assert capture is not None and len(capture) == 24 and capture.kept is kept
+    assert kept.take(list(range(24)), capture.size_at(64)) is not None
     np.testing.assert_allclose(capture.track["time"], np.arange(24) / 15, atol=1e-5)
     assert capture.metadata["source"]["name"] == "webcam 0" and capture.metadata["consent"] == "it is me"
     assert growing_film(tmp_path / "me.capture") is None
