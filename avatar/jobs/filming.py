@@ -37,6 +37,7 @@ _ENDING = "the recording ends and nothing of it is kept, or the training ends an
 _CONSENT = "Film only someone who has agreed to it; everything stays on this machine."
 _KEYS = "space: pause    S: skip    R: repeat    Q: quit"
 _WORKING_KEYS = "Q: close, the work goes on"
+_CLOSING = "this page can be closed"
 
 
 @dataclass(frozen=True)
@@ -369,10 +370,11 @@ class _Screen:
         from viewer.session.film_view import FilmView
 
         error = work.exception() if work.done() else None
+        view = FilmView(note=_CLOSING, over=True)
         if error is not None:
-            return FilmView(words="No avatar was made", warning=str(error), over=True)
+            return replace(view, words="No avatar was made", warning=str(error))
         if self.quit.is_set() and self.progress is None:
-            return FilmView(words="The recording was quit", over=True)
+            return replace(view, words="The recording was quit")
         if self.quit.is_set() or not work.done():
-            return FilmView(words="The rest is in the terminal", over=True)
-        return FilmView(words=f"Ready: {path_text(self.job.out.name)}", share=1.0, phase="ready", over=True)
+            return replace(view, words="The rest is in the terminal")
+        return replace(view, words=f"Ready: {path_text(self.job.out.name)}", share=1.0, phase="ready")

@@ -75,7 +75,7 @@ class FilmServer(PageServer):
         self.publish(image, "avatar")
 
     def take(self, seconds: float) -> None:
-        """Tell the page that its image of this time was taken."""
+        """Report that the image of this time was taken: the page can send another one."""
         self.publish(json.dumps({"taken": seconds}), "taken")
 
 

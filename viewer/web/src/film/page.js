@@ -152,6 +152,7 @@ class FilmPage {
     find("mark").hidden = !view.recording || !this.stream;
     find("warning").textContent = view.warning;
     find("words").textContent = view.words;
+    find("bar").hidden = view.over && !view.share;
     find("share").style.width = `${100 * view.share}%`;
     find("note").textContent = isOff ? "" : view.note;
     find("shown").hidden = !view.ring.length;
