@@ -40,6 +40,7 @@ _FAULT_GONE = 0.2
 #: Seconds of a face at rest, and how much weights (the 10th to the 90th percentile) and degrees change in it at most.
 _REST_SECONDS = 0.8
 _REST_WEIGHT = 0.2
+_REST_JAW = 0.08
 _REST_DEGREES = 4.0
 #: Seconds that a face at rest is asked for at most while a warning is shown: first the light, then the rest.
 _SET_UP = 4.0
@@ -124,7 +125,8 @@ class _Rest:
         weights = np.array([[each.expression.get(name, 0.0) for name in names] for each in self.window])
         turns = np.array([(each.yaw, each.pitch) for each in self.window])
         spread = np.subtract(*np.percentile(weights, (90, 10), axis=0))
-        return bool(spread.max(initial=0) < _REST_WEIGHT and np.ptp(turns, axis=0).max() < _REST_DEGREES)
+        most = np.where(np.array(names) == "jawOpen", _REST_JAW, _REST_WEIGHT)
+        return bool((spread < most).all() and np.ptp(turns, axis=0).max() < _REST_DEGREES)
 
     def learn(self, states: list[FaceState], jaw: float) -> None:
         """Take the face at rest from these frames; `jaw`: percentile of the jaw's weight."""

@@ -188,7 +188,7 @@ REQUESTS: Mapping[str, Request] = {
         ),
         Request(
             "laugh", "laugh", "laugh with your mouth open", 1.5, 0.3,
-            _while(lambda r: r.both("mouthSmile") > 0.25 and r.of("jawOpen") > 0.15), held=True,
+            _while(lambda r: r.both("mouthSmile") > 0.25 and r.of("jawOpen") > 0.28), held=True,
         ),
         Request(
             "wink left", "wink left", "wink with your left eye", 0.7, 0.15, _wink("Left", "Right"),

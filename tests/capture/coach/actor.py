@@ -23,7 +23,7 @@ _EXPRESSIONS = {
     "brows up": {"browInnerUp": 0.6, "browOuterUpLeft": 0.5, "browOuterUpRight": 0.5},
     "brows down": {"browDownLeft": 0.6, "browDownRight": 0.6, "browInnerUp": -0.4},
     "pucker": {"mouthPucker": 0.8},
-    "laugh": {"mouthSmileLeft": 0.6, "mouthSmileRight": 0.6, "jawOpen": 0.3},
+    "laugh": {"mouthSmileLeft": 0.6, "mouthSmileRight": 0.6, "jawOpen": 0.4},
     "wink left": {"eyeBlinkLeft": 0.9, "eyeBlinkRight": 0.1},
     "wink right": {"eyeBlinkRight": 0.9, "eyeBlinkLeft": 0.1},
 }

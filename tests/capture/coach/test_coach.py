@@ -175,6 +175,30 @@ def test_narrow_lips_that_are_open_show_the_inside_of_the_mouth(opening: float, 
     assert {item.key for item in advice.items if item.share > 0} == {"rest", shown}
 
 
+@pytest.mark.parametrize(("name", "request_after"), [("browInnerUp", "turn left"), ("jawOpen", "rest")])
+def test_brows_that_are_measured_with_noise_are_at_rest_and_a_mouth_that_talks_is_not(
+    name: str, request_after: str
+) -> None:
+    coach = Coach()
+    for frame in range(round(1.5 * FPS)):
+        weights = {"jawOpen": 0.05, "browInnerUp": 0.1, name: 0.15 + 0.07 * (-1) ** frame}
+        advice = coach.step(FaceState((frame + 1) / FPS, expression=weights))
+    assert advice.request == request_after
+
+
+def test_a_camera_that_stands_low_does_not_show_the_face_from_above() -> None:
+    advice = steps(Coach(), FaceState(0, pitch=-15, expression={"jawOpen": 0.05}), 4)
+    assert advice.request == "turn left" and set(advice.ring) == {0.0} and advice.pointing == (0.0, 0.0)
+
+
+def test_expressions_that_pass_in_speech_are_not_shown() -> None:
+    coach = at_rest()
+    for frame in range(300):
+        smiles = dict.fromkeys(("mouthSmileLeft", "mouthSmileRight"), 0.5 if frame % 10 < 3 else 0.0)
+        advice = coach.step(FaceState(2 + frame / FPS, expression={"jawOpen": 0.05, **smiles}))
+    assert next(item.status for item in advice.items if item.key == "smile") != "done"
+
+
 def test_skip_gives_up_for_good() -> None:
     coach = at_rest()
     coach.skip()

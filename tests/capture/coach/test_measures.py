@@ -17,8 +17,15 @@ from capture.coach.requests import REQUESTS, Reading
 #: Weights of the head model for what the coach asks for.
 FACES = {
     "mouth open": {"jawOpen": 0.8},
-    "smile": {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9},
-    "laugh": {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "jawOpen": 0.35},
+    "smile": {
+        "mouthSmileLeft": 0.9,
+        "mouthSmileRight": 0.9,
+        "mouthUpperUpLeft": 0.4,
+        "mouthUpperUpRight": 0.4,
+        "mouthLowerDownLeft": 0.25,
+        "mouthLowerDownRight": 0.25,
+    },
+    "laugh": {"mouthSmileLeft": 0.9, "mouthSmileRight": 0.9, "jawOpen": 0.45},
     "pucker": {"mouthPucker": 0.9},
     "blinking": {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0},
     "wink left": {"eyeBlinkLeft": 1.0},
