@@ -12,8 +12,7 @@ from avatar.errors import HeadsplatError
 from avatar.jobs.notices import Notices
 
 if TYPE_CHECKING:
-    from avatar.driving.live.samples import LiveStats
-    from avatar.jobs.tracking import TrackReport
+    from avatar.driving.live.samples import LiveStats, SourceStats
     from viewer.stats.report import RunReport
 
 
@@ -39,6 +38,26 @@ class PageReport:
             f"{self.seconds:.1f} s, {self.samples} poses, sent {self.sent} times to {self.streams} pages, "
             f"{self.refused} refused"
         )
+
+
+@dataclass(frozen=True)
+class TrackReport:
+    """Statistics of one run of the tracker."""
+
+    seconds: float  # since the start
+    samples: int
+    with_face: int  # samples
+    sent: dict[str, dict[str, int]]  # receiver -> SendStats
+    source: SourceStats
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything in JSON's types."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """One line for display."""
+        rate = self.samples / self.seconds if self.seconds > 0 else 0.0
+        return f"{self.seconds:.1f} s, {self.samples} samples ({rate:.1f} a second), {self.with_face} with a face"
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from avatar.common.files import path_text
 from avatar.errors import HeadsplatError
-from avatar.jobs.live_run import LiveRun
+from avatar.jobs.live_run import LiveRun, TrackReport
 from avatar.jobs.live_sources import FaceOptions
 from avatar.jobs.notices import Notices, Notify, Stop, cause_of, ignore, stoppable
 from avatar.jobs.option_types import DURATION, OptionalFloat, OptionalPath, OptionalText, Send, checked
@@ -46,26 +46,6 @@ class TrackOptions:
     """write statistics of the run to this file"""
     overwrite: bool = False
     """replace existing files"""
-
-
-@dataclass(frozen=True)
-class TrackReport:
-    """Statistics of one run of the tracker."""
-
-    seconds: float  # since the start
-    samples: int
-    with_face: int  # samples
-    sent: dict[str, dict[str, int]]  # receiver -> SendStats
-    source: SourceStats
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything in JSON's types."""
-        return asdict(self)
-
-    def to_text(self) -> str:
-        """One line for display."""
-        rate = self.samples / self.seconds if self.seconds > 0 else 0.0
-        return f"{self.seconds:.1f} s, {self.samples} samples ({rate:.1f} a second), {self.with_face} with a face"
 
 
 def track(
@@ -127,7 +107,7 @@ class _Tracking:
     with_face: int = 0
     state: str = ""  # that was reported last
     counted: int = 0  # samples at the last report of the rate
-    told: dict[str, float] = field(default_factory=dict)  # kind of report -> seconds, time.monotonic()
+    reported: dict[str, float] = field(default_factory=dict)  # kind of report -> seconds, time.monotonic()
 
     def run(self, stop: Stop) -> LiveRun:
         """Send samples until the end."""
@@ -177,15 +157,15 @@ class _Tracking:
     def _report(self, now: float, state: str, note: str) -> None:
         """Say what changed, at most once a second, and the rate every ten seconds."""
         text = f"{state}; {note}" if note else state
-        if text != self.state and now - self.told.get("state", -_STATE_PERIOD) >= _STATE_PERIOD:
+        if text != self.state and now - self.reported.get("state", -_STATE_PERIOD) >= _STATE_PERIOD:
             self.state = text
-            self.told["state"] = now
+            self.reported["state"] = now
             self.notices.say(text)
-        since = self.told.setdefault("rate", now)
+        since = self.reported.setdefault("rate", now)
         if now - since >= _RATE_PERIOD:
             rate = (self.samples - self.counted) / (now - since)
             self.notices.say(f"{rate:.1f} samples a second, {state}")
-            self.told["rate"] = now
+            self.reported["rate"] = now
             self.counted = self.samples
 
 

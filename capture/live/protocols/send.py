@@ -90,7 +90,7 @@ class UdpSender:
         self._start = time.monotonic()
         self._face: Face | None = None  # the last one that was tracked
         self._connected = False
-        self._told = False
+        self._warned = False
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
@@ -110,12 +110,12 @@ class UdpSender:
         except OSError as error:
             self.stats.failed += 1
             if not isinstance(error, BlockingIOError):  # the buffer is full: the next one may have space
-                self._tell(f"cannot be reached ({error.strerror or error}): check address and network")
+                self._warn(f"cannot be reached ({error.strerror or error}): check address and network")
             return
         self.stats.sent += 1
         self.stats.unheard += not heard
         if not heard:
-            self._tell(f"no program receives on this port yet: start it, and its receiver of {self.protocol.title}")
+            self._warn(f"no program receives on this port yet: start it, and its receiver of {self.protocol.title}")
 
     def close(self) -> None:
         """Close the socket."""
@@ -148,9 +148,9 @@ class UdpSender:
                 heard = False
         return heard
 
-    def _tell(self, text: str) -> None:
-        if not self._told:
-            self._told = True
+    def _warn(self, text: str) -> None:
+        if not self._warned:
+            self._warned = True
             log.warning("%s: %s", self, text)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from avatar import jobs
+from avatar.driving.live.samples import Sample
 from avatar.errors import HeadsplatError
 from avatar.jobs.live_sources import SourceOptions
 from avatar.jobs.live_web import PageOpened, live_page
@@ -85,24 +86,26 @@ def test_the_face_of_the_source_is_sent_and_the_run_says_how_often(file: Path) -
     receiver.start()
     sender = udp_sender(phone)
     ended = threading.Event()
+    received: list[Sample] = []
 
     def send() -> None:
-        while not ended.wait(0.02):
+        while not ended.wait(0.01):
             sender.send(random_sample(0))
+            if (sample := receiver.latest()) is not None:
+                received.append(sample)
+                ended.set()
 
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        options = LiveOptions(size="64", seconds=1.0, send=(f"vmc:127.0.0.1:{receiver.port}",))
-        run = jobs.live(file, SourceOptions(listen=phone), options)
-        sample = receiver.latest()
+        options = LiveOptions(size="64", seconds=60, send=(f"vmc:127.0.0.1:{receiver.port}",))
+        run = jobs.live(file, SourceOptions(listen=phone), options, stop=ended)
     finally:
         ended.set()
         thread.join()
         receiver.stop()
         sender.close()
-    assert sample is not None
-    np.testing.assert_allclose(sample.weights, random_sample(0).weights, atol=1e-6)
+    np.testing.assert_allclose(received[0].weights, random_sample(0).weights, atol=1e-6)
     assert run.messages[0].startswith(f"VMC to 127.0.0.1:{receiver.port}: ")
 
 

@@ -14,8 +14,8 @@ import pytest
 from avatar import jobs
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
+from avatar.jobs.live_run import TrackReport
 from avatar.jobs.notices import Notice
-from avatar.jobs.tracking import TrackReport
 from capture.live.protocols import udp_sender, udp_source
 from tests.capture.live.test_senders import random_sample
 
