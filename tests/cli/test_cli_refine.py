@@ -63,7 +63,6 @@ def test_eval_on_a_device_prints_the_table_of_the_cpu(
     gpu: Device, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shared = ["eval", str(folder / "unrefined.avatar"), str(folder / "tiny"), "--full", "--no-refine", "--no-landmarks"]
-    shared += ["--size", "32"]
     found = {}
     for device in ("cpu", "cuda:0"):
         path = tmp_path / f"{device[:3]}.json"
