@@ -76,10 +76,10 @@ class FilmPreview:
 
     def newest(self) -> Path | None:
         """The newest avatar, once; None where there is no newer one."""
-        found = None
+        found, pipe = None, self._pipe  # another thread may stop the process meanwhile
         with suppress(EOFError, OSError):
-            while self._pipe is not None and self._pipe.poll():
-                found = self._pipe.recv()
+            while pipe is not None and pipe.poll():
+                found = pipe.recv()
         return found
 
     def stop(self) -> None:
@@ -212,7 +212,8 @@ class AvatarMirror:
 
         path = self._preview.newest()
         if path is not None:
-            self._load(path)
+            with suppress(HeadsplatError):  # gone: the recording has just ended
+                self._load(path)
         if self._pipeline is None:
             return None
         pose = self._pipeline.latest()

@@ -105,6 +105,29 @@ def test_the_process_ends_and_leaves_nothing(tmp_path: Path) -> None:
     assert not folder.exists() and preview.newest() is None
 
 
+def test_the_process_may_be_stopped_while_the_newest_avatar_is_looked_for(tmp_path: Path) -> None:
+    preview = FilmPreview(tmp_path)
+
+    class Pipe:
+        """Is stopped by another thread between two calls."""
+
+        def poll(self) -> bool:
+            preview._pipe = None
+            return True
+
+        def recv(self) -> Path:
+            raise EOFError
+
+    preview._pipe = Pipe()  # type: ignore[assignment]
+    assert preview.newest() is None
+
+
+def test_an_avatar_that_is_gone_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preview = FilmPreview(tmp_path)
+    monkeypatch.setattr(preview, "newest", lambda: tmp_path / "gone.avatar")
+    assert AvatarMirror(preview, Recording(), print).image() is None  # type: ignore[arg-type]
+
+
 class Recording:
     """What the mirror asks of a recording, with the samples of a face."""
 
