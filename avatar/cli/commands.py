@@ -42,6 +42,7 @@ class _Commands(Mapping[str, type[Command]]):
         "edit": ("edit", "EditCommand"),
         "live": ("live", "LiveCommand"),
         "view": ("view", "ViewCommand"),
+        "serve": ("serve", "ServeCommand"),
         "track": ("track", "TrackCommand"),
         "motion": ("motion", "MotionCommand"),
         "join": ("join", "JoinCommand"),

@@ -1,4 +1,4 @@
-"""What headsplat does for its users, as calls: film, capture, train, render, live, view, track, evaluate.
+"""What headsplat does for its users, as calls: film, capture, train, render, live, view, serve, track, evaluate.
 
 Each takes the files to read and to write, its options, and `notify`, which receives progress and messages. The command
 line holds the options and prints; a program of your own calls the same functions. Of the packages of `avatar` only this
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from avatar.jobs.notices import Message, Progress, Result
     from avatar.jobs.relight_options import RelightOptions
     from avatar.jobs.rendering import EncodingOptions, ImageOptions, RenderOptions, render
+    from avatar.jobs.serving import ServeOptions, serve
     from avatar.jobs.speech_options import SpeechOptions
     from avatar.jobs.tracking import TrackOptions, track
     from avatar.jobs.training import TrainOptions, train
@@ -41,6 +42,7 @@ __all__ = [
     "RelightOptions",
     "RenderOptions",
     "Result",
+    "ServeOptions",
     "SourceOptions",
     "SpeechOptions",
     "TrackOptions",
@@ -51,6 +53,7 @@ __all__ = [
     "live",
     "live_page",
     "render",
+    "serve",
     "track",
     "train",
     "view",
@@ -73,6 +76,7 @@ __getattr__ = on_first_use(
         "RelightOptions": "relight_options",
         "RenderOptions": "rendering",
         "Result": "notices",
+        "ServeOptions": "serving",
         "SourceOptions": "live_sources",
         "SpeechOptions": "speech_options",
         "TrackOptions": "tracking",
@@ -83,6 +87,7 @@ __getattr__ = on_first_use(
         "live": "live_window",
         "live_page": "live_web",
         "render": "rendering",
+        "serve": "serving",
         "track": "tracking",
         "train": "training",
         "view": "live_window",

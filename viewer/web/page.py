@@ -33,7 +33,9 @@ FILES = {
 }
 
 
-def build_page(container: bytes, title: str, *, live: bool = False, camera: CameraPack | None = None) -> str:
+def build_page(
+    container: bytes, title: str, *, live: bool = False, speech: bool = False, camera: CameraPack | None = None
+) -> str:
     """The HTML file of an avatar.
 
     Nothing is loaded and nothing is sent, except by the page of a live source to its own server; scripts and styles are
@@ -43,6 +45,7 @@ def build_page(container: bytes, title: str, *, live: bool = False, camera: Came
         container: from `avatar.export.web_container`.
         title: name of the avatar.
         live: the page receives poses from the server that it comes from, `viewer.web.server`.
+        speech: with `live`: that is `viewer.web.speech_server`, which sends sound, too.
         camera: the page can follow a camera; None: it has no button for that.
     """
     script = bundle("page/app.js")
@@ -65,7 +68,7 @@ def build_page(container: bytes, title: str, *, live: bool = False, camera: Came
         style=f'<style id="style">{style}</style>',
         script=f"<script>{script}</script>",
         data="\n".join(data),
-        live="data-live" if live else "",
+        live=f'data-live="{"speech" if speech else "poses"}"' if live else "",
         notice=_notice(camera),
     )
 

@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Coroutine, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
@@ -49,6 +50,7 @@ class PageServer:
     max_messages: ClassVar[int]
     #: Messages of a page that wait at most.
     max_queue: ClassVar[int]
+    max_connections: ClassVar[int] = MAX_CONNECTIONS
 
     def __init__(self, page: str, host: str = LOOPBACK, port: int = DEFAULT_PORT) -> None:
         """
@@ -63,7 +65,7 @@ class PageServer:
         try:
             from websockets.asyncio.server import serve
         except ImportError as error:
-            raise HeadsplatError("--web needs websockets; install it with `pip install websockets`") from error
+            raise HeadsplatError("a page needs websockets; install it with `pip install websockets`") from error
         self._serve = serve
         self._page = page.encode()
         self.host = host
@@ -87,6 +89,14 @@ class PageServer:
     def receive(self, message: str | bytes) -> str:
         """Take a message of a page; why its stream is closed, or empty. Called in the server's thread."""
         return "no message is expected"
+
+    def is_stream(self, path: str) -> bool:
+        """Whether a path is that of a stream."""
+        return path == f"/{self.stream}"
+
+    def may_connect(self, origins: Sequence[str], own: str) -> bool:
+        """Whether a stream is opened with these Origin headers; `own` is that of the page of the server."""
+        return list(origins) == [own]
 
     @property
     def address(self) -> str:
@@ -125,11 +135,12 @@ class PageServer:
                 self.host,
                 self.port,
                 process_request=self._answer,
-                create_connection=_limited_connection(self.counts),
+                create_connection=_limited_connection(self.counts, self.max_connections),
                 compression=None,
                 max_size=self.max_message,
                 max_queue=self.max_queue,
                 open_timeout=_HANDSHAKE_SECONDS,
+                close_timeout=_FAREWELL_SECONDS,
                 server_header=None,
                 logger=_log,
             )
@@ -140,9 +151,13 @@ class PageServer:
         async with server:
             self.port = server.sockets[0].getsockname()[1]
             self._started.set()
-            await self._stopped.wait()
+            await self.run_until_stopped()
             if self._streams:
                 await asyncio.wait(self._streams, timeout=_FAREWELL_SECONDS)
+
+    async def run_until_stopped(self) -> None:
+        """What the server does beside answering; ends once it is stopped."""
+        await self._stopped.wait()
 
     def _stop(self) -> None:
         self._stopped.set()
@@ -158,7 +173,7 @@ class PageServer:
         """The answer to a request; None accepts it as a WebSocket."""
         problem = self._problem(request)
         path = urlsplit(request.path).path
-        if problem is None and path == f"/{self.stream}":
+        if problem is None and self.is_stream(path):
             return None
         if problem is None and path != "/":
             problem = HTTPStatus.NOT_FOUND, "There is no such page."
@@ -183,7 +198,7 @@ class PageServer:
         token = parse_qs(parts.query).get("token", [""])[0]
         if not hmac.compare_digest(token.encode(), self.token.encode()):
             return HTTPStatus.FORBIDDEN, "The token is wrong; open the address that headsplat has printed."
-        if parts.path == f"/{self.stream}" and _only(request.headers, "Origin") != f"http://{host}":
+        if self.is_stream(parts.path) and not self.may_connect(request.headers.get_all("Origin"), f"http://{host}"):
             return HTTPStatus.FORBIDDEN, "Another page may not connect."
         return None
 
@@ -204,12 +219,8 @@ class PageServer:
             return
         handler = asyncio.current_task()
         self._streams.add(handler)
-        tasks = [asyncio.create_task(self._send(connection)), asyncio.create_task(self._listen(connection))]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await until_first(self._send(connection), self._listen(connection))
         finally:
             self._streams.discard(handler)
             self.leave()
@@ -247,8 +258,19 @@ class PageServer:
         await connection.close(_REFUSED, reason)
 
 
-def _limited_connection(counts: Counter[str]) -> type[Any]:
-    """The class of connections: those beyond MAX_CONNECTIONS are closed before they can send anything."""
+async def until_first(*coroutines: Coroutine[Any, Any, object]) -> None:
+    """Run them until one ends, in whatever way; the others are cancelled."""
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _limited_connection(counts: Counter[str], most: int) -> type[Any]:
+    """The class of connections: those beyond `most` are closed before they can send anything."""
     from websockets.asyncio.server import ServerConnection
 
     opened: set[Any] = set()
@@ -257,7 +279,7 @@ def _limited_connection(counts: Counter[str]) -> type[Any]:
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
             opened.add(self)
-            if len(opened) > MAX_CONNECTIONS:
+            if len(opened) > most:
                 counts["refused"] += 1
                 self.transport.abort()
 

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator
 from livekit import rtc
 from livekit.agents.voice.avatar import AudioSegmentEnd, AvatarOptions, VideoGenerator
 
-from avatar.performance.agents.speaker import Speaker, pcm16, samples16
+from avatar.performance.agents.speaker import Speaker
+from avatar.performance.speech.pcm import pcm16, samples16
 
 
 class HeadsplatVideo(VideoGenerator):

@@ -18,7 +18,8 @@ from pipecat.frames.frames import (
 )
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
-from avatar.performance.agents.speaker import Speaker, pcm16, samples16
+from avatar.performance.agents.speaker import Speaker
+from avatar.performance.speech.pcm import pcm16, samples16
 
 
 class HeadsplatProcessor(FrameProcessor):

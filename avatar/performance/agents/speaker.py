@@ -62,13 +62,3 @@ class Speaker:
         """Frames at their time, each with its image, for ever."""
         async for frame in self.stream:
             yield frame, await asyncio.to_thread(self.image, frame)
-
-
-def pcm16(sound: NDArray[np.float32]) -> bytes:
-    """Sound [n] of -1..1 as 16-bit little-endian samples."""
-    return (sound * 32767).round().clip(-32768, 32767).astype("<i2").tobytes()
-
-
-def samples16(data: bytes | memoryview, channels: int) -> NDArray[np.int16]:
-    """Samples [n,channels] of 16-bit little-endian sound."""
-    return np.frombuffer(data, "<i2").reshape(-1, channels)

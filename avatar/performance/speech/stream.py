@@ -47,6 +47,8 @@ _HELD_BACK = 0.002
 _PATIENCE = 0.05
 #: Seconds of sound that may wait.
 MOST_WAITING = 600.0
+#: Samples of a piece that waits: shorter ones are joined.
+_LEAST_PIECE = 4096
 #: Seconds up to which an asynchronous reader that is late catches up.
 _MOST_LATE = 0.5
 #: Expressions of an emotion that speech replaces: it opens and rounds the mouth itself.
@@ -173,6 +175,11 @@ class SpeechStream:
         return _window_seconds(self.fps) + 1 / self.fps
 
     @property
+    def segment(self) -> int:
+        """Number of the segment that sound is pushed to."""
+        return self._segment
+
+    @property
     def waiting(self) -> float:
         """Seconds of sound that wait."""
         return sum(len(piece.sound) for piece in self._queue) / self.rate
@@ -294,6 +301,10 @@ class SpeechStream:
             yield self.next_frame()
 
     def _append(self, piece: _Piece) -> None:
+        before = self._queue[-1] if self._queue else None
+        if before is not None and before.segment == piece.segment and len(before.sound) < _LEAST_PIECE:
+            self._queue.pop()  # many tiny pieces would take time at every frame
+            piece = replace(piece, sound=np.concatenate([before.sound, piece.sound]))
         self._queue.append(piece)
         self._open = True
         self._pushed = self._number

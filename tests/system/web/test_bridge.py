@@ -175,7 +175,7 @@ def test_a_port_in_use_is_one_sentence(bridge: WebBridge) -> None:
 
 def test_without_the_package_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "websockets.asyncio.server", None)
-    with pytest.raises(HeadsplatError, match=r"--web needs websockets; install it with `pip install websockets`"):
+    with pytest.raises(HeadsplatError, match=r"a page needs websockets; install it with `pip install websockets`"):
         WebBridge(PAGE)
 
 

@@ -16,7 +16,8 @@ from livekit.agents.voice.avatar import AudioSegmentEnd, QueueAudioOutput
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 from avatar.performance.agents.livekit import HeadsplatVideo
-from avatar.performance.agents.speaker import Speaker, pcm16
+from avatar.performance.agents.speaker import Speaker
+from avatar.performance.speech.pcm import pcm16
 
 RATE = 24_000
 

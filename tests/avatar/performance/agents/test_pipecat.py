@@ -24,7 +24,8 @@ from pipecat.tests.utils import SleepFrame, run_test
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 from avatar.performance.agents.pipecat import HeadsplatProcessor
-from avatar.performance.agents.speaker import Speaker, pcm16
+from avatar.performance.agents.speaker import Speaker
+from avatar.performance.speech.pcm import pcm16
 
 RATE = 16_000
 

@@ -11,7 +11,8 @@ import pytest
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
-from avatar.performance.agents.speaker import Speaker, pcm16, samples16
+from avatar.performance.agents.speaker import Speaker
+from avatar.performance.speech.pcm import pcm16, samples16
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "fleet sweep": ("in/fleet.csv", "--out", "new", "--set", "steps=1,2"),
     "live": ("in/me.avatar", "--listen", "vmc:39547"),
     "view": ("in/me.avatar",),
+    "serve": ("in/me.avatar", "--port", "0", "--seconds", ".1"),
     "track": ("--listen", "vmc:39548", "--send", "vmc:39549", "--seconds", "0.2"),
 }  # fmt: skip
 #: Values at which an option asks for hours of work, which is no failure.

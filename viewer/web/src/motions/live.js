@@ -1,4 +1,5 @@
 /** Poses that a local `headsplat live --web` streams to its page. */
+import { streamAddress } from "./stream_address.js";
 /** @import { HeadParams } from "../avatar/head.js" */
 
 const RETRY_SECONDS = [0.5, 1, 2, 5];
@@ -36,11 +37,7 @@ export class LivePoses {
   }
 
   #connect() {
-    const address = new URL("poses", location.href);
-    address.protocol = "ws:";
-    address.search = location.search;
-    address.hash = "";
-    const socket = new WebSocket(address);
+    const socket = new WebSocket(streamAddress("poses"));
     socket.onopen = () => (this.failures = 0);
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = () => {

@@ -8,6 +8,8 @@ import { followGestures } from "./gestures.js";
 import { messageOf } from "../container/error_message.js";
 import { blockedBy, blockedSentence } from "../container/server_policy.js";
 import { LivePoses } from "../motions/live.js";
+import { SpokenPoses } from "../motions/spoken.js";
+import { streamAddress } from "../motions/stream_address.js";
 import { ManualPose } from "./manual_pose.js";
 import { Microphone } from "../motions/microphone.js";
 import { readRecording } from "../motions/motion_files.js";
@@ -50,6 +52,7 @@ const DRAWN_ON = { "#processor": true, "#card": false };
  * @property {HTMLElement} follow-label
  * @property {HTMLInputElement} mirror
  * @property {HTMLButtonElement} calibrate
+ * @property {HTMLButtonElement} sound
  * @property {HTMLElement} live-state
  * @property {HTMLElement} gains
  * @property {HTMLInputElement} background
@@ -91,7 +94,7 @@ class App {
     this.#addHeadSliders();
     this.#connectTools();
     this.microphone = new Microphone(() => this.#showMicrophone(), say);
-    /** Poses of the server of the page, where it has one. @type {LivePoses | undefined} */
+    /** Poses of the server of the page, where it has one. @type {LivePoses | SpokenPoses | undefined} */
     this.live = undefined;
     /** Where one is packed with the page. @type {Camera | undefined} */
     this.camera = undefined;
@@ -158,6 +161,7 @@ class App {
   #tick(now) {
     requestAnimationFrame((next) => this.#tick(next));
     const isPlaying = this.playback.advance(now);
+    if (this.live instanceof SpokenPoses) this.live.advance();
     if (this.microphone.isListening && (this.playback.isShown || this.isFollowing)) this.microphone.stop();
     const isHeard = this.microphone.advance(now);
     const isBlending = this.isFollowing && this.camera?.isBlending;
@@ -187,7 +191,23 @@ class App {
     if (!document.body.hasAttribute("data-live")) return;
     byId("live").hidden = false;
     const report = (/** @type {string} */ text) => (byId("live-state").textContent = text);
-    this.live = new LivePoses(head.expression_names.length, () => this.isFollowing && this.changed(), report);
+    const count = head.expression_names.length, moved = () => this.isFollowing && this.changed();
+    if (document.body.dataset.live === "poses") this.live = new LivePoses(count, moved, report);
+    else this.#connectSpeech(new SpokenPoses(streamAddress("watch"), count, moved, report));
+  }
+
+  /** @param {SpokenPoses} speech */
+  #connectSpeech(speech) {
+    this.live = speech;
+    const button = byId("sound");
+    byId("calibrate").hidden = true;
+    byId("follow-label").textContent = "follow the voice";
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await speech.toggleSound();
+      button.setAttribute("aria-pressed", String(Boolean(speech.context)));
+      button.textContent = speech.context ? "Sound off" : "Sound on";
+    });
   }
 
   /** @param {AvatarHeader} header */
