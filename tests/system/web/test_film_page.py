@@ -1,4 +1,4 @@
-"""`headsplat film --web` in a browser whose camera shows a drawn person, from the button to the avatar."""
+"""`headsplat film --web` in a browser whose camera shows a drawn person."""
 
 from __future__ import annotations
 
@@ -91,6 +91,12 @@ def test_a_person_films_pauses_and_quits(clip: Path, start: Callable[..., Film],
         page.run("dispatchEvent(new KeyboardEvent('keydown', { key: ' ' }))")
         page.wait("!document.getElementById('mark').hidden")
         assert page.addresses() <= {"http", "blob"} and not page.errors()
+        load(page, address)  # the recording waits, and goes on
+        assert page.run("document.querySelectorAll('#items .done').length > 1 && !film.stream")
+        seconds = "film.view.note.match(/(\\d+) s/)[1]"
+        before = int(page.run(seconds))
+        press(page, "Start the camera")
+        page.wait(f"!document.getElementById('mark').hidden && {seconds} > {before + 1}")
         press(page, "quit")
         page.wait(f"{WORDS} === 'The recording was quit' && !film.stream")
     assert process.wait(60) == 130
