@@ -12,6 +12,7 @@ from avatar.cli.interrupt import stopped_by_interrupt
 from avatar.cli.progress import printed
 from avatar.cli.window import finish
 from avatar.common.ranges import Between
+from avatar.errors import HeadsplatError
 from avatar.jobs.live_sources import SourceOptions
 from avatar.jobs.live_window import LiveOptions, live
 
@@ -29,16 +30,26 @@ class LiveCommand:
     for others"""
     port: Annotated[int, Between(0, 65535)] = 8787
     """--web: port of the page; 0: any free one"""
+    obs: bool = False
+    """--web: the page shows the avatar alone, without a background, at an address that stays: for a browser source"""
     options: Annotated[LiveOptions, arg(name="")] = field(default_factory=LiveOptions)
 
     def run(self) -> int:
         """Open the window or serve the page; returns the exit code once it is closed."""
+        if self.obs and not self.web:
+            raise HeadsplatError("--obs goes with --web; add it")
         with printed() as notify:
             if self.web:
                 from avatar.jobs.live_web import live_page
 
                 run = live_page(
-                    self.avatar, self.source, self.options, port=self.port, notify=notify, stop=stopped_by_interrupt
+                    self.avatar,
+                    self.source,
+                    self.options,
+                    port=self.port,
+                    obs=self.obs,
+                    notify=notify,
+                    stop=stopped_by_interrupt,
                 )
             else:
                 run = live(self.avatar, self.source, self.options, notify=notify, stop=stopped_by_interrupt)

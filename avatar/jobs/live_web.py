@@ -45,6 +45,7 @@ def live_page(
     options: LiveOptions | None = None,
     *,
     port: int = 0,
+    obs: bool = False,
     notify: Notify = ignore,
     stop: Stop = None,
 ) -> LiveRun:
@@ -55,6 +56,7 @@ def live_page(
         source: what drives the avatar; None: the first camera.
         options: those that need a window are refused; None: as `headsplat live --web` by default.
         port: of the page; 0 for any free one.
+        obs: the page shows the avatar alone, without a ground, at an address that stays from run to run.
         notify: receives messages, and `PageOpened` with the address.
         stop: what ends it, as Ctrl-C does.
 
@@ -72,7 +74,8 @@ def live_page(
     inputs = (path, source.microphone, source.webcam)
     with reserved(outputs, inputs, overwrite=options.overwrite), Senders(options.send, notices) as senders:
         sources = LiveSources(source, options.host, options.phone, path, senders.listener)
-        run = replace(_serve(path, sources, options, port, notices, stop), messages=senders.summaries())
+        served = _serve(path, sources, options, notices, stop, port=port, obs=obs)
+        run = replace(served, messages=senders.summaries())
         if options.json is not None:
             run.save(options.json, notices)
         return run
@@ -86,7 +89,9 @@ def _check(options: LiveOptions) -> None:
             raise HeadsplatError(f"--{name.replace('_', '-')} belongs to the window; leave it out with --web")
 
 
-def _serve(path: Path, sources: LiveSources, options: LiveOptions, port: int, notices: Notices, stop: Stop) -> LiveRun:
+def _serve(
+    path: Path, sources: LiveSources, options: LiveOptions, notices: Notices, stop: Stop, *, port: int, obs: bool
+) -> LiveRun:
     from avatar.export.web import web_container
     from avatar.model.parts.light.relight import baked, relit
     from viewer.web.bridge import LOOPBACK, WebBridge
@@ -98,6 +103,8 @@ def _serve(path: Path, sources: LiveSources, options: LiveOptions, port: int, no
     shown_avatar = avatar if relighting is None else baked(relit(avatar, relighting))
     page = build_page(web_container(shown_avatar, header, path.stem), path.stem, live=True)
     bridge = WebBridge(page, LOOPBACK if options.host is None else options.host, port)
+    if obs:
+        bridge.show_alone()
     pipeline = choice.make(avatar)
     with closing(_Running(bridge, pipeline)) as running:
         sentence = f"{path_text(path.name)}, driven by {choice.label}: open {bridge.address}"

@@ -36,6 +36,8 @@ class ServeOptions:
     """of the page and of the voices; 0: any free one"""
     host: OptionalText = None
     """address of this machine to listen on; default: only this machine can connect"""
+    obs: bool = False
+    """the page shows the avatar alone, without a background, at an address that stays: for a browser source"""
     origin: Annotated[tuple[str, ...], UseAppendAction, arg(metavar="URL")] = ()
     """a page of another server, such as http://localhost:3000, that may connect, too; may be given several times"""
     fps: Annotated[float, Between(10, 120)] = 60.0
@@ -121,7 +123,10 @@ def _server(path: Path, options: ServeOptions) -> SpeechServer:
     host = LOOPBACK if options.host is None else options.host
     stream = SpeechStream(fps=options.fps, seed=options.seed, acting=options.acting)
     _prepare()
-    return SpeechServer(page, avatar, stream, host, options.port, origins=options.origin)
+    server = SpeechServer(page, avatar, stream, host, options.port, origins=options.origin)
+    if options.obs:
+        server.show_alone()
+    return server
 
 
 def _prepare() -> None:

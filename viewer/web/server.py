@@ -15,10 +15,13 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
+from avatar.common.cache import user_cache
+from avatar.common.files import atomic_path
 from avatar.errors import HeadsplatError
 
 LOOPBACK = "127.0.0.1"
@@ -29,6 +32,7 @@ PERIOD = 2.0
 _HANDSHAKE_SECONDS = 5.0
 #: Seconds in which the last messages reach the pages when the server stops.
 _FAREWELL_SECONDS = 1.0
+_TOKEN_LETTERS = 16
 _REFUSED = 1008  # WebSocket close code: policy violation
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -71,6 +75,7 @@ class PageServer:
         self.host = host
         self.port = port
         self.token = secrets.token_urlsafe(16)
+        self._alone = ""  # what the address says of a page that shows the avatar alone
         #: Counts since the start: pages, streams, sent messages, refused requests and connections.
         self.counts: Counter[str] = Counter()
         self._messages: dict[str, str | bytes] = {}
@@ -102,7 +107,13 @@ class PageServer:
     def address(self) -> str:
         """The address of the page, token included."""
         host = LOOPBACK if self.host == "0.0.0.0" else self.host
-        return f"http://{host}:{self.port}/?token={self.token}"
+        return f"http://{host}:{self.port}/?token={self.token}{self._alone}"
+
+    def show_alone(self) -> None:
+        """The page shows the avatar alone, on nothing, at an address that stays the same from run to run: for a program
+        that mixes pictures, which stores the address."""
+        self.token = stored_token()
+        self._alone = "&alone"
 
     def start(self) -> None:
         """Start to serve; raises HeadsplatError where it cannot listen."""
@@ -256,6 +267,19 @@ class PageServer:
     async def _refuse(self, connection: Any, reason: str) -> None:
         self.counts["refused"] += 1
         await connection.close(_REFUSED, reason)
+
+
+def stored_token() -> str:
+    """The token of pages whose address stays: made at the first use, in the user's cache folder."""
+    path = user_cache("page") / "token.txt"
+    with suppress(OSError, UnicodeDecodeError):
+        if len(token := path.read_text("ascii").strip()) >= _TOKEN_LETTERS:
+            return token
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # no one else reads it
+    token = secrets.token_urlsafe(16)
+    with atomic_path(path) as temporary:
+        temporary.write_text(token, "ascii")
+    return token
 
 
 async def until_first(*coroutines: Coroutine[Any, Any, object]) -> None:

@@ -107,6 +107,7 @@ class App {
     this.#connectMicrophone(header);
     this.#connectFiles();
     this.#connectLive(header);
+    if (new URLSearchParams(location.search).has("alone")) this.#showAlone();
     this.#connectCamera(header);
     this.#describe(header);
     followGestures(player.canvas, this.orbit, () => this.changed());
@@ -194,6 +195,14 @@ class App {
     const count = head.expression_names.length, moved = () => this.isFollowing && this.changed();
     if (document.body.dataset.live === "poses") this.live = new LivePoses(count, moved, report);
     else this.#connectSpeech(new SpokenPoses(streamAddress("watch"), count, moved, report));
+  }
+
+  /** Shows the avatar alone, on nothing: for programs that mix pictures, in which nobody presses a button. */
+  #showAlone() {
+    document.documentElement.classList.add("alone");
+    byId("transparent").checked = true;
+    byId("transparent").dispatchEvent(new Event("input"));
+    if (this.live instanceof SpokenPoses) byId("sound").click();
   }
 
   /** @param {SpokenPoses} speech */
