@@ -126,7 +126,7 @@ def _video(path: Path) -> dict[str, Any]:
 
 def _credentials(path: Path) -> dict[str, Any]:
     """The content credentials of a film or picture, where it has some."""
-    from avatar.video.credentials import read_credentials
+    from avatar.common.credentials import read_credentials
 
     found = read_credentials(path)
     return {} if found is None else {"credentials": found}

@@ -240,7 +240,7 @@ class _Files:
 
     def finish(self, time: float | None) -> None:
         """Write all files, also where one of them fails."""
-        from avatar.video.credentials import mark
+        from avatar.common.credentials import mark
 
         self._write_motions()
         if time is not None:

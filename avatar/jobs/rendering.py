@@ -291,7 +291,7 @@ class RenderJob:
         return FrameOutput(self.out, settings, rate, times, total, self.options.storage.encoding, self._audio)
 
     def _mark(self, driven: list[DrivenAvatar], output: FrameOutput, notices: Notices) -> None:
-        from avatar.video.credentials import ShownAvatar, mark
+        from avatar.common.credentials import ShownAvatar, mark
 
         shown = [ShownAvatar(each.name, str(each.header.get("consent", ""))) for each in driven]
         for path in output.outputs.values():

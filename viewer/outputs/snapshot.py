@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar.common.credentials import mark
 from avatar.common.files import atomic_path, error_words
 from avatar.common.image_io import encode_png
 from avatar.errors import HeadsplatError
-from avatar.video.credentials import mark
 
 _CHANNELS = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV's order
 _COMPRESSION = 3  # of avatar.common.image_io.encode_png

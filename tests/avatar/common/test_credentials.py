@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatar.common.credentials import ShownAvatar, can_mark, mark, read_credentials
 from avatar.common.image_io import encode_png
 from avatar.common.media import open_media
 from avatar.errors import HeadsplatError
 from avatar.jobs.inspection import describe_file
 from avatar.video import open_output
-from avatar.video.credentials import ShownAvatar, can_mark, mark, read_credentials
 from avatar.video.metadata import NOTE, is_rendered
 
 
