@@ -19,8 +19,8 @@ from tests.support.import_graph import statements
 from viewer.web.server import PageServer
 
 ROOT = Path(__file__).parents[1]
-#: Modules that open connections or start programs; `socket` and `subprocess` are allowed in one module each.
-NETWORK = {"asyncio", "ftplib", "http", "requests", "smtplib", "socketserver", "ssl", "urllib", "urllib3", "webbrowser"}
+#: Modules that open connections; those that open sockets and start programs are named in a test each.
+NETWORK = {"ftplib", "http", "requests", "smtplib", "socketserver", "ssl", "urllib", "urllib3", "webbrowser"}
 UNSAFE_READERS = {"cloudpickle", "dill", "joblib", "marshal", "shelve"}
 #: What the module `pickle` offers besides reading and writing.
 HARMLESS = {"pickle.UnpicklingError"}
@@ -97,21 +97,32 @@ def test_no_module_evaluates_text_or_starts_a_shell() -> None:
     assert [place for place, name, call in calls() if name in forbidden or keyword(call, "shell") is not None] == []
 
 
-def test_one_module_opens_sockets_one_starts_pip_and_one_starts_headsplat() -> None:
+#: What of asyncio opens connections or starts programs.
+OPENING = ("open_connection", "start_server", "create_server", "create_subprocess_exec", "create_subprocess_shell")
+
+
+def test_two_modules_open_sockets_one_starts_pip_and_one_starts_headsplat() -> None:
     udp = Path(inspect.getfile(type(udp_source("vmc")))).relative_to(ROOT).as_posix()
     names = {path: {name for name in imports()[path] if name.split(".")[0] == "socket"} for path in importers("socket")}
-    assert names == {udp: {"socket"}, "viewer/web/speech_server.py": {"socket.SO_SNDBUF", "socket.SOL_SOCKET"}}
+    options = {"socket.SO_SNDBUF", "socket.SOL_SOCKET"}
+    sender = "capture/live/protocols/send.py"
+    assert names == {udp: {"socket"}, sender: {"socket"}, "viewer/web/speech_server.py": options}
+    assert [place for place, name, _ in calls() if name.rpartition(".")[2] in OPENING] == []
     fleet, pip = sorted(importers("subprocess"))
     source = (ROOT / pip).read_text(encoding="utf-8")
     assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "pip", "download"' in source
     source = (ROOT / fleet).read_text(encoding="utf-8")
     assert source.count("subprocess.Popen(") == 1 and '[sys.executable, "-m", "avatar.fleet.child_process"' in source
     assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {
+        "avatar/performance/speech/client.py",
         "capture/networks/vision_library.py",
         "viewer/web/server.py",
+        "viewer/web/speech_server.py",
         "viewer/web/page.py",
     }
-    assert {name for name in imports()["viewer/web/page.py"] if name.startswith("urllib")} == {"urllib.parse.quote"}
+    for path in ("viewer/web/page.py", "viewer/web/speech_server.py", "avatar/performance/speech/client.py"):
+        found = {name for name in imports()[path] if name.startswith("urllib")}
+        assert found <= {f"urllib.parse.{name}" for name in ("quote", "urlsplit", "urlunsplit")}
 
 
 def test_one_address_is_downloaded_from() -> None:
@@ -124,7 +135,7 @@ def test_the_page_of_a_live_source_is_served_to_this_machine_alone_unless_anothe
     assert inspect.signature(PageServer).parameters["host"].default == "127.0.0.1"
     names = {name for name in imports()["viewer/web/server.py"] if name.partition(".")[0] in NETWORK | {"websockets"}}
     used = {f"websockets.asyncio.server.{name}" for name in ("serve", "ServerConnection")}
-    assert names == used | {"asyncio", "http.HTTPStatus", "urllib.parse.parse_qs", "urllib.parse.urlsplit"}
+    assert names == used | {"http.HTTPStatus", "urllib.parse.parse_qs", "urllib.parse.urlsplit"}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

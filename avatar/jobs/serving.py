@@ -134,7 +134,7 @@ def _prepare() -> None:
     from avatar.performance.speech.stream import SpeechStream
 
     stream = SpeechStream()
-    with suppress(HeadsplatError):  # texts need an extra; an agent that sends one without it is told so
+    with suppress(HeadsplatError):  # texts need an extra; without it they are refused
         stream.push_text(_FIRST_WORDS)
     stream.next_frame()
 

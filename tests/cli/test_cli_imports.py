@@ -73,6 +73,7 @@ def loaded(place: Path, words: str) -> set[str]:
         ("motion --help", "tyro"),
         ("capture --help", "tyro typeguard"),
         ("render --help", "tyro typeguard"),
+        ("serve --help", "tyro typeguard"),
         ("track --help", "tyro typeguard"),
         ("info me.avatar", "tyro safetensors"),
         ("info me.capture", "tyro numpy"),

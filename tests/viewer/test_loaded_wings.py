@@ -17,6 +17,7 @@ from tests.support.wings import WINGS, is_below
 ON_FIRST_USE = ("viewer.gui.panels.wings", "viewer.session.wings")
 #: Modules that may use a wing, and are imported inside functions only.
 OF_MICROPHONES = ("capture.live.microphone", "capture.live.sound_feed")
+OF_AGENTS = ("viewer.web.speech_server", "viewer.web.speech_messages")
 
 
 @cache
@@ -37,7 +38,7 @@ def loads_only(step: str, package: str) -> bool:
 
 
 def test_only_modules_that_are_imported_on_first_use_import_a_wing() -> None:
-    homes = (*ON_FIRST_USE, *OF_MICROPHONES)
+    homes = (*ON_FIRST_USE, *OF_MICROPHONES, *OF_AGENTS)
     broken = []
     for module, path in modules(("capture", "viewer")).items():
         for name, _, lazy in imports_of(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -361,6 +362,35 @@ def test_the_echo_says_what_it_has_heard(server: SpeechServer, watcher: Watcher,
     watcher.more()
     watcher.close()
     assert np.count_nonzero(watcher.sound) / 24_000 == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_client_in_javascript_speaks_and_interrupts(server: SpeechServer, watcher: Watcher) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs Node.js")
+    script = f"""
+import {{ SpeechClient }} from "{(ROOT / "examples" / "agents" / "speech_client.mjs").as_uri()}";
+const voice = await SpeechClient.connect("{server.address}", (event) => {{
+  console.log(JSON.stringify(event));
+  if (event.segment === 0) speak(9);
+  else if (event.segment === 1) voice.close();
+}});
+const speak = (seconds) => {{
+  voice.pushAudio(Float32Array.from({{ length: 24000 * seconds }}, (_, k) => 0.5 * Math.sin(k / 20)), 24000);
+  if (seconds === 1) voice.endSegment();
+  else setTimeout(() => voice.interrupt(), 500);
+}};
+voice.emotion("smile", 0.2);
+speak(1);
+"""
+    command = [node, "--experimental-websocket", "--input-type=module", "-e", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    if "bad option" in done.stderr:
+        pytest.skip("needs Node.js 20.10")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(event["segment"], event["interrupted"]) for event in events] == [(0, False), (1, True)], done.stderr
+    watcher.close()
+    assert 24_000 <= np.count_nonzero(watcher.sound) < 5 * 24_000
 
 
 def test_stopping_ends_all_connections(server: SpeechServer) -> None:
