@@ -115,6 +115,7 @@ class _FilmJob:
 
     def run(self, notices: Notices, stop: Stop) -> Filmed:
         """Record, then train."""
+        from capture.film.folder import check_film
         from capture.live.open import camera_feed
 
         if self.options.web and self.source != _FIRST_CAMERA:
@@ -122,6 +123,7 @@ class _FilmJob:
         feed = camera_feed(self.source, pace=self.pace, size=_CAMERA_SIZE)
         # What is wrong with these fails before the recording, not after it.
         Outputs.beside(self.out).check(False, self.options.overwrite)
+        check_film(self.folder, overwrite=self.options.overwrite, resume=self.options.resume)
         self._training.resolved()
         if self.options.web:
             return self._film_in_page(notices, stop)

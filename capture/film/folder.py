@@ -40,6 +40,27 @@ _REMEDY = "film again with --overwrite"
 _PNG_LEVEL = 1
 
 
+def check_film(out: Path, *, overwrite: bool, resume: bool) -> Path | None:
+    """The folder of the unfinished film of the capture `out`; None where there is none.
+
+    Raises:
+        HeadsplatError: as FilmFolder.
+    """
+    film = growing_film(out)
+    if film is None and resume:
+        raise HeadsplatError(f"{out}: no unfinished film is there; omit --resume to start a new one")
+    if overwrite or resume:
+        return film
+    if film is not None:
+        raise HeadsplatError(
+            f"{out}: an unfinished film is there; --resume goes on filming, `headsplat train {out}` trains an avatar "
+            "from it, --overwrite replaces it"
+        )
+    if (out / METADATA_FILE).exists():
+        raise HeadsplatError(f"{out}: a finished capture is there; add --overwrite to make it again")
+    return None
+
+
 class FilmFolder:
     """The growing folder."""
 
@@ -56,14 +77,7 @@ class FilmFolder:
             HeadsplatError: a capture or another film is there, and `options.overwrite` is off; or there is no
                 unfinished film to go on with.
         """
-        film = growing_film(out)
-        if film is None and resume:
-            raise HeadsplatError(f"{out}: no unfinished film is there; omit --resume to start a new one")
-        if film is not None and not (resume or options.overwrite):
-            raise HeadsplatError(
-                f"{out}: an unfinished film is there; --resume goes on filming, `headsplat train {out}` trains an "
-                "avatar from it, --overwrite replaces it"
-            )
+        film = check_film(out, overwrite=options.overwrite, resume=resume)
         self.out = out
         self._name = name
         self._paths: dict[int, Path] = {}

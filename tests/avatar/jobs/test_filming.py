@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from avatar import cli
-from avatar.data.capture_folder import Capture
+from avatar.data.capture_folder import METADATA_FILE, Capture
 from avatar.errors import HeadsplatError
 from avatar.jobs.filming import Filmed, FilmOptions, film
 from avatar.jobs.notices import Message, Notice
@@ -209,6 +209,15 @@ def test_an_existing_avatar_is_not_replaced(tmp_path: Path, options: FilmOptions
     with pytest.raises(HeadsplatError, match="--overwrite"):
         film("0", tmp_path / "me.avatar", options, pace="all")
     assert not (tmp_path / "me.capture").exists()
+
+
+def test_an_existing_capture_is_reported_before_the_recording(tmp_path: Path, options: FilmOptions) -> None:
+    capture = tmp_path / "me.capture"
+    capture.mkdir()
+    (capture / METADATA_FILE).write_text("{}")
+    for wanted, problem in ((options, "a finished capture is there"), (replace(options, resume=True), "omit --resume")):
+        with pytest.raises(HeadsplatError, match=problem):
+            film("9", tmp_path / "me.avatar", replace(wanted, overwrite=False))
 
 
 def test_the_command_needs_a_file_that_exists(
