@@ -14,10 +14,12 @@ from avatar import __version__
 from avatar.driving.trained_range import TrainedRange
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
+from avatar.performance.speech.stream import SpeechStream
 from tests.support.browser import Page
 from tests.support.web_site import serve, visit
 from tests.system.web.test_driving import assert_params
 from viewer.web.package import write_package
+from viewer.web.speech_server import SpeechServer
 
 ROOT = Path(__file__).parents[3]
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src blob:; style-src 'self'"
@@ -34,6 +36,7 @@ def site(container: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         (folder / f"{name}.hsa").write_bytes(container)
     (folder / "broken.hsa").write_bytes(container[:1000])
     (folder / "plain.html").write_text(PLAIN, encoding="utf-8")
+    (folder / "free.html").write_text(PLAIN, encoding="utf-8")
     (folder / "page.js").write_text(SCRIPT, encoding="utf-8")
     example = ROOT / "examples" / "web" / "two_avatars.html"
     (folder / "two.html").write_text(example.read_text(encoding="utf-8"), encoding="utf-8")
@@ -69,7 +72,7 @@ def test_the_package_is_complete(tmp_path: Path) -> None:
     types = (tmp_path / "headsplat.d.ts").read_text()
     for name in ("canvas", "placement"):
         assert f"  readonly {name}: " in types and f"\n  get {name}(" in script
-    for name in ("load", "setPose", "setCamera", "setBackground", "play", "pause", "dispose"):
+    for name in ("load", "setPose", "setCamera", "setBackground", "follow", "toggleSound", "play", "pause", "dispose"):
         assert f"  {name}(" in types and f"\n  {name}(" in script.replace("async ", "")
 
 
@@ -273,3 +276,26 @@ def test_a_header_that_blocks_the_worker_is_named(page: Page, site: str) -> None
     )
     assert page.run(call) == said
     assert page.run("document.querySelector('headsplat-avatar').shadowRoot.textContent") == said
+
+
+def test_an_element_follows_a_voice_until_it_is_posed(page: Page, site: str, layered: Avatar) -> None:
+    pytest.importorskip("websockets", reason="needs websockets (pip install websockets)")
+    server = SpeechServer("", layered, SpeechStream(), port=0, origins=(site,))
+    server.start()
+    try:
+        visit(page, f"{site}/free.html")
+        page.wait("globalThis.player")
+        page.run("player.loadAvatar(document.querySelector('main'), 'left.hsa').then((e) => { globalThis.view = e; })")
+        page.wait("view.player.frame")
+        page.run("globalThis.states = []; view.addEventListener('voice', ({ detail }) => states.push(detail))")
+        page.run(f"view.follow({server.address!r})")
+        page.wait("states[0] === 'live' && view.speech.number > 0")
+        page.run("view.toggleSound()")
+        page.wait("view.speech.context.currentTime > 0.1 && view.speech.waiting.length > 1")
+        number = page.run("view.speech.number")
+        page.wait(f"view.speech.number > {number}")
+        page.run("view.setPose({ weights: { jawOpen: 0.5 } })")
+        assert page.run("view.speech === null")
+        Page.wait_for(lambda: not server._viewers, "the end of the connection")
+    finally:
+        server.stop()

@@ -41,7 +41,7 @@ export interface FrameDetail {
   camera: SceneCamera | null;
 }
 
-/** An avatar on a page. Events: `load`, `frame`, and `error` with a sentence in `detail`. */
+/** An avatar on a page. Events: `load`, `frame`, and `voice` and `error` with a sentence in `detail`. */
 export class HeadsplatAvatar extends HTMLElement {
   addEventListener(
     type: "frame",
@@ -63,6 +63,10 @@ export class HeadsplatAvatar extends HTMLElement {
   setPose(pose: FacePose): void;
   setCamera(camera: AvatarCamera | SceneCamera): void;
   setBackground(color: [number, number, number, number?]): void;
+  /** Shows what an agent says at a `headsplat serve` of the same avatar; null ends it. */
+  follow(address: string | URL | null): void;
+  /** Plays the sound of that voice, or stops it; to be called by a click. */
+  toggleSound(): Promise<void>;
   play(): void;
   pause(): void;
   dispose(): void;

@@ -47,7 +47,7 @@ export class SpokenPoses {
     /** Samples by which the latest message was ahead, of so many; and samples of silence to leave out. */
     this.ahead = { least: Infinity, of: 0, excess: 0 };
     this.failures = 0;
-    this.isForeign = false;
+    this.isForeign = this.isClosed = false;
     this.socket = this.#connect();
   }
 
@@ -75,6 +75,14 @@ export class SpokenPoses {
     if (next) this.#show(next.pose, next.number);
   }
 
+  /** Ends the connection and the sound. */
+  close() {
+    this.isClosed = true;
+    this.socket.close();
+    this.context?.close();
+    this.context = null;
+  }
+
   /** There is nothing to calibrate. */
   calibrate() {}
 
@@ -86,10 +94,10 @@ export class SpokenPoses {
     socket.onclose = () => {
       this.origin = null;
       this.waiting = [];
-      if (this.isForeign) return;
+      if (this.isForeign || this.isClosed) return;
       this.report(LOST);
       const delay = RETRY_DELAYS[Math.min(this.failures++, RETRY_DELAYS.length - 1)];
-      setTimeout(() => (this.socket = this.#connect()), 1000 * delay);
+      setTimeout(() => this.isClosed || (this.socket = this.#connect()), 1000 * delay);
     };
     return socket;
   }

@@ -5,6 +5,7 @@ import { messageOf } from "../container/error_message.js";
 import { fetched } from "../container/fetched.js";
 import { ManualPose } from "./manual_pose.js";
 import { packedMotion } from "../motions/motions.js";
+import { SpokenPoses } from "../motions/spoken.js";
 import { Orbit } from "./orbit.js";
 import { Player } from "./player.js";
 import { Resolution } from "./resolution.js";
@@ -44,7 +45,8 @@ let workerAddress;
  * @property {SceneCamera | null} camera of the scene, with which the frame was rendered; null
  *   where the element's own camera was */
 
-/** An avatar on a page. Events: `load`, `frame` after each rendered one, and `error` with a sentence in `detail`. In the
+/** An avatar on a page. Events: `load`, `frame` after each rendered one, `voice` with the state of
+ * the voice that is followed, and `error`, both with a sentence in `detail`. In the
  * listeners of `frame`, and only there, `canvas` can be copied: the browser empties it after the task. */
 export class HeadsplatAvatar extends HTMLElement {
   static observedAttributes = ["src"];
@@ -67,6 +69,8 @@ export class HeadsplatAvatar extends HTMLElement {
   motionTime = null;
   /** Milliseconds of the last frame of the motion. @type {number | undefined} */
   last = undefined;
+  /** The voice that is followed. @type {SpokenPoses | null} */
+  speech = null;
   isPlaying = false;
   isRequested = false;
   isStarted = false;
@@ -121,6 +125,7 @@ export class HeadsplatAvatar extends HTMLElement {
   /** Poses the face, in place of a motion. @param {FacePose} pose */
   setPose({ weights, gaze, head, limited }) {
     this.pause();
+    this.follow(null);
     this.motionTime = null;
     const { pose } = this;
     if (weights) pose.weights = new Map(Object.entries(weights).map(([name, weight]) => [name, finite(weight)]));
@@ -149,9 +154,37 @@ export class HeadsplatAvatar extends HTMLElement {
     this.player?.setBackground(color);
   }
 
+  /** Shows what an agent says at a `headsplat serve` of the same avatar, which needs `--origin` with that of this page.
+   * @param {string | URL | null} address that it has printed; null: ends it */
+  follow(address) {
+    this.speech?.close();
+    this.speech = null;
+    if (address === null || !this.player) return;
+    this.pause();
+    this.motionTime = null;
+    const url = new URL(address);
+    url.protocol = url.protocol.replace("http", "ws");
+    url.pathname = "/watch";
+    const report = (/** @type {string} */ detail) => this.dispatchEvent(new CustomEvent("voice", { detail }));
+    const { expression_names } = this.player.header.head;
+    const speech = (this.speech = new SpokenPoses(url, expression_names.length, () => this.changed(), report));
+    const advance = () => {
+      if (this.speech !== speech) return;
+      speech.advance();
+      requestAnimationFrame(advance);
+    };
+    advance();
+  }
+
+  /** Plays the sound of the voice that is followed, or stops it; to be called by a click, as browsers demand. */
+  async toggleSound() {
+    await this.speech?.toggleSound();
+  }
+
   /** Plays the motion that is packed with the avatar; of no effect without one. */
   play() {
     if (!this.motion) return;
+    this.follow(null);
     this.motionTime ??= 0;
     this.isPlaying = true;
     this.last = undefined;
@@ -172,6 +205,7 @@ export class HeadsplatAvatar extends HTMLElement {
 
   /** Ends the worker and frees the memory of the avatar. */
   dispose() {
+    this.follow(null);
     this.player?.dispose();
     this.player = this.motion = this.orbit = this.pinhole = null;
   }
@@ -230,7 +264,7 @@ export class HeadsplatAvatar extends HTMLElement {
     player.setBackground([0, 0, 0, 0]);
     player.onfailure = (text) => this.#fail(text);
     player.onframe = ({ poseTime, sortTime, camera }) => {
-      if (!camera.scene) resolution.measure(performance.now(), this.isPlaying);
+      if (!camera.scene) resolution.measure(performance.now(), this.isPlaying || this.speech !== null);
       this.dispatchEvent(new CustomEvent("frame", { detail: { poseTime, sortTime, camera: camera.scene ?? null } }));
     };
     this.changed();
@@ -247,13 +281,14 @@ export class HeadsplatAvatar extends HTMLElement {
       this.motionTime = duration > 0 ? ((this.motionTime ?? 0) + (now - (this.last ?? now)) / 1000) % duration : 0;
       this.last = now;
     }
-    const [width, height] = resolution.size(this.isPlaying);
+    const [width, height] = resolution.size(this.isPlaying || this.speech !== null);
     const shown = player.show(this.#params(motion, manual, range), this.pinhole ?? orbit.camera(width, height));
     if (this.isPlaying) shown.then(() => this.isPlaying && this.changed());
   }
 
   /** @param {PlayedMotion | null} motion @param {ManualPose} manual @param {TrainedRange} range @returns {HeadParams} */
   #params(motion, manual, range) {
+    if (this.speech?.pose) return this.speech.pose;
     if (motion && this.motionTime !== null) return motion.paramsAt(this.motionTime);
     const target = manual.target(this.pose);
     return range.headParams(this.pose.limited ? range.limited(target) : target);
