@@ -186,11 +186,11 @@ class _Outbox:
 
     def put(self, message: str | bytes) -> None:
         """Send a message when those before it are sent."""
-        self._waiting += len(message)
-        if self._waiting > MAX_WAITING:
+        if self._waiting + len(message) > MAX_WAITING:
             self._connection.transport.abort()
-        else:
-            self._queue.put_nowait(message)
+            return
+        self._waiting += len(message)
+        self._queue.put_nowait(message)
 
     async def send(self) -> None:
         """Send messages for ever."""
