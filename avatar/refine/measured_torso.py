@@ -23,6 +23,8 @@ _MIN_FRAMES = 16
 #: A smaller damping is preferred up to this increase of the squared error: held-out frames show the torso farther from
 #: its mean than training frames, and dampings that fit those about as well differ by a third of the motion there.
 _DAMPING_SLACK = 0.15
+#: Of the six numbers of a motion, those that an image shows: roll, to the side, up.
+_IN_IMAGE = slice(2, 5)
 #: Inputs are limited to this factor of those of the training frames.
 _SLACK = 1.3
 
@@ -38,8 +40,8 @@ def measured_motion(capture: Capture, indices: np.ndarray) -> tuple[Tensor, Tens
 def learn_torso_regression(avatar: Avatar, capture: Capture, states: HeadStates, flagged: Tensor) -> None:
     """Fit the avatar's torso regression to refined poses of the training frames.
 
-    The ridge is chosen by blocked cross-validation. Without a measured torso, or where the torso map predicts left-out
-    blocks better, the avatar gets none.
+    The ridge is chosen by blocked cross-validation. Without a measured torso, or where the torso map predicts what an
+    image shows of left-out blocks better, the avatar gets none.
 
     Args:
         avatar: the avatar, whose torso map was learned from the same states.
@@ -58,7 +60,7 @@ def learn_torso_regression(avatar: Avatar, capture: Capture, states: HeadStates,
     mapped = torso.features(states.rotation, states.translation).double()[used]
     measured = cross_validate(features, target, slack=_DAMPING_SLACK)
     by_map = cross_validate(mapped, target)
-    if measured.squares.sum() >= by_map.squares.sum():
+    if measured.squares[_IN_IMAGE].sum() >= by_map.squares[_IN_IMAGE].sum():
         return
     weight = ridge(features, target, measured.damping).T
     limit = features.abs().amax(0) * _SLACK + 1e-3

@@ -16,7 +16,7 @@ from tests.support.wings import WINGS, is_below
 #: Packages whose modules may use a wing, and are imported by the names of the package only.
 ON_FIRST_USE = ("viewer.gui.panels.wings", "viewer.session.wings")
 #: Modules that may use a wing, and are imported inside functions only.
-OF_MICROPHONES = ("capture.live.microphone", "capture.live.sound_feed")
+OF_MICROPHONES = ("capture.live.microphone", "capture.live.sound_feed", "capture.live.voiced_face")
 OF_AGENTS = ("viewer.web.speech_server", "viewer.web.speech_messages")
 
 

@@ -93,6 +93,19 @@ def test_a_motion_that_does_not_explain_the_torso_is_not_used(avatar: Avatar, ti
     assert avatar.part(TorsoRegression) is None
 
 
+def test_what_no_image_shows_does_not_decide_against_a_measured_torso(avatar: Avatar, tiny: Capture) -> None:
+    capture, rows = with_torso(tiny), tiny.train_indices
+    states = refined(avatar, capture, rows)
+    assert states.torso is not None
+    motion = avatar.rig.torso.motion_of_pose(states.torso)
+    by_head = avatar.rig.torso.features(states.rotation, states.translation)[:, 1:]
+    hidden = [0, 1, 5]  # pitch, yaw and distance follow the head, larger than what the image shows
+    motion[:, hidden] = 30 * by_head[:, hidden]
+    states = replace(states, torso=avatar.rig.torso.pose(motion))
+    learn_torso_regression(avatar, capture, states, torch.zeros(len(rows), dtype=torch.bool))
+    assert avatar.part(TorsoRegression) is not None
+
+
 def test_inputs_are_limited_to_the_range_of_training(avatar: Avatar, tiny: Capture) -> None:
     learn(avatar, with_torso(tiny))
     regression = avatar.part(TorsoRegression)

@@ -13,9 +13,10 @@ import pytest
 from avatar.errors import HeadsplatError
 from capture.coach.face_state import FaceState
 from capture.film.folder import open_film
-from capture.film.session import Filming, film_features
+from capture.film.session import MOST_FRAMES, RADIUS, Filming, film_features
 from capture.live.camera import FileFeed, LiveFrame
 from capture.live.identity import LearnOptions
+from capture.video.selection import FrameSelection
 from capture.workspace import growing_film
 from tests.capture.video.fake_video import NO_FACE, FakeVideo, fake_models, true_points
 
@@ -109,6 +110,14 @@ def test_an_error_of_the_disk_is_reported(tmp_path: Path, monkeypatch: pytest.Mo
         while not recording.wait(0.1):
             pass
     recording.stop()
+
+
+def test_of_a_person_who_does_not_move_frames_are_kept_evenly() -> None:
+    selection = FrameSelection(MOST_FRAMES, RADIUS)
+    points = true_points(0, 0).astype(np.float32)
+    for number in range(90):
+        selection.offer(number, film_features(FaceState(number / 30), points), 0.1)
+    assert 20 <= len(selection) <= 45
 
 
 def test_frames_differ_by_face_gaze_winks_and_time() -> None:
