@@ -25,7 +25,7 @@ from capture.film.snapshot import FRAMES_SUFFIX, capture_so_far, count_frames
 if TYPE_CHECKING:
     from avatar.driving.live.pipeline import LivePipeline
     from avatar.driving.live.samples import AvatarPose, Sample, SourceStats
-    from avatar.types import Camera
+    from avatar.types import Camera, Gaussians
     from capture.film.session import Filming
     from capture.options import FaceModels
 
@@ -155,6 +155,36 @@ def _train(film: Path, folder: Path, number: int, stage: Stage, models: FaceMode
     return path
 
 
+def portrait(path: Path) -> np.ndarray:
+    """The avatar of a file at rest, from the front [SIDE,SIDE,3] uint8.
+
+    Raises:
+        HeadsplatError: the file is no avatar.
+    """
+    import torch
+
+    from avatar.driving.live.calibrated_driver import resting_face
+    from avatar.driving.live.pipeline import resting_params
+    from avatar.model.avatar_file import load_avatar
+    from avatar.rendering.cameras import front_camera, subject_of
+
+    avatar = load_avatar(path)
+    with torch.no_grad():
+        params = resting_params(avatar, resting_face(avatar))
+        return _drawn(avatar(params), front_camera(subject_of(avatar, params), SIDE, SIDE))
+
+
+def _drawn(gaussians: Gaussians, camera: Camera) -> np.ndarray:
+    """An image [SIDE,SIDE,3] uint8 of Gaussians."""
+    import torch
+
+    from avatar.rendering.render import render
+
+    with torch.no_grad():
+        rgb = render(gaussians, camera, BACKGROUND, with_depth=False).rgb[0].numpy()
+    return (rgb.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+
+
 class FilmedFace:
     """The live tracker of a recording as a pose source."""
 
@@ -239,9 +269,5 @@ class AvatarMirror:
             self._notify(f"an avatar of what was filmed so far, after {shown.seconds:.0f} s")
 
     def _render(self, pose: AvatarPose) -> np.ndarray:
-        from avatar.rendering.render import render
-
         assert self._pipeline is not None and self._camera is not None
-        gaussians = self._pipeline.avatar(pose.params)
-        rgb = render(gaussians, self._camera, BACKGROUND, with_depth=False).rgb[0].numpy()
-        return (rgb.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        return _drawn(self._pipeline.avatar(pose.params), self._camera)

@@ -19,7 +19,8 @@ _PERIOD = 1 / 20  # seconds between two states of the page, and between two imag
 #: Seconds after which a page that was closed while it films does not come back.
 _RETURN_SECONDS = 15.0
 _JPEG_QUALITY = 88
-_WORDS = "Sit before the camera, with light from the front"
+_WORDS = "Sit down in front of the camera, with light from the front"
+_DURATION = "The recording takes 25 to 60 seconds, the avatar one to two minutes more."
 _ENDING = "nothing was recorded"
 
 
@@ -63,7 +64,7 @@ class FilmPage:
         """Wait until the page sends images; False where its user or `stop` quits before."""
         from viewer.session.film_view import FilmView
 
-        self._show(FilmView(words=_WORDS, note=self._consent, keys="Q: quit"))
+        self._show(FilmView(words=_WORDS, note=f"{self._consent} {_DURATION}", keys="Q: quit"))
         with stoppable(stop, _ENDING) as stopped, suppress(KeyboardInterrupt):
             while not stopped.is_set() and "quit" not in self._server.commands():
                 if self.feed.wait(_PERIOD):

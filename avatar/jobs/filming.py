@@ -241,6 +241,8 @@ def view_of(shown: Shown, avatar: np.ndarray | None = None, avatar_number: int =
     from viewer.session.film_view import FilmView
 
     advice = shown.advice
+    is_left = any(item.status == "given up" for item in advice.items) and not advice.finished
+    later = "    \N{EN DASH} is asked for again at the end" if is_left else ""
     return FilmView(
         image=shown.rgb,
         number=shown.frames,
@@ -253,25 +255,41 @@ def view_of(shown: Shown, avatar: np.ndarray | None = None, avatar_number: int =
         ring=advice.ring,
         pointing=advice.pointing,
         share=advice.share,
-        note=f"{shown.seconds:.0f} s    {advice.share:.0%} shown    {shown.kept} frames kept",
+        note=f"{shown.seconds:.0f} s    {advice.share:.0%} shown    {shown.kept} frames kept{later}",
         keys=_KEYS.replace("pause", "go on") if advice.paused else _KEYS,
     )
 
 
-def working_view(stage: str, fraction: float, text: str, image: np.ndarray | None = None) -> FilmView:
-    """What the window shows after the recording: a stage of the capture or of the training, or none: all is done."""
+def working_view(progress: Progress, image: np.ndarray | None = None) -> FilmView:
+    """What the window shows after the recording: a stage of the capture or of the training."""
     from viewer.session.film_view import FilmView
 
-    if not stage:
-        return FilmView(image=image, number=-1, words=f"Ready: {text}", share=fraction, keys="Q: close", phase="ready")
     return FilmView(
         image=image,
         number=-1,
-        words=f"Making your avatar: {stage}",
-        share=fraction,
-        note=text,
+        words=f"Making your avatar: {progress.stage}",
+        share=progress.fraction,
+        note=progress.text,
         keys=_WORKING_KEYS,
         phase="working",
+    )
+
+
+def ready_view(out: Path, image: np.ndarray | None = None, avatar: np.ndarray | None = None) -> FilmView:
+    """What the window shows once the avatar is stored: what it looks like, and what to do with it."""
+    from viewer.session.film_view import FilmView
+
+    name = path_text(out.name)
+    return FilmView(
+        image=image,
+        number=-1,
+        avatar=avatar,
+        avatar_number=-1,
+        words=f"Ready: {name}",
+        share=1.0,
+        note=f"it is in {path_text(out.absolute().parent)}    drive it: headsplat live {name}",
+        keys="Q: close",
+        phase="ready",
     )
 
 
@@ -312,7 +330,12 @@ class _Screen:
         recorded = self.job._record(self.feed, self.notices, self.quit, self)
         if recorded.quit:
             return recorded
-        return self.job._train(recorded, Notices(self._heard), stopped)
+        filmed = self.job._train(recorded, Notices(self._heard), stopped)
+        if not self.closed:
+            from avatar.jobs.film_preview import portrait
+
+            self.avatar = portrait(self.job.out)
+        return filmed
 
     @contextmanager
     def mirrored(self, filming: Filming) -> Iterator[None]:
@@ -358,9 +381,9 @@ class _Screen:
             return self._last_view(self.work)
         image = None if shown is None else shown.rgb
         if is_done:
-            return working_view("", 1.0, path_text(self.job.out.name), image)
+            return ready_view(self.job.out, image, self.avatar)
         if self.progress is not None:
-            return working_view(self.progress.stage, self.progress.fraction, self.progress.text, image)
+            return working_view(self.progress, image)
         if shown is None:
             return FilmView(words="Getting ready ...", keys=_KEYS)
         mirror = self.mirror
@@ -379,4 +402,4 @@ class _Screen:
             return replace(view, words="The recording was quit")
         if self.quit.is_set() or not work.done():
             return replace(view, words="The rest is in the terminal")
-        return replace(view, words=f"Ready: {path_text(self.job.out.name)}", share=1.0, phase="ready")
+        return replace(ready_view(self.job.out, None, self.avatar), over=True)

@@ -55,7 +55,7 @@ _LOW_JAW = 20.0
 _SYLLABLE = 0.06
 #: How much less sharp than the face at rest a frame that counts may be, where nothing is sharp.
 _SOFTER = 0.06
-_WORDS = {FREELY: "talk and move your head freely", "": "done, thank you"}
+_WORDS = {FREELY: "talk and move your head freely", "": "done, thank you; now the avatar is made"}
 _PAUSED = "paused"
 
 Status = Literal["open", "asked", "done", "given up"]

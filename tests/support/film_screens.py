@@ -12,7 +12,8 @@ import moderngl
 import numpy as np
 from imgui_bundle import hello_imgui
 
-from avatar.jobs.filming import view_of, working_view
+from avatar.jobs.filming import ready_view, view_of, working_view
+from avatar.jobs.notices import Progress
 from capture.coach.coach import Coach
 from capture.film.session import Shown
 from tests.capture.coach.actor import Actor, with_values
@@ -44,8 +45,8 @@ def states(image: np.ndarray) -> Mapping[str, FilmView]:
             views["avatar"] = view_of(Shown(image, advice, actor.time, 181, 87), avatar, 1)
             coach.pause()
             views["paused"] = view_of(Shown(image, coach.advice(), actor.time, 180, 87))
-    views["training"] = working_view("training", 0.42, "step 420 of 1000", image)
-    views["ready"] = working_view("", 1.0, "me.avatar", image)
+    views["training"] = working_view(Progress("training", 0.42, "step 420 of 1000"), image)
+    views["ready"] = ready_view(Path("me.avatar"), image)
     return views
 
 

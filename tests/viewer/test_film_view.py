@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from avatar.jobs.filming import view_of, working_view
+from avatar.jobs.filming import ready_view, view_of, working_view
+from avatar.jobs.notices import Progress
 from capture.coach.coach import Coach
 from capture.film.session import Shown
 from tests.capture.coach.actor import Actor
@@ -41,4 +43,8 @@ def test_a_message_of_a_recording_has_the_words_of_the_coach() -> None:
 
 
 def test_a_state_says_whether_its_user_is_still_needed() -> None:
-    assert [working_view(stage, 0.5, "text").phase for stage in ("training", "")] == ["working", "ready"]
+    working = working_view(Progress("training", 0.5, "text"))
+    assert (working.phase, working.words, working.share) == ("working", "Making your avatar: training", 0.5)
+    ready = ready_view(Path("folder/me.avatar"))
+    assert (ready.phase, ready.words, ready.share) == ("ready", "Ready: me.avatar", 1.0)
+    assert ready.note == f"it is in {Path('folder').absolute()}    drive it: headsplat live me.avatar"

@@ -15,7 +15,7 @@ import pytest
 from avatar.driving.live.samples import Sample
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
-from avatar.jobs.film_preview import SIDE, AvatarMirror, FilmedFace, FilmPreview, Stage, serve
+from avatar.jobs.film_preview import SIDE, AvatarMirror, FilmedFace, FilmPreview, Stage, portrait, serve
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar, save_avatar
 from capture.coach.coach import Coach
@@ -176,6 +176,11 @@ def test_the_newest_avatar_moves_with_the_filmed_face(
         opened = mirror.image()
     assert mirror.number > 1
     preview.stop()
+
+
+def test_a_finished_avatar_is_shown_from_the_front(avatars: list[Path]) -> None:
+    image = portrait(avatars[0])
+    assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.uint8 and image.std() > 5
 
 
 def test_a_sample_is_given_once_and_the_face_at_rest_is_known() -> None:

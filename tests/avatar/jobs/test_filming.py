@@ -147,6 +147,7 @@ class User:
         while not (shown := self.view()).over:
             assert time.monotonic() < end, self.seen
             self.seen.append(shown.words)
+            self.last = shown
             if shown.words.startswith(self.words):
                 for key in self.keys:
                     self.command(key)
@@ -173,6 +174,8 @@ def test_the_window_stays_open_until_the_avatar_is_ready(
     filmed = film("0", tmp_path / "me.avatar", windowed(user), pace="all")
     assert filmed.trained is not None and not filmed.quit
     assert any(words.startswith("Making your avatar: training") for words in user.seen)
+    assert user.last.avatar.std() > 5  # the finished one
+    assert user.last.note.endswith("headsplat live me.avatar")
 
 
 def test_closing_the_window_while_the_avatar_is_made_does_not_end_that(

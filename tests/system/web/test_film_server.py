@@ -100,7 +100,7 @@ def test_the_recording_waits_for_the_camera(page: FilmPage) -> None:
         stream.send(message(1.0))
         assert page.wait_for_camera(None)
         shown = json.loads(stream.recv(timeout=10))
-    assert shown["note"] == "with consent" and shown["phase"] == "filming" and not shown["recording"]
+    assert shown["note"].startswith("with consent ") and shown["phase"] == "filming" and not shown["recording"]
 
 
 def test_quitting_before_the_camera_is_on_ends_the_wait(page: FilmPage) -> None:
