@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +24,12 @@ from capture.live.microphone import MicrophoneSource
 
 Floats = NDArray[np.float32]
 
-#: Columns of ARKIT_52 that speech shapes; smiles, corners and the sides of the mouth stay the camera's.
-SPOKEN = np.array(
-    [
-        column
-        for name, columns in CONTROLS.items()
-        for column in columns
-        if not name.startswith(("mouthSmile", "mouthFrown", "mouthDimple", "cheek"))
-    ]
+#: Names that speech shapes; smiles, corners and the sides of the mouth stay the camera's.
+SPOKEN = tuple(
+    ARKIT_52[column]
+    for name, columns in CONTROLS.items()
+    for column in columns
+    if not name.startswith(("mouthSmile", "mouthFrown", "mouthDimple", "cheek"))
 )
 #: Share of the voice in the mouth while it speaks and the camera sees the mouth well, and the confidence of the
 #: tracker below which it sees less, down to nothing.
@@ -41,9 +40,21 @@ _SPEAKS = 0.05
 _STOPS = 0.25
 #: Seconds that a face waits for its sound at most.
 _PATIENCE = 0.25
-#: Seconds over which the performer's silent mouth is averaged, and of voice that is remembered.
+#: Seconds over which the performer's silent mouth is averaged, in which the mean follows a speaking one down, and of
+#: voice that is remembered.
 _REST = 2.0
+_CLOSING = 0.3
 _MEMORY = 2.0
+
+
+_SPOKEN_COLUMNS = [ARKIT_52.index(name) for name in SPOKEN]
+
+
+@lru_cache(maxsize=8)
+def columns_of(names: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[list[int], list[int]]:
+    """Columns of the expressions `wanted` in `names`, as far as they are there, and in ARKIT_52."""
+    found = [name for name in wanted if name in names]
+    return [names.index(name) for name in found], [ARKIT_52.index(name) for name in found]
 
 
 class VoicedFace:
@@ -114,13 +125,13 @@ class VoicedFace:
         self._mouths: deque[tuple[float, Floats, float]] = deque()  # time of the sound, weights [52], 0..1 speaks
         self._heard_until = -math.inf
         self._last: Sample | None = None  # with a face
-        self._rest: Floats | None = None  # [52] of the performer's silent face
+        self._rest: Floats | None = None  # [E] of the performer's silent face
 
     def _listen(self, heard: float, weights: Floats) -> None:
         """Remember the voice's mouth at `heard` seconds."""
         passed = heard - self._heard_until
         before = self._mouths[-1][2] if self._mouths else 0.0
-        speaks = max(min(float(weights[SPOKEN].max()) / _SPEAKS, 1.0), before - passed / _STOPS)
+        speaks = max(min(float(weights[_SPOKEN_COLUMNS].max()) / _SPEAKS, 1.0), before - passed / _STOPS)
         self._heard_until = heard
         self._mouths.append((heard, weights, speaks))
         while self._mouths[0][0] < heard - _MEMORY:
@@ -134,28 +145,32 @@ class VoicedFace:
         return found[1], found[2]
 
     def _learn(self, sample: Sample) -> None:
-        """Follow the performer's face at rest while nobody speaks."""
+        """Follow the performer's face at rest: in silence, and in speech down to where the mouth closes."""
         _, speaks = self._voice_at(sample.time)
         if self._rest is None or self._last is None:
             self._rest = sample.weights.copy()
-        elif not speaks and "mouth" not in sample.hidden:
-            part = min((sample.time - self._last.time) / _REST, 1.0)
-            self._rest += np.float32(part) * (sample.weights - self._rest)
+        elif "mouth" not in sample.hidden:
+            change = sample.weights - self._rest
+            part = min((sample.time - self._last.time) / (_CLOSING if speaks else _REST), 1.0)
+            self._rest += np.float32(part) * (np.minimum(change, 0) if speaks else change)
         self._last = sample
 
     def _voiced(self, sample: Sample) -> Sample:
         """The sample with the mouth of the voice, as far as it speaks."""
         voice, speaks = self._voice_at(sample.time)
-        if not speaks or self._last is None or self._rest is None or sample.names != ARKIT_52:
+        if not speaks or self._last is None or self._rest is None:
             return sample
         if sample.confidence <= 0:  # only heard: the face rests, idles and speaks
-            weights = (self._rest + voice).clip(0, 1).astype(np.float32)
+            weights = self._rest.copy()
+            own, arkit = columns_of(sample.names, ARKIT_52)
+            weights[own] = (weights[own] + voice[arkit]).clip(0, 1)
             return replace(self._last, time=sample.time, weights=weights, hidden=(), own=None, stamps=sample.stamps)
         low, high = _SEEN
         seen = 0.0 if "mouth" in sample.hidden else min(max((sample.confidence - low) / (high - low), 0.0), 1.0)
         amount = np.float32(speaks * (1 - (1 - SHARE) * seen))
         weights = sample.weights.copy()
-        spoken = self._rest[SPOKEN] + voice[SPOKEN]
-        weights[SPOKEN] += amount * (spoken - weights[SPOKEN])
+        own, arkit = columns_of(sample.names, SPOKEN)
+        spoken = (self._rest[own] + voice[arkit]).clip(0, 1)
+        weights[own] += amount * (spoken - weights[own])
         hidden = tuple(region for region in sample.hidden if region != "mouth")
-        return replace(sample, weights=weights.clip(0, 1), hidden=hidden, own=None)
+        return replace(sample, weights=weights, hidden=hidden, own=None)

@@ -12,6 +12,7 @@ import pytest
 
 from avatar.driving.live.pose_source import CameraPoseSource, VoicePoseSource
 from avatar.driving.live.samples import CameraPreview, Sample, SourceStats
+from avatar.head import load_head
 from avatar.head.arkit import ARKIT_52
 from avatar.jobs.live_sources import LiveSources, SourceOptions
 from avatar.motion.files.names import ARKIT
@@ -19,17 +20,25 @@ from avatar.types import JOINT_NAMES
 from capture.live import open_pose_source
 from capture.live.voiced_face import SHARE, VoicedFace
 
-JAW, SMILE, BLINK = (ARKIT_52.index(name) for name in ("jawOpen", "mouthSmileLeft", "eyeBlinkLeft"))
+#: What a camera's tracker has: in another order than ARKit's, with expressions that ARKit lacks.
+NAMES = load_head().expression_names
+JAW, SMILE, BLINK = (NAMES.index(name) for name in ("jawOpen", "mouthSmileLeft", "eyeBlinkLeft"))
 
 
-def sample(moment: float, stamps: dict[str, float] | None = None, hidden: tuple[str, ...] = (), **weights: float):
-    values = np.zeros(len(ARKIT_52), np.float32)
+def sample(
+    moment: float,
+    stamps: dict[str, float] | None = None,
+    hidden: tuple[str, ...] = (),
+    names: tuple[str, ...] = NAMES,
+    **weights: float,
+) -> Sample:
+    values = np.zeros(len(names), np.float32)
     confidence = weights.pop("confidence", 1.0)
     for name, value in weights.items():
-        values[ARKIT_52.index(name)] = value
+        values[names.index(name)] = value
     joints = np.zeros((len(JOINT_NAMES), 3), np.float32)
     position = np.zeros(3, np.float32)
-    return Sample(moment, ARKIT_52, ARKIT, values, joints, position, confidence, stamps or {}, hidden=hidden)
+    return Sample(moment, names, ARKIT, values, joints, position, confidence, stamps or {}, hidden=hidden)
 
 
 class Scripted:
@@ -72,7 +81,8 @@ def both() -> tuple[VoicedFace, Scripted, Scripted]:
 
 
 def says(voice: Scripted, moment: float, jaw: float) -> None:
-    voice.samples.append(sample(moment + 0.1, {"sound": moment}, jawOpen=jaw, eyeBlinkLeft=0.9))
+    heard = {"sound": moment}
+    voice.samples.append(sample(moment + 0.1, heard, names=ARKIT_52, jawOpen=jaw, eyeBlinkLeft=0.9))
 
 
 def sees(face: Scripted, moment: float, **weights) -> None:
@@ -116,6 +126,18 @@ def test_the_voice_shapes_the_mouth_over_the_performers_own_rest(both) -> None:
     assert found.weights[JAW] == pytest.approx(0.1 + SHARE * 0.4, abs=0.01)
     assert found.weights[SMILE] == pytest.approx(0.7)
     assert found.weights[BLINK] == 0  # the camera's, not the idling voice's
+
+
+def test_a_performer_who_talks_from_the_start_rests_where_the_mouth_closes(both) -> None:
+    source, face, voice = both
+    start = time.monotonic()
+    for step in range(60):
+        moment = start + step / 30
+        says(voice, moment, 0.2)
+        sees(face, moment, jawOpen=0.5 if step % 6 < 3 else 0.1)
+        found = source.latest()
+    assert found is not None
+    assert found.weights[JAW] == pytest.approx(0.1 + SHARE * (0.1 + 0.2 - 0.1), abs=0.05)
 
 
 def test_a_hidden_mouth_is_the_voices_and_not_held(both) -> None:
