@@ -248,8 +248,8 @@ class _Files:
         for path, video in self._videos.items():
             try:
                 _with_record_option(video.stop)
-                mark(path)
                 self.messages.append(_video_message(path, video.stats()))
+                mark(path)
             except HeadsplatError as failure:
                 self._fail(failure)
 

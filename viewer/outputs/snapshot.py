@@ -37,12 +37,12 @@ def save_snapshot(image: np.ndarray, path: str | Path) -> Path:
     try:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
-        mark(path)
     except (HeadsplatError, OSError) as error:
         cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
         raise HeadsplatError(
             f"{path}: the image cannot be saved ({error_words(cause)}); choose another folder"
         ) from error
+    mark(path)
     return path
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,10 +15,10 @@ from capture.video.decoding import open_video
 from tests.capture.conftest import face_models  # noqa: F401  (a fixture)
 from tests.support.browser import Page, chromium, find_chromium
 from tests.support.fake_camera import camera_options, write_y4m
+from tests.support.page_command import page_command
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("websockets", reason="needs websockets (pip install websockets)")
-ROOT = Path(__file__).parents[3]
 #: Of the page's images; the browser's renderer of a machine without a GPU is much slower.
 OPTIONS = ("--disable-gpu",)
 TINY = "steps = 12\ngaussians = 300\nbases = 3\nsize = 48\nrefine_at = 1.0\n"
@@ -42,27 +40,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def start(tmp_path: Path, face_models: None) -> Iterator[Callable[..., Film]]:  # noqa: F811
     """Starts the command; the process and the address of its page."""
-    processes: list[subprocess.Popen[str]] = []
     (tmp_path / "tiny.toml").write_text(TINY)
-
-    def run(*words: str) -> Film:
-        code = "import sys; from avatar.cli import main; sys.exit(main(sys.argv[1:]))"
-        command = ["film", "-o", "me.avatar", "--web", "--port", "0", "--config", "tiny.toml", "--no-preview", *words]
-        process = subprocess.Popen(
-            [sys.executable, "-u", "-c", code, *command],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        processes.append(process)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line):
-                return process, found[0]
-        raise AssertionError("no address")
-
-    yield run
-    for process in processes:
-        process.kill()
-        process.communicate()
+    command = ["film", "-o", "me.avatar", "--web", "--port", "0", "--config", "tiny.toml", "--no-preview"]
+    with ExitStack() as processes:
+        yield lambda *words: processes.enter_context(page_command(tmp_path, *command, *words))
 
 
 def load(page: Page, address: str) -> None:

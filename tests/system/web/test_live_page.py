@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +20,13 @@ from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import save_avatar
 from tests.support import face_sender
 from tests.support.browser import TIMEOUT, Page
+from tests.support.page_command import page_command
 from tests.system.web.test_driving import assert_params
 from viewer.web.bridge import WebBridge
 from viewer.web.live_pose import pose_message
 from viewer.web.page import build_page
 
 pytest.importorskip("websockets", reason="needs websockets (pip install websockets)")
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -141,19 +138,8 @@ def command(layered: Avatar, tmp_path: Path, listening: int) -> Iterator[tuple[s
     """`headsplat live --web` with an app as the source, and the address of its page."""
     save_avatar(tmp_path / "tiny.avatar", layered)
     words = ["live", "tiny.avatar", "--web", "--port", "0", "--listen", f"livelink:{listening}", "--json", "run.json"]
-    code = "import sys; from avatar.cli import main; sys.exit(main(sys.argv[1:]))"
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", code, *words],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", process.stdout.readline())
-        assert found
-        yield process, found[0]
-    finally:
-        process.kill()
-        process.communicate()
+    with page_command(tmp_path, *words) as started:
+        yield started
 
 
 def open_jaw(weight: float, seconds: float) -> face_sender.MotionFile:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +19,9 @@ from avatar.performance.speech.live import Resampler
 from avatar.performance.speech.phones import BILABIALS
 from tests.support.browser import Page
 from tests.support.espeak import synthesize
+from tests.support.page_command import page_command
 
 pytest.importorskip("websockets", reason="needs websockets (pip install websockets)")
-ROOT = Path(__file__).parents[3]
 TEXT = "My mama bought a big map of Bombay."
 #: What an analyser hears with the pose that is shown, in each frame of the page: number, jaw, the last samples.
 RECORD = """(() => {
@@ -51,19 +48,8 @@ RECORD = """(() => {
 def command(layered: Avatar, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`headsplat serve`, and the address of its page."""
     save_avatar(tmp_path / "tiny.avatar", layered)
-    code = "import sys; from avatar.cli import main; sys.exit(main(sys.argv[1:]))"
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-c", code, "serve", "tiny.avatar", "--port", "0", "--acting", "0"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", process.stdout.readline())
-        assert found
-        yield process, found[0]
-    finally:
-        process.kill()
-        process.communicate()
+    with page_command(tmp_path, "serve", "tiny.avatar", "--port", "0", "--acting", "0") as started:
+        yield started
 
 
 def test_the_page_follows_the_voice_and_shows_the_pose_of_the_sound_that_is_heard(
