@@ -150,12 +150,11 @@ def load_located_head(source: str, notices: Notices = SILENT) -> HeadModel:
 
 def model_files() -> dict[str, str]:
     """By name, where each face model of the capture is, or how it gets there."""
-    from capture.networks.models import WHEEL_MEMBERS, cache_dir
+    from capture.networks.models import WHEEL_MEMBERS, cache_dir, installed_folder
 
     folder = os.environ.get("HEADSPLAT_MODELS")
     if folder:
         return {"folder": f"{folder} (HEADSPLAT_MODELS), then {cache_dir()}"}
     missing = f"not downloaded: the first `headsplat capture` downloads it (35 MB); or put a copy into {cache_dir()}"
-    return {
-        name: str(path) if (path := cache_dir() / f"{name}.tflite").is_file() else missing for name in WHEEL_MEMBERS
-    }
+    place = installed_folder() or cache_dir()
+    return {name: str(path) if (path := place / f"{name}.tflite").is_file() else missing for name in WHEEL_MEMBERS}

@@ -1,4 +1,5 @@
-"""Locations of the face models: the user's files, the cache, or the mediapipe wheel fetched by pip.
+"""Locations of the face models: the user's files, the package headsplat-models, the cache, or the mediapipe wheel
+fetched by pip.
 
 The wheel of mediapipe 0.10.21 carries its Apache-2.0 models; it is treated as a zip and never installed.
 """
@@ -6,6 +7,7 @@ The wheel of mediapipe 0.10.21 carries its Apache-2.0 models; it is treated as a
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 import os
 import subprocess
@@ -33,7 +35,10 @@ WHEEL_MEMBERS = {
     "face_landmarks_attention": f"{_MODULES}/face_landmark/face_landmark_with_attention.tflite",
     "selfie_segmentation": f"{_MODULES}/selfie_segmentation/selfie_segmentation.tflite",
 }
-_LICENSE_FILE = "mediapipe-LICENSE.txt"
+#: The package of the data wheel headsplat-models, which `python -m tools.models_wheel` makes; found, never imported.
+PACKAGE = "headsplat_models"
+#: Name of the models' license in the cache and in that package.
+LICENSE_FILE = "mediapipe-LICENSE.txt"
 _LICENSE_MEMBER = "mediapipe-0.10.21.dist-info/LICENSE"
 #: Model name -> member of a user's face_landmarker.task.
 TASK_MEMBERS = {
@@ -73,18 +78,25 @@ def model_folders() -> list[Path]:
     return [*([Path(chosen)] if chosen else []), cache_dir()]
 
 
+def installed_folder() -> Path | None:
+    """Folder of the installed package headsplat-models; None where it is not installed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    return Path(spec.origin).parent if spec is not None and spec.origin is not None else None
+
+
 def license_text() -> str:
-    """The license of the models, from the wheel; empty where only the user's own copies are used."""
-    path = cache_dir() / _LICENSE_FILE
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    """The license of the models, from either wheel; empty where only the user's own copies are used."""
+    paths = (folder / LICENSE_FILE for folder in (installed_folder(), cache_dir()) if folder is not None)
+    return next((path.read_text(encoding="utf-8") for path in paths if path.is_file()), "")
 
 
 def model_path(name: str, download: Downloader | None = None) -> Path:
     """Path of a LiteRT model, fetched on first use.
 
     Looked for in this order: the folder HEADSPLAT_MODELS (`<name>.tflite`, face_landmarker.task or the wheel itself),
-    the cache folder (the same), the wheel from the package index. Models of the wheel that are in the cache folder are
-    compared with their SHA-256 at every call, and fetched again if they differ; the user's own files are not.
+    the installed package headsplat-models, the cache folder (as HEADSPLAT_MODELS), the wheel from the package index.
+    Models of the package or the cache folder are compared with their SHA-256 at every call. Where one differs, that of
+    the package is an error, that of the cache is fetched again. The user's own files are not compared.
 
     Args:
         name: one of NAMES; "face_blendshapes" only ever comes from a user's face_landmarker.task.
@@ -102,6 +114,8 @@ def model_path(name: str, download: Downloader | None = None) -> Path:
     folders = model_folders()
     with _ONE_AT_A_TIME:
         for folder in folders:
+            if folder == cache and (path := _installed(name)) is not None:
+                return path
             if (path := _find(folder, name, cache)) is not None:
                 return path
         if name not in WHEEL_MEMBERS:
@@ -133,9 +147,25 @@ def _find(folder: Path, name: str, cache: Path) -> Path | None:
     return None
 
 
+def _installed(name: str) -> Path | None:
+    """The model in the installed package headsplat-models, where that is installed and has it."""
+    folder = installed_folder()
+    if folder is None or name not in MODEL_SHA256:
+        return None
+    model = folder / f"{name}.tflite"
+    if not (model.is_file() and is_expected(model.read_bytes(), name)):
+        raise HeadsplatError(f"{model}: missing or damaged; install the package headsplat-models again")
+    return model
+
+
+def is_expected(content: bytes, name: str) -> bool:
+    """Whether these are the bytes of a model of the wheel."""
+    return hashlib.sha256(content).hexdigest() == MODEL_SHA256[name]
+
+
 def _is_whole(model: Path, name: str) -> bool:
     """Whether a file of the cache is the model of the wheel, for those that come from it; logs a warning if not."""
-    if name not in MODEL_SHA256 or hashlib.sha256(model.read_bytes()).hexdigest() == MODEL_SHA256[name]:
+    if name not in MODEL_SHA256 or is_expected(model.read_bytes(), name):
         return True
     log.warning("%s: damaged (its SHA-256 is not that of MediaPipe's model); it is fetched again", model)
     return False
@@ -151,7 +181,8 @@ def _is_member(file: Path, archive: Path, member: str) -> bool:
 
 
 def _fetch_wheel(cache: Path, download: Downloader) -> None:
-    advice = f"download {WHEEL} from https://pypi.org/project/mediapipe/0.10.21/#files and put it into {cache}"
+    source = f"download {WHEEL} from https://pypi.org/project/mediapipe/0.10.21/#files and put it into {cache}"
+    advice = f"install the package headsplat-models, or {source}"
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -189,7 +220,7 @@ def _unpack_wheel(wheel: Path, cache: Path) -> None:
             f"delete it and download it again from https://pypi.org/project/mediapipe/0.10.21/#files"
         )
     wanted = {member: cache / f"{name}.tflite" for name, member in WHEEL_MEMBERS.items()}
-    wanted[_LICENSE_MEMBER] = cache / _LICENSE_FILE
+    wanted[_LICENSE_MEMBER] = cache / LICENSE_FILE
     _extract(wheel, wanted)
 
 

