@@ -75,7 +75,8 @@ def native() -> ModuleType:
 
 
 def simd_level() -> str:
-    """Instruction set in use: "v4" (AVX-512), "v3" (AVX2), "v2" (SSE4.2), "portable", or "none" without the module.
+    """Instruction set in use: "v4" (AVX-512), "v3" (AVX2), "v2" (SSE4.2), "neon" (64-bit ARM), "portable", or "none"
+    without the module.
 
     The environment variable HEADSPLAT_SIMD, read once, selects a level that the processor has.
     """
@@ -89,7 +90,7 @@ def set_simd_level(name: str) -> None:
         ValueError: the name is unknown or the processor lacks the level.
     """
     if not native().set_simd_level(name):
-        raise ValueError(f"name: expected v4, v3, v2 or portable, supported by the processor, got {name!r}")
+        raise ValueError(f"name: expected v4, v3, v2, neon or portable, supported by the processor, got {name!r}")
 
 
 def threads() -> int:

@@ -27,6 +27,10 @@ extern const Kernels table;
 namespace v4 {
 extern const Kernels table;
 }
+#elif defined(HEADSPLAT_ARM)
+namespace neon {
+extern const Kernels table;
+}
 #endif
 
 namespace {
@@ -74,6 +78,8 @@ const Kernels* find_table(const char* name) {
   if (level >= 2 && std::strcmp(name, "v2") == 0) return &v2::table;
   if (level >= 3 && std::strcmp(name, "v3") == 0) return &v3::table;
   if (level >= 4 && std::strcmp(name, "v4") == 0) return &v4::table;
+#elif defined(HEADSPLAT_ARM)
+  if (std::strcmp(name, "neon") == 0) return &neon::table;
 #endif
   return nullptr;
 }
@@ -90,6 +96,8 @@ const Kernels* best_table() {
     default:
       break;
   }
+#elif defined(HEADSPLAT_ARM)
+  return &neon::table;
 #endif
   return &portable::table;
 }

@@ -1,5 +1,5 @@
 // One vector type per instruction-set level, of floats (portable: of Scalar): AVX-512 (v4), AVX2 (v3), SSE4.2 (v2),
-// plain loops (portable).
+// NEON of 64-bit ARM (neon), plain loops (portable).
 //
 // All have kWidth lanes, the arithmetic operators, and the functions below. Masks result from comparisons, combine with
 // & and are used by select(); a comparison with NaN is false.
@@ -13,6 +13,8 @@
 
 #if defined(HEADSPLAT_USE_AVX512) || defined(HEADSPLAT_USE_AVX2) || defined(HEADSPLAT_USE_SSE)
 #include <immintrin.h>
+#elif defined(HEADSPLAT_USE_NEON)
+#include <arm_neon.h>
 #endif
 #if defined(_MSC_VER)
 #include <intrin.h>
@@ -143,6 +145,51 @@ inline Vec scale_by_power_of_two(Vec a, Vec shifted) {
   return _mm_castsi128_ps(_mm_add_epi32(_mm_castps_si128(a.v), power));
 }
 
+#elif defined(HEADSPLAT_USE_NEON)
+
+constexpr int kWidth = 4;
+struct Mask {
+  uint32x4_t m;
+};
+struct Vec {
+  float32x4_t v;
+  Vec() = default;
+  Vec(float32x4_t value) : v(value) {}
+  explicit Vec(float value) : v(vdupq_n_f32(value)) {}
+};
+inline Vec load(const float* p) { return vld1q_f32(p); }
+inline void store(float* p, Vec a) { vst1q_f32(p, a.v); }
+inline Vec operator+(Vec a, Vec b) { return vaddq_f32(a.v, b.v); }
+inline Vec operator-(Vec a, Vec b) { return vsubq_f32(a.v, b.v); }
+inline Vec operator*(Vec a, Vec b) { return vmulq_f32(a.v, b.v); }
+inline Vec operator/(Vec a, Vec b) { return vdivq_f32(a.v, b.v); }
+inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c.v, a.v, b.v); }
+inline Vec fnma(Vec a, Vec b, Vec c) { return vfmsq_f32(c.v, a.v, b.v); }
+// The second number where one is NaN, as on the other levels; vminq_f32 would return NaN.
+inline Vec smaller(Vec a, Vec b) { return vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v); }
+inline Vec larger(Vec a, Vec b) { return vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v); }
+inline Vec root(Vec a) { return vsqrtq_f32(a.v); }
+inline Mask operator>(Vec a, Vec b) { return {vcgtq_f32(a.v, b.v)}; }
+inline Mask operator>=(Vec a, Vec b) { return {vcgeq_f32(a.v, b.v)}; }
+inline Mask operator<=(Vec a, Vec b) { return {vcleq_f32(a.v, b.v)}; }
+inline Mask operator==(Vec a, Vec b) { return {vceqq_f32(a.v, b.v)}; }
+inline Mask operator&(Mask a, Mask b) { return {vandq_u32(a.m, b.m)}; }
+inline Vec select(Mask m, Vec yes, Vec no) { return vbslq_f32(m.m, yes.v, no.v); }
+inline Vec keep(Mask m, Vec a) { return vreinterpretq_f32_u32(vandq_u32(m.m, vreinterpretq_u32_f32(a.v))); }
+inline uint32_t bits(Mask m) {
+  const uint32_t lanes[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(m.m, vld1q_u32(lanes)));
+}
+inline float sum(Vec a) {
+  const float32x2_t half = vadd_f32(vget_low_f32(a.v), vget_high_f32(a.v));
+  return vget_lane_f32(half, 0) + vget_lane_f32(half, 1);
+}
+inline Vec nearest(Vec a) { return vrndnq_f32(a.v); }
+inline Vec scale_by_power_of_two(Vec a, Vec whole) {
+  const int32x4_t power = vshlq_n_s32(vcvtq_s32_f32(whole.v), 23);
+  return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a.v), power));
+}
+
 #else
 
 constexpr int kWidth = 4;
@@ -267,6 +314,8 @@ inline Vec load_halves(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 #elif defined(HEADSPLAT_USE_AVX2)
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+#elif defined(HEADSPLAT_USE_NEON)
+  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
 #else
   Scalar lanes[kWidth];
   for (int lane = 0; lane < kWidth; ++lane) lanes[lane] = half_to_float(p[lane]);
@@ -298,6 +347,12 @@ inline void store_bf16(uint16_t* p, Vec a) {
   const __m256i upper = _mm256_srli_epi32(rounded, 16), packed = _mm256_packus_epi32(upper, upper);
   const __m128i bf16 = _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bf16);
+}
+#elif defined(HEADSPLAT_USE_NEON)
+inline Vec load_bf16(const uint16_t* p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
+inline void store_bf16(uint16_t* p, Vec a) {
+  const uint32x4_t word = vreinterpretq_u32_f32(a.v), odd = vandq_u32(vshrq_n_u32(word, 16), vdupq_n_u32(1));
+  vst1_u16(p, vshrn_n_u32(vaddq_u32(vaddq_u32(word, odd), vdupq_n_u32(0x7fff)), 16));
 }
 #else
 inline Vec load_bf16(const uint16_t* p) {

@@ -6,7 +6,7 @@ import pytest
 
 import cuda_ext
 
-LEVELS = ("v4", "v3", "v2", "portable")
+LEVELS = ("v4", "v3", "v2", "neon", "portable")
 
 
 @pytest.fixture(params=LEVELS)

@@ -63,12 +63,12 @@ def test_environment_selects_a_level(selected: str, found: str) -> None:
 @needs_native
 def test_environment_with_an_unknown_level_is_ignored() -> None:
     out = run("import cuda_ext; print(cuda_ext.simd_level())", HEADSPLAT_SIMD="v9")
-    assert out in ("v4", "v3", "v2", "portable")
+    assert out in ("v4", "v3", "v2", "neon", "portable")
 
 
 @needs_native
 def test_an_unknown_level_and_zero_threads_are_rejected() -> None:
-    with pytest.raises(ValueError, match="name: expected v4, v3, v2 or portable"):
+    with pytest.raises(ValueError, match="name: expected v4, v3, v2, neon or portable"):
         cuda_ext.set_simd_level("avx9")
     with pytest.raises(ValueError, match="count: expected 1 or more, got 0"):
         cuda_ext.set_threads(0)

@@ -46,7 +46,7 @@ def levels() -> list[str]:
     if not cuda_ext.available("cpu"):
         return ["none"]
     before, found = cuda_ext.simd_level(), []
-    for name in ("v4", "v3", "v2", "portable"):
+    for name in ("v4", "v3", "v2", "neon", "portable"):
         try:
             cuda_ext.set_simd_level(name)
             found.append(name)

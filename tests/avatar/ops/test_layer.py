@@ -150,7 +150,7 @@ def test_a_skin_without_an_opening_leaves_an_empty_window() -> None:
 
 
 @needs_native
-@pytest.mark.parametrize("level", ["portable", "v2", "v3", "v4"])
+@pytest.mark.parametrize("level", ["portable", "v2", "v3", "v4", "neon"])
 def test_all_levels_of_the_kernels_give_the_same_images(level: str) -> None:
     before, scene = cuda_ext.simd_level(), sheets()
     expected = ops.layer(*scene, large(), 200, 160, blur=0.004)

@@ -12,7 +12,7 @@ from avatar import ops, reference
 from tests.avatar.ops.splat_scenes import IMAGES, camera, largest, scene, splat_and_gradients
 
 needs_native = pytest.mark.skipif(not cuda_ext.available("cpu"), reason=cuda_ext.reason("cpu"))
-LEVELS = ("v4", "v3", "v2", "portable")
+LEVELS = ("v4", "v3", "v2", "neon", "portable")
 OPTIONS = ({}, {"antialias": True}, {"cutoff": False}, {"dilation": 0.05})
 
 # A pixel whose alpha lies within rounding of the 1/255 cutoff may fall on either side of it; scenes here have none.

@@ -17,7 +17,7 @@ from avatar.types import Camera
 from tests.avatar.ops.layer_scenes import HEIGHT, WIDTH, intrinsics, layer_scene
 from tests.avatar.ops.splat_scenes import Inputs, camera, largest, scene
 
-LEVELS = ("v4", "v3", "v2", "portable")
+LEVELS = ("v4", "v3", "v2", "neon", "portable")
 FIELDS = ("means", "quats", "scales", "opacities", "colors", "layer")
 OUTPUTS = ("rgb", "alpha", "depth", "weights")
 
