@@ -135,6 +135,7 @@ def test_the_page_of_a_live_source_is_served_to_this_machine_alone_unless_anothe
     assert inspect.signature(PageServer).parameters["host"].default == "127.0.0.1"
     names = {name for name in imports()["viewer/web/server.py"] if name.partition(".")[0] in NETWORK | {"websockets"}}
     used = {f"websockets.asyncio.server.{name}" for name in ("serve", "ServerConnection")}
+    used.add("websockets.http11.Response")
     assert names == used | {"http.HTTPStatus", "urllib.parse.parse_qs", "urllib.parse.urlsplit"}
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 
-def parse_size(text: str, maximum: int) -> tuple[int, int]:
-    """Parse `WxH`, or one number for a square, to (width, height).
+def parse_size(text: str, maximum: int, option: str = "--size") -> tuple[int, int]:
+    """Parse the `WxH` of an option, or one number for a square, to (width, height).
 
     Raises:
         HeadsplatError: not a size, or a side of 0 or above `maximum`.
@@ -24,7 +24,7 @@ def parse_size(text: str, maximum: int) -> tuple[int, int]:
     width, height = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not (0 < width <= maximum and 0 < height <= maximum):
         raise HeadsplatError(
-            f"--size: {text!r} is not a size; give WIDTHxHEIGHT in pixels (at most {maximum}), such as 540x720, or "
+            f"{option}: {text!r} is not a size; give WIDTHxHEIGHT in pixels (at most {maximum}), such as 540x720, or "
             "one number for a square"
         )
     return width, height

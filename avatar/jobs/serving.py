@@ -17,6 +17,7 @@ from avatar.jobs.appearance import read_in_appearance
 from avatar.jobs.live_web import PORT, PageOpened
 from avatar.jobs.notices import Notices, Notify, Stop, cause_of, ignore, stoppable
 from avatar.jobs.option_types import DURATION, SEED, AppearanceName, OptionalFloat, OptionalText, checked
+from avatar.jobs.parsing import parse_size
 from avatar.jobs.relight_options import RelightOptions
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _PERIOD = 0.05  # seconds between two looks whether the server is to end
 _CLOSING = "closing the server"
+#: Pixels of the video.
+_MAX_SIDE = 1920
 #: Said once before the first agent comes: the dictionary and the recognizer are loaded.
 _FIRST_WORDS = "hello"
 
@@ -46,6 +49,10 @@ class ServeOptions:
     """of blinks, gaze, brows and motion of the head"""
     acting: Annotated[float, Between(0, 1.5)] = 1.0
     """their size; 0: only the mouth moves"""
+    video_size: Annotated[str, arg(metavar="WxH|SIDE")] = "512"
+    """pixels of the encoded video, for programs that cannot render; even numbers"""
+    video_fps: Annotated[float, Between(1, 60)] = 30.0
+    """its images per second at most, and at most --fps; a slow machine gives fewer"""
     appearance: AppearanceName = None
     """of an avatar of several recordings: the look of one of them, or a mix; default: that of the first"""
     light: Annotated[RelightOptions, arg(name="")] = field(default_factory=RelightOptions)
@@ -97,6 +104,7 @@ def serve(
     server.start()
     try:
         notices.notify(PageOpened(f"{path_text(path.name)}: open {server.address}", server.address))
+        notices.say(f"video for programs that cannot render: {server.address.replace('/?', '/video?')}")
         if options.host is not None:
             notices.say(f"listening on {options.host}: who can reach this address and has the token sees the avatar")
         finished = _wait(server, options.seconds, notices, stop)
@@ -115,7 +123,11 @@ def _server(path: Path, options: ServeOptions) -> SpeechServer:
     from viewer.web.page import build_page
     from viewer.web.server import LOOPBACK
     from viewer.web.speech_server import SpeechServer
+    from viewer.web.speech_video import SpeechVideo
 
+    size = parse_size(options.video_size, _MAX_SIDE, "--video-size")
+    if any(side % 2 for side in size):
+        raise HeadsplatError(f"--video-size: {options.video_size} is odd; H.264 has an even number of pixels a side")
     header, avatar = read_in_appearance(path, options.appearance)
     relighting = options.light.relighting()
     shown = avatar if relighting is None else baked(relit(avatar, relighting))
@@ -123,7 +135,8 @@ def _server(path: Path, options: ServeOptions) -> SpeechServer:
     host = LOOPBACK if options.host is None else options.host
     stream = SpeechStream(fps=options.fps, seed=options.seed, acting=options.acting)
     _prepare()
-    server = SpeechServer(page, avatar, stream, host, options.port, origins=options.origin)
+    video = SpeechVideo(shown, stream, size, options.video_fps)
+    server = SpeechServer(page, avatar, stream, host, options.port, origins=options.origin, video=video)
     if options.obs:
         server.show_alone()
     return server

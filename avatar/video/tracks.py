@@ -136,7 +136,7 @@ class VideoTrack:
             self._flush()
             self._encoder = self._settings.new_encoder()
             self._start = self._tick
-        frame = self._video_frame(image)
+        frame = encodable(image, self._settings, self._reformatter)
         frame.pts = (self._tick - self._start) // self._unit
         frame.time_base = self._settings.tick
         self._put(self._encoder.encode(frame))
@@ -154,9 +154,11 @@ class VideoTrack:
             assert packet.pts is not None and packet.pts == packet.dts, "the encoder reordered frames"
             self._packets.put(packet, packet.pts * self._unit + self._start)
 
-    def _video_frame(self, image: np.ndarray) -> av.VideoFrame:
-        if image.ndim == 2:
-            image = np.repeat(image[..., None], 3, axis=2)
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=_SOURCE_FORMATS[image.shape[2]])
-        space = None if self._settings.rgb else Colorspace.ITU709
-        return self._reformatter.reformat(frame, format=self._settings.pixels, dst_colorspace=space)
+
+def encodable(image: np.ndarray, settings: EncoderSettings, reformatter: VideoReformatter) -> av.VideoFrame:
+    """An image uint8 [H,W], [H,W,3] or [H,W,4] of even size in the pixels of an encoder; the reformatter is reused."""
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=_SOURCE_FORMATS[image.shape[2]])
+    space = None if settings.rgb else Colorspace.ITU709
+    return reformatter.reformat(frame, format=settings.pixels, dst_colorspace=space)

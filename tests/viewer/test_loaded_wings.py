@@ -17,7 +17,7 @@ from tests.support.wings import WINGS, is_below
 ON_FIRST_USE = ("viewer.gui.panels.wings", "viewer.session.wings")
 #: Modules that may use a wing, and are imported inside functions only.
 OF_MICROPHONES = ("capture.live.microphone", "capture.live.sound_feed", "capture.live.voiced_face")
-OF_AGENTS = ("viewer.web.speech_server", "viewer.web.speech_messages")
+OF_AGENTS = ("viewer.web.speech_server", "viewer.web.speech_messages", "viewer.web.speech_video")
 
 
 @cache

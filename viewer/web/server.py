@@ -14,7 +14,7 @@ import secrets
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -98,6 +98,10 @@ class PageServer:
     def is_stream(self, path: str) -> bool:
         """Whether a path is that of a stream."""
         return path == f"/{self.stream}"
+
+    def media_of(self, path: str) -> str:
+        """The media type of an endless answer, which `_serve_stream` writes to the transport; "": it is a WebSocket."""
+        return ""
 
     def may_connect(self, origins: Sequence[str], own: str) -> bool:
         """Whether a stream is opened with these Origin headers; `own` is that of the page of the server."""
@@ -185,7 +189,7 @@ class PageServer:
         problem = self._problem(request)
         path = urlsplit(request.path).path
         if problem is None and self.is_stream(path):
-            return None
+            return self._endless(connection, request, self.media_of(path)) if self.media_of(path) else None
         if problem is None and path != "/":
             problem = HTTPStatus.NOT_FOUND, "There is no such page."
         if problem is not None:
@@ -193,12 +197,27 @@ class PageServer:
             return connection.respond(problem[0], problem[1] + "\n")
         self.counts["pages"] += 1
         response = connection.respond(HTTPStatus.OK, "")
-        for name, value in {**_HEADERS, "Content-Length": str(len(self._page))}.items():
-            if name in response.headers:
-                del response.headers[name]  # setting one adds it
-            response.headers[name] = value
+        _set(response.headers, {**_HEADERS, "Content-Length": str(len(self._page))})
         response.body = self._page
         return response
+
+    def _endless(self, connection: Any, request: Any, media: str) -> Any:
+        """The answer to which `_serve_stream` appends until the connection ends."""
+        from websockets.http11 import Response
+
+        class Endless(Response):
+            """websockets goes on after the status 101 only; what is sent says 200."""
+
+            def serialize(self) -> bytes:
+                return Response(HTTPStatus.OK, "OK", self.headers).serialize()
+
+        connection.ping_interval = None  # nothing but the body is sent
+        headers = connection.respond(HTTPStatus.OK, "").headers
+        del headers["Content-Length"]
+        _set(headers, {**_HEADERS, "Content-Type": media})
+        if origin := _only(request.headers, "Origin"):  # one that may connect
+            headers["Access-Control-Allow-Origin"] = origin
+        return Endless(HTTPStatus.SWITCHING_PROTOCOLS, "", headers)
 
     def _problem(self, request: Any) -> tuple[HTTPStatus, str] | None:
         """Why a request is refused: another host name (DNS rebinding), a wrong token, or a page of another origin."""
@@ -312,6 +331,13 @@ def _limited_connection(counts: Counter[str], most: int) -> type[Any]:
             super().connection_lost(exc)
 
     return LimitedConnection
+
+
+def _set(headers: Any, values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if name in headers:
+            del headers[name]  # setting one adds it
+        headers[name] = value
 
 
 def _only(headers: Any, name: str) -> str:

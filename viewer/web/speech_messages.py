@@ -1,4 +1,4 @@
-"""Messages of `headsplat serve`, version VERSION of the protocol that docs/formats/serve.md specifies."""
+"""Messages of `headsplat serve`, version VERSION of the protocol that docs/guides/serve.md specifies."""
 
 from __future__ import annotations
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from socket import SO_SNDBUF, SOL_SOCKET
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +16,12 @@ import numpy as np
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.performance.speech.stream import SpeechDriver, SpeechStream, SpokenFrame
+from avatar.video.live import MEDIA_TYPE
 from viewer.web.server import DEFAULT_PORT, LOOPBACK, PageServer, until_first
 from viewer.web.speech_messages import BUNDLE, VERSION, AgentMessages, ProtocolError, bundle, event, pose_values
+from viewer.web.speech_video import MAX_VIDEO_WAITING, MAX_VIDEOS, SpeechVideo
 
-SPEAK, WATCH = "/speak", "/watch"
+SPEAK, WATCH, VIDEO = "/speak", "/watch", "/video"
 MAX_VIEWERS = 48
 #: Bytes that wait for a client that does not read, in this program and in the system: two seconds of frames.
 MAX_WAITING = 128 << 10
@@ -34,7 +37,7 @@ class SpeechServer(PageServer):
 
     max_message = 64 << 10
     max_queue = 16
-    max_connections = MAX_VIEWERS + 16
+    max_connections = MAX_VIEWERS + MAX_VIDEOS + 16
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class SpeechServer(PageServer):
         port: int = DEFAULT_PORT,
         *,
         origins: Sequence[str] = (),
+        video: SpeechVideo | None = None,
     ) -> None:
         """
         Args:
@@ -54,12 +58,14 @@ class SpeechServer(PageServer):
             host: as for PageServer.
             port: as for PageServer.
             origins: of further pages that may connect, such as "http://localhost:3000".
+            video: the same stream as encoded video; None: there is no such path.
         """
         super().__init__(page, host, port)
         self._stream = stream
         self._drive = SpeechDriver(avatar)
         self._expressions = len(avatar.head.expression_names)
         self._origins = set(origins)
+        self._video = video
         self._viewers: set[_Outbox] = set()
         self._agent: _Outbox | None = None
         self._bundled: list[tuple[SpokenFrame, Any]] = []
@@ -68,7 +74,11 @@ class SpeechServer(PageServer):
 
     def is_stream(self, path: str) -> bool:
         """Whether a path is that of a stream."""
-        return path in (SPEAK, WATCH)
+        return path in (SPEAK, WATCH) or (path == VIDEO and self._video is not None)
+
+    def media_of(self, path: str) -> str:
+        """The media type of an endless answer."""
+        return MEDIA_TYPE if path == VIDEO else ""
 
     def may_connect(self, origins: Sequence[str], own: str) -> bool:
         """Programs, which have no origin, the page of the server, and those of the given origins."""
@@ -78,16 +88,21 @@ class SpeechServer(PageServer):
         """Make a frame whenever its time has come."""
         self._vacant = asyncio.Event()
         self._vacant.set()
-        await until_first(self._stopped.wait(), self._make_frames())
+        making = [self._make_frames()] if self._video is None else [self._make_frames(), self._video.run()]
+        await until_first(self._stopped.wait(), *map(self._watched, making))
 
-    async def _make_frames(self) -> None:
+    async def _watched(self, making: Coroutine[Any, Any, None]) -> None:
         try:
-            async for frame in self._stream:
-                self._report(frame)
-                self._show(frame)
+            await making
         except Exception as error:
             self.failure = error
-            raise
+
+    async def _make_frames(self) -> None:
+        async for frame in self._stream:
+            self._report(frame)
+            self._show(frame)
+            if self._video is not None:
+                self._video.show(frame)
 
     def _report(self, frame: SpokenFrame) -> None:
         """Report what has ended to the agent."""
@@ -112,10 +127,29 @@ class SpeechServer(PageServer):
     async def _serve_stream(self, connection: Any) -> None:
         """Talk to an agent or to a viewer until it leaves."""
         self.counts["streams"] += 1
-        if urlsplit(connection.request.path).path == SPEAK:
+        path = urlsplit(connection.request.path).path
+        if path == VIDEO:
+            await self._serve_video(connection)
+        elif path == SPEAK:
             await self._serve_agent(connection)
         else:
             await self._serve_viewer(connection)
+
+    def _problem(self, request: Any) -> tuple[HTTPStatus, str] | None:
+        found = super()._problem(request)
+        if found is None and self._video is not None and self._video.is_full and urlsplit(request.path).path == VIDEO:
+            return HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_VIDEOS} viewers watch the video, which is the limit."
+        return found
+
+    async def _serve_video(self, connection: Any) -> None:
+        assert self._video is not None
+        _limit(connection, MAX_VIDEO_WAITING)
+        handler = asyncio.current_task()
+        self._streams.add(handler)  # the server waits for it before it closes connections
+        try:
+            await until_first(self._video.serve(connection), self._stopped.wait())
+        finally:
+            self._streams.discard(handler)
 
     def _hello(self, **more: object) -> str:
         return event("hello", version=VERSION, fps=self._stream.fps, rate=self._stream.rate, **more)
@@ -173,6 +207,11 @@ class SpeechServer(PageServer):
                 outbox.put(answer)
 
 
+def _limit(connection: Any, size: int) -> None:
+    """Let the system keep about so many bytes that the client does not read."""
+    connection.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, size)
+
+
 class _Outbox:
     """Messages that wait for one client; one that does not read them is disconnected."""
 
@@ -181,8 +220,7 @@ class _Outbox:
         self._queue: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._waiting = 0  # bytes
         self.sent = 0
-        found = connection.transport.get_extra_info("socket")
-        found.setsockopt(SOL_SOCKET, SO_SNDBUF, MAX_WAITING)
+        _limit(connection, MAX_WAITING)
 
     def put(self, message: str | bytes) -> None:
         """Send a message when those before it are sent."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import load_avatar
 from avatar.performance.speech.stream import SpeechDriver, SpeechStream, SpokenFrame
 from avatar.rendering.animator import Animator
@@ -17,6 +18,27 @@ from avatar.rendering.cameras import front_camera, subject_of
 #: Frames per second, and background, dark as the window's.
 FPS = 25.0
 BACKGROUND = (0.09, 0.10, 0.11)
+
+
+class SpokenImages:
+    """Draws the frames of a stream from the front."""
+
+    def __init__(self, avatar: Avatar, width: int, height: int, background: Sequence[float] = BACKGROUND) -> None:
+        """
+        Args:
+            avatar: whose face it is.
+            width: pixels.
+            height: pixels.
+            background: [3] 0..1.
+        """
+        self._drive = SpeechDriver(avatar)
+        self._animator = Animator(avatar, width, height, background)
+        rest = SpeechStream(acting=0).next_frame()
+        self._camera = front_camera(subject_of(avatar, self._drive(rest)), width, height)
+
+    def __call__(self, frame: SpokenFrame) -> NDArray[np.uint8]:
+        """A frame as an image [H,W,3] sRGB, of the caller."""
+        return self._animator.render(self._drive(frame), self._camera).cpu().numpy().copy()
 
 
 class Speaker:
@@ -49,14 +71,8 @@ class Speaker:
         loaded = load_avatar(Path(avatar))
         self.stream = SpeechStream(fps=fps, rate=rate, seed=seed)
         self.width, self.height = width, height
-        self._drive = SpeechDriver(loaded)
-        self._animator = Animator(loaded, width, height, background)
-        rest = SpeechStream(fps=fps, acting=0).next_frame()
-        self._camera = front_camera(subject_of(loaded, self._drive(rest)), width, height)
-
-    def image(self, frame: SpokenFrame) -> NDArray[np.uint8]:
-        """A frame as an image [H,W,3] sRGB, of the caller."""
-        return self._animator.render(self._drive(frame), self._camera).cpu().numpy().copy()
+        #: A frame as an image.
+        self.image = SpokenImages(loaded, width, height, background)
 
     async def frames(self) -> AsyncIterator[tuple[SpokenFrame, NDArray[np.uint8]]]:
         """Frames at their time, each with its image, for ever."""
