@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import avatar
+import headsplat
 from tests.support.import_graph import PACKAGES, ROOT, imports_of
 
 #: Optional packages that no module may need at import time.
@@ -30,6 +31,9 @@ OPTIONAL = (
     "pillow_heif",
     "c2pa",
     "cryptography",
+    "anywidget",
+    "traitlets",
+    "gradio",
 )
 #: The window's packages load a graphics library: only modules that draw the window may need them.
 WINDOW = ("imgui_bundle", "moderngl", "glfw")
@@ -47,6 +51,10 @@ def violation(module: str, imported: str, lazy: bool) -> str | None:
     layer, target = module.split(".")[0], imported.split(".")[0]
     if target not in PACKAGES or target == layer:
         return None
+    if layer == "headsplat":
+        return None if target == "avatar" else "headsplat has the names of avatar only"
+    if target == "headsplat":
+        return "headsplat is for users"
     if target == "tools":
         return "the wheel leaves tools out"
     if layer == "tools":
@@ -124,6 +132,9 @@ def test_only_modules_that_draw_the_window_import_its_packages() -> None:
         ("tools/weights/prior.py", "from capture.synthetic.person import Person", False),
         ("tools/weights/prior.py", "import viewer.gui.window", True),
         ("avatar/cli/live.py", "def run():\n    import tools.weights.prior", True),
+        ("headsplat/__init__.py", "import capture", True),
+        ("headsplat/__init__.py", "import avatar.jobs", False),
+        ("avatar/jobs/notebook.py", "def run():\n    import headsplat", True),
     ],
 )
 def test_rules_catch_the_imports_they_name(tmp_path: Path, file: str, code: str, broken: bool) -> None:
@@ -135,8 +146,11 @@ def test_rules_catch_the_imports_they_name(tmp_path: Path, file: str, code: str,
     assert found == broken
 
 
-def test_importing_avatar_loads_neither_torch_nor_anything_optional() -> None:
-    code = f"import sys, avatar; print(sorted(set(sys.modules) & {{'torch', 'cv2', 'av', 'cuda_ext', *{OPTIONAL!r}}}))"
+@pytest.mark.parametrize("package", ["avatar", "headsplat"])
+def test_importing_the_package_loads_neither_torch_nor_anything_optional(package: str) -> None:
+    code = (
+        f"import sys, {package}; print(sorted(set(sys.modules) & {{'torch', 'cv2', 'av', 'cuda_ext', *{OPTIONAL!r}}}))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert found.stdout.strip() == "[]"
 
@@ -145,6 +159,15 @@ def test_every_public_name_of_avatar_resolves() -> None:
     assert sorted(avatar.__all__) == avatar.__all__
     for name in avatar.__all__:
         assert getattr(avatar, name) is not None
+
+
+def test_headsplat_has_the_names_of_avatar_the_jobs_and_the_widget() -> None:
+    assert set(headsplat.__all__) == {*avatar.__all__, "jobs", "widget"}
+    assert all(getattr(headsplat, name) is getattr(avatar, name) for name in avatar.__all__)
+    assert headsplat.jobs is importlib.import_module("avatar.jobs")
+    assert headsplat.widget.__module__ == "avatar.jobs.notebook"
+    with pytest.raises(AttributeError, match="module 'headsplat' has no attribute 'nothing'"):
+        _ = headsplat.nothing
 
 
 def test_a_public_function_is_not_hidden_by_a_module() -> None:

@@ -86,7 +86,7 @@ def _retarget(avatar: Avatar, expression: dict[str, float]) -> tuple[Tensor, Ten
         arkit = load_head()
         for name in foreign:
             if "arkit" in head.capabilities or name not in arkit.expression_names:
-                raise _unknown(name, (*head.expression_names, *arkit.expression_names))
+                raise unknown_expression("--expression", name, (*head.expression_names, *arkit.expression_names))
         arkit_params = arkit.neutral_params()
         for name, weight in foreign.items():
             arkit_params.expression[0, arkit.expression_index(name)] = weight
@@ -96,8 +96,9 @@ def _retarget(avatar: Avatar, expression: dict[str, float]) -> tuple[Tensor, Ten
     return weights, joint_rot
 
 
-def _unknown(name: str, known: Iterable[str]) -> HeadsplatError:
+def unknown_expression(option: str, name: str, known: Iterable[str]) -> HeadsplatError:
+    """The error for an expression of `option` whose name is none of `known`."""
     spelled = {entry.lower(): entry for entry in known}
     near = [spelled[entry] for entry in difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)]
     hint = f"similar names: {', '.join(near)}" if near else "`headsplat info AVATAR` lists the names"
-    return HeadsplatError(f"--expression: unknown expression {name!r}; {hint}")
+    return HeadsplatError(f"{option}: unknown expression {name!r}; {hint}")

@@ -27,7 +27,7 @@ from avatar.rendering.cameras import DISTANCE, framing, subject_of
 from avatar.types import JAW, HeadParams, TorsoPose
 
 from .posed import posed
-from .web_blocks import Blocks
+from .web_blocks import FORMAT, Blocks
 from .web_options import driving_options
 
 NOTE = "A synthetic rendering of a person, not a recording: it can show what the person never did or said."
@@ -66,7 +66,7 @@ def web_container(avatar: Avatar, header: Mapping[str, Any], name: str, motion: 
         )
     blocks = Blocks()
     entries = {
-        "format": "headsplat-web",
+        "format": FORMAT,
         "generator": f"headsplat {__version__}",
         "axes": AXES,
         "name": name,

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"HSPLTWEB"
+#: Of the header of an avatar.
+FORMAT = "headsplat-web"
 VERSION = 2
 #: magic, version, bytes of the header, bytes of the file, CRC-32 of all that follows
 PREAMBLE = struct.Struct("<8sIIII")
@@ -65,3 +67,20 @@ class Blocks:
         text += b" " * (-(PREAMBLE.size + len(text)) % ALIGNMENT)
         body = text + b"".join(self._parts)
         return PREAMBLE.pack(MAGIC, VERSION, len(text), PREAMBLE.size + len(body), zlib.crc32(body)) + body
+
+
+def header_of(container: bytes) -> dict[str, Any]:
+    """The header of a container, whose blocks are not checked: the player does that.
+
+    Raises:
+        ValueError: it is no container of an avatar, is incomplete, or has another version.
+    """
+    if len(container) < PREAMBLE.size:
+        raise ValueError("too short for a container")
+    magic, version, length, total, _ = PREAMBLE.unpack_from(container)
+    if (magic, version, total) != (MAGIC, VERSION, len(container)):
+        raise ValueError("not a container of this version, or incomplete")
+    header = json.loads(container[PREAMBLE.size : PREAMBLE.size + length])
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ValueError("not a container of an avatar")
+    return header

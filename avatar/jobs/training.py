@@ -41,6 +41,8 @@ from capture.options import CaptureOptions, Framing
 
 if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
+    from avatar.training.snapshot import SnapshotBuffer
+    from viewer.web.notebook import AvatarView
 
 #: Options that override settings of the preset, and those that a video's capture gets.
 SETTINGS = ("size", "seed", "max_seconds", "mode", "perceptual", "rasterizer")
@@ -101,6 +103,7 @@ def train(
     *,
     notify: Notify = ignore,
     stop: Stop = None,
+    widget: AvatarView | None = None,
 ) -> TrainedAvatar | None:
     """Train an avatar from a phone video, from a few photos, or from captures; train only on someone who has agreed.
 
@@ -111,6 +114,8 @@ def train(
         options: see TrainOptions; None: those of `headsplat train` by default.
         notify: receives progress and messages.
         stop: what ends the training early; the present avatar is then written.
+        widget: of `headsplat.widget()`, in a notebook: shows the progress, the avatar in training and at last the
+            trained one. Without `stop`, an interrupt of the kernel ends the training as `stop` does.
 
     Returns:
         What was written; None in the processes of `torchrun` other than the first, which alone writes.
@@ -118,7 +123,14 @@ def train(
     Raises:
         HeadsplatError: an input cannot be read, an option is not valid, or an output cannot be written.
     """
-    return TrainJob(paths_of(source), Path(out), checked(options or TrainOptions())).run(Notices(notify), stop)
+    job = TrainJob(paths_of(source), Path(out), checked(options or TrainOptions()))
+    if widget is None:
+        return job.run(Notices(notify), stop)
+    from avatar.jobs.notebook import train_in_widget
+
+    if job.options.view:
+        raise HeadsplatError("view: a training is shown in a window or in a widget; leave one of them out")
+    return train_in_widget(job.run, widget, notify, stop)
 
 
 @dataclass(frozen=True)
@@ -129,8 +141,10 @@ class TrainJob:
     out: Path
     options: TrainOptions = field(default_factory=TrainOptions)
 
-    def run(self, notices: Notices = SILENT, stop: Stop = None) -> TrainedAvatar | None:
-        """Capture if needed, train, save."""
+    def run(
+        self, notices: Notices = SILENT, stop: Stop = None, snapshots: SnapshotBuffer | None = None
+    ) -> TrainedAvatar | None:
+        """Capture if needed, train, save; `snapshots` receives the avatar in training where no window does."""
         options = self.options
         backend_of(self.resolved().rasterizer).check()
         check_together(self._folder, options.view)
@@ -143,9 +157,9 @@ class TrainJob:
         written = [*outputs.reserved(options.resume), *folder]
         inputs = (*self.source, options.config, options.head)
         with reserved(written, inputs, overwrite=options.overwrite or options.resume):
-            return self._train(outputs, notices, stop)
+            return self._train(outputs, notices, stop, snapshots)
 
-    def _train(self, outputs: Outputs, notices: Notices, stop: Stop) -> TrainedAvatar:
+    def _train(self, outputs: Outputs, notices: Notices, stop: Stop, snapshots: SnapshotBuffer | None) -> TrainedAvatar:
         device = training_device(self.options.device)
         settings = self.resolved(on_gpu=device.type == "cuda")
         resume = self.options.resume
@@ -157,7 +171,7 @@ class TrainJob:
             with together(device) as processes:
                 return train_capture(
                     capture, settings, outputs, resume=resume, head=head, device=device, processes=processes,
-                    others=self._other_captures(), notices=notices, stop=stop,
+                    others=self._other_captures(), snapshots=snapshots, notices=notices, stop=stop,
                 )  # fmt: skip
         from avatar.jobs.training_window import check_window, train_with_window
 

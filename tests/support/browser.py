@@ -123,11 +123,11 @@ class Page:
         self.wait_for(lambda: bool(self.run(f"Boolean({condition})")), condition)
 
     @staticmethod
-    def wait_for(condition: Callable[[], bool], description: str) -> None:
+    def wait_for(condition: Callable[[], bool], description: str, seconds: float = TIMEOUT) -> None:
         """Wait until `condition` holds."""
-        end = time.monotonic() + TIMEOUT
+        end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, f"not within {TIMEOUT:g} s: {description}"
+            assert time.monotonic() < end, f"not within {seconds:g} s: {description}"
             time.sleep(0.05)
 
     def image(self, script: str) -> np.ndarray:

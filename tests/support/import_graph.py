@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("avatar", "capture", "viewer", "cuda_ext", "tools")
+PACKAGES = ("avatar", "capture", "viewer", "cuda_ext", "headsplat", "tools")
 
 
 @cache

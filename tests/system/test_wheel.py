@@ -17,6 +17,7 @@ import avatar
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
+PACKAGES = ("avatar", "capture", "viewer", "cuda_ext", "headsplat")
 BUILD_TOOLS = ("scikit_build_core", "nanobind")
 
 
@@ -61,7 +62,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_the_packages_the_presets_and_the_licenses_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names}
-    assert {"avatar", "capture", "viewer", "cuda_ext"} == {name for name in top if not name.endswith(".dist-info")}
+    assert set(PACKAGES) == {name for name in top if not name.endswith(".dist-info")}
     files = {
         "avatar/configs/fast.toml",
         "capture/synthetic/demo_clip.mp4",
@@ -69,7 +70,7 @@ def test_wheel_holds_the_packages_the_presets_and_the_licenses_and_nothing_else(
         "viewer/web/src/page/worker.js",
     }
     assert files <= set(names)
-    assert {f"{package}/py.typed" for package in ("avatar", "capture", "viewer", "cuda_ext")} <= set(names)
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     for license in ("LICENSE", "NOTICE"):
         assert any(name.endswith(f".dist-info/licenses/{license}") for name in names)
     sources = (".cpp", ".cu", ".h", "CMakeLists.txt", ".pyc")
@@ -88,13 +89,13 @@ def test_the_smoke_test_of_released_wheels_passes(installed: Path, tmp_path: Pat
 
 def test_installed_packages_import_and_load_the_embedded_head(installed: Path, tmp_path: Path) -> None:
     code = (
-        "import avatar, capture, viewer, cuda_ext\n"
+        f"import {', '.join(PACKAGES)}\n"
         "from avatar.common.toml_config import preset_paths\n"
         "from avatar import ops\n"
         "assert cuda_ext.available('cpu'), cuda_ext.reason('cpu')\n"
         "assert {'fast', 'default', 'quality'} <= set(preset_paths()), preset_paths()\n"
         "assert len(avatar.load_head().expression_names) == 54\n"
-        "print(*(module.__file__ for module in (avatar, capture, viewer, cuda_ext)), sep='\\n')\n"
+        f"print(*(module.__file__ for module in ({', '.join(PACKAGES)})), sep='\\n')\n"
     )
     done = run_installed(installed, "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

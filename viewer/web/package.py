@@ -20,8 +20,13 @@ NAME = "headsplat-player"
 
 def player_module() -> str:
     """The ES module of the package."""
+    return element_module("page/element.js")
+
+
+def element_module(entry: str) -> str:
+    """An ES module with the element: `entry` is element.js or imports it."""
     heading = f"/*! {NAME} {__version__}, Apache-2.0 */\n"
-    return heading + module("page/element.js").replace('"{{worker}}"', json.dumps(bundle("page/worker.js")))
+    return heading + module(entry).replace('"{{worker}}"', json.dumps(bundle("page/worker.js")))
 
 
 def write_package(folder: Path) -> None:

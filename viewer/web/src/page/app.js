@@ -2,7 +2,7 @@
 import { measurePage } from "./benchmark.js";
 import { Camera } from "../face/camera.js";
 import { recordVideo, savePicture } from "./capture.js";
-import { ExpressionSliders, slider } from "./expression_sliders.js";
+import { ExpressionSliders, HEAD_SLIDERS, slider } from "./expression_sliders.js";
 import { GAIN_GROUPS } from "../face/face_driver.js";
 import { followGestures } from "./gestures.js";
 import { messageOf } from "../container/error_message.js";
@@ -272,17 +272,9 @@ class App {
   }
 
   #addHeadSliders() {
-    /** @type {[string, number, number, number, (value: number) => void][]} */
-    const rows = [
-      ["Look left", -1, 1, 0.01, (value) => (this.gaze[0] = value)],
-      ["Look up", -1, 1, 0.01, (value) => (this.gaze[1] = value)],
-      ["Turn head", -40, 40, 1, (value) => (this.turn[0] = value)],
-      ["Nod", -30, 30, 1, (value) => (this.turn[1] = value)],
-      ["Tilt", -30, 30, 1, (value) => (this.turn[2] = value)],
-    ];
-    for (const [title, low, high, step, set] of rows) {
+    for (const [title, part, at, low, high, step] of HEAD_SLIDERS) {
       const { row } = slider(title, low, high, step, 0, (value) => {
-        set(value);
+        this[part][at] = value;
         this.#posed();
       });
       byId("head").append(row);

@@ -13,6 +13,15 @@ const GROUPS = [
   ["Tongue", /^tongue/],
   ["Other expressions", /./],
 ];
+/** Of gaze and head, as in `Sliders` of manual_pose.js: title, which numbers, which of them, lowest, highest, step.
+ * @type {[string, "gaze" | "turn", number, number, number, number][]} */
+export const HEAD_SLIDERS = [
+  ["Look left", "gaze", 0, -1, 1, 0.01],
+  ["Look up", "gaze", 1, -1, 1, 0.01],
+  ["Turn head", "turn", 0, -40, 40, 1],
+  ["Nod", "turn", 1, -30, 30, 1],
+  ["Tilt", "turn", 2, -30, 30, 1],
+];
 /** Names without a side stand for both sides. */
 const PRESETS = {
   Neutral: {},
