@@ -116,7 +116,7 @@ class AvatarView:
     def _follow(self, snapshots: SnapshotBuffer, over: threading.Event) -> None:
         while not over.is_set():
             newest = snapshots.wait(_POLL_SECONDS)
-            if newest is None or over.is_set():
+            if newest is None:
                 continue
             started = time.monotonic()
             self.show(newest)
