@@ -45,6 +45,7 @@ class _Commands(Mapping[str, type[Command]]):
         "serve": ("serve", "ServeCommand"),
         "track": ("track", "TrackCommand"),
         "motion": ("motion", "MotionCommand"),
+        "preset": ("preset", "PresetCommand"),
         "join": ("join", "JoinCommand"),
         "export": ("export", "ExportCommand"),
         "fleet": ("fleet", "FleetCommand"),

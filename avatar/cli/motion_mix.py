@@ -39,6 +39,8 @@ class MotionMix:
     """the words that are spoken in the sound of --speech"""
     emotion: Annotated[str | None, arg(metavar=_WORDS)] = None
     """a face on top: a preset's name (smile, sad), or words such as "slightly surprised"; or a photo"""
+    presets: Annotated[OptionalPath, arg(metavar="FILE|AVATAR")] = None
+    """own presets, for --emotion and the layers of a stack: a .presets.json file, or the avatar that has it beside it"""
     intensity: Annotated[OptionalFloat, Between(0, 1)] = None
     """strength of --emotion; default: 1"""
     amplify: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="REGION=FACTOR,...")] = ()
@@ -58,7 +60,11 @@ class MotionMix:
         """Read, mix and write; returns the exit code."""
         self._check()
         spec = self._spec()
-        inputs = [self.base, *(spec.folder / layer.source for layer in spec.layers if len(layer.source) < 1000)]
+        inputs = [
+            self.base,
+            self.presets,
+            *(spec.folder / layer.source for layer in spec.layers if len(layer.source) < 1000),
+        ]
         output = Output(self.out, suffixes=(".csv", ".json", ".motion.npz"))
         with reserved([output], inputs, overwrite=self.overwrite):
             return self._mix(spec)
@@ -97,6 +103,8 @@ class MotionMix:
             content = read_toml(self.base, "stack file", "check its path", MAX_BYTES)
             spec = spec if is_keyframes(self.base, content) else stack_of(content, self.base)
         spec = replace(spec, layers=(*spec.layers, *self._layers()))
+        if self.presets is not None:
+            spec = replace(spec, presets=str(self.presets.absolute()))
         factors = parse_gain(self.amplify, "--amplify")
         check_factors(factors, "--amplify", MAX_FACTOR)
         spec = replace(spec, amplify={**spec.amplify, **factors})

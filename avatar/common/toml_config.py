@@ -218,4 +218,6 @@ def _item_hint(arguments: tuple[Any, ...], index: int) -> Any:
 
 def _describe(hint: Any) -> str:
     names = {int: "an integer", float: "a number", str: "a string", bool: "true or false", Path: "a path"}
-    return names.get(hint, "a list" if typing.get_origin(hint) in (tuple, list) else str(hint))
+    if isinstance(origin := typing.get_origin(hint), type) and issubclass(origin, Mapping):
+        return "a table of names and values"
+    return names.get(hint, "a list" if origin in (tuple, list) else str(hint))

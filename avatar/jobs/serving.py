@@ -119,6 +119,7 @@ def serve(
 def _server(path: Path, options: ServeOptions) -> SpeechServer:
     from avatar.export.web import web_container
     from avatar.model.parts.light.relight import baked, relit
+    from avatar.motion.presets import own_presets
     from avatar.performance.speech.stream import SpeechStream
     from viewer.web.page import build_page
     from viewer.web.server import LOOPBACK
@@ -133,7 +134,8 @@ def _server(path: Path, options: ServeOptions) -> SpeechServer:
     shown = avatar if relighting is None else baked(relit(avatar, relighting))
     page = build_page(web_container(shown, header, path.stem), path.stem, live=True, speech=True)
     host = LOOPBACK if options.host is None else options.host
-    stream = SpeechStream(fps=options.fps, seed=options.seed, acting=options.acting)
+    presets = own_presets(path)
+    stream = SpeechStream(fps=options.fps, seed=options.seed, acting=options.acting, presets=presets)
     _prepare()
     video = SpeechVideo(shown, stream, size, options.video_fps)
     server = SpeechServer(page, avatar, stream, host, options.port, origins=options.origin, video=video)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from avatar.motion.presets import FacePreset
 from viewer.render.view_settings import ViewSettings
 from viewer.session.state import CameraSettings, Editing, Panels, Sliders, Timeline
 
@@ -33,6 +34,7 @@ class Change:
 
     part: Literal["camera", "view", "sliders", "timeline", "panels", "editing"]  # field of State
     value: CameraSettings | ViewSettings | Sliders | Timeline | Panels | Editing
+    eased: bool = False  # whether the face moves there smoothly
 
 
 @dataclass(frozen=True)
@@ -101,4 +103,39 @@ class SetAppearance:
     weights: Mapping[str, float]  # by name of the recording, 0..1; normalized to the sum 1
 
 
-Edit = Change | Do | SelectSource | OpenFile | RemoveView | SetGain | Paint | HideLayer | AddStyle | SetAppearance
+@dataclass(frozen=True)
+class SavePreset:
+    """Saves the pose of the sliders by a name, in the file of the avatar's presets; one of that name is replaced."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class RemovePreset:
+    """Removes a preset from the file of the avatar's presets."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class ShowPreset:
+    """Moves the sliders to the pose of one of the avatar's presets."""
+
+    preset: FacePreset
+
+
+Edit = (
+    Change
+    | Do
+    | SelectSource
+    | OpenFile
+    | RemoveView
+    | SetGain
+    | Paint
+    | HideLayer
+    | AddStyle
+    | SetAppearance
+    | SavePreset
+    | RemovePreset
+    | ShowPreset
+)

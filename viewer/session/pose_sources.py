@@ -212,6 +212,13 @@ def _gaze(degrees: tuple[float, float]) -> tuple[Tensor, Tensor]:
     return weights, requested - rotations @ amounts
 
 
+def gaze_weights(degrees: tuple[float, float]) -> tuple[dict[str, float], float]:
+    """A gaze to the person's left and up as ARKit weights by name, and the degrees that exceed weights of 1."""
+    weights, rest = _gaze(degrees)
+    found = {name: round(weight, 4) for name, weight in zip(ARKIT_52, weights.tolist(), strict=True) if weight}
+    return found, float(rest.norm(dim=1).max().rad2deg())
+
+
 def _axis_angle(degrees: tuple[float, float, float]) -> Tensor:
     """[3] radians, of yaw to the person's left, pitch down and roll to the right shoulder."""
     return matrix_to_axis_angle(head_turn(degrees)[None])[0]

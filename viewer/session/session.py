@@ -16,6 +16,17 @@ from avatar.driving.live.samples import AvatarPose
 from avatar.errors import HeadsplatError
 from avatar.model.avatar import Avatar
 from avatar.model.parts.appearance import appearance_view
+from avatar.motion.presets import (
+    FacePreset,
+    change_presets,
+    own_presets,
+    preset_named,
+    presets_path,
+    saved_sentence,
+    with_free_key,
+    with_preset,
+    without_preset,
+)
 from viewer.outputs.outlets import Outlets, RenderedFrame
 from viewer.render.orbit import Orbit, field_of_view
 from viewer.session import wings
@@ -28,17 +39,21 @@ from viewer.session.edits import (
     HideLayer,
     OpenFile,
     Paint,
+    RemovePreset,
     RemoveView,
+    SavePreset,
     SelectSource,
     SetAppearance,
     SetGain,
+    ShowPreset,
 )
 from viewer.session.mix import Mix
 from viewer.session.opening import FileOpener, Opened, OpenedAvatar, OpenedView
+from viewer.session.own_presets import preset_of, sliders_of
 from viewer.session.pose_sources import LiveSourceChoice, MotionPoseSource
 from viewer.session.reading import FaceReader
 from viewer.session.source_selector import SourceSelector
-from viewer.session.state import TIMELINE, AvatarInfo, CameraSettings, Editing, State, Timeline
+from viewer.session.state import SLIDERS, TIMELINE, AvatarInfo, CameraSettings, Editing, State, Timeline
 from viewer.session.training_view import TrainingView
 from viewer.session.viewport import Viewport
 from viewer.stats.counters import STALE, Counters
@@ -93,6 +108,7 @@ class Session:
         self._opened = avatar  # with its appearances
         self._path = path
         self._painting: Painting | None = None  # once something is edited
+        self._read_presets()
 
     @property
     def avatar(self) -> Avatar:
@@ -188,6 +204,7 @@ class Session:
         self._opened = avatar
         self._path = path
         self._painting = None
+        self._read_presets()
         self._sync_sources()
         self._select(selected)
 
@@ -289,6 +306,12 @@ class Session:
             self.edit_avatar(lambda painting: painting.add_style(edit.source))
         elif isinstance(edit, SetAppearance):
             self.set_appearance(edit.weights)
+        elif isinstance(edit, SavePreset):
+            self._save_preset(edit.name)
+        elif isinstance(edit, RemovePreset):
+            self._change_presets(lambda presets: without_preset(presets, edit.name))
+        elif isinstance(edit, ShowPreset):
+            self._show_preset(edit.preset)
         else:
             ACTIONS[edit.action](self)
             if edit.action in ("calibrate", "learn person"):
@@ -299,8 +322,48 @@ class Session:
             self.viewport.record_motion(self._clock())
         if isinstance(edit.value, Editing) and edit.value.active and self._path is not None:
             self._edits().prepare(self._worker)
+        if edit.eased and self.state.source == SLIDERS:
+            self.sources.ease()
         changes: dict[str, Any] = {edit.part: edit.value}
         self.state = replace(self.state, **changes)
+
+    def _read_presets(self) -> None:
+        """Read the presets of the avatar's file; where they are damaged, say so and show none."""
+        presets: tuple[FacePreset, ...] = ()
+        try:
+            if self._path is not None:
+                presets = own_presets(self._path)
+        except HeadsplatError as error:
+            self.show_message(str(error), failed=True)
+        self.state = replace(self.state, presets=presets)
+
+    def _save_preset(self, name: str) -> None:
+        try:
+            preset, note = preset_of(self.state.sliders, name.strip())
+        except ValueError as error:
+            raise HeadsplatError(f"the face is not saved: {error}") from error
+        path = self._change_presets(
+            lambda presets: with_preset(presets, with_free_key(presets, preset), overwrite=True)
+        )
+        saved = preset_named(self.state.presets, preset.name) or preset
+        self.show_message(saved_sentence(path, saved) + note)
+
+    def _change_presets(self, change: Callable[[tuple[FacePreset, ...]], tuple[FacePreset, ...]]) -> Path:
+        """Change the file of the avatar's presets and return its path; raises HeadsplatError where there is none."""
+        if self._path is None:
+            raise HeadsplatError("this avatar has no file yet; save a face when its training is finished")
+        path = presets_path(self._path)
+        self.state = replace(self.state, presets=change_presets(path, change))
+        return path
+
+    def _show_preset(self, preset: FacePreset) -> None:
+        if self.sources.is_live(self.state.source):
+            raise HeadsplatError(f"{preset.name}: a live source moves the face; select the sliders first")
+        sliders, note = sliders_of(preset, self.state.sliders, self.state.avatar.expressions)
+        self._select(SLIDERS)
+        self._change(Change("sliders", sliders, eased=True))
+        if note:
+            self.show_message(note)
 
     def _select(self, key: str) -> None:
         """Make a source active: a live one once it has been started on the worker thread, any other one now."""

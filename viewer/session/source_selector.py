@@ -20,7 +20,9 @@ from viewer.session.pose_sources import (
 )
 from viewer.session.state import SLIDERS, TIMELINE, SourceChoice, State
 
+# seconds
 _BLEND_SECONDS = 0.25  # from one source's pose to the next one's
+_EASE_SECONDS = 0.2  # to a face that a button or a key shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +58,7 @@ class SourceSelector:
         self._sources: dict[str, AvatarPoseSource] = {SLIDERS: SliderPoseSource(avatar)}
         self._motion_label = ""
         self._starting: _Starting | None = None
-        self._blend: tuple[HeadParams, float] | None = None  # from these parameters, since so many seconds
+        self._blend: tuple[HeadParams, float, float] | None = None  # from these parameters, since a time, in seconds
         self.last_params: HeadParams | None = None  # of the last pose
         self.key = SLIDERS  # of the active source
 
@@ -156,13 +158,18 @@ class SourceSelector:
         """The active source's pose, after a change of the source blended from the one before."""
         pose = self.active.pose(state)
         if self._blend is not None:
-            params, since = self._blend
-            fraction = (now - since) / _BLEND_SECONDS
+            params, since, seconds = self._blend
+            fraction = (now - since) / seconds
             if fraction >= 1:
                 self._blend = None
             pose = replace(pose, params=interpolate_params(params, pose.params, smoothstep(fraction)))
         self.last_params = pose.params
         return pose
+
+    def ease(self) -> None:
+        """Blend from the pose that is shown now to that of the active source, instead of a jump of its pose."""
+        if self.last_params is not None:
+            self._blend = self.last_params, self._clock(), _EASE_SECONDS
 
     def stop(self) -> None:
         """Stop the active source."""
@@ -193,5 +200,5 @@ class SourceSelector:
         if source is not before:
             before.stop()
         if self.last_params is not None:
-            self._blend = self.last_params, self._clock()
+            self._blend = self.last_params, self._clock(), _BLEND_SECONDS
         self.key = key

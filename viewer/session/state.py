@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from avatar.common.latency import LatencyReport
 from avatar.driving.live.samples import LiveStats
 from avatar.model.avatar import Avatar
+from avatar.motion.presets import FacePreset
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewSettings
 from viewer.session.mix import Mix
@@ -129,6 +130,7 @@ class Panels:
     focus_search: bool = False  # the slider search gets the keyboard in the next frame
     camera_preview: bool = True
     phrase: Phrase = Phrase()
+    preset_name: str = ""  # of the face that is saved next
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ class State:
     camera: CameraSettings = CameraSettings()
     view: ViewSettings = field(default_factory=ViewSettings)
     sliders: Sliders = field(default_factory=Sliders)
+    presets: tuple[FacePreset, ...] = ()  # the avatar's own
     timeline: Timeline = Timeline()
     panels: Panels = Panels()
     editing: Editing = Editing()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from avatar.motion import presets as own_presets
+from avatar.motion.presets import FacePreset
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,13 @@ PRESETS = (
 )
 
 
-def preset_named(name: str) -> Preset | None:
-    """The preset of that name, in any case; None where there is none."""
-    return next((preset for preset in PRESETS if preset.name == name.strip().lower()), None)
+def preset_named(name: str, own: Sequence[FacePreset] = ()) -> Preset | FacePreset | None:
+    """The preset of that name, in any case: one of `own`, or else of PRESETS; None where there is none."""
+    found = own_presets.preset_named(own, name)
+    return found or next((preset for preset in PRESETS if preset.name == name.strip().lower()), None)
+
+
+def known_names(own: Sequence[FacePreset] = ()) -> str:
+    """The names of all presets, for messages: at first those of `own`."""
+    names = [*(preset.name for preset in own), *(preset.name for preset in PRESETS)]
+    return ", ".join(dict.fromkeys(names))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import matrix_to_axis_angle, mean_rotation
 from avatar.model.resting import resting_expression
 from avatar.motion.edit import head_rotation
+from avatar.motion.presets import FacePreset
 from avatar.performance.mixing.keyframes import is_keyframes, keyframed_motion, read_keyframes
 from avatar.performance.mixing.mouth import CLOSER, mouth_model
-from avatar.performance.mixing.presets import PRESETS, preset_named
+from avatar.performance.mixing.presets import known_names, preset_named
 from avatar.performance.mixing.regions import NAMES
 from avatar.performance.mixing.stack_file import MAX_BYTES, Kind, LayerSpec
 from avatar.types import JOINT_NAMES, NECK, ROOT, Motion
@@ -62,12 +63,13 @@ class Loaders:
     emotion: Callable[[str], Mapping[str, float]]
 
 
-def kind_of(layer: LayerSpec, path: Path) -> Kind:
+def kind_of(layer: LayerSpec, path: Path, own: Sequence[FacePreset] = ()) -> Kind:
     """What the source of a layer is.
 
     Args:
         layer: the layer.
         path: its source as a path.
+        own: presets of the stack, beside the built-in ones.
 
     Raises:
         HeadsplatError: a file that is missing or is a film.
@@ -78,7 +80,7 @@ def kind_of(layer: LayerSpec, path: Path) -> Kind:
     if not path.exists():
         if suffix in _FILE_SUFFIXES or "/" in layer.source:
             raise HeadsplatError(f"{path}: no such file; check the layer's source")
-        return "preset" if preset_named(layer.source) is not None else "emotion"
+        return "preset" if preset_named(layer.source, own) is not None else "emotion"
     if are_photos([path]):
         return "photo"
     if suffix in SOUND_SUFFIXES:
@@ -94,7 +96,9 @@ def kind_of(layer: LayerSpec, path: Path) -> Kind:
     return "keyframes" if path.is_file() and is_keyframes(path) else "motion"
 
 
-def load_source(layer: LayerSpec, kind: Kind, path: Path, loaders: Loaders, seed: int) -> Source:
+def load_source(
+    layer: LayerSpec, kind: Kind, path: Path, loaders: Loaders, seed: int, own: Sequence[FacePreset] = ()
+) -> Source:
     """Read the source of a layer of any kind but a stack.
 
     Args:
@@ -103,16 +107,13 @@ def load_source(layer: LayerSpec, kind: Kind, path: Path, loaders: Loaders, seed
         path: the source as a path.
         loaders: for what needs other parts.
         seed: of random numbers in speech.
+        own: presets of the stack, beside the built-in ones.
 
     Raises:
         HeadsplatError: it cannot be read, is empty, or has no face.
     """
     if kind == "preset":
-        preset = preset_named(layer.source)
-        if preset is None:
-            known = ", ".join(item.name for item in PRESETS)
-            raise HeadsplatError(f"no preset {layer.source!r:.60}; presets are {known}")
-        return Source(kind, face_motion(preset.weights), False)
+        return Source(kind, _preset_motion(layer, own), False)
     if kind == "emotion":
         return Source(kind, face_motion(loaders.emotion(layer.source)), False)
     if kind == "photo":
@@ -122,6 +123,18 @@ def load_source(layer: LayerSpec, kind: Kind, path: Path, loaders: Loaders, seed
     if kind == "speech":
         return framed(layer, Source(kind, loaders.speech(path, layer.text, seed), True))
     return framed(layer, Source(kind, _from_rest(loaders.motion(path, layer.head, layer.fps), layer), True))
+
+
+def _preset_motion(layer: LayerSpec, own: Sequence[FacePreset]) -> Motion:
+    """The face of a preset. Like all faces that stay, it turns neither head nor jaw."""
+    preset = preset_named(layer.source, own)
+    if preset is None:
+        raise HeadsplatError(f"no preset {layer.source!r:.60}; presets are {known_names(own)}")
+    if not isinstance(preset, FacePreset):
+        return face_motion(preset.weights)
+    left_out = " and ".join(preset.left_out)
+    notes = (f"a mix leaves out {left_out} of this preset",) if left_out else ()
+    return replace(face_motion(preset.arkit_weights), notes=notes)
 
 
 def _from_rest(motion: Motion, layer: LayerSpec) -> Motion:

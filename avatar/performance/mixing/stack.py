@@ -17,6 +17,7 @@ import torch
 from avatar.common.toml_config import read_toml
 from avatar.errors import HeadsplatError
 from avatar.motion.edit import even_times
+from avatar.motion.presets import FacePreset
 from avatar.performance.mixing.amplify import amplified, without_contradictions
 from avatar.performance.mixing.closures import ClosureReport, closed_frames, keep_closures
 from avatar.performance.mixing.keyframes import is_keyframes
@@ -139,7 +140,8 @@ def mix(spec: StackSpec, loaders: Loaders, opened: _Opened | None = None) -> Mix
     if not spec.layers:
         raise HeadsplatError("the stack has no layers; give at least one source")
     opened = opened or _Opened()
-    layers = [Layer(layer, _source(spec, number, loaders, opened)) for number, layer in enumerate(spec.layers)]
+    own = spec.own_presets()
+    layers = [Layer(layer, _source(spec, number, loaders, opened, own)) for number, layer in enumerate(spec.layers)]
     fps = spec.fps or _natural_rate(layers)
     times = _times(spec, layers, fps)
     canvas = Canvas(
@@ -211,13 +213,13 @@ def _finished(
     return replace(motion, names=names, weights=torch.from_numpy(kept[:, : len(names)]).float()), report
 
 
-def _source(spec: StackSpec, number: int, loaders: Loaders, opened: _Opened) -> Source:
+def _source(spec: StackSpec, number: int, loaders: Loaders, opened: _Opened, own: Sequence[FacePreset]) -> Source:
     layer = spec.layers[number]
     path = spec.folder / Path(layer.source).expanduser()
     try:
-        kind = kind_of(layer, path)
+        kind = kind_of(layer, path, own)
         if kind != "stack":
-            return load_source(layer, kind, path, loaders, spec.seed)
+            return load_source(layer, kind, path, loaders, spec.seed, own)
     except OSError as error:  # a name that no file can have
         raise HeadsplatError(f"layer {number + 1}: {layer.source!r:.80} is not a name of a file; correct it") from error
     place = _place(path)

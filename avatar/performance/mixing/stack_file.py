@@ -11,6 +11,7 @@ from typing import Any, Literal
 from avatar.common.frame_rate import MAX_FPS
 from avatar.common.toml_config import apply_values, read_toml
 from avatar.errors import HeadsplatError
+from avatar.motion.presets import FacePreset, presets_path, read_presets
 from avatar.performance.mixing.amplify import MAX_FACTOR
 from avatar.performance.mixing.closures import ClosureOptions
 from avatar.performance.mixing.envelope import Pulse
@@ -102,6 +103,8 @@ class StackSpec:
     """from the bottom to the top"""
     folder: Path = Path()
     """that sources are relative to"""
+    presets: str = ""
+    """a file of presets, or an avatar that has one beside it: their names are sources, too"""
     fps: float | None = None
     """none: the rate of the lowest motion"""
     duration: float | None = None
@@ -122,8 +125,14 @@ class StackSpec:
             _in_range(self, "duration", 0, _MAX_TIME)
             if self.duration == 0:
                 raise ValueError("`duration` is 0, expected more than 0 seconds")
+        if "\0" in self.presets:
+            raise ValueError("`presets` contains a null character; correct it")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"`seed` is {self.seed!r:.30}, expected 0 to 4294967295")
+
+    def own_presets(self) -> tuple[FacePreset, ...]:
+        """Those of `presets`; raises HeadsplatError as `read_presets`."""
+        return read_presets(presets_path(self.folder / Path(self.presets).expanduser())) if self.presets else ()
 
 
 def read_stack(path: Path) -> StackSpec:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,8 +23,9 @@ from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
 from avatar.motion.files.names import ARKIT
+from avatar.motion.presets import FacePreset
 from avatar.performance.mixing.mouth import mouth_model
-from avatar.performance.mixing.presets import PRESETS, preset_named
+from avatar.performance.mixing.presets import known_names, preset_named
 from avatar.performance.mixing.regions import NAMES
 from avatar.performance.speech.live import LATENCY, LiveListener, Resampler, mono
 from avatar.performance.speech.live_mouth import LiveMouth
@@ -134,13 +135,22 @@ class SpeechStream:
     Iterating asynchronously gives frames at their time; `next_frame` gives the next one at once.
     """
 
-    def __init__(self, *, fps: float = 60.0, rate: int = 24_000, seed: int = 0, acting: float = 1.0) -> None:
+    def __init__(
+        self,
+        *,
+        fps: float = 60.0,
+        rate: int = 24_000,
+        seed: int = 0,
+        acting: float = 1.0,
+        presets: Sequence[FacePreset] = (),
+    ) -> None:
         """
         Args:
             fps: frames per second, 10 to 120.
             rate: samples per second of the sound that is given back, 8,000 to 48,000; any rate may be pushed.
             seed: of blinks, gaze, brows and motion of the head.
             acting: their size, 0 to 1.5.
+            presets: faces that `emotion` finds beside the built-in ones, as of `avatar.motion.presets.own_presets`.
 
         Raises:
             HeadsplatError: a value out of range.
@@ -151,6 +161,7 @@ class SpeechStream:
         self.fps, self.rate = fps, rate
         self._mouth = LiveMouth()
         self._acting = StreamActing(seed, acting)
+        self._presets = tuple(presets)
         self._emotion = _Fade(_STILL, _STILL, 0.0, 0.0)
         self._resampler: tuple[float, Resampler] | None = None  # of the rate that was pushed last
         self._queue: deque[_Piece] = deque()
@@ -229,7 +240,8 @@ class SpeechStream:
         """Change the expression under the speech.
 
         Args:
-            name: of a preset, such as "smile", or ARKit weights by name.
+            name: of a preset, such as "smile", or ARKit weights by name. Of an own preset the expressions of ARKit
+                count: the voice moves the head.
             amount: 0 to 1.5.
             seconds: in which it changes.
 
@@ -237,11 +249,10 @@ class SpeechStream:
             HeadsplatError: an unknown name, or an amount out of range.
         """
         if isinstance(name, str):
-            preset = preset_named(name)
+            preset = preset_named(name, self._presets)
             if preset is None:
-                known = ", ".join(one.name for one in PRESETS)
-                raise HeadsplatError(f"speech stream: no emotion {name!r}; there are {known}")
-            name = preset.weights
+                raise HeadsplatError(f"speech stream: no emotion {name!r}; there are {known_names(self._presets)}")
+            name = preset.arkit_weights if isinstance(preset, FacePreset) else preset.weights
         if unknown := sorted(set(name) - set(ARKIT_52)):
             raise HeadsplatError(f"speech stream: {unknown[0]!r} is no expression of ARKit")
         if not 0 <= amount <= 1.5:

@@ -135,7 +135,8 @@ def test_a_panel_without_input_has_no_edits(panel: Panel, state: State) -> None:
 def test_a_preset_replaces_all_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     clicks(monkeypatch, "smile")
     smile = next(preset for preset in PRESETS if preset.name == "smile")
-    assert edits(face_panel, STATES["posed"]) == [Change("sliders", replace(POSED, weights=smile.weights))]
+    changed = Change("sliders", replace(POSED, weights=smile.weights), eased=True)
+    assert edits(face_panel, STATES["posed"]) == [changed]
 
 
 def test_a_mirrored_slider_moves_its_counterpart(monkeypatch: pytest.MonkeyPatch) -> None:

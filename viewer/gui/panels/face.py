@@ -9,6 +9,7 @@ from imgui_bundle import imgui
 
 from avatar.head.arkit import ARKIT_52
 from viewer.gui.panels import wings
+from viewer.gui.panels.own_presets import own_presets
 from viewer.gui.panels.pose import pose_sliders
 from viewer.gui.panels.widgets import label, select_button, slider
 from viewer.session.edits import Change, Edit
@@ -27,7 +28,9 @@ def face_panel(state: State) -> Iterator[Edit]:
     if state.source != SLIDERS:
         imgui.text_disabled("the sliders keep their values")
         return
-    sliders = _options(wings.preset_buttons(state.sliders))
+    yield from wings.preset_buttons(state.sliders)
+    yield from own_presets(state)
+    sliders = _options(state.sliders)
     if state.panels.focus_search:
         imgui.set_keyboard_focus_here()
         yield Change("panels", replace(state.panels, focus_search=False))

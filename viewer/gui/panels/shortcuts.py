@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from imgui_bundle import imgui
 
+from viewer.gui.panels.own_presets import preset_keys
 from viewer.gui.panels.timeline import step_frames, toggle_playback
 from viewer.render.orbit import Orbit
 from viewer.session.edits import Change, Do, Edit
@@ -112,6 +113,7 @@ def shortcuts(state: State) -> Iterator[Edit]:
         for shortcut in SHORTCUTS:
             if imgui.is_key_chord_pressed(shortcut.keys):
                 yield from shortcut.edits(state)
+        yield from preset_keys(state)
     if state.panels.help:
         yield from _list(state)
 
@@ -124,7 +126,8 @@ def _list(state: State) -> Iterator[Edit]:
     imgui.set_next_window_bg_alpha(1.0)
     _, still_open = imgui.begin("Shortcuts", True, flags)
     _rows("keys", [(shortcut.name, shortcut.description) for shortcut in SHORTCUTS])
-    for title, rows in _MOUSE.items():
+    own = [(str(preset.key), preset.name) for preset in state.presets if preset.key is not None]
+    for title, rows in (({"presets of this avatar": own} if own else {}) | _MOUSE).items():
         imgui.separator_text(title)
         _rows(title, rows)
     imgui.end()

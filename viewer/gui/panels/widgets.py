@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from imgui_bundle import imgui
 
@@ -67,3 +67,26 @@ def select_button(state: State, key: str, text: str) -> Iterator[Edit]:
     imgui.push_text_wrap_pos()
     imgui.text_colored(_WARNING, f"driven by {active}")
     imgui.pop_text_wrap_pos()
+
+
+def button_lines(labels: Sequence[str], current: Collection[str]) -> int | None:
+    """A button for each label, as many per line as fit; returns the place of the one that is clicked, if any.
+
+    Args:
+        labels: of the buttons; what follows ## is not shown.
+        current: labels that are highlighted.
+    """
+    right = imgui.get_cursor_screen_pos().x + imgui.get_content_region_avail().x
+    style = imgui.get_style()
+    clicked = None
+    for place, label_text in enumerate(labels):
+        width = imgui.calc_text_size(label_text.split("##")[0]).x + 2 * style.frame_padding.x
+        if place and imgui.get_item_rect_max().x + style.item_spacing.x + width < right:
+            imgui.same_line()
+        if label_text in current:
+            imgui.push_style_color(imgui.Col_.button, imgui.get_style_color_vec4(imgui.Col_.button_active))
+        if imgui.button(label_text):
+            clicked = place
+        if label_text in current:
+            imgui.pop_style_color()
+    return clicked
