@@ -279,6 +279,7 @@ class ExportCommand:
         from avatar.common.files import atomic_path
         from avatar.export.web import WebMotion, web_container
         from avatar.jobs.web_page import page_camera, web_page, write_split_page
+        from avatar.motion.presets import own_presets
 
         motion = None
         if frames.times is not None and self.motion is not None:
@@ -286,7 +287,8 @@ class ExportCommand:
             motion = WebMotion(self.motion.stem, times, frames.params, frames.torso)
         name = self.avatar.stem
         camera = page_camera(frames.avatar.head) if self.with_camera else None
-        content = web_container(frames.avatar, frames.header, name, motion)
+        presets = own_presets(self.avatar)
+        content = web_container(frames.avatar, frames.header, name, motion, presets)
         if self.split:
             size = write_split_page(self.out, self._files, content, name, camera)
         else:
@@ -296,6 +298,7 @@ class ExportCommand:
                 part.write_bytes(content)
             size = len(content)
         played = "" if motion is None else f", a motion of {counted(len(motion.times), 'frame')}"
+        played += f", {counted(len(presets), 'preset')}" if presets else ""
         kind = "an avatar for pages" if self.out.suffix == ".hsa" else "a page"
         return f"{self.out}: {kind} with {_gaussians(frames.avatar)}{played}, {size / _MEGABYTE:.1f} MB"
 

@@ -40,7 +40,7 @@ class MotionMix:
     emotion: Annotated[str | None, arg(metavar=_WORDS)] = None
     """a face on top: a preset's name (smile, sad), or words such as "slightly surprised"; or a photo"""
     presets: Annotated[OptionalPath, arg(metavar="FILE|AVATAR")] = None
-    """own presets, for --emotion and the layers of a stack: a .presets.json file, or the avatar that has it beside it"""
+    """own presets, for --emotion and the layers of a stack: a .presets.json file, or the avatar beside it"""
     intensity: Annotated[OptionalFloat, Between(0, 1)] = None
     """strength of --emotion; default: 1"""
     amplify: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="REGION=FACTOR,...")] = ()

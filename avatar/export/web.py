@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +23,14 @@ from avatar.model.parts.mesh_layer import MeshLayer
 from avatar.model.parts.pose_blendshapes import COLOR, POSITION, TURN, PoseBlendshapes
 from avatar.model.parts.weight_network import WeightNetwork
 from avatar.motion.lip_gap import LipGap
+from avatar.motion.presets import FacePreset
 from avatar.rendering.cameras import DISTANCE, framing, subject_of
 from avatar.types import JAW, HeadParams, TorsoPose
 
 from .posed import posed
 from .web_blocks import FORMAT, Blocks
 from .web_options import driving_options
+from .web_presets import page_presets
 
 NOTE = "A synthetic rendering of a person, not a recording: it can show what the person never did or said."
 _MAX_VERTICES = 1 << 16  # their indices are uint16
@@ -47,7 +49,13 @@ class WebMotion:
 
 
 @torch.no_grad()
-def web_container(avatar: Avatar, header: Mapping[str, Any], name: str, motion: WebMotion | None = None) -> bytes:
+def web_container(
+    avatar: Avatar,
+    header: Mapping[str, Any],
+    name: str,
+    motion: WebMotion | None = None,
+    presets: Sequence[FacePreset] = (),
+) -> bytes:
     """The container of an avatar for the web player.
 
     Args:
@@ -55,6 +63,7 @@ def web_container(avatar: Avatar, header: Mapping[str, Any], name: str, motion: 
         header: of its file, for consent and provenance.
         name: title of the page.
         motion: played by the page; None: none.
+        presets: faces that the page shows by buttons and keys.
 
     Raises:
         HeadsplatError: the head has more vertices than the container can number.
@@ -80,6 +89,7 @@ def web_container(avatar: Avatar, header: Mapping[str, Any], name: str, motion: 
         "view": _view(avatar),
         "pose_blendshapes": _part(avatar, PoseBlendshapes, blocks),
         "layer": _part(avatar, MeshLayer, blocks),
+        "presets": page_presets(avatar, presets),
         "motion": None if motion is None else _motion(avatar, motion, blocks),
     }
     return blocks.container(entries)

@@ -94,6 +94,7 @@ def _serve(
 ) -> LiveRun:
     from avatar.export.web import web_container
     from avatar.model.parts.light.relight import baked, relit
+    from avatar.motion.presets import own_presets
     from viewer.web.bridge import LOOPBACK, WebBridge
     from viewer.web.page import build_page
 
@@ -101,7 +102,8 @@ def _serve(
     header, avatar = read_in_appearance(path, options.appearance)
     relighting = options.light.relighting()
     shown_avatar = avatar if relighting is None else baked(relit(avatar, relighting))
-    page = build_page(web_container(shown_avatar, header, path.stem), path.stem, live=True)
+    container = web_container(shown_avatar, header, path.stem, presets=own_presets(path))
+    page = build_page(container, path.stem, live=True)
     bridge = WebBridge(page, LOOPBACK if options.host is None else options.host, port)
     if obs:
         bridge.show_alone()

@@ -132,9 +132,9 @@ def _server(path: Path, options: ServeOptions) -> SpeechServer:
     header, avatar = read_in_appearance(path, options.appearance)
     relighting = options.light.relighting()
     shown = avatar if relighting is None else baked(relit(avatar, relighting))
-    page = build_page(web_container(shown, header, path.stem), path.stem, live=True, speech=True)
-    host = LOOPBACK if options.host is None else options.host
     presets = own_presets(path)
+    page = build_page(web_container(shown, header, path.stem, presets=presets), path.stem, live=True, speech=True)
+    host = LOOPBACK if options.host is None else options.host
     stream = SpeechStream(fps=options.fps, seed=options.seed, acting=options.acting, presets=presets)
     _prepare()
     video = SpeechVideo(shown, stream, size, options.video_fps)

@@ -1,5 +1,6 @@
 /** The blocks of an avatar in a page, see docs/formats/web.md. */
 /** @import { BlockEntry, Container, ContainerKind } from "./container.js" */
+/** @import { PagePreset } from "../page/own_presets.js" */
 
 /** Type and shape of each block: V vertices, S bases of the mesh, N Gaussians, M of them blended, P the others, T faces of the
  * layer, X its texels, F frames. */
@@ -63,6 +64,7 @@ const INDICES = {
  * @property {string} consent
  * @property {Provenance} provenance
  * @property {HeadEntry} head
+ * @property {PagePreset[]} [presets] missing in containers from before
  * @property {{mode: string, network?: {hidden_bias?: unknown[]} | null}} gaussians
  * @property {DrivingEntry} driving
  * @property {object | null} [pose_blendshapes] missing in containers from before

@@ -10,7 +10,8 @@ import { blockedBy, blockedSentence } from "../container/server_policy.js";
 import { LivePoses } from "../motions/live.js";
 import { SpokenPoses } from "../motions/spoken.js";
 import { streamAddress } from "../motions/stream_address.js";
-import { ManualPose } from "./manual_pose.js";
+import { GAZE_DEGREES, ManualPose } from "./manual_pose.js";
+import { OwnPresets } from "./own_presets.js";
 import { Microphone } from "../motions/microphone.js";
 import { readRecording } from "../motions/motion_files.js";
 import { packedMotion, retargetedMotion } from "../motions/motions.js";
@@ -19,11 +20,15 @@ import { bytesOf, cameraPackOf, checkOrigin, hasStyle, scriptOf } from "./page_f
 import { Playback } from "../motions/playback.js";
 import { Player } from "./player.js";
 import { Resolution } from "./resolution.js";
+import { interpolatedParams, smoothstep } from "../face/presence.js";
 import { TrainedRange } from "../avatar/trained_range.js";
 /** @import { AvatarHeader } from "../container/avatar_container.js" */
 /** @import { Figures } from "./benchmark.js" */
+/** @import { HeadParams } from "../avatar/head.js" */
+/** @import { PagePreset } from "./own_presets.js" */
 
 const MESSAGE_SECONDS = 6;
+const EASE_SECONDS = 0.2; // to a preset
 /** What the address of the page may say about where the Gaussians are drawn. */
 /** @type {Record<string, boolean>} */
 const DRAWN_ON = { "#processor": true, "#card": false };
@@ -59,6 +64,7 @@ const DRAWN_ON = { "#processor": true, "#card": false };
  * @property {HTMLInputElement} transparent
  * @property {HTMLElement} rate
  * @property {HTMLInputElement} limited
+ * @property {HTMLElement} own
  * @property {HTMLElement} head
  * @property {HTMLInputElement} search
  * @property {HTMLElement} expressions
@@ -86,12 +92,26 @@ class App {
     this.manual = new ManualPose(header, this.range);
     this.gaze = [0, 0];
     this.turn = [0, 0, 0];
+    this.jaw = [0, 0];
+    /** The pose before a preset, and the time in milliseconds since which it changes.
+     * @type {{from: HeadParams, since: number} | null} */
+    this.easing = null;
+    /** Sets the sliders of head and gaze. @type {((value: number) => void)[]} */
+    this.headSliders = [];
     this.resolution = new Resolution(byId("view"), () => this.changed());
     this.isChanged = true;
-    this.sliders = new ExpressionSliders(byId("expressions"), byId("search"), header, () => this.#posed());
+    this.sliders = new ExpressionSliders(byId("expressions"), byId("search"), header, () => this.#posed(), () => {
+      this.ease();
+      this.jaw = [0, 0];
+    });
     const controls = { bar: byId("bar"), play: byId("play"), seek: byId("seek"), label: byId("motion-name") };
     this.playback = new Playback(controls, () => this.changed());
     this.#addHeadSliders();
+    this.presets = new OwnPresets(byId("own"), header, {
+      show: (preset) => this.show(preset),
+      pose: () => ({ weights: this.sliders.weights, gaze: this.gaze, turn: this.turn, jaw: this.jaw }),
+      say,
+    });
     this.#connectTools();
     this.microphone = new Microphone(() => this.#showMicrophone(), say);
     /** Poses of the server of the page, where it has one. @type {LivePoses | SpokenPoses | undefined} */
@@ -134,8 +154,27 @@ class App {
     const pose = this.isFollowing ? this.source?.pose : null;
     if (pose) return pose;
     const weights = this.microphone.over(this.sliders.weights);
-    const target = this.manual.target({ weights, gaze: this.gaze, turn: this.turn });
-    return this.range.headParams(byId("limited").checked ? this.range.limited(target) : target);
+    const target = this.manual.target({ weights, gaze: this.gaze, turn: this.turn, jaw: this.jaw });
+    const params = this.range.headParams(byId("limited").checked ? this.range.limited(target) : target);
+    if (!this.easing) return params;
+    const seconds = (performance.now() - this.easing.since) / 1000;
+    return interpolatedParams(this.easing.from, params, smoothstep(seconds / EASE_SECONDS));
+  }
+
+  /** Lets the pose change smoothly from the one that is shown now. */
+  ease() {
+    this.easing = { from: this.params(), since: performance.now() };
+  }
+
+  /** Shows a preset. @param {PagePreset} preset */
+  show({ name, sliders, eyes = [0, 0], head = [0, 0, 0], jaw = [0, 0] }) {
+    this.ease();
+    this.jaw = [...jaw];
+    const values = [eyes[0] / GAZE_DEGREES, -eyes[1] / GAZE_DEGREES, ...head];
+    this.headSliders.forEach((set, k) => set(values[k]));
+    this.sliders.set(sliders);
+    const missing = Object.keys(sliders).filter((each) => !this.sliders.inputs.has(each));
+    if (missing.length) say(`${name}: this avatar has no expression ${missing.join(", ")}.`);
   }
 
   /** What may pose the avatar live: the server of the page, or its camera while that is on. */
@@ -166,6 +205,10 @@ class App {
     if (this.microphone.isListening && (this.playback.isShown || this.isFollowing)) this.microphone.stop();
     const isHeard = this.microphone.advance(now);
     const isBlending = this.isFollowing && this.camera?.isBlending;
+    if (this.easing) {
+      if (performance.now() - this.easing.since > 1000 * EASE_SECONDS) this.easing = null;
+      this.changed();
+    }
     if (this.player.isBusy || !(isPlaying || isHeard || isBlending || this.isChanged)) return;
     this.isChanged = false;
     const [width, height] = this.resolution.size(this.isMoving);
@@ -273,9 +316,14 @@ class App {
 
   #addHeadSliders() {
     for (const [title, part, at, low, high, step] of HEAD_SLIDERS) {
-      const { row } = slider(title, low, high, step, 0, (value) => {
+      const { row, input, show } = slider(title, low, high, step, 0, (value) => {
         this[part][at] = value;
         this.#posed();
+      });
+      this.headSliders.push((value) => {
+        this[part][at] = value;
+        input.value = String(value);
+        show(value);
       });
       byId("head").append(row);
     }
@@ -357,12 +405,16 @@ class App {
       " ": () => this.playback.toggle(),
       p: () => savePicture(this.player, this.name),
       f: toggleFullScreen,
-      n: () => this.sliders.set({}),
+      n: () => {
+        this.jaw = [0, 0];
+        this.sliders.set({});
+      },
       c: () => this.source?.calibrate(),
       w: () => this.camera?.toggle(),
       m: () => byId("microphone").hidden || this.microphone.toggle(),
       "/": () => byId("search").focus(),
     };
+    if (/^[1-9]$/.test(event.key) && this.presets.press(event.key)) event.preventDefault();
     const isPressed = event.key === " " && target.matches("button, summary, input");
     if (!actions[event.key] || isPressed) return;
     event.preventDefault();
@@ -418,6 +470,6 @@ async function start() {
   }
 }
 
-/** For scripts on the page: `await headsplat` has `player`, `orbit`, `sliders`, `playback`, `microphone`, `camera`,
+/** For scripts on the page: `await headsplat` has `player`, `orbit`, `sliders`, `presets`, `playback`, `microphone`, `camera`,
  * `benchmark`. */
 globalThis.headsplat = start();

@@ -36,11 +36,12 @@ const PRESETS = {
 
 export class ExpressionSliders {
   /** @param {HTMLElement} parent of groups and presets @param {HTMLInputElement} search @param {AvatarHeader} header
-   * @param {() => void} changed */
-  constructor(parent, search, header, changed) {
+   * @param {() => void} changed @param {() => void} [ease] called before a preset changes the weights */
+  constructor(parent, search, header, changed, ease = () => {}) {
     /** Weights by name. @type {Map<string, number>} */
     this.weights = new Map();
     this.changed = changed;
+    this.ease = ease;
     /** Sliders by name. @type {Map<string, {input: HTMLInputElement, show: (weight: number) => void}>} */
     this.inputs = new Map();
     const names = header.head.expression_names, count = names.length;
@@ -86,7 +87,10 @@ export class ExpressionSliders {
         for (const full of [name, `${name}Left`, `${name}Right`]) if (names.includes(full)) weights[full] = weight;
       if (Object.keys(preset).length && !Object.keys(weights).length) continue;
       const button = element("button", { type: "button", textContent: title });
-      button.addEventListener("click", () => this.set(weights));
+      button.addEventListener("click", () => {
+        this.ease();
+        this.set(weights);
+      });
       row.append(button);
     }
     return row;
@@ -144,6 +148,6 @@ export function slider(title, low, high, step, value, moved) {
 
 /** @template {keyof HTMLElementTagNameMap} K @param {K} tag @param {object} properties
  * @returns {HTMLElementTagNameMap[K]} */
-function element(tag, properties) {
+export function element(tag, properties) {
   return Object.assign(document.createElement(tag), properties);
 }

@@ -1,16 +1,17 @@
 /** The pose of the sliders: weights added to the resting face, gaze and rotation of the head. */
 import { numbersOf } from "../container/container.js";
-import { add, apply, multiply, rotationOf, subtract } from "../avatar/linear.js";
+import { add, apply, axisAngleOf, multiply, rotationOf, subtract } from "../avatar/linear.js";
 /** @import { PoseTarget, TrainedRange } from "../avatar/trained_range.js" */
 /** @import { AvatarHeader } from "../container/avatar_container.js" */
 
 const DEGREE = Math.PI / 180;
-const GAZE_DEGREES = 28; // of eyes without expressions for the gaze
+export const GAZE_DEGREES = 28; // of eyes without expressions for the gaze
 
 /** @typedef {Object} Sliders
  * @property {Map<string, number>} weights by expression, added to the resting face
  * @property {number[]} gaze to the person's left and up, -1..1
- * @property {number[]} turn yaw to the person's left, pitch down, roll to the person's right shoulder, degrees */
+ * @property {number[]} turn yaw to the person's left, pitch down, roll to the person's right shoulder, degrees
+ * @property {number[]} [jaw] degrees of the jaw joint: open, to the person's left */
 
 export class ManualPose {
   /** @param {AvatarHeader} header of the container @param {TrainedRange} range */
@@ -25,10 +26,11 @@ export class ManualPose {
   }
 
   /** @param {Sliders} sliders @returns {PoseTarget} */
-  target({ weights, gaze, turn }) {
+  target({ weights, gaze, turn, jaw = [0, 0] }) {
     const count = this.names.length;
     const added = new Map(weights);
     const jointRot = new Array(15).fill(0);
+    jointRot.splice(6, 3, ...axisAngleOf(headTurn([jaw[1], jaw[0], 0])));
     if (this.gazeByWeights) addGaze(added, gaze);
     else for (const eye of [9, 12]) [jointRot[eye], jointRot[eye + 1]] = eyeTurn(gaze);
     const expression = this.names.map((name, e) => {
@@ -57,7 +59,7 @@ function eyeTurn([left, up]) {
 }
 
 /** @param {Map<string, number>} weights @param {number[]} gaze */
-function addGaze(weights, [left, up]) {
+export function addGaze(weights, [left, up]) {
   /** @type {(name: string, value: number) => void} */
   const raise = (name, value) => weights.set(name, (weights.get(name) ?? 0) + value);
   raise(left > 0 ? "eyeLookOutLeft" : "eyeLookInLeft", Math.abs(left));
