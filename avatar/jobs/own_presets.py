@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
@@ -54,9 +54,7 @@ def preset_of_frame(
     Raises:
         HeadsplatError: the motion cannot be read, or has no such frame, or no face in it.
     """
-    source = _loaded(motion, frame, notices)
-    if source.kind != "motion":
-        raise HeadsplatError(f"{motion}: not a motion; give an expression file or a capture folder")
+    source = _loaded("motion", motion, frame, notices)
     return _checked(
         name, _weights(source), _head(source) if with_head else (0, 0, 0), f"frame {frame} of {motion.name}"
     )
@@ -74,9 +72,7 @@ def preset_of_photo(name: str, photo: Path, consent: str = "", *, notices: Notic
     Raises:
         HeadsplatError: it cannot be read, or shows no face.
     """
-    source = _loaded(photo, None, notices)
-    if source.kind != "photo":
-        raise HeadsplatError(f"{photo}: not a photo; give an image with a face")
+    source = _loaded("photo", photo, None, notices)
     return _checked(name, _weights(source), source=f"the photo {photo.name}", consent=consent)
 
 
@@ -93,7 +89,7 @@ def _checked(
         raise HeadsplatError(f"preset: {error}") from error
 
 
-def _loaded(path: Path, frame: int | None, notices: Notices) -> Source:
+def _loaded(wanted: Literal["motion", "photo"], path: Path, frame: int | None, notices: Notices) -> Source:
     from avatar.performance.mixing.sources import kind_of, load_source
     from avatar.performance.mixing.stack_file import LayerSpec
 
@@ -101,8 +97,9 @@ def _loaded(path: Path, frame: int | None, notices: Notices) -> Source:
         raise HeadsplatError(f"{path}: no such file; check its path")
     layer = LayerSpec(str(path), name=path.name, frame=frame)
     kind = kind_of(layer, path)
-    if kind not in ("motion", "photo"):
-        raise HeadsplatError(f"{path}: a file of {kind}, which is no motion and no photo; mix it to a motion first")
+    if kind != wanted:
+        advice = {"motion": "an expression file or a capture folder", "photo": "an image with a face"}[wanted]
+        raise HeadsplatError(f"{path}: not a {wanted}; give {advice}")
     return load_source(layer, kind, path, loaders(notices), 0)
 
 

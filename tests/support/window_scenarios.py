@@ -187,10 +187,38 @@ def preset(window: WindowDriver) -> Result:
     before = window.image()
     chosen = next(preset for preset in PRESETS if preset.weights)
     window.click("Face", chosen.name)
+    window.settle()
     return {
         "set": dict(window.state.sliders.weights) == dict(chosen.weights),
         "change": difference(before, window.image()),
     }
+
+
+def own_preset(window: WindowDriver) -> Result:
+    """A face that is saved by a name, shown by its button and by its key, listed, and removed."""
+    rest = window.image()
+    window.change("sliders", weights={"jawOpen": 0.8, "mouthSmileLeft": 0.5}, head=(15.0, 0.0, 0.0))
+    posed = window.image()
+    window.set("Face", "##preset name", "my grin")
+    window.click("Face", "save##preset")
+    saved = [preset.name for preset in window.state.presets]
+    message = window.state.status.message
+    found = {"saved": saved, "message": message, "change": difference(rest, posed)}
+    for way in ("button", "key"):
+        window.change("sliders", weights={}, head=(0.0, 0.0, 0.0))
+        window.settle()
+        if way == "button":
+            window.click("Face", "###preset my grin")
+        else:
+            window.context.key_press(imgui.Key._1)
+        window.rest(30)
+        window.settle()
+        found[way] = difference(posed, window.image())
+    window.change("panels", help=True)
+    window.screen("own_preset")
+    window.change("panels", help=False)
+    window.click("Face", "remove##preset")
+    return {**found, "left": len(window.state.presets)}
 
 
 def search(window: WindowDriver) -> Result:
@@ -356,7 +384,7 @@ def scenarios(files: Files) -> dict[str, Scenario]:
     """All scenarios, in order."""
     without_files = (
         load, yaw, field_of_view, resolution, background, kinds, splats, drag, pan, wheel, home, face,
-        preset, search, source, missing_source, snapshot, saved_view, frames, paint, layers,
+        preset, own_preset, search, source, missing_source, snapshot, saved_view, frames, paint, layers,
         describe, affect, units, reading,
     )  # fmt: skip
     with_files = (drop_motion, drop_damaged, drop_avatar)

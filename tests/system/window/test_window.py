@@ -176,6 +176,14 @@ def test_a_preset_sets_its_weights_and_changes_the_image(results: Results) -> No
     assert result["change"] > 0.1
 
 
+def test_a_face_is_saved_by_a_name_and_shown_by_its_button_and_its_key(results: Results) -> None:
+    result = results("own_preset")
+    assert result["saved"] == ["my grin"] and result["message"].endswith("first.presets.json: my grin saved, key 1")
+    assert result["change"] > 0.1
+    assert result["button"] < 0.02 and result["key"] < 0.02
+    assert result["left"] == 0
+
+
 def test_the_search_shows_matching_sliders_only(results: Results) -> None:
     result = results("search")
     assert (result["search"], result["blink"], result["jaw"]) == ("blink", True, False)

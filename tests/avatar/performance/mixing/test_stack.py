@@ -12,6 +12,7 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
+from avatar.motion.presets import FacePreset, write_presets
 from avatar.performance.facs.emotions import EmotionReader, emotion_units
 from avatar.performance.facs.table import FacsTable
 from avatar.performance.facs.units import UnitReader, to_weights
@@ -312,6 +313,25 @@ def test_deep_stacks_are_refused_and_wide_ones_are_mixed_once(tmp_path: Path) ->
     with pytest.raises(HeadsplatError, match=r"more than 8 stacks within each other; put the layers in one file"):
         mix_file(tmp_path / "0.toml", loaders({}))
     assert len(mix_file(tmp_path / "3.toml", loaders({})).motion) == 60
+
+
+def test_own_presets_are_sources_before_the_built_in_ones(tmp_path: Path) -> None:
+    own = FacePreset("Smile", {"jawOpen": 0.5, "expr3": 1.0}, head=(10.0, 0.0, 0.0))
+    write_presets(tmp_path / "me.presets.json", (own, FacePreset("grin", {"mouthSmileLeft": 0.8})))
+    for presets in ("me.presets.json", "me.avatar"):
+        (tmp_path / "s.toml").write_text(
+            f'presets = "{presets}"\nduration = 0.1\n[[layer]]\nsource = "smile"\n'
+            '[[layer]]\nsource = "GRIN"\nstrength = 0.5\n'
+        )
+        found = mix_file(tmp_path / "s.toml", loaders({}))
+        assert column(found.motion, "jawOpen") == pytest.approx(0.5)
+        assert column(found.motion, "mouthSmileLeft") == pytest.approx(0.4)
+        assert found.report.notes == (
+            "smile: a mix leaves out expressions of the avatar's own and turn of the head of this preset",
+        )
+    (tmp_path / "s.toml").write_text('presets = "no.avatar"\nduration = 1\n[[layer]]\nsource = "smile"\n')
+    with pytest.raises(HeadsplatError, match=r"no\.presets\.json: no such file of presets"):
+        mix_file(tmp_path / "s.toml", loaders({}))
 
 
 @pytest.mark.parametrize(

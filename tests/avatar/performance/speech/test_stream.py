@@ -10,6 +10,7 @@ import pytest
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.model.avatar import Avatar
+from avatar.motion.presets import FacePreset
 from avatar.performance.speech.phones import BILABIALS
 from avatar.performance.speech.stream import MOST_WAITING, SETTLE, SpeechDriver, SpeechStream, SpokenFrame
 from tests.support.espeak import synthesize
@@ -228,3 +229,14 @@ def test_frames_come_one_after_another_and_a_late_reader_loses_none() -> None:
 def test_what_is_out_of_range_is_refused(call: object, problem: str) -> None:
     with pytest.raises(HeadsplatError, match=problem):
         call()  # type: ignore[operator]
+
+
+def test_an_emotion_is_one_of_the_own_presets_or_else_a_built_in_one() -> None:
+    stream = SpeechStream(acting=0.0, presets=(FacePreset("Smile", {"cheekPuff": 0.75, "expr3": 2.0}),))
+    stream.emotion("smile", seconds=0.1)
+    weights = dict(zip(ARKIT_52, played(stream, 0.2)[-1].weights.tolist(), strict=True))
+    assert weights["cheekPuff"] == pytest.approx(0.75) and weights["mouthSmileLeft"] < 0.01
+    stream.emotion("sad", seconds=0.1)
+    assert played(stream, 0.2)[-1].weights[ARKIT_52.index("mouthFrownLeft")] == pytest.approx(0.7, abs=0.01)
+    with pytest.raises(HeadsplatError, match="no emotion 'grin'; there are Smile, neutral, smile, laugh"):
+        stream.emotion("grin")

@@ -34,6 +34,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "motion mix": ("in/two.motion.npz", "--out", "new.motion.npz"),
     "motion convert": ("in/two.motion.npz", "--out", "new.csv"),
     "motion speak": ("in/videos/sound.wav", "--out", "new.csv"),
+    "preset add": ("new.presets.json", "grin", "--weights", "jawOpen=.4"),
+    "preset list": ("in/me.presets.json",),
     "join": ("in/segments/0.mp4", "in/segments/6.mp4", "--out", "new.mp4"),
     "export": ("in/me.avatar", "--out", "new.ply"),
     "blend": ("in/me.avatar", "in/me.avatar", "--out", "new.avatar"),

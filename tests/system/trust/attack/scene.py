@@ -100,12 +100,14 @@ def _fill(scene: Scene) -> None:
     tiny_capture(scene.capture, FRAMES, SIZE)
     scene.config.write_text(CONFIG)
     (scene.inputs / "fleet.csv").write_text("name,source,motion\nme,me.capture,two.motion.npz\n")
+    presets = '{"headsplat": "presets", "version": 1, "presets": [{"name": "grin", "weights": {"jawOpen": 0.4}}]}'
     training = inputs / "first.toml"
     training.write_text(CONFIG.replace("steps = 4", "steps = 60").replace("= 200", "= 600"))
     assert main(["train", str(scene.capture), "-o", str(scene.avatar), "--config", str(training)]) == 0
     for path in inputs.glob("me.*.*"):
         path.unlink()
     (inputs / "me.toml").unlink()
+    (inputs / "me.presets.json").write_text(presets)
     training.unlink()
     small.write_motion(scene.motion, small.motion(2))
     (inputs / "motions").mkdir()
