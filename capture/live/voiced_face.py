@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from avatar.driving.live.pose_source import CameraPoseSource
 from avatar.driving.live.samples import CameraPreview, Sample, SourceStats
-from avatar.head.arkit import ARKIT_52
+from avatar.head.arkit import ARKIT_52, region_columns
 from avatar.performance.speech.visemes import CONTROLS
 from capture.live.microphone import MicrophoneSource
 
@@ -38,6 +38,10 @@ _SEEN = 0.3, 0.6
 #: Weight of the mouth from which a voice speaks, and seconds in which it is taken to stop.
 _SPEAKS = 0.05
 _STOPS = 0.25
+#: Seconds in which a mouth that comes to be hidden goes over to the voice's, and back.
+_FADE = 0.1
+#: Seconds by which a mouth of `LiveMouth` is later than its sound: it follows smoothly.
+BEHIND = 0.04
 #: Seconds that a face waits for its sound at most.
 _PATIENCE = 0.25
 #: Seconds over which the performer's silent mouth is averaged, in which the mean follows a speaking one down, and of
@@ -86,7 +90,7 @@ class VoicedFace:
         now = time.monotonic()
         spoken = self._voice.latest()
         if spoken is not None and (heard := spoken.stamps.get("sound")) is not None:
-            self._listen(heard, spoken.weights)
+            self._listen(heard - BEHIND, spoken.weights)
         seen = self._face.latest()
         if seen is not None:
             self._waiting.append((now, seen))
@@ -125,6 +129,7 @@ class VoicedFace:
         self._mouths: deque[tuple[float, Floats, float]] = deque()  # time of the sound, weights [52], 0..1 speaks
         self._heard_until = -math.inf
         self._last: Sample | None = None  # with a face
+        self._covered = (-math.inf, 0.0)  # time, how far the mouth is hidden
         self._rest: Floats | None = None  # [E] of the performer's silent face
 
     def _listen(self, heard: float, weights: Floats) -> None:
@@ -137,16 +142,17 @@ class VoicedFace:
         while self._mouths[0][0] < heard - _MEMORY:
             self._mouths.popleft()
 
-    def _voice_at(self, moment: float) -> tuple[Floats, float]:
-        """Weights [52] of the voice and how much it speaks, at a time."""
+    def _voice_at(self, moment: float) -> tuple[Floats, float] | None:
+        """Weights [52] of the voice and how much it speaks, at a time; None where nothing was heard."""
         found = min(self._mouths, key=lambda mouth: abs(mouth[0] - moment), default=None)
         if found is None or abs(found[0] - moment) > _PATIENCE:
-            return np.zeros(len(ARKIT_52), np.float32), 0.0
+            return None
         return found[1], found[2]
 
     def _learn(self, sample: Sample) -> None:
         """Follow the performer's face at rest: in silence, and in speech down to where the mouth closes."""
-        _, speaks = self._voice_at(sample.time)
+        heard = self._voice_at(sample.time)
+        speaks = heard is not None and heard[1] > 0
         if self._rest is None or self._last is None:
             self._rest = sample.weights.copy()
         elif "mouth" not in sample.hidden:
@@ -156,21 +162,35 @@ class VoicedFace:
         self._last = sample
 
     def _voiced(self, sample: Sample) -> Sample:
-        """The sample with the mouth of the voice, as far as it speaks."""
-        voice, speaks = self._voice_at(sample.time)
-        if not speaks or self._last is None or self._rest is None:
+        """The sample with the mouth of the voice: as far as it speaks where the mouth is seen, in full where not."""
+        heard = self._voice_at(sample.time)
+        if heard is None or self._last is None or self._rest is None:
             return sample
-        if sample.confidence <= 0:  # only heard: the face rests, idles and speaks
-            weights = self._rest.copy()
+        voice, speaks = heard
+        if sample.confidence <= 0:
+            if not speaks:
+                return sample
+            weights = self._rest.copy()  # only heard: the face rests, idles and speaks
             own, arkit = columns_of(sample.names, ARKIT_52)
             weights[own] = (weights[own] + voice[arkit]).clip(0, 1)
             return replace(self._last, time=sample.time, weights=weights, hidden=(), own=None, stamps=sample.stamps)
         low, high = _SEEN
-        seen = 0.0 if "mouth" in sample.hidden else min(max((sample.confidence - low) / (high - low), 0.0), 1.0)
-        amount = np.float32(speaks * (1 - (1 - SHARE) * seen))
+        seen = min(max((sample.confidence - low) / (high - low), 0.0), 1.0)
+        covered = self._cover("mouth" in sample.hidden, sample.time)
         weights = sample.weights.copy()
+        mouth = region_columns(sample.names, "mouth")
+        weights[mouth] += covered * (self._rest[mouth] - weights[mouth])  # what no voice tells rests
         own, arkit = columns_of(sample.names, SPOKEN)
         spoken = (self._rest[own] + voice[arkit]).clip(0, 1)
-        weights[own] += amount * (spoken - weights[own])
+        amount = np.float32(max(speaks * (1 - (1 - SHARE) * seen), covered))
+        weights[own] = sample.weights[own] + amount * (spoken - sample.weights[own])
         hidden = tuple(region for region in sample.hidden if region != "mouth")
         return replace(sample, weights=weights, hidden=hidden, own=None)
+
+    def _cover(self, hidden: bool, moment: float) -> np.float32:
+        """How far the mouth is hidden, 0..1, without jumps."""
+        before, amount = self._covered
+        step = (moment - before) / _FADE
+        amount = min(amount + step, 1.0) if hidden else max(amount - step, 0.0)
+        self._covered = moment, amount
+        return np.float32(amount)

@@ -175,9 +175,7 @@ class LivePipeline:
             self._presence.mark_lost(self._clock)
             self._torso.update(None, 0.0, self._clock)
             self._filter.reset()
-            self._own_filter.reset()
-            self._hidden.reset()
-            self._own_hidden.reset()
+            self._own_filter.reset()  # what hidden regions hold stays: the face may come back with them
             self._sample = sample
             self._pass_on(sample)
             return False

@@ -52,7 +52,7 @@ class RegionHold:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all: the face was lost, or is another."""
+        """Forget all: the face is another."""
         self._past: deque[tuple[float, np.ndarray, np.ndarray]] = deque()  # time, weights, joint_rot of the results
         self._holds = {region: _Hold() for region in HIDEABLE}
 

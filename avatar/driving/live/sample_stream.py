@@ -48,7 +48,6 @@ class SampleStream:
         assert self._filter is not None and self._hold is not None
         if sample.confidence <= 0:
             self._filter.reset()
-            self._hold.reset()
             return sample
         return self._at_rest(self._filter(self._hold(sample, sample.hidden, sample.time), sample.time))
 

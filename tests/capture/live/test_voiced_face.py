@@ -18,7 +18,7 @@ from avatar.jobs.live_sources import LiveSources, SourceOptions
 from avatar.motion.files.names import ARKIT
 from avatar.types import JOINT_NAMES
 from capture.live import open_pose_source
-from capture.live.voiced_face import SHARE, VoicedFace
+from capture.live.voiced_face import BEHIND, SHARE, VoicedFace
 
 #: What a camera's tracker has: in another order than ARKit's, with expressions that ARKit lacks.
 NAMES = load_head().expression_names
@@ -81,7 +81,7 @@ def both() -> tuple[VoicedFace, Scripted, Scripted]:
 
 
 def says(voice: Scripted, moment: float, jaw: float) -> None:
-    heard = {"sound": moment}
+    heard = {"sound": moment + BEHIND}
     voice.samples.append(sample(moment + 0.1, heard, names=ARKIT_52, jawOpen=jaw, eyeBlinkLeft=0.9))
 
 
@@ -140,19 +140,43 @@ def test_a_performer_who_talks_from_the_start_rests_where_the_mouth_closes(both)
     assert found.weights[JAW] == pytest.approx(0.1 + SHARE * (0.1 + 0.2 - 0.1), abs=0.05)
 
 
-def test_a_hidden_mouth_is_the_voices_and_not_held(both) -> None:
+def test_a_hidden_mouth_is_the_voices_and_rests_in_silence(both) -> None:
     source, face, voice = both
     moment = after_rest(both, time.monotonic())
-    says(voice, moment, 0.4)
-    sees(face, moment, hidden=("eyes", "mouth"), jawOpen=0.9)
-    found = source.latest()
-    assert found is not None
-    assert found.weights[JAW] == pytest.approx(0.5, abs=0.01)
-    assert found.hidden == ("eyes",)
-    for step in range(1, 60):  # silent again: the region is held as without a voice
-        says(voice, moment + step / 30, 0.0)
-        sees(face, moment + step / 30, hidden=("mouth",), jawOpen=0.9)
+    for step in range(60):
+        says(voice, moment + step / 30, 0.4 if step < 6 else 0.0)
+        sees(face, moment + step / 30, hidden=("eyes", "mouth"), jawOpen=0.9, mouthSmileLeft=0.6, eyeBlinkLeft=0.2)
         found = source.latest()
+        assert found is not None
+        assert found.hidden == ("eyes",)
+        if step >= 3:
+            assert found.weights[JAW] == pytest.approx(0.5 if step < 6 else 0.1, abs=0.01)
+            assert found.weights[SMILE] == 0  # guessed behind the hand, and not heard
+            assert found.weights[BLINK] == pytest.approx(0.2)
+
+
+def test_a_mouth_comes_to_be_hidden_and_seen_without_jumps(both) -> None:
+    source, face, voice = both
+    moment = after_rest(both, time.monotonic())
+    jaws = []
+    for step in range(30):
+        says(voice, moment + step / 30, 0.0)
+        sees(face, moment + step / 30, hidden=("mouth",) if 10 <= step < 20 else (), jawOpen=0.7)
+        found = source.latest()
+        assert found is not None
+        jaws.append(found.weights[JAW])
+    assert min(jaws) < 0.4
+    assert max(np.abs(np.diff(jaws))) < 0.25
+
+
+def test_behind_a_hand_without_a_voice_the_region_stays_hidden(both) -> None:
+    source, face, _ = both
+    moment = after_rest(both, time.monotonic())
+    sees(face, moment + 1, hidden=("mouth",), jawOpen=0.9)
+    time.sleep(0.26)
+    assert source.latest() is None
+    time.sleep(0.26)
+    found = source.latest()
     assert found is not None
     assert found.hidden == ("mouth",)
 

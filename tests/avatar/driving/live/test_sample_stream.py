@@ -127,6 +127,30 @@ def test_a_lost_face_is_passed_on_and_invalid_numbers_are_not() -> None:
     assert stream.latest() is None
 
 
+def hidden_twice() -> list[Sample]:
+    """A closed mouth; a hand before it and a guess; for a moment no face at all; the hand and the guess again."""
+    guess = {"jawOpen": 0.9}
+    seen = [face(k / 30) for k in range(40)]
+    covered = [replace(face(k / 30, **guess), hidden=("mouth",)) for k in range(40, 60)]
+    lost = [replace(face(k / 30), confidence=0.0) for k in range(60, 63)]
+    again = [replace(face(k / 30, **guess), hidden=("mouth",)) for k in range(63, 80)]
+    return [replace(each, source_time=each.time) for each in seen + covered + lost + again]
+
+
+def test_a_hidden_mouth_stays_as_it_was_over_a_moment_without_a_face(tiny_avatar: Avatar) -> None:
+    jaw = ARKIT_52.index("jawOpen")
+    source = QueueSource()
+    found = streamed(SampleStream(source), source, hidden_twice())
+    assert max(each.weights[jaw] for each in found[44:]) < 0.1
+    camera = Camera()
+    passed: list[Sample] = []
+    pipeline = LivePipeline(tiny_avatar, camera, LiveOptions(clock="source"), passed.append)
+    for each in hidden_twice():
+        camera.sample = each
+        pipeline.latest()
+    assert max(each.weights[jaw] for each in passed[44:]) < 0.1
+
+
 @pytest.mark.parametrize(("kind", "smile"), [(Camera, 0.0), (QueueSource, 0.4)])
 def test_a_pipeline_passes_on_what_drives_its_avatar(
     tiny_avatar: Avatar, kind: type[QueueSource], smile: float

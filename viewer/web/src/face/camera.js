@@ -4,6 +4,7 @@ import { FaceFilter } from "./face_filter.js";
 import { interpolatedParams, Presence, smoothstep } from "./presence.js";
 import { cameraSentence, openCamera } from "./refusal.js";
 import { RegionHold } from "./region_hold.js";
+import { VoicedFace } from "./voiced_face.js";
 import { Retargeting } from "../motions/retargeting.js";
 import { startWorker } from "../container/scripts.js";
 import { blockedBy, blockedSentence } from "../container/server_policy.js";
@@ -52,6 +53,8 @@ export class Camera {
     this.filter = new FaceFilter(this.names, header);
     this.hold = new RegionHold(this.names);
     this.presence = new Presence(this.rest, header);
+    /** While the microphone is on, too: the faces of this stream with their voice. @type {VoicedFace<TrackedFace> | null} */
+    this.voiced = null;
     /** The driver before a new calibration, and when that ended. @type {{driver: FaceDriver, since: number} | null} */
     this.previous = null;
   }
@@ -98,7 +101,7 @@ export class Camera {
     this.turn = null;
     this.stream?.getTracks().forEach((track) => track.stop());
     this.page.video.srcObject = this.stream = null;
-    this.calibration = null;
+    this.calibration = this.voiced = null;
     this.#set(false);
     this.reports.state("");
   }
@@ -106,6 +109,20 @@ export class Camera {
   /** Takes the next resting face for the neutral one. */
   calibrate() {
     this.calibration?.restart();
+  }
+
+  /** Lets a voice shape the mouth: what it says at `heard` seconds.
+   * @param {number} heard @param {Record<string, number>} weights by expression */
+  listen(heard, weights) {
+    if (!this.calibration) return;
+    this.voiced ??= new VoicedFace(this.names);
+    this.voiced.listen(heard, weights);
+    this.#showVoiced(this.voiced);
+  }
+
+  /** Shows faces as the camera sees them again. */
+  stopListening() {
+    this.voiced = null;
   }
 
   /** @param {MediaStream} stream */
@@ -183,11 +200,23 @@ export class Camera {
     if (!stream || !calibration || data.session !== this.session) return; // an image from before a stop
     this.#next(stream);
     if (data.earlier.length) this.#calibrateOn(data.earlier, calibration);
+    if (!this.voiced) return this.#show(data, calibration);
+    this.voiced.see(data, now());
+    this.#showVoiced(this.voiced);
+  }
+
+  /** Shows the newest face whose sound is heard. @param {VoicedFace<TrackedFace>} voiced */
+  #showVoiced(voiced) {
+    const found = voiced.take(now());
+    if (found && this.calibration) this.#show(found, this.calibration);
+  }
+
+  /** @param {TrackedFace} data @param {Calibration} calibration */
+  #show(data, calibration) {
     if (data.sample) this.#use(data.sample, calibration);
     else {
       this.presence.markLost(data.seconds);
-      this.filter.reset();
-      this.hold.reset();
+      this.filter.reset(); // what hidden regions hold stays: the face may come back with them
     }
     this.reports.state(stateOf(data, calibration));
     if (data.sample || this.isBlending) this.reports.moved();
@@ -238,6 +267,7 @@ export class Camera {
 
 /** What the page reports after an image. @param {TrackedFace} data @param {Calibration} calibration */
 function stateOf({ sample, earlier, isFace, progress }, calibration) {
+  if (!isFace && sample) return "no face is seen: your voice moves the mouth";
   if (!isFace) return progress < 1 ? "waiting for a face" : "no face is seen";
   if (progress < 1) return `learning your face: ${Math.floor(100 * progress)} %`;
   if (!sample && !earlier.length) return "no face is seen";

@@ -18,6 +18,7 @@ const SMALLEST_FACE = 1;
  * @property {number[]} jointRot [15] axis-angle, radians: root (the head), neck, jaw, left and right eye (the gaze)
  * @property {number[]} translation [3] of the neck, meters, from the camera
  * @property {number} error reprojection, fraction of the inter-ocular distance
+ * @property {number} confidence 0..1, as of capture/live/fit.py with a network that is sure of the face
  * @property {number} seconds time of the frame
  * @property {string[]} hidden regions behind a hand or another thing: "eyes", "mouth" */
 
@@ -113,7 +114,8 @@ export class FaceFitter {
   /** @param {KnownFace} face @param {FaceFit} fit @param {number} seconds @param {string[]} hidden
    * @returns {FaceSample} */
   #sample(face, fit, seconds, hidden) {
-    return { ...face.parameters(fit), error: fit.error, seconds, hidden };
+    const confidence = 1 / (1 + (fit.error / MAX_ERROR) ** 2);
+    return { ...face.parameters(fit), error: fit.error, confidence, seconds, hidden };
   }
 
   /** Collects frames until there are enough, then fits the person; frames that show none are discarded.

@@ -29,12 +29,6 @@ export class RegionHold {
     }));
   }
 
-  /** Forgets all: the face was lost, or is another. */
-  reset() {
-    this.#past = [];
-    for (const hold of this.#holds) Object.assign(hold, { isHidden: false, since: 0, amount: 0, held: null });
-  }
-
   /** The sample with what is held of its hidden regions. @param {FaceSample} sample @returns {FaceSample} */
   apply(sample) {
     const { seconds } = sample, past = this.#past;

@@ -4,6 +4,8 @@ import { SILENCE, heard } from "./visemes.js";
 /** @import { Hearing } from "./visemes.js" */
 
 const WINDOW = 2048; // samples of a spectrum: 43 ms at 48 kHz
+/** Seconds by which the mouth of a spectrum is later than its sound: half a window, and the smoothing of the lips. */
+export const HEARING_DELAY = 0.09;
 const MAX_STEP = 0.1; // seconds between spectra; a tab in the background skips frames
 /** The page adapts to loudness and noise itself, and needs the color that a browser would remove. */
 const SOUND = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };

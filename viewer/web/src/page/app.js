@@ -12,7 +12,7 @@ import { SpokenPoses } from "../motions/spoken.js";
 import { streamAddress } from "../motions/stream_address.js";
 import { GAZE_DEGREES, ManualPose } from "./manual_pose.js";
 import { OwnPresets } from "./own_presets.js";
-import { Microphone } from "../motions/microphone.js";
+import { HEARING_DELAY, Microphone } from "../motions/microphone.js";
 import { readRecording } from "../motions/motion_files.js";
 import { packedMotion, retargetedMotion } from "../motions/motions.js";
 import { Orbit } from "./orbit.js";
@@ -29,6 +29,7 @@ import { TrainedRange } from "../avatar/trained_range.js";
 
 const MESSAGE_SECONDS = 6;
 const EASE_SECONDS = 0.2; // to a preset
+const BOTH = "Your face moves the avatar, and your voice its mouth; image and sound stay in this page.";
 /** What the address of the page may say about where the Gaussians are drawn. */
 /** @type {Record<string, boolean>} */
 const DRAWN_ON = { "#processor": true, "#card": false };
@@ -202,8 +203,9 @@ class App {
     requestAnimationFrame((next) => this.#tick(next));
     const isPlaying = this.playback.advance(now);
     if (this.live instanceof SpokenPoses) this.live.advance();
-    if (this.microphone.isListening && (this.playback.isShown || this.isFollowing)) this.microphone.stop();
+    if (this.microphone.isListening && (this.playback.isShown || (this.isFollowing && !this.camera?.isOn))) this.microphone.stop();
     const isHeard = this.microphone.advance(now);
+    if (isHeard) this.camera?.listen(now / 1000 - HEARING_DELAY, this.microphone.hearing.weights);
     const isBlending = this.isFollowing && this.camera?.isBlending;
     if (this.easing) {
       if (performance.now() - this.easing.since > 1000 * EASE_SECONDS) this.easing = null;
@@ -292,7 +294,7 @@ class App {
     if (isOn) {
       this.playback.leave();
       byId("follow").checked = true;
-      say("Your face moves the avatar; the image stays in this page.");
+      say(this.microphone.isListening ? BOTH : "Your face moves the avatar; the image stays in this page.");
     }
     this.changed();
   }
@@ -307,10 +309,11 @@ class App {
   #showMicrophone() {
     const { isListening } = this.microphone;
     byId("microphone").setAttribute("aria-pressed", String(isListening));
-    if (isListening) {
+    if (isListening && this.camera?.isOn && byId("follow").checked && !this.playback.isShown) say(BOTH);
+    else if (isListening) {
       this.#posed();
       say("The mouth follows your voice; the sound stays in this page.");
-    }
+    } else this.camera?.stopListening();
     this.changed();
   }
 
