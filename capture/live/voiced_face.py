@@ -182,7 +182,7 @@ class VoicedFace:
         weights[mouth] += covered * (self._rest[mouth] - weights[mouth])  # what no voice tells rests
         own, arkit = columns_of(sample.names, SPOKEN)
         spoken = (self._rest[own] + voice[arkit]).clip(0, 1)
-        amount = np.float32(max(speaks * (1 - (1 - SHARE) * seen), covered))
+        amount = np.float32(max(speaks * (1 - (1 - SHARE) * seen), float(covered)))
         weights[own] = sample.weights[own] + amount * (spoken - sample.weights[own])
         hidden = tuple(region for region in sample.hidden if region != "mouth")
         return replace(sample, weights=weights, hidden=hidden, own=None)
