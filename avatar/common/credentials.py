@@ -24,6 +24,8 @@ SUFFIXES = (".mp4", ".mov", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif")
 #: Media made by a model that was trained on captured content (IPTC, digital source types).
 _SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _LABEL = "org.headsplat.avatars"
+#: A thumbnail in each file would cost 48 of 50 ms and 55 kB of an image of 512x512, and shows nothing new.
+_SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}
 _KEY_FILE = "signer.json"
 _YEARS = 10
 #: Extended key usages that C2PA accepts of a signer: of documents, of mail.
@@ -39,18 +41,25 @@ class ShownAvatar:
 
 
 def can_mark(path: Path) -> bool:
-    """Whether c2pa-python is installed and a file of this kind can have credentials."""
-    return path.suffix.lower() in SUFFIXES and importlib.util.find_spec("c2pa") is not None
+    """Whether c2pa-python is installed and a file of this kind, or the images in a folder, can have credentials."""
+    files = images_in(path) if path.is_dir() else [path]
+    kinds = {file.suffix.lower() for file in files}
+    return bool(kinds) and kinds <= set(SUFFIXES) and importlib.util.find_spec("c2pa") is not None
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The numbered images of a sequence, in order."""
+    return sorted(path for path in folder.iterdir() if path.stem.isdigit() and path.suffix in (".png", ".exr"))
 
 
 def mark(path: Path, avatars: Iterable[ShownAvatar] = ()) -> bool:
-    """Add signed content credentials to a complete file; pixels and sound keep their bits.
+    """Add signed content credentials to a complete file or each image of a folder; pixels and sound keep their bits.
 
     Returns:
         False where they cannot be added: see `can_mark`.
 
     Raises:
-        HeadsplatError: the file cannot be signed or written; it is then unchanged.
+        HeadsplatError: a file cannot be signed or written; it is then unchanged, and so are the images after it.
     """
     if not can_mark(path):
         return False
@@ -60,22 +69,32 @@ def mark(path: Path, avatars: Iterable[ShownAvatar] = ()) -> bool:
 
     agent = {"name": "headsplat", "version": avatar.__version__}
     created = {"action": "c2pa.created", "digitalSourceType": _SOURCE, "softwareAgent": agent}
-    manifest = {
-        "claim_generator_info": [agent],
-        "title": path.name,
-        "assertions": [
-            {"label": "c2pa.actions", "data": {"actions": [created]}},
-            {"label": _LABEL, "data": {"avatars": [asdict(one) for one in avatars]}},
-        ],
-    }
+    assertions = [
+        {"label": "c2pa.actions", "data": {"actions": [created]}},
+        {"label": _LABEL, "data": {"avatars": [asdict(one) for one in avatars]}},
+    ]
     chain, key = _signer()
-    try:
-        with atomic_path(path) as temporary:
-            signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo("es256", chain, key, None))
-            c2pa.Builder(json.dumps(manifest)).sign_file(path, temporary, signer)
-    except c2pa.C2paError as error:
-        raise HeadsplatError(f"{path}: content credentials cannot be added ({error}); the file is as before") from error
+    signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo("es256", chain, key, None))
+    context = c2pa.Context(c2pa.Settings.from_dict(_SETTINGS))
+    for file in images_in(path) if path.is_dir() else [path]:
+        manifest = {"claim_generator_info": [agent], "title": file.name, "assertions": assertions}
+        try:
+            with atomic_path(file) as temporary:
+                c2pa.Builder(json.dumps(manifest), context).sign_file(file, temporary, signer)
+        except c2pa.C2paError as error:
+            raise HeadsplatError(
+                f"{file}: content credentials cannot be added ({error}); the file is as before"
+            ) from error
     return True
+
+
+def reason_without_mark(path: Path, avatars: Iterable[ShownAvatar] = ()) -> str:
+    """`mark` of a file that is to be kept in any case: why it has no credentials; empty where nothing went wrong."""
+    try:
+        mark(path, avatars)
+    except HeadsplatError as error:
+        return str(error)
+    return ""
 
 
 def read_credentials(path: Path) -> dict[str, Any] | None:
@@ -86,7 +105,7 @@ def read_credentials(path: Path) -> dict[str, Any] | None:
         `signer`, `synthetic` (made by a model), and `avatars`, the note on consent of each by name, where headsplat
         made it.
     """
-    if not can_mark(path):
+    if path.is_dir() or not can_mark(path):
         return None
     import c2pa
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +56,7 @@ def describe_file(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise HeadsplatError(f"{path}: no such file or folder; give an .avatar file, a capture folder or a video")
     if path.is_dir():
-        return _capture(path)
+        return _images(path) if _is_sequence(path) else _capture(path)
     if path.name.lower().endswith(_MOTIONS):
         raise HeadsplatError(f"{path}: use `headsplat motion info {path}` for a motion file")
     if are_photos([path]):
@@ -71,7 +73,7 @@ def _photo(path: Path) -> dict[str, Any]:
     size = {"width": source.width, "height": source.height}
     notes = {"notes": list(source.warnings)} if source.warnings else {}
     properties = {"file": str(path), "kind": "photo", "bytes": path.stat().st_size, "format": name}
-    return {**properties, **size, **focal, **notes, **_credentials(path)}
+    return {**properties, **size, **focal, **notes, **_mark(path)}
 
 
 def _avatar(path: Path) -> dict[str, Any]:
@@ -120,16 +122,56 @@ def _video(path: Path) -> dict[str, Any]:
         "frames_counted": counted,
         "transfer_name": _TRANSFERS.get(metadata.transfer, "unknown"),
         "primaries_name": _PRIMARIES.get(metadata.primaries, "unknown"),
-        **_credentials(path),
+        **_mark(path),
     }
 
 
-def _credentials(path: Path) -> dict[str, Any]:
-    """The content credentials of a film or picture, where it has some."""
+def _is_sequence(path: Path) -> bool:
+    """Whether a folder has numbered images of `render` and is no capture."""
+    from avatar.common.credentials import images_in
+    from avatar.data.capture_folder import METADATA_FILE
+
+    return not (path / METADATA_FILE).is_file() and bool(images_in(path))
+
+
+def _images(path: Path) -> dict[str, Any]:
+    """A folder of numbered images, and what all or some of them say of where they come from."""
+    from avatar.common.credentials import images_in, read_credentials
+    from avatar.common.made_note import has_note
+
+    images = images_in(path)
+    noted = sum(has_note(image) for image in images)
+    found = [read_credentials(image) for image in images]
+    states = Counter("none" if each is None else str(each["state"]) for each in found)
+    first = next((each for each in found if each is not None), None)
+    signed = {} if first is None else {"credentials": {**first, "state": _counted(states)}}
+    size = sum(image.stat().st_size for image in images)
+    return {
+        "file": str(path),
+        "kind": "images",
+        "bytes": size,
+        "count": len(images),
+        "synthetic": _counted({"yes": noted, "not stated": len(images) - noted}),
+        **signed,
+    }
+
+
+def _counted(states: Mapping[str, int]) -> str:
+    """The state of all images, or how many have which."""
+    present = {state: count for state, count in states.items() if count}
+    return (
+        next(iter(present)) if len(present) == 1 else ", ".join(f"{count} {state}" for state, count in present.items())
+    )
+
+
+def _mark(path: Path) -> dict[str, Any]:
+    """What a film or picture says of where it comes from: the sentence in its metadata, its content credentials."""
     from avatar.common.credentials import read_credentials
+    from avatar.common.made_note import NOTE, has_note
 
     found = read_credentials(path)
-    return {} if found is None else {"credentials": found}
+    signed = {} if found is None else {"credentials": found}
+    return {"comment": NOTE, **signed} if has_note(path) else signed
 
 
 def load_located_head(source: str, notices: Notices = SILENT) -> HeadModel:

@@ -240,7 +240,7 @@ class _Files:
 
     def finish(self, time: float | None) -> None:
         """Write all files, also where one of them fails."""
-        from avatar.common.credentials import mark
+        from avatar.common.credentials import reason_without_mark
 
         self._write_motions()
         if time is not None:
@@ -249,9 +249,11 @@ class _Files:
             try:
                 _with_record_option(video.stop)
                 self.messages.append(_video_message(path, video.stats()))
-                mark(path)
             except HeadsplatError as failure:
                 self._fail(failure)
+                continue
+            if reason := reason_without_mark(path):
+                self.messages.append(reason)
 
     def stats(self, failed_before: int) -> RecordingStats:
         motion = self._motion

@@ -291,14 +291,12 @@ class RenderJob:
         return FrameOutput(self.out, settings, rate, times, total, self.options.storage.encoding, self._audio)
 
     def _mark(self, driven: list[DrivenAvatar], output: FrameOutput, notices: Notices) -> None:
-        from avatar.common.credentials import ShownAvatar, mark
+        from avatar.common.credentials import ShownAvatar, reason_without_mark
 
         shown = [ShownAvatar(each.name, str(each.header.get("consent", ""))) for each in driven]
         for path in output.outputs.values():
-            try:
-                mark(path, shown)
-            except HeadsplatError as error:  # the film is there, and complete
-                notices.say(str(error))
+            if reason := reason_without_mark(path, shown):
+                notices.say(reason)
 
     def _report(
         self, driven: list[DrivenAvatar], output: FrameOutput, chosen: range, done: int, seconds: float

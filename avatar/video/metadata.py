@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from avatar.common.files import error_words
+from avatar.common.made_note import NOTE
 from avatar.common.media import MEDIA_ERRORS, open_media
 from avatar.errors import HeadsplatError
 from avatar.video.clock import Clock
@@ -16,8 +17,6 @@ from avatar.video.codecs import CODECS, Codec
 
 _KEY = "headsplat"  # the container's tag
 _VERSION = 1
-#: What players show of a rendered film.
-NOTE = "Synthetic: an avatar rendered by headsplat, no recording of a camera."
 
 
 @dataclass(frozen=True)

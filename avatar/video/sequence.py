@@ -12,6 +12,7 @@ import numpy as np
 
 from avatar.common.files import put_in_place
 from avatar.common.image_io import encode_png
+from avatar.common.made_note import noted_png
 from avatar.common.temporaries import remove_orphans, temporary_path
 from avatar.rendering.passes import Pass
 from avatar.video.conversions import for_exr, for_png
@@ -105,4 +106,4 @@ def _png(image: np.ndarray) -> bytes:
     if image.ndim == 3:
         order = [2, 1, 0, 3][: image.shape[2]]
         image = image[..., order]
-    return encode_png(image, _PNG_LEVEL)
+    return noted_png(encode_png(image, _PNG_LEVEL))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from avatar.common.credentials import mark
+from avatar.common.credentials import reason_without_mark
 from avatar.common.files import atomic_path, error_words
 from avatar.common.image_io import encode_png
+from avatar.common.made_note import noted_png
 from avatar.errors import HeadsplatError
 
+_log = logging.getLogger(__name__)
 _CHANNELS = {3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV's order
 _COMPRESSION = 3  # of avatar.common.image_io.encode_png
 
@@ -33,7 +36,7 @@ def save_snapshot(image: np.ndarray, path: str | Path) -> Path:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in _CHANNELS:
         raise ValueError(f"image: expected uint8 [H,W,3] or [H,W,4], got {image.dtype} {list(image.shape)}")
     path = _unused_path(Path(path))
-    content = encode_png(image[..., _CHANNELS[image.shape[2]]], _COMPRESSION)
+    content = noted_png(encode_png(image[..., _CHANNELS[image.shape[2]]], _COMPRESSION))
     try:
         with atomic_path(path) as temporary:
             temporary.write_bytes(content)
@@ -42,7 +45,8 @@ def save_snapshot(image: np.ndarray, path: str | Path) -> Path:
         raise HeadsplatError(
             f"{path}: the image cannot be saved ({error_words(cause)}); choose another folder"
         ) from error
-    mark(path)
+    if reason := reason_without_mark(path):
+        _log.warning("%s", reason)
     return path
 
 

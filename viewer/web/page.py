@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from avatar.common.made_note import NOTE
+
 from .bundle import bundle, source
 from .camera_pack import CameraPack
 
@@ -166,6 +168,7 @@ def _page(title: str, *, policy: str, needs: str, parts: str = "JavaScript", **e
     blocked = f"This page needs {parts} and, where its web server restricts scripts and styles, {needs}."
     values = {
         "title": html.escape(title),
+        "made": html.escape(NOTE),
         "policy": f"{policy}; {_REST}",
         "needs": html.escape(needs),
         "blocked": html.escape(blocked),

@@ -76,6 +76,22 @@ def test_given_paths_are_recorded_from_the_start(tmp_path: Path) -> None:
     assert not recording.failed and not recording.stats().recording
 
 
+def test_a_video_that_cannot_be_signed_is_kept_and_counts_as_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "take.mp4"
+
+    def fail(path: Path, avatars: object) -> bool:
+        raise HeadsplatError(f"{path}: content credentials cannot be added (no key); the file is as before")
+
+    monkeypatch.setattr("avatar.common.credentials.mark", fail)
+    with Recording([path]) as recording:
+        record(recording)
+    assert not recording.failed
+    assert len(levels_of(path)) == 4
+    assert recording.messages[1:] == [f"{path}: content credentials cannot be added (no key); the file is as before"]
+
+
 def test_every_further_start_creates_new_files(tmp_path: Path) -> None:
     (tmp_path / "take_3.motion.npz").touch()
     with Recording([tmp_path / "take.motion.npz", tmp_path / "take.mp4"], overwrite=True) as recording:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from avatar.common.made_note import has_note
 from tests.support.browser import Page
 from tests.system.web.test_driving import drop, take
 
@@ -160,6 +161,7 @@ def test_an_image_is_saved_with_a_transparent_background(shown: Page, downloads:
     saved = cv2.imread(str(downloads / "tiny.png"), cv2.IMREAD_UNCHANGED)
     assert saved.shape[2] == 4
     assert saved[0, 0, 3] == 0 and saved[..., 3].max() == 255
+    assert has_note(downloads / "tiny.png")
 
 
 def test_the_background_is_the_chosen_color(shown: Page) -> None:
@@ -181,6 +183,7 @@ def test_a_video_is_saved(shown: Page, downloads: Path) -> None:
     shown.wait_for(lambda: video_frame(downloads / "tiny.webm") is not None, "a video")
     frame = video_frame(downloads / "tiny.webm")
     assert frame is not None and frame.std() > 5
+    assert has_note(downloads / "tiny.webm")
 
 
 def video_frame(path: Path) -> np.ndarray | None:
