@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -19,6 +20,8 @@ FORMATS = (
 #: Seconds that opening a file may take. A damaged Matroska file may otherwise be searched to its end.
 TIME_LIMIT = 20.0
 _POLL = 0.05  # seconds between two checks for Ctrl-C
+#: What becomes of metadata that is no UTF-8. From PyAV 19 on it always becomes lone surrogates, and cannot be chosen.
+_TEXT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 #: What `open_media`, and reading from what it returns, raises.
 MEDIA_ERRORS = (OSError, ValueError, av.error.FFmpegError)
 
@@ -66,8 +69,8 @@ class _Opening(threading.Thread):
             self.container = av.open(
                 f"file:{os.fspath(self._path)}",
                 container_options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
-                metadata_errors="replace",
                 timeout=(TIME_LIMIT, None),
+                **_TEXT,
             )
         except BaseException as error:
             self.error = error
