@@ -108,8 +108,9 @@ def _array(tensor: Tensor, dtype: type[np.generic]) -> NDArray[Any]:
 
 
 def _head(head: HeadModel, blocks: Blocks) -> dict[str, Any]:
-    """The mesh: template, the nonzero offsets of its bases and the weights of the joints that bend it."""
+    """The mesh: template, faces, the nonzero offsets of its bases and the weights of the joints that bend it."""
     blocks.add("head.template", _array(head.v_template, np.float32))
+    blocks.add("head.faces", _array(head.faces, np.uint16))  # the page does without
     bases = torch.cat([head.exprdirs, head.curvedirs, head.posedirs], 2).permute(2, 0, 1)
     moved = (bases != 0).any(2)
     blocks.add("head.base_counts", _array(moved.sum(1), np.uint32))
