@@ -49,7 +49,7 @@ SOURCES := pyproject.toml $(wildcard requirements/packages.lock requirements/tor
 NATIVE := $(shell find cuda_ext tests -path '*/CMakeFiles' -prune -o -type f \
 	\( -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.cuh' \) -print 2>/dev/null)
 
-.PHONY: help demo demo-clip docs test test-unit test-system test-simd lint sanitize attack gpu-check lock format clean
+.PHONY: help demo demo-clip docs wheels test test-unit test-system test-simd lint sanitize attack gpu-check lock format clean
 help:
 	@echo "make demo    set up if needed, then run the whole path on a synthetic clip (results in $(DEMO_DIR)/)"
 	@echo "make test    set up if needed, then lint, type-check and run the unit tests; CHANGED=main: those that a change reaches"
@@ -57,6 +57,7 @@ help:
 	@echo "make test-simd  the tests under every SIMD path of NumPy, BLAS, PyTorch and the kernels (hours)"
 	@echo "make lint    ruff, clang-format and mypy only, and for the page ESLint and tsc where Node.js is installed"
 	@echo "make docs    build the documentation into site/; needs neither the kernels nor, once installed, a network"
+	@echo "make wheels  the wheels of headsplat, for this Python and system, and of the face networks, in dist/"
 	@echo "make format  rewrite the code with ruff and clang-format"
 	@echo "make sanitize   the native tests with address and undefined-behaviour checks compiled in (GCC)"
 	@echo "make attack     hostile inputs, kills and full disks against every reader and writer (10 to 20 minutes)"
@@ -112,6 +113,10 @@ $(DOCS_STAMP): $(VENV)/.created pyproject.toml
 	$(PY) -c '$(EXTRA)' docs > $@.txt
 	$(PY) -m pip install --quiet --requirement $@.txt
 	@touch $@
+
+wheels: $(STAMP)
+	$(PY) -m tools.models_wheel -o dist
+	$(WITHOUT_CUDA) $(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 format: $(DEV_STAMP)
 	$(PY) -m ruff check --fix .

@@ -17,7 +17,7 @@ OUTSIDE = ("README.md", "CONTRIBUTING.md", "avatar/README.md")
 
 PACKAGES = ("avatar", "capture", "viewer")
 #: Options of other programs, and those that every command has.
-FOREIGN = {"--debug", "--help", "--nproc-per-node", "--progress", "--quiet", "--version", "--wheels"}
+FOREIGN = {"--debug", "--find-links", "--help", "--nproc-per-node", "--progress", "--quiet", "--version", "--wheels"}
 
 
 def guides() -> list[Path]:
