@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import avatar
+from tests.support.bare_root import dockerfile_stages, in_build_context
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -63,3 +64,14 @@ def test_workflows_call_the_commands_of_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
     called = {name for path in WORKFLOWS for name in re.findall(r"run: make (\S+)", path.read_text(encoding="utf-8"))}
     assert called == {"test", "test-system", "docs", "lock"} and called <= targets
+
+
+def test_the_dockerfile_is_short_ends_with_the_cpu_and_gets_what_is_installed_and_nothing_else() -> None:
+    assert len(text("Dockerfile").splitlines()) <= 40
+    names = [name for _, name, _ in dockerfile_stages(text("Dockerfile"))]
+    assert names == ["build", "cuda-build", "cuda", "cpu"]
+    sent = {path.name for path in ROOT.iterdir() if in_build_context(path.name)}
+    packages = {"avatar", "capture", "viewer", "cuda_ext", "tools"}
+    files = {"LICENSE", "NOTICE", "README.md", "pyproject.toml", "Makefile"}
+    assert sent == packages | files | {"configs", "requirements"}
+    assert in_build_context(".ci/container-extras") and not in_build_context(".ci/run")
