@@ -26,7 +26,18 @@ import pytest
 from tests.support.import_graph import PACKAGES, ROOT, imports_of, module_of, modules, syntax
 
 #: Texts of the root and below, which only the tests of the repository itself read.
-_TEXTS = (".github/", "docs/", "LICENSE", "NOTICE", ".clang-format", ".pre-commit-config.yaml", "mkdocs.yml")
+_TEXTS = (
+    ".dockerignore",
+    ".github/",
+    "Dockerfile",
+    "changelog.d/",
+    "docs/",
+    "LICENSE",
+    "NOTICE",
+    ".clang-format",
+    ".pre-commit-config.yaml",
+    "mkdocs.yml",
+)
 
 
 @cache
