@@ -158,3 +158,28 @@ def test_what_the_browser_keeps_is_not_trusted(browser: Page, file: Path) -> Non
         assert browser.run(NAMES) == ["1: grin", "3: <img src=x>"]
         assert not browser.errors()
     browser.run("localStorage.clear()")
+
+
+def test_an_agent_of_the_server_shows_an_own_preset(layered: Avatar) -> None:
+    pytest.importorskip("websockets.sync.client", reason="needs websockets (pip install websockets)")
+    from avatar.performance.speech.client import SpeechClient
+    from avatar.performance.speech.stream import SpeechStream
+    from tests.system.web.test_speech_server import Watcher, speak
+    from viewer.web.speech_server import SpeechServer
+
+    server = SpeechServer("<!doctype html>", layered, SpeechStream(acting=0.0, presets=(GRIN,)), port=0)
+    server.start()
+    watcher = Watcher(server)
+    try:
+        smile = layered.head.expression_names.index("mouthSmileLeft")
+        watcher.more(2)
+        before = watcher.poses[-1, smile]
+
+        async def talk(voice: SpeechClient) -> None:
+            await voice.emotion("Grin", 1.0, 0.1)
+
+        speak(server, talk)
+        watcher.wait(lambda each: bool(each.poses[-1, smile] > before + 0.4))
+    finally:
+        watcher.close()
+        server.stop()

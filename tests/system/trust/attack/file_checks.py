@@ -266,6 +266,20 @@ def check_view(scene: Scene, folder: Path, data: bytes) -> Outcome:
     return worst([judge(action, (str(folder),)), check_camera(scene, folder, data)])
 
 
+def check_presets(scene: Scene, folder: Path, data: bytes) -> Outcome:
+    """Read the presets as the window does, and list them."""
+    from avatar.motion.presets import own_presets
+
+    path = folder / "me.presets.json"
+    path.write_bytes(data)
+
+    def action() -> str | None:
+        values = [value for one in own_presets(path) for value in (*one.weights.values(), *one.head, *one.jaw)]
+        return None if np.isfinite(np.array(values, float)).all() else "a preset with numbers that are not finite"
+
+    return worst([judge(action, (str(folder),)), judge_command(run_command("preset", "list", path), (str(folder),))])
+
+
 def check_layout(scene: Scene, folder: Path, data: bytes) -> Outcome:
     """Read the folder of another tool."""
     from capture.layouts import read_layout

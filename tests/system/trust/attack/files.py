@@ -36,6 +36,8 @@ _TOML_VALUES = (
 )  # fmt: skip
 _JSON_VALUES = ("nan", "escape", "list", "null", "minus", "beyond", "text")
 _CAMERA = {"K": [[90, 0, 24], [0, 90, 24], [0, 0, 1]], "width": 48, "height": 48, "world_to_cam": np.eye(4).tolist()}
+_PRESET = {"name": "grin", "weights": {"jawOpen": 0.4}, "head": [10, 0, 0], "jaw": [2, 0], "key": 1, "source": "x"}
+_PRESETS = {"headsplat": "presets", "version": 1, "presets": [_PRESET]}
 _ORBIT = {"orbit": {"yaw": 0.1, "pitch": 0.1, "distance": 0.6, "pan": [0.0, 0.0], "lens": 1.0}}
 _POSE = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0.6], [0, 0, 0, 1]]
 _PATH = {"w": 48, "h": 48, "fl_x": 90, "frames": [{"time": t, "transform_matrix": _POSE} for t in (0, 1)]}
@@ -195,6 +197,7 @@ KINDS = (
     Kind("camera", _as_json(_CAMERA), _json, checks.check_camera),
     Kind("camera path", _as_json(_PATH), _json, checks.check_camera),
     Kind("saved view", _as_json(_CAMERA | _ORBIT), _json, checks.check_view),
+    Kind("presets", _as_json(_PRESETS), _json, checks.check_presets),
     Kind("layout", _file("layout", "transforms.json"), _json, checks.check_layout),
     Kind("unfinished capture", _as_json({"max_size": 768, "head": "embedded"}), _json, checks.check_workspace),
     Kind("matte", _file("me.capture", "mattes", "00000.png"), _images, checks.check_matte),
