@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
 from avatar.head import load_head
+from avatar.model.avatar import Avatar
 from avatar.motion.presets import FacePreset, read_presets, write_presets
 from tests.avatar.driving.puppet import puppet
 from viewer.session.edits import Change, RemovePreset, SavePreset, ShowPreset
@@ -21,12 +23,17 @@ POSED = Sliders(
 )
 
 
+@cache
+def a_puppet() -> Avatar:
+    return puppet(load_head())
+
+
 class Clocked:
     """A session of a puppet whose file is `me.avatar` in a folder, and its clock."""
 
     def __init__(self, folder: Path) -> None:
         self.now = 10.0
-        avatar = puppet(load_head())
+        avatar = a_puppet()
         self.session = Session(avatar, "me.avatar", clock=lambda: self.now, path=folder / "me.avatar")
         self.session.apply([Change("camera", replace(self.session.state.camera, height=32, width=32))])
         self.source = SliderPoseSource(avatar)
@@ -88,7 +95,7 @@ def test_what_cannot_be_saved_or_shown_is_said(clocked: Clocked, tmp_path: Path)
     assert session.state.status.message == "other: expr3 is no expression of this avatar"
     assert session.state.sliders.weights == {"jawOpen": 0.5}
     assert not (tmp_path / "me.presets.json").exists()
-    unsaved = Session(puppet(load_head()), "me.avatar")
+    unsaved = Session(a_puppet(), "me.avatar")
     unsaved.apply([SavePreset("a")])
     assert unsaved.state.status.message == "this avatar has no file yet; save a face when its training is finished"
 
@@ -108,5 +115,5 @@ def test_the_presets_of_an_avatar_are_read_with_it(tmp_path: Path) -> None:
     write_presets(tmp_path / "me.presets.json", (FacePreset("grin", key=3),))
     session = Clocked(tmp_path).session
     assert [preset.name for preset in session.state.presets] == ["grin"]
-    session.show_avatar(puppet(load_head()), "other.avatar", tmp_path / "other.avatar")
+    session.show_avatar(a_puppet(), "other.avatar", tmp_path / "other.avatar")
     assert session.state.presets == ()
