@@ -28,6 +28,7 @@ PICTURES: dict[str, tuple[tuple[str, ...], ...]] = {
     "page-motion": (("motion",),),
     "page-dark": (("dark",),),
     "page-live": (("live",),),
+    "page-alone": (("alone",),),
     "page-camera": (("camera",),),
     "page-states": (("microphone", "recording"), ("transparent", "error")),
     "page-phone": (("phone", "phone_sliders", "phone_dark"),),

@@ -29,6 +29,7 @@ from viewer.web.package import write_package
 
 SMILE = {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}
 PHONE = (390, 720)
+CHECK = 24  # pixels of a side
 #: The camera shows a face at rest for so many seconds, which is measured and calibrated, and then another face.
 REST_SECONDS = 10
 
@@ -81,11 +82,16 @@ class Studio:
             self.page.call("Input.dispatchMouseEvent", type=kind, x=center[0], y=center[1], button="left", clickCount=1)
 
     def picture(self) -> np.ndarray:
-        """BGR [H,W,3] of the page."""
+        """BGR [H,W,3] of the page; over checks where it is transparent."""
         data = self.page.call("Page.captureScreenshot", format="png")["data"]
-        image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_UNCHANGED)
         assert image is not None
-        return image
+        if image.shape[2] == 3:
+            return image
+        y, x = np.indices(image.shape[:2]) // CHECK
+        alpha = image[..., 3:] / 255
+        checks = np.where((x + y) % 2, 150, 105)[..., None]
+        return np.round(alpha * image[..., :3] + (1 - alpha) * checks).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -232,6 +238,24 @@ def error(studio: Studio) -> None:
 @state("live: a camera drives the page")
 def live(studio: Studio) -> None:
     """The page of `headsplat live --web`, which gets a pose of our own in place of that of a camera."""
+    _show_live(studio)
+    studio.page.wait("document.getElementById('live-state').textContent === 'live'")
+    studio.settle()
+
+
+@state("alone, for programs that mix pictures", (1280, 720))
+def alone(studio: Studio) -> None:
+    """The page of `headsplat live --web --obs`, with nothing behind it."""
+    clear = studio.page.call
+    clear("Emulation.setDefaultBackgroundColorOverride", color={"r": 0, "g": 0, "b": 0, "a": 0})
+    studio.open_servers.callback(clear, "Emulation.setDefaultBackgroundColorOverride")
+    _show_live(studio, "&alone")
+    studio.page.wait("app.live.pose")
+    studio.settle()
+
+
+def _show_live(studio: Studio, query: str = "") -> None:
+    """Open the page of a live source whose pose is our own."""
     from avatar.export.web import web_container
     from avatar.model.avatar_file import read_avatar
     from viewer.web.bridge import WebBridge
@@ -242,11 +266,9 @@ def live(studio: Studio) -> None:
     bridge = WebBridge(build_page(web_container(avatar, header, "me"), "me", live=True), port=0)
     bridge.start()
     studio.open_servers.callback(bridge.stop)
-    studio.page.visit(bridge.address)
+    studio.page.visit(bridge.address + query)
     weights = {**SMILE, "jawOpen": 0.35, "browInnerUp": 0.5}
     bridge.publish(pose_message(avatar, AvatarPose(posed(load_avatar(studio.avatar), weights, (10, 4, 3)), "driving")))
-    studio.page.wait("document.getElementById('live-state').textContent === 'live'")
-    studio.settle()
 
 
 @state("camera on")
