@@ -19,7 +19,7 @@ from avatar.driving.live.calibration import CalibrationOptions, Calibrator
 from avatar.driving.live.pose_source import CameraPoseSource, PoseSource, VoicePoseSource
 from avatar.driving.live.presence import Presence, PresenceOptions
 from avatar.driving.live.region_hold import RegionHold
-from avatar.driving.live.rest_removal import RestRemoval
+from avatar.driving.live.rest_removal import RestFollower
 from avatar.driving.live.samples import AvatarPose, CameraPreview, LiveStats, OwnFace, Sample
 from avatar.driving.live.smoothing import SampleFilter, SmoothingOptions
 from avatar.driving.live.torso_blend import TorsoBlend
@@ -67,7 +67,7 @@ class LivePipeline:
             source: the pose source that drives it.
             options: how it is driven.
             listener: receives each sample as it drives the avatar, smoothed, and those without a face; of a camera with
-                the performer's resting face and pose as zero (`RestRemoval`).
+                the performer's resting face and pose as zero (`RestFollower`).
         """
         self.avatar = avatar
         self.source = source
@@ -147,6 +147,7 @@ class LivePipeline:
         self._own_filter = SampleFilter(self.avatar.head.expression_names, self.options.smoothing or SmoothingOptions())
         self._hidden: RegionHold | None = None
         self._own_hidden = RegionHold(self.avatar.head.expression_names)
+        self._remove_rest = RestFollower(self.options.calibration.closed)
         self._torso.reset()
         self._sample: Sample | None = None
         self._stamps: dict[str, float] = {}
@@ -193,7 +194,7 @@ class LivePipeline:
         if self._listener is None:
             return
         if self.driver is not None and sample.confidence > 0 and isinstance(self.source, CameraPoseSource):
-            sample = RestRemoval(self.driver.neutral, self.options.calibration.closed)(sample)
+            sample = self._remove_rest(sample, self.driver.neutral, self._time_of(sample))
         self._listener(sample)
 
     def _retarget(self, sample: Sample) -> HeadParams:

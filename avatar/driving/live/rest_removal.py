@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, fields, replace
 
 import torch
 
 from avatar.driving.live.calibrated_driver import Neutral, closing_of
 from avatar.driving.live.samples import Sample
-from avatar.geometry.rotations import matrix_to_axis_angle
+from avatar.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from avatar.motion.edit import head_rotation
 from avatar.types import LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
 #: Smallest range of a weight from rest to 1.
 _MIN_RANGE = 1e-3
+#: Seconds in which a face at rest that is known better replaces the one before, to a twentieth of their difference.
+GO_OVER = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,3 +44,34 @@ class RestRemoval:
         joint_rot[NECK] = 0
         joint_rot[[LEFT_EYE, RIGHT_EYE]] -= self.neutral.eyes
         return replace(sample, weights=weights.numpy(), joint_rot=joint_rot.numpy())
+
+
+class RestFollower:
+    """A `RestRemoval` whose neutral goes over to a better one without a jump."""
+
+    def __init__(self, closed: float) -> None:
+        """Args: as of `RestRemoval`."""
+        self._closed = closed
+        self._neutral: Neutral | None = None  # in use
+        self._time = 0.0
+
+    def __call__(self, sample: Sample, neutral: Neutral, time: float) -> Sample:
+        """The sample at `time` seconds without the resting face, which is `neutral` as far as it is known."""
+        if self._neutral is None or len(self._neutral.weights) != len(neutral.weights):
+            self._neutral = neutral
+        elif self._neutral is not neutral:
+            left = math.exp(-math.log(20) * max(time - self._time, 0.0) / GO_OVER)
+            self._neutral = between(neutral, self._neutral, left)
+        self._time = time
+        return RestRemoval(self._neutral, self._closed)(sample)
+
+
+@torch.no_grad()
+def between(first: Neutral, second: Neutral, fraction: float) -> Neutral:
+    """A neutral at a fraction 0..1 of the way from one to another; the rotation along the shortest arc."""
+    turn = fraction * matrix_to_axis_angle(first.rotation.mT @ second.rotation)
+    mixed = {
+        field.name: torch.lerp(getattr(first, field.name), getattr(second, field.name), fraction)
+        for field in fields(Neutral)
+    }
+    return Neutral(**{**mixed, "rotation": first.rotation @ axis_angle_to_matrix(turn)})

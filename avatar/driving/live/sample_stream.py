@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from avatar.driving.live.calibrated_driver import Neutral
 from avatar.driving.live.calibration import CalibrationOptions, Calibrator
 from avatar.driving.live.pose_source import CameraPoseSource, PoseSource
 from avatar.driving.live.region_hold import RegionHold
-from avatar.driving.live.rest_removal import RestRemoval
+from avatar.driving.live.rest_removal import RestFollower
 from avatar.driving.live.samples import Sample
 from avatar.driving.live.smoothing import SampleFilter, SmoothingOptions
 
@@ -21,7 +22,8 @@ class SampleStream:
         self._source = source
         self._resting = resting and isinstance(source, CameraPoseSource)
         self._options = CalibrationOptions()
-        self._calibrator = Calibrator(lambda neutral: RestRemoval(neutral, self._options.closed), self._options)
+        self._calibrator: Calibrator[Neutral] = Calibrator(lambda neutral: neutral, self._options)
+        self._remove_rest = RestFollower(self._options.closed)
         self._names: tuple[str, ...] = ()
         self._filter: SampleFilter | None = None
         self._hold: RegionHold | None = None
@@ -64,4 +66,6 @@ class SampleStream:
 
     def _at_rest(self, sample: Sample) -> Sample:
         with torch.no_grad():
-            return self._calibrator.update(sample, sample.time)(sample) if self._resting else sample
+            if not self._resting:
+                return sample
+            return self._remove_rest(sample, self._calibrator.update(sample, sample.time), sample.time)

@@ -63,7 +63,14 @@ def test_an_event_closes_the_window_and_the_recording_is_complete(file: Path, tm
     video = tmp_path / "take.mp4"
     notices: list[Notice] = []
     stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
+
+    def stop_after_an_image() -> None:
+        partial = tmp_path / "take.partial.mp4"
+        while not (partial.exists() and partial.stat().st_size) and not stop.wait(0.01):
+            pass
+        stop.set()
+
+    threading.Thread(target=stop_after_an_image, daemon=True).start()
     run = jobs.view(file, options=LiveOptions(size="64x64", record=(video,)), notify=notices.append, stop=stop)
     assert run.stopped and run.failed == 0
     assert video.exists() and run.messages[0].startswith(f"{video}: video, ")

@@ -96,7 +96,7 @@ def test_a_camera_that_is_refused_has_a_sentence_and_can_be_tried_again(
         press(page, "Start the camera")
         page.wait(f"{problem}.startsWith('The browser refuses the camera to this page')")
         page.call("Browser.setPermission", permission={"name": "camera"}, setting="granted")
-        press(page, "Start the camera")
+        press(page, "Try again")
         page.wait(f"{WORDS}.startsWith('Look at the camera')")
         process.send_signal(signal.SIGINT)
         page.wait(f"{WORDS} === 'The recording was quit'")

@@ -10,7 +10,7 @@ import torch
 
 from avatar.driving.live.calibrated_driver import Neutral
 from avatar.driving.live.pipeline import LiveOptions, LivePipeline
-from avatar.driving.live.rest_removal import RestRemoval
+from avatar.driving.live.rest_removal import RestFollower, RestRemoval
 from avatar.driving.live.sample_stream import SampleStream
 from avatar.driving.live.samples import CameraPreview, Sample
 from avatar.geometry.rotations import axis_angle_to_matrix
@@ -106,6 +106,33 @@ def test_samples_from_before_the_first_one_calibrate() -> None:
     source = Camera([face(k / 30) for k in range(40)])
     found = streamed(SampleStream(source), source, [face(2.0)])
     np.testing.assert_allclose(found[0].weights, 0, atol=1e-6)
+
+
+def test_a_better_resting_face_replaces_the_first_guess_without_a_jump() -> None:
+    """The face smiles at first, then rests: the guess of its rest was the smile."""
+    source = Camera()
+    moves = [{"mouthSmileLeft": 0.5 + 0.4 * np.sin(k), "jawOpen": 0.5 + 0.4 * np.cos(k)} for k in range(25)]
+    smiles = [face(k / 30, turn=0.5, **each) for k, each in enumerate(moves)]
+    samples = smiles + [face(k / 30, mouthSmileLeft=0.45) for k in range(25, 110)]
+    found = streamed(SampleStream(source), source, samples)
+    turns = [each.joint_rot[ROOT][1] for each in found[30:]]  # the face itself does not move any more
+    assert np.ptp(turns) > 0.05
+    assert max(abs(np.diff(turns))) < 0.03
+
+
+def test_a_neutral_goes_over_in_half_a_second_and_keeps_a_full_expression() -> None:
+    remove = RestFollower(0.55)
+    first, second = Neutral.of([face(mouthSmileLeft=0.6, turn=0.5)]), Neutral.of([face()])
+    remove(face(), first, 0.0)
+    turns, smiles = [], []
+    for step in range(1, 16):
+        sample = remove(face(mouthSmileLeft=1.0), second, step / 30)
+        turns.append(sample.joint_rot[ROOT][1])
+        smiles.append(sample.weights[SMILE])
+    assert turns[0] < -0.15
+    assert turns[-1] == pytest.approx(0, abs=0.011)
+    assert max(np.diff(turns)) < 0.04
+    np.testing.assert_allclose(smiles, 1, atol=1e-6)
 
 
 def test_a_restless_face_is_asked_to_rest() -> None:

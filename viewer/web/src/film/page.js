@@ -147,6 +147,7 @@ class FilmPage {
     document.body.dataset.phase = view.over ? "over" : view.phase;
     find("start").hidden = !isOff;
     find("open").hidden = this.isAsking;
+    find("open").textContent = this.problem ? "Try again" : "Start the camera";
     find("problem").textContent = this.problem;
     find("consent").textContent = this.hasFilmed || this.problem ? "" : view.note;
     find("mark").hidden = !view.recording || !this.stream;
