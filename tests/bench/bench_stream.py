@@ -84,7 +84,7 @@ async def run(seconds: float, interruptions: int, fps: float) -> Run:
         found.gaps.append(lip_gap_of(frame.weights))
         found.sounds.append(float(np.sqrt(np.mean(frame.sound**2))))
         if frame.number % round(fps) == 0:
-            found.memory.append(_resident())
+            found.memory.append(resident())
         if now > end:
             break
     speaker.cancel()
@@ -99,8 +99,9 @@ def lag(gaps: NDArray[np.float64], sounds: NDArray[np.float64], fps: float) -> f
     return float(_LAGS[int(np.argmax(scores))])
 
 
-def _resident() -> float:
-    with open("/proc/self/statm") as file:
+def resident(process: int | str = "self") -> float:
+    """Memory of a process in MB."""
+    with open(f"/proc/{process}/statm") as file:
         return int(file.read().split()[1]) * 4096 / 1e6
 
 

@@ -102,17 +102,27 @@ def _check(model: AcousticModel) -> None:
         raise ValueError("its last layer or its table of phones has another size")
 
 
+#: What streams of the model that comes with headsplat start with: an interrupted voice is heard anew within a frame.
+_SILENT: list[Floats] = []
+
+
 class AcousticStream:
     """Phones of one sound that arrives in parts."""
 
     def __init__(self, model: AcousticModel | None = None) -> None:
         """Start at silence, with the model that comes with headsplat unless another is given."""
         self._model = model or acoustic_model()
+        self._heard: list[Floats] = []  # what each layer still needs of the frames before
+        if model is None and _SILENT:
+            self._heard[:] = _SILENT
+            return
         widths = [BANDS] + [len(bias) for bias in self._model.biases[:-1]]
-        self._heard = [
+        self._heard += (
             np.zeros((-offsets[0], width), np.float32) for offsets, width in zip(LAYERS, widths, strict=True)
-        ]
+        )
         self.push(np.full((_BEFORE + LOOKAHEAD, BANDS), _SILENCE, np.float32))
+        if model is None:
+            _SILENT[:] = self._heard
 
     def push(self, features: Floats) -> Floats:
         """Hear more frames.
