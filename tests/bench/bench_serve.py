@@ -172,11 +172,12 @@ def place(turn: Turn, sound: NDArray[np.float32], begin: int) -> int | None:
 
 def latencies(found: Run, seen: Seen) -> NDArray[np.float64]:
     """Seconds from pushing a piece to the arrival of its last sample."""
-    sound = np.concatenate(seen.sounds).astype(np.float32) / 32767
+    sound = np.concatenate(seen.sounds) / np.float32(32767)
     ends, arrivals = np.cumsum([len(each) for each in seen.sounds]), np.array(seen.arrivals)
     delays = []
     for turn in found.turns:
-        begin = int(ends[min(np.searchsorted(arrivals, turn.pushed[0]), len(ends) - 1)]) - _RATE // 5
+        before = min(int(np.searchsorted(arrivals, turn.pushed[0])), len(ends) - 1)
+        begin = int(ends[before]) - _RATE // 5
         at = place(turn, sound, begin)
         if at is None:
             continue
@@ -195,15 +196,16 @@ def interruptions(
 ) -> tuple[list[float], list[float]]:
     """Seconds from each interruption to the first message without sound, and to the first with a mouth at rest."""
     arrivals = np.array(seen.arrivals)
-    silent, still = [], []
+    silent: list[float] = []
+    still: list[float] = []
     for turn in found.turns:
         if turn.interrupted is None:
             continue
         after = range(int(np.searchsorted(arrivals, turn.interrupted)), len(arrivals))
-        silent.append(next(arrivals[k] for k in after if not seen.sounds[k].any()) - turn.interrupted)
+        quiet = (k for k in after if not seen.sounds[k].any())
+        silent.append(float(arrivals[next(quiet, -1)]) - turn.interrupted)
         calm = (k for k in after if np.abs(seen.poses[k][-1, mouth] - rest[mouth]).max() < _RESTS)
-        still.append(next(calm, None) or -1)
-        still[-1] = arrivals[still[-1]] - turn.interrupted
+        still.append(float(arrivals[next(calm, -1)]) - turn.interrupted)
     return silent, still
 
 

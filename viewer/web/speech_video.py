@@ -7,6 +7,7 @@ that is too slow for the rate gives fewer images, at their right times; the soun
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from avatar.performance.speech.stream import SpeechStream, SpokenFrame
 from avatar.video.live import LiveEncoder, LiveFile, LivePacket
 
 MAX_VIDEOS = 8
+#: Time without drawing after an image, as a share of what it took: a slow machine is left to the sound of all viewers.
+_REST = 1 / 3
 #: Bytes that wait for a viewer that does not read: some seconds of video.
 MAX_VIDEO_WAITING = 512 << 10
 
@@ -62,9 +65,11 @@ class SpeechVideo:
             self._some.clear()
             frames, self._frames = self._frames, []
             if frames:
+                began = time.monotonic()
                 made = await asyncio.to_thread(self._make, frames, tuple(self._viewers))
                 for viewer, data in made:
                     viewer.put(data)
+                await asyncio.sleep(_REST * (time.monotonic() - began))
             if not self._viewers:
                 self._encoder = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import struct
@@ -260,6 +261,42 @@ def test_players_are_bounded_and_an_agent_and_a_viewer_can_still_come(server: Sp
     watcher.more()
     for each in players:
         each.close()
+
+
+@pytest.mark.parametrize("role", ["speak", "watch", "video"])
+def test_floods_of_strangers_and_of_huge_requests_harm_nobody(
+    server: SpeechServer, watcher: Watcher, player: Player, role: str
+) -> None:
+    host = f"Host: 127.0.0.1:{server.port}\r\n"
+    lines = [f"GET /{role}?token=wrong HTTP/1.1\r\n{host}\r\n", f"GET /{role}?token={'x' * (1 << 20)} HTTP/1.1\r\n"]
+    lines.append(f"GET /{role}?token={server.token} HTTP/1.1\r\n{host}" + "X: y\r\n" * 10_000)
+    answers = set()
+    for number in range(90):
+        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as found:
+            try:
+                found.sendall(lines[number % len(lines)].encode())
+                answers.add(found.recv(12))
+            except ConnectionError:
+                answers.add(b"")
+    assert b"HTTP/1.1 403" in answers and b"HTTP/1.1 200" not in answers and b"HTTP/1.1 101" not in answers
+    player.more()
+    watcher.more()
+    assert server._agent is None and len(server._viewers) == 1
+
+
+def test_connections_that_say_nothing_are_bounded_and_end(
+    server: SpeechServer, watcher: Watcher, player: Player
+) -> None:
+    silent = [socket.create_connection(("127.0.0.1", server.port), TIMEOUT) for _ in range(server.max_connections + 20)]
+    watcher.wait(lambda _: server.counts["refused"] >= 20)
+    for each in silent:  # after the five seconds of a handshake at most
+        each.settimeout(TIMEOUT)
+        with contextlib.suppress(ConnectionError):
+            assert each.recv(1) == b""
+        each.close()
+    player.more()
+    watcher.more()
+    speak(server, lambda voice: voice.state())
 
 
 def test_a_browser_plays_it(server: SpeechServer, page: Page) -> None:
