@@ -52,12 +52,8 @@ class Policy(BaseHTTPMiddleware):
 
 def reporting(progress: gr.Progress) -> Any:
     """The `notify` of a job that moves Gradio's bar."""
-
-    def notify(notice: Any) -> None:
-        if isinstance(notice, jobs.Progress):
-            progress(notice.fraction, desc=f"{notice.stage} {notice.text}")
-
-    return notify
+    words = "{0.stage} {0.text}".format
+    return lambda notice: isinstance(notice, jobs.Progress) and progress(notice.fraction, desc=words(notice))
 
 
 @contextmanager

@@ -234,3 +234,12 @@ def test_example_7_has_the_same_image_by_gsplat(run: Run, capsys: pytest.Capture
         pytest.skip("needs a CUDA device")
     run(7, "me.avatar", "--size", SIZE)
     assert float(re.findall(r"(\S+) dB", capsys.readouterr().out)[0]) > 40
+
+
+def test_the_web_app_names_the_missing_package() -> None:
+    path = ROOT / "examples" / "gradio_app.py"
+    code = f"import sys, runpy; sys.argv[1:] = []; sys.modules['gradio'] = None; runpy.run_path({str(path)!r})"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "the app needs Gradio; install it with `pip install 'headsplat[gradio]'`\n"

@@ -60,6 +60,7 @@ def upload(page: Page, place: str, path: Path) -> None:
 
 
 def press(page: Page, name: str) -> None:
+    """Press a button of the page."""
     page.run(f"[...document.querySelectorAll('button')].find((each) => each.textContent.trim() === {name!r}).click()")
 
 
@@ -79,9 +80,10 @@ def test_a_video_becomes_an_avatar_that_moves_and_is_rendered(page: Page, app: s
     page.wait("document.querySelector('#agreed input') && document.querySelector('#video input[type=file]')")
     assert "train only on someone who has agreed" in page.run("document.body.innerText")
     # without a tick or a video nothing is trained
-    assert page.run("[...document.querySelectorAll('button')].find((b) => b.textContent.trim() === 'Train').disabled")
+    button = "[...document.querySelectorAll('button')].find((each) => each.textContent.trim() === 'Train')"
+    page.wait(f"{button}?.disabled")
     page.run("document.querySelector('#agreed input').click()")
-    page.wait("![...document.querySelectorAll('button')].find((b) => b.textContent.trim() === 'Train').disabled")
+    page.wait(f"!{button}.disabled")
     press(page, "Train")
     page.wait("document.body.innerText.includes('a video is needed, and the tick that its person has agreed')")
     press(page, "Render")

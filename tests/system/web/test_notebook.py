@@ -32,7 +32,7 @@ def shortened(seconds: int) -> dict[str, Any]:
 def test_the_example_runs_in_a_kernel(tmp_path: Path) -> None:
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient")
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat")
-    book = nbformat.from_dict(shortened(5))
+    book = nbformat.reads(json.dumps(shortened(5)), 4)
     assert not any(cell.get("outputs") for cell in book.cells)
     check = "assert w.status.startswith('demo.avatar: ') and w.progress is None, w.status\nassert len(w._motion) > 1000"
     book.cells.append(nbformat.v4.new_code_cell(check))
@@ -76,6 +76,8 @@ def move(page: Page, kind: str, name: str, value: float) -> None:
 
 
 def save_screenshot(page: Page, path: Path) -> None:
+    """Write an image of the page with the first widget at its top."""
+    page.run("document.querySelector('.headsplat-widget')?.scrollIntoView()")
     path.write_bytes(base64.b64decode(page.call("Page.captureScreenshot")["data"]))
 
 
