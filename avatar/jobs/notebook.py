@@ -83,7 +83,8 @@ def train_in_widget(
         raise
     if trained is not None:
         view.show(trained.path)
-        view.report(summary if trained.finished else f"stopped early; {trained.resuming}")
+        resuming = trained.resuming.replace("--resume", "resume=True")
+        view.report(summary if trained.finished else f"stopped early; {resuming}")
     return trained
 
 

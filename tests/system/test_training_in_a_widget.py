@@ -63,7 +63,7 @@ def test_an_interrupt_of_the_kernel_ends_it_and_keeps_the_avatar(
 
     trained = jobs.train(tiny.root, tmp_path / "me.avatar", options, notify=interrupt, widget=view)
     assert trained is not None and not trained.finished
-    assert view.status == "stopped early; --resume continues the training"
+    assert view.status == "stopped early; resume=True continues the training"
     assert len(load_avatar(tmp_path / "me.avatar")) == 300
     assert signal.getsignal(signal.SIGINT) is before
 

@@ -57,7 +57,7 @@ def lab(tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     cell = {"cell_type": "code", "id": "0", "execution_count": None, "metadata": {}, "outputs": [], "source": source}
     tiny = {key: value for key, value in shortened(1).items() if key != "cells"} | {"cells": [cell]}
     (folder / "tiny.ipynb").write_text(json.dumps(tiny), encoding="utf-8")
-    (folder / "example.ipynb").write_text(json.dumps(shortened(15)), encoding="utf-8")
+    (folder / "example.ipynb").write_text(json.dumps(shortened(300)), encoding="utf-8")
     with (
         jupyter_lab(folder, tmp_path_factory.mktemp("home")) as address,
         chromium(tmp_path_factory.mktemp("profile"), (1300, 900)) as page,
@@ -65,6 +65,7 @@ def lab(tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield page, address
 
 
+LIMIT = 240.0  # seconds of a stage of a training
 RUN = "jupyterapp.commands.execute('notebook:run-all-cells')"
 SHOWN = "[...document.querySelectorAll('headsplat-avatar')].at(-1)?.player?.frame"
 
@@ -121,7 +122,9 @@ def test_sliders_and_traits_move_each_other(lab: tuple[Page, str], tmp_path: Pat
     page.wait(f"document.querySelectorAll('headsplat-avatar').length === 1 && {SHOWN}")
 
 
-def test_the_example_shows_a_training_as_it_runs(lab: tuple[Page, str], tmp_path: Path) -> None:
+def test_the_example_shows_a_training_as_it_runs_and_an_interrupt_keeps_the_avatar(
+    lab: tuple[Page, str], tmp_path: Path
+) -> None:
     page, address = lab
     open_notebook(page, address.format("example.ipynb"))
     page.run(
@@ -130,14 +133,17 @@ def test_the_example_shows_a_training_as_it_runs(lab: tuple[Page, str], tmp_path
         "for (const each of document.querySelectorAll('headsplat-avatar')) elements.add(each); }, 50)"
     )
     page.run(f"globalThis.isDone = false; void {RUN}.then(() => {{ isDone = true; }})")
-    page.wait("[...texts].some((text) => text.startsWith('landmarks'))")
-    page.wait_for(lambda: page.run("[...texts].some((text) => /^training: .* dB/.test(text))"), "PSNR", 240)
+    page.wait_for(lambda: page.run("[...texts].some((text) => text.startsWith('landmarks'))"), "a stage", LIMIT)
+    page.wait_for(lambda: page.run("[...texts].some((text) => /^training: .* dB/.test(text))"), "PSNR", LIMIT)
     page.wait(SHOWN)
     save_screenshot(page, tmp_path / "training.png")
-    page.wait_for(lambda: page.run("isDone"), "the last cell", 240)
+    page.wait("elements.size >= 2")  # a newer avatar in the place of the first
+    page.run("panel.sessionContext.session.kernel.interrupt()")
+    page.wait_for(lambda: page.run("isDone"), "the last cell", LIMIT)
     page.wait("[...document.querySelectorAll('headsplat-avatar')].filter((each) => each.player?.frame).length === 2")
     assert page.run("elements.size") >= 4  # two of the training, the trained one, the small one
+    said = page.run("document.querySelector('.headsplat-status').textContent")
+    assert said == "stopped early; resume=True continues the training"
     assert page.run("[...elements].filter((each) => each.player).length") == 2
-    assert page.run("document.querySelector('.headsplat-status').textContent").startswith("demo.avatar: ")
     assert values(page, "w.error", "small.error", "w.progress") == ["", "", None]
     save_screenshot(page, tmp_path / "trained.png")
