@@ -36,9 +36,8 @@ except ImportError:
     raise SystemExit("the app needs Gradio; install it with `pip install 'headsplat[gradio]'`") from None
 
 #: Keeps the browser from asking anybody else, for fonts or scripts.
-POLICY = (
-    "default-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline' 'unsafe-eval'"
-)
+POLICY = "default-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; "
+POLICY += "script-src 'self' 'unsafe-inline' 'unsafe-eval'"
 
 
 class Policy(BaseHTTPMiddleware):
