@@ -1,7 +1,7 @@
 """What tests/system/test_blender.py looks at in Blender: for a Python that has `bpy` and need not have headsplat.
 
-python tests/support/blender_scenes.py FOLDER, with the add-on `headsplat_blender`, `me.avatar`, `me.hsa` and `take.csv`
-in the folder; writes `found.npz` and `found.json` there.
+python tests/support/blender_scenes.py FOLDER, with the add-on `headsplat_blender`, `other/me.avatar`, `me.hsa`,
+`moving.hsa` (with a motion) and `take.csv` in the folder; writes `found.npz` and `found.json` there.
 """
 
 from __future__ import annotations
@@ -134,6 +134,14 @@ def main(folder: Path) -> None:
     facts["live jawOpen"] = keys["jawOpen"].value
     arrays |= pose(head, hsa, addon, "live")
     arrays["live.turn"] = np.array(head.rotation_quaternion)
+
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    ops.import_avatar(filepath=str(folder / "moving.hsa"))
+    facts["stored"] = list(ops.stored_motion())
+    context.scene.frame_set(1 + 24)  # after a second
+    arrays |= pose(addon.head_of(context), hsa, addon, "stored")
+    instances = [entry.matrix_world.translation[:] for entry in context.evaluated_depsgraph_get().object_instances]
+    arrays["stored.instances"] = np.array(instances)[-len(arrays["stored.position"]) :]
 
     addon.unregister()
     facts["unregistered"], facts["live after"] = names_of_addon(), bool(addon._live)

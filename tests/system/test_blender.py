@@ -18,9 +18,11 @@ import torch
 
 from avatar import save_avatar
 from avatar.driving.trained_range import TrainedRange
-from avatar.export.web import web_container
+from avatar.export.posed import posed
+from avatar.export.web import WebMotion, web_container
 from avatar.model.avatar import Avatar
 from avatar.model.parts.mesh_layer import MeshLayer
+from avatar.types import HeadParams
 from examples.hsa_light import layer_light
 from examples.hsa_reader import Hsa, matrices, quaternions
 from tests.system.web.test_driving import take
@@ -59,6 +61,17 @@ def layered(tiny_avatar: Avatar) -> Avatar:
     return avatar
 
 
+def moving(avatar: Avatar) -> HeadParams:
+    """Poses [60] of the avatar: a head that turns and travels, an opening mouth, eyes and jaw that joints rotate."""
+    params = posed(avatar, {"jawOpen": 0.6}, (20, 10, 5))
+    steps = torch.linspace(0, 1, 60)[:, None]
+    rest = posed(avatar)
+    joint_rot = torch.lerp(rest.joint_rot, params.joint_rot, steps[..., None])
+    joint_rot[:, 2:] += 0.05 * steps[..., None]
+    translation = params.translation + 0.02 * steps
+    return HeadParams(params.identity, torch.lerp(rest.expression, params.expression, steps), joint_rot, translation)
+
+
 @pytest.fixture(scope="module")
 def found(layered: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Found:
     """What tests/support/blender_scenes.py finds with the packed add-on."""
@@ -71,6 +84,8 @@ def found(layered: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Found:
     save_avatar(folder / "other" / "me.avatar", layered)
     (folder / "me.hsa").write_bytes(web_container(layered, {}, "me"))
     (folder / "take.csv").write_text(take(60), encoding="utf-8")
+    motion = WebMotion("take", np.arange(60) / 30, moving(layered))
+    (folder / "moving.hsa").write_bytes(web_container(layered, {}, "me", motion))
     script = [python, ROOT / "tests" / "support" / "blender_scenes.py", folder]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(script, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False)
@@ -135,6 +150,18 @@ def test_a_motion_moves_keys_and_head(found: Found) -> None:
     assert all(np.abs(turn - turns[0]).max() > 0.02 for turn in turns[1:])
     assert found.facts["end"] >= 48  # 60 frames of 30 fps in a scene of 24
     assert "the .hsa has no motion; export it with --motion FILE" in found.facts["no motion"]
+
+
+def test_the_stored_motion_poses_the_avatar_as_its_parameters_do(found: Found, layered: Avatar) -> None:
+    params, hsa = moving(layered)[30], Hsa(web_container(layered, {}, "me"))  # a second of 30 frames
+    values = [getattr(params, name)[0].double().numpy() for name in ("expression", "joint_rot", "translation")]
+    means = (hsa.gaussians(*values)[0] - hsa.mean_translation) @ (AXES @ hsa.mean_rotation.T).T
+    assert found.facts["stored"] == ["FINISHED"]
+    np.testing.assert_allclose(found.arrays["stored.position"], means, atol=1e-4)  # the motion has 16 bits
+
+
+def test_what_blender_renders_is_at_the_points(found: Found) -> None:
+    np.testing.assert_allclose(found.arrays["stored.instances"], found.arrays["stored.position"], atol=1e-6)
 
 
 def test_a_vmc_packet_moves_a_shape_key_and_the_head(found: Found) -> None:
