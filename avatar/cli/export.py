@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
 YAxisName = Literal["down", "up"]  # equal to avatar.export.YAxis, whose module imports torch
 SpzVersionName = Literal[2, 3, 4]  # equal to avatar.export.SpzVersion, likewise
-SUFFIXES = ("", ".ply", ".spz", ".obj", ".glb", ".html", ".hsa")
+SUFFIXES = ("", ".ply", ".spz", ".obj", ".glb", ".vrm", ".zip", ".html", ".hsa")
 _WEB = (".html", ".hsa")
-_MESHES = (".obj", ".glb")
+_MESHES = (".obj", ".glb", ".vrm")
+#: Formats without a pose of their own, which the program that reads them poses.
+_POSED_BY_OTHERS = (".vrm", ".zip")
 _MEGABYTE = 1 << 20
 
 
@@ -40,20 +42,22 @@ _MEGABYTE = 1 << 20
 class ExportCommand:
     """Write an avatar for other programs.
 
-    NAME.ply: Gaussians in one pose, for splat viewers. NAME.spz: the same in Niantic's compressed format, a quarter of
-    the size. FOLDER with --motion: 00000.ply, 00001.ply, ..., one per frame. NAME.obj: the head mesh in one pose, with
-    texture coordinates and colors. NAME.glb: the mesh with a texture, ARKit's expressions as morph targets and a skin
-    of five joints; animated with --motion. NAME.glb with --splats: Gaussians in one pose as glTF. NAME.html: a page
-    that shows the avatar in any browser, with sliders, and plays the --motion; it needs no other file and no network.
-    With --split: the same page as separate files, for web servers that forbid inline scripts; also as FOLDER.
-    NAME.hsa: the same avatar for the element <headsplat-avatar> on pages of your own. Units are meters, the origin is
+    NAME.ply: Gaussians in one pose, for splat viewers. NAME.spz: the same in Niantic's compressed format, a quarter
+    of the size. FOLDER with --motion: 00000.ply, 00001.ply, ..., one per frame. NAME.obj: the head mesh in one
+    pose, with texture coordinates and colors. NAME.glb: the mesh with a texture, ARKit's expressions as morph
+    targets and a skin of five joints; animated with --motion. NAME.glb with --splats: Gaussians in one pose as
+    glTF. NAME.vrm: that mesh as VRM 1.0 for VTuber and chat programs, with ARKit's expressions. NAME.zip: Gaussians
+    as an avatar of LAM and OpenAvatarChat. NAME.html: a page that shows the avatar in any browser, with sliders,
+    and plays the --motion; it needs no other file and no network. With --split: the same page as separate files,
+    for web servers that forbid inline scripts; also as FOLDER. NAME.hsa: the same avatar for the element
+    <headsplat-avatar> on pages of your own. Units are meters, the origin is
     between the eyes.
     """
 
     avatar: Annotated[Positional[Path], arg(metavar="AVATAR")]
     """an .avatar file"""
     out: Out
-    """a name in .ply, .spz, .obj, .glb, .html or .hsa, or a folder for numbered .ply files"""
+    """a name in .ply, .spz, .obj, .glb, .vrm, .zip, .html or .hsa, or a folder for numbered .ply files"""
     expression: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=WEIGHT")] = ()
     """a weight added to the neutral expression, such as jawOpen=0.5; may be repeated"""
     head_pose: Annotated[str | None, arg(metavar="YAW,PITCH,ROLL")] = None
@@ -169,8 +173,8 @@ class ExportCommand:
         suffix = self.out.suffix
         if suffix not in SUFFIXES:
             raise HeadsplatError(
-                f"{self.out}: cannot write {suffix}; give a name in .ply, .spz, .obj, .glb, .html or .hsa, or a "
-                "folder for numbered .ply files"
+                f"{self.out}: cannot write {suffix}; give a name in .ply, .spz, .obj, .glb, .vrm, .zip, .html or .hsa, "
+                "or a folder for numbered .ply files"
             )
         if self.split and suffix not in ("", ".html"):
             raise HeadsplatError(
@@ -193,6 +197,10 @@ class ExportCommand:
         if self._is_web and (self.expression or self.head_pose or self.frame is not None):
             raise HeadsplatError(
                 f"{self.out}: a page has sliders for poses; leave out --expression, --head-pose and --frame"
+            )
+        if suffix in _POSED_BY_OTHERS and (self.expression or self.head_pose or self.motion):
+            raise HeadsplatError(
+                f"{self.out}: other programs pose it; leave out --expression, --head-pose and --motion"
             )
         parse_frames(self.frames)
         self.motion_options.check()
@@ -255,6 +263,7 @@ class ExportCommand:
         import torch
 
         from avatar import export
+        from avatar.jobs.vrm_presets import vrm_presets
 
         avatar = frames.avatar
         params = frames.params
@@ -271,6 +280,8 @@ class ExportCommand:
             ".spz": lambda: export.write_spz(self.out, avatar, params, self.spz_version, consent),
             ".obj": lambda: export.write_obj(self.out, avatar, params, consent),
             ".glb": lambda: export.write_glb(self.out, avatar, params, times, consent),
+            ".vrm": lambda: export.write_vrm(self.out, avatar, vrm_presets(), consent),
+            ".zip": lambda: export.write_lam(self.out, avatar, consent),
         }
         formats[self.out.suffix]()
 
@@ -303,7 +314,7 @@ class ExportCommand:
         return f"{self.out}: {kind} with {_gaussians(frames.avatar)}{played}, {size / _MEGABYTE:.1f} MB"
 
     def _description(self, avatar: Avatar, count: int) -> str:
-        if self.out.suffix in (".ply", ".spz") or self.splats:
+        if self.out.suffix in (".ply", ".spz", ".zip") or self.splats:
             return f"{'a rig, not a scene: ' if self.rigged else ''}{_gaussians(avatar)}"
         return f"mesh of {len(avatar.head.faces)} triangles" + (f", animation of {count} frames" if count > 1 else "")
 

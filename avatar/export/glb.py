@@ -54,12 +54,21 @@ class ArkitFace:
     to_arkit: Bridge | None  # from the head's weights to those of `names`; None if they are the same
 
     @staticmethod
-    def of(avatar: Avatar) -> ArkitFace:
-        """The targets of an avatar's head; for a head without ARKit's names they come from the bridge."""
+    def of(avatar: Avatar, *, resting: bool = False) -> ArkitFace:
+        """The targets of an avatar's head; for a head without ARKit's names they come from the bridge.
+
+        Args:
+            avatar: the avatar.
+            resting: the neutral mesh is the person's resting face in place of the head model's neutral, and a target
+                ends at the limits of the head.
+        """
         head = avatar.head
         if "arkit" in head.capabilities:
-            neutral = torch.zeros_like(avatar.neutral)
-            neutral_mesh, targets = _targets(head, neutral, torch.eye(len(neutral)), None)
+            neutral = avatar.neutral if resting else torch.zeros_like(avatar.neutral)
+            ones = torch.eye(len(neutral))
+            low, high = head.expression_limits
+            added = (neutral + ones).clamp(torch.minimum(low, ones), torch.maximum(high, ones)) - neutral
+            neutral_mesh, targets = _targets(head, neutral, added, None)
             return ArkitFace(head.expression_names, neutral_mesh, targets, neutral, None)
         arkit = load_head()
         count = len(arkit.expression_names)
@@ -120,13 +129,13 @@ def write_glb(
     buffer = Buffer()
     poses = _Poses.of(avatar, face, params)
     document: dict[str, Any] = {
-        "asset": _asset(avatar.head, consent),
+        "asset": asset(avatar.head, consent),
         "scene": 0,
         "scenes": [{"name": "headsplat", "nodes": [ROOT, _MESH_NODE]}],
         "nodes": [*_joints(avatar.head, poses), {"name": "head", "mesh": 0, "skin": 0}],
-        "meshes": [_mesh(avatar, face, poses, buffer)],
-        "skins": [_skin(avatar.head, buffer)],
-        **_material(avatar, buffer),
+        "meshes": [face_mesh(avatar, face, poses.weights[0].tolist(), buffer)],
+        "skins": [skin(joint_places(avatar.head), buffer)],
+        **material(avatar, buffer),
     }
     if times is not None and len(params) > 1:
         document["animations"] = [_animation(poses, times, buffer)]
@@ -134,7 +143,7 @@ def write_glb(
         part.write_bytes(glb(document, buffer))
 
 
-def _material(avatar: Avatar, buffer: Buffer) -> dict[str, Any]:
+def material(avatar: Avatar, buffer: Buffer) -> dict[str, Any]:
     """The only material, with a texture if the head has texture coordinates; vertices have colors otherwise."""
     surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 0.7}  # skin is not metallic
     # Lips, lids and the mouth interior are visible from both sides.
@@ -183,7 +192,8 @@ def _floats(values: Tensor) -> Floats:
     return values.detach().cpu().numpy().astype(np.float32)
 
 
-def _asset(head: HeadModel, consent: str) -> dict[str, Any]:
+def asset(head: HeadModel, consent: str) -> dict[str, Any]:
+    """Who made the file, the license of the head model, and the consent statement."""
     return {
         "version": "2.0",
         "generator": f"headsplat {__version__}",
@@ -194,7 +204,7 @@ def _asset(head: HeadModel, consent: str) -> dict[str, Any]:
 
 def _joints(head: HeadModel, poses: _Poses) -> list[dict[str, Any]]:
     """The node of each joint, in the pose of the first frame."""
-    rest = _floats(head.joint_locations(head.neutral_params().identity))
+    rest = joint_places(head)
     nodes: list[dict[str, Any]] = []
     for joint, parent in enumerate(head.parents):
         position = poses.root[0] if parent < 0 else rest[joint] - rest[parent]
@@ -208,8 +218,13 @@ def _joints(head: HeadModel, poses: _Poses) -> list[dict[str, Any]]:
     return nodes
 
 
-def _skin(head: HeadModel, buffer: Buffer) -> dict[str, Any]:
-    rest = _floats(head.joint_locations(head.neutral_params().identity))
+def joint_places(head: HeadModel) -> Floats:
+    """Where the joints [J,3] of the head are, meters, no joint rotated."""
+    return _floats(head.joint_locations(head.neutral_params().identity))
+
+
+def skin(rest: Floats, buffer: Buffer) -> dict[str, Any]:
+    """The skin of the first J nodes, which are at `rest` [J,3] and not rotated."""
     inverse = np.tile(np.eye(4, dtype=np.float32), (len(rest), 1, 1))
     inverse[:, 3, :3] = -rest  # column-major, as required by the format
     return {
@@ -220,7 +235,8 @@ def _skin(head: HeadModel, buffer: Buffer) -> dict[str, Any]:
     }
 
 
-def _mesh(avatar: Avatar, face: ArkitFace, poses: _Poses, buffer: Buffer) -> dict[str, Any]:
+def face_mesh(avatar: Avatar, face: ArkitFace, shown: list[float], buffer: Buffer) -> dict[str, Any]:
+    """The mesh with its E morph targets; `shown` are their weights until a program sets others."""
     head = avatar.head
     seams = SplitSeams.of(avatar.head)
     joints, weights = _influences(head.lbs_weights[seams.vertex])
@@ -248,7 +264,7 @@ def _mesh(avatar: Avatar, face: ArkitFace, poses: _Poses, buffer: Buffer) -> dic
     return {
         "name": "head",
         "primitives": [primitive],
-        "weights": poses.weights[0].tolist(),
+        "weights": shown,
         "extras": {"targetNames": list(face.names)},
     }
 

@@ -290,7 +290,7 @@ def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsy
         (
             "me.usd",
             (),
-            "cannot write .usd; give a name in .ply, .spz, .obj, .glb, .html or .hsa, or a folder for numbered .ply",
+            "cannot write .usd; give a name in .ply, .spz, .obj, .glb, .vrm, .zip, .html or .hsa, or a folder for",
         ),
         ("me.html", ("--head-pose", "20,0,0"), "a page has sliders for poses; leave out --expression, --head-pose"),
         ("frames", (), "needs a motion; give --motion FILE or CAPTURE"),
@@ -302,6 +302,12 @@ def test_a_rigged_file_is_reported_as_not_a_scene(me: str, tmp_path: Path, capsy
         ("me.spz", ("--splats",), "--splats writes a .glb; give a name in .glb or leave --splats out"),
         ("me.spz", ("--rigged",), "--rigged writes a .ply; give a name in .ply or leave --rigged out"),
         ("me.spz", ("--frame", "3"), "--frame: needs a motion; give --motion FILE or CAPTURE"),
+        (
+            "me.vrm",
+            ("--expression", "jawOpen=1"),
+            "me.vrm: other programs pose it; leave out --expression, --head-pose",
+        ),
+        ("me.zip", ("--head-pose", "1,2,3"), "me.zip: other programs pose it; leave out --expression, --head-pose and"),
         ("me.glb", ("--splats", "--rigged"), "--rigged writes a .ply; give a name in .ply or leave --rigged out"),
         ("me.ply", ("--rigged", "--expression", "jawOpen=1"), "--rigged: writes the neutral expression; leave out"),
         ("me.hsa", ("--split",), "--split writes a page; give a folder or a name in .html, or leave --split out"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from tests.system.trust.attack.scene import SIZE, Scene, capture_json, copied_ca
 
 #: Entries of the header that outputs repeat.
 _KEYS = (("consent",), ("head", "name"), ("head", "licence"), ("capture", "name"), ("expression_names", 0))
-_FORMATS = ("ply", "spz", "splats glb", "rigged ply", "obj", "glb", "folder", "video")
+_FORMATS = ("ply", "spz", "splats glb", "rigged ply", "obj", "glb", "vrm", "lam", "folder", "video")
 _NAMES = (
     "a b",
     "-a",
@@ -64,6 +66,8 @@ def _command(form: str, avatar: Path, out: Path, scene: Scene) -> tuple[object, 
         "rigged ply": ("export", avatar, "-o", out.with_name(f"{out.name}.ply"), "--rigged"),
         "obj": ("export", avatar, "-o", out.with_name(f"{out.name}.obj")),
         "glb": ("export", avatar, "-o", out.with_name(f"{out.name}.glb"), *motion),
+        "vrm": ("export", avatar, "-o", out.with_name(f"{out.name}.vrm")),
+        "lam": ("export", avatar, "-o", out.with_name(f"{out.name}.zip")),
         "folder": ("export", avatar, "-o", out, *motion),
         "video": ("render", avatar, *motion, "-o", out.with_name(f"{out.name}.mp4"), "--size", SIZE),
         "csv": ("motion", "convert", scene.motion, "-o", out.with_name(f"{out.name}.csv")),
@@ -159,7 +163,16 @@ def _spz_fault(data: bytes) -> str | None:
     return None if table + 16 * streams + sum(sizes[::2]) == len(data) else "sizes that are not those of the streams"
 
 
-_CHECKS = {".ply": _ply_fault, ".spz": _spz_fault, ".obj": _obj_fault, ".glb": _glb_fault, ".json": _json_fault}
+def _lam_fault(data: bytes) -> str | None:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        files = {Path(name).name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
+    return _glb_fault(files["skin.glb"]) or _ply_fault(files["offset.ply"]) or _json_fault(files["vertex_order.json"])
+
+
+_CHECKS = {
+    ".ply": _ply_fault, ".spz": _spz_fault, ".obj": _obj_fault, ".glb": _glb_fault, ".json": _json_fault,
+    ".vrm": _glb_fault, ".zip": _lam_fault,
+}  # fmt: skip
 
 
 def _eval_run(scene: Scene, text: str) -> Callable[[Path], Outcome]:

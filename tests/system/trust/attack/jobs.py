@@ -93,6 +93,8 @@ JOBS = {
         Job("export splats glb", ("export", "in/me.avatar", "-o", "out/new.glb", "--splats"), ("new.glb",)),
         Job("export glb", ("export", "in/me.avatar", "-o", "out/new.glb", "--motion", "in/me.capture"), ("new.glb",)),
         Job("export obj", ("export", "in/me.avatar", "-o", "out/new.obj"), ("new.obj",)),
+        Job("export vrm", ("export", "in/me.avatar", "-o", "out/new.vrm"), ("new.vrm",)),
+        Job("export lam", ("export", "in/me.avatar", "-o", "out/new.zip"), ("new.zip",)),
         Job("export folder", ("export", "in/me.avatar", "-o", "out/new", "--motion", "in/me.capture"), ("new",)),
         Job("motion csv", ("motion", "convert", "in/me.capture", "-o", "out/new.csv"), ("new.csv",)),
         Job("motion npz", ("motion", "convert", "in/me.capture", "-o", "out/new.motion.npz"), ("new.motion.npz",)),
