@@ -16,6 +16,7 @@ from avatar import __version__
 from .bundle import bundle, module
 
 NAME = "headsplat-player"
+_COPIED = ("spark.js", "spark.d.ts", "README.md")
 
 
 def player_module() -> str:
@@ -37,16 +38,19 @@ def write_package(folder: Path) -> None:
         "version": __version__,
         "description": "Head avatars of headsplat on a page: one element, no dependency",
         "type": "module",
-        "exports": {".": {"types": "./headsplat.d.ts", "default": "./headsplat.js"}},
+        "exports": {
+            ".": {"types": "./headsplat.d.ts", "default": "./headsplat.js"},
+            "./spark.js": {"types": "./spark.d.ts", "default": "./spark.js"},
+        },
         "types": "./headsplat.d.ts",
-        "files": ["headsplat.js", "headsplat.d.ts", "README.md", "LICENSE"],
+        "files": ["headsplat.js", "headsplat.d.ts", *_COPIED, "LICENSE"],
         "license": "Apache-2.0",
         "keywords": ["gaussian splatting", "head avatar", "web component"],
     }
     (folder / "package.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     (folder / "headsplat.js").write_text(player_module(), encoding="utf-8")
     sources = files("viewer.web") / "npm"
-    for name in ("README.md", "headsplat.d.ts"):
+    for name in ("headsplat.d.ts", *_COPIED):
         (folder / name).write_text((sources / name).read_text(encoding="utf-8"), encoding="utf-8")
     license_file = Path(__file__).parents[2] / "LICENSE"
     if license_file.is_file():

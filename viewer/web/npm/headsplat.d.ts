@@ -39,6 +39,9 @@ export interface FrameDetail {
   sortTime: number;
   /** a copy of the scene's camera with which it was rendered; null where it was the element's own */
   camera: SceneCamera | null;
+  /** with `asGaussians`, until the next frame: 14 numbers a Gaussian: center (meters, the avatar's space), quaternion
+   * xyzw, standard deviations (meters), sRGB, opacity; null without */
+  gaussians: Float32Array | null;
 }
 
 /** An avatar on a page. Events: `load`, `frame`, and `voice` and `error` with a sentence in `detail`. */
@@ -54,6 +57,8 @@ export class HeadsplatAvatar extends HTMLElement {
     options?: boolean | AddEventListenerOptions,
   ): void;
   load(source: string | URL | ArrayBuffer): Promise<HeadsplatAvatar>;
+  /** Whether frames have the posed Gaussians in place of an image; to be set before `load`. */
+  asGaussians: boolean;
   readonly expressionNames: string[];
   readonly about: { name: string; note: string; consent: string; provenance: Record<string, unknown> } | null;
   /** The image, premultiplied sRGB and alpha, to be copied by listeners of `frame`; another one after each `load`. */
@@ -67,6 +72,8 @@ export class HeadsplatAvatar extends HTMLElement {
   follow(address: string | URL | null): void;
   /** Plays the sound of that voice, or stops it; to be called by a click. */
   toggleSound(): Promise<void>;
+  /** Requests a new frame. */
+  changed(): void;
   play(): void;
   pause(): void;
   dispose(): void;

@@ -23,11 +23,14 @@ void main() {
  * @property {LayerView | null} layer as the camera sees it
  * @property {number} poseTime milliseconds of posing the Gaussians
  * @property {number} sortTime milliseconds of projecting and sorting them */
-/** A frame that the workers have drawn. @typedef {FrameTimes & {bands: Band[]}} DrawnFrame */
+/** A frame that the workers have drawn. @typedef {FrameTimes & {bands: Band[], gaussians?: undefined}} DrawnFrame */
 /** A frame for the graphics card: `count` projected Gaussians, the farthest first, and the vertices [V,4] of the layer.
- * @typedef {FrameTimes & {bands?: undefined, splats: Float32Array, count: number, vertices: Float32Array | null}}
- *   SplatFrame */
-/** @typedef {DrawnFrame | SplatFrame} Frame */
+ * @typedef {FrameTimes & {bands?: undefined, gaussians?: undefined, splats: Float32Array, count: number,
+ *   vertices: Float32Array | null}} SplatFrame */
+/** @typedef {DrawnFrame | SplatFrame} ImageFrame a frame to be rendered */
+/** A frame for the splat renderer of a scene, see `WorldGaussians`.
+ * @typedef {FrameTimes & {gaussians: Float32Array}} GaussianFrame */
+/** @typedef {ImageFrame | GaussianFrame} Frame */
 
 export class Renderer {
   /** @param {HTMLCanvasElement} canvas @param {{layer: LayerArrays | null, gaussians: number}} avatar from the worker
@@ -53,7 +56,7 @@ export class Renderer {
   }
 
   /** Renders a frame of the worker over a background (premultiplied sRGB and alpha, 0..1).
-   * @param {Frame} frame @param {number[]} background */
+   * @param {ImageFrame} frame @param {number[]} background */
   render(frame, background) {
     const { gl, canvas } = this;
     const { width, height } = frame.camera;

@@ -43,7 +43,9 @@ let workerAddress;
  * @property {number} poseTime milliseconds of posing the Gaussians
  * @property {number} sortTime milliseconds of projecting and sorting them
  * @property {SceneCamera | null} camera of the scene, with which the frame was rendered; null
- *   where the element's own camera was */
+ *   where the element's own camera was
+ * @property {Float32Array | null} gaussians [M,14] with `asGaussians`, until the next frame: center (meters, the avatar's
+ *   space), quaternion xyzw, standard deviations (meters), sRGB, opacity; null without */
 
 /** An avatar on a page. Events: `load`, `frame` after each rendered one, `voice` with the state of
  * the voice that is followed, and `error`, both with a sentence in `detail`. In the
@@ -71,6 +73,9 @@ export class HeadsplatAvatar extends HTMLElement {
   last = undefined;
   /** The voice that is followed. @type {SpokenPoses | null} */
   speech = null;
+  /** Whether frames have the posed Gaussians in place of an image, for the splat renderer of a scene; to be set before
+   * `load`. */
+  asGaussians = false;
   isPlaying = false;
   isRequested = false;
   isStarted = false;
@@ -86,7 +91,8 @@ export class HeadsplatAvatar extends HTMLElement {
       if (turn !== this.turnOfLoad) return this; // another file was requested in the meantime
       this.dispose();
       const { canvas } = this.#prepare();
-      const player = await Player.load(canvas, (workerAddress ??= addressOf(WORKER_SOURCE)), buffer);
+      const script = (workerAddress ??= addressOf(WORKER_SOURCE));
+      const player = await Player.load(canvas, script, buffer, undefined, this.asGaussians);
       if (turn !== this.turnOfLoad) player.dispose();
       else this.#show(player);
     } catch (error) {
@@ -263,9 +269,9 @@ export class HeadsplatAvatar extends HTMLElement {
     followGestures(canvas, this.orbit, () => this.changed());
     player.setBackground([0, 0, 0, 0]);
     player.onfailure = (text) => this.#fail(text);
-    player.onframe = ({ poseTime, sortTime, camera }) => {
-      if (!camera.scene) resolution.measure(performance.now(), this.isPlaying || this.speech !== null);
-      this.dispatchEvent(new CustomEvent("frame", { detail: { poseTime, sortTime, camera: camera.scene ?? null } }));
+    player.onframe = ({ poseTime, sortTime, camera, gaussians = null }) => {
+      if (!camera.scene && !gaussians) resolution.measure(performance.now(), this.isPlaying || this.speech !== null);
+      this.dispatchEvent(new CustomEvent("frame", { detail: { poseTime, sortTime, camera: camera.scene ?? null, gaussians } }));
     };
     this.changed();
     this.dispatchEvent(new CustomEvent("load"));

@@ -26,8 +26,9 @@ export class Player {
   /** Starts the worker and reads the container of an avatar.
    * @param {HTMLCanvasElement} canvas @param {string} script address of that of the workers @param {ArrayBuffer} buffer
    * @param {boolean} [onProcessor] where the image is drawn; omitted: where it is faster
+   * @param {boolean} [asGaussians] whether frames have the posed Gaussians, and no image is drawn
    * @returns {Promise<Player>} rejected with an error whose message is for the page */
-  static async load(canvas, script, buffer, onProcessor) {
+  static async load(canvas, script, buffer, onProcessor, asGaussians) {
     const worker = startWorker(script);
     return new Promise((resolve, reject) => {
       worker.onerror = (event) => reject(new Error(event.message || NO_WORKER));
@@ -35,7 +36,7 @@ export class Player {
         if (data.type === "failed") reject(new Error(data.message));
         else
           try {
-            resolve(new Player(canvas, worker, data, script, onProcessor));
+            resolve(new Player(canvas, worker, data, script, onProcessor, asGaussians));
           } catch (error) {
             reject(new Error(`The avatar cannot be rendered (${messageOf(error)}); use another browser.`));
           }
@@ -45,13 +46,13 @@ export class Player {
   }
 
   /** @param {HTMLCanvasElement} canvas @param {Worker} worker @param {LoadedAvatar} avatar its header and static arrays
-   * @param {string} script @param {boolean} [onProcessor] */
-  constructor(canvas, worker, avatar, script, onProcessor) {
+   * @param {string} script @param {boolean} [onProcessor] @param {boolean} [asGaussians] */
+  constructor(canvas, worker, avatar, script, onProcessor, asGaussians) {
     this.canvas = canvas;
     this.header = avatar.header;
     this.motion = avatar.motion;
     this.gaussians = avatar.gaussians;
-    this.renderer = new Renderer(canvas, avatar, onProcessor);
+    this.renderer = asGaussians ? null : new Renderer(canvas, avatar, onProcessor);
     this.background = WHITE;
     /** Called with the frame after it is rendered. @type {((frame: Frame) => void) | null} */
     this.onframe = null;
@@ -69,7 +70,7 @@ export class Player {
     /** Arrays of an earlier frame, for reuse. @type {(Float32Array | Uint8Array)[]} */
     this.spare = [];
     this.worker = worker;
-    this.helpers = this.renderer.onProcessor ? startHelpers(script, worker, avatar.layer) : [];
+    this.helpers = this.renderer?.onProcessor ? startHelpers(script, worker, avatar.layer) : [];
     worker.onmessage = ({ data }) => (data.type === "frame" ? this.#receive(data) : this.onfailure?.(data.message));
   }
 
@@ -92,13 +93,13 @@ export class Player {
 
   /** Renders the last frame again, for reading the canvas in the same task. */
   redraw() {
-    if (this.frame) this.renderer.render(this.frame, this.background);
+    if (this.frame && !this.frame.gaussians) this.renderer?.render(this.frame, this.background);
   }
 
   /** Ends the workers and frees the memory of the graphics card. */
   dispose() {
     for (const worker of [this.worker, ...this.helpers]) worker.terminate();
-    this.renderer.gl.getExtension("WEBGL_lose_context")?.loseContext();
+    this.renderer?.gl.getExtension("WEBGL_lose_context")?.loseContext();
     this.frame = null;
   }
 
@@ -108,7 +109,7 @@ export class Player {
     this.waiting = [];
     const { spare } = this;
     this.spare = [];
-    const request = { type: "draw", ...this.wanted, spare };
+    const request = { type: "draw", ...this.wanted, spare, asGaussians: !this.renderer };
     this.wanted = null;
     this.worker.postMessage(request, spare.map((array) => array.buffer));
   }
@@ -118,10 +119,11 @@ export class Player {
     const { sent, frame: last } = this;
     this.isBusy = false;
     this.frame = frame;
-    if (last?.bands) this.spare = last.bands.map(({ bytes }) => bytes);
+    if (last?.gaussians) this.spare = [last.gaussians];
+    else if (last?.bands) this.spare = last.bands.map(({ bytes }) => bytes);
     else if (last) this.spare = last.vertices ? [last.splats, last.vertices] : [last.splats];
     if (this.wanted) this.#send();
-    this.renderer.render(frame, this.background);
+    if (!frame.gaussians) this.renderer?.render(frame, this.background);
     this.onframe?.(frame);
     for (const resolve of sent) resolve(frame);
   }

@@ -4,6 +4,7 @@ import { AVATAR } from "../container/avatar_container.js";
 import { Container, ContainerError } from "../container/container.js";
 import { messageOf } from "../container/error_message.js";
 import { PosedAvatar } from "../avatar/posed_avatar.js";
+import { WorldGaussians } from "../avatar/world_gaussians.js";
 import { helpToDraw, RasterTeam } from "../draw_cpu/raster_team.js";
 /** @import { HeadParams } from "../avatar/head.js" */
 /** @import { LayerArrays } from "../avatar/mesh_layer.js" */
@@ -11,8 +12,9 @@ import { helpToDraw, RasterTeam } from "../draw_cpu/raster_team.js";
 /** @import { FrameTimes } from "../draw/renderer.js" */
 /** @import { LoadedAvatar } from "./player.js" */
 
-/** A frame to be drawn; `params` are omitted where they are unchanged, `spare` comes back from the page for reuse.
- * @typedef {{type: "draw", params?: HeadParams,
+/** A frame to be drawn, or to be returned as Gaussians; `params` are omitted where they are unchanged, `spare` comes back
+ * from the page for reuse.
+ * @typedef {{type: "draw", params?: HeadParams, asGaussians?: boolean,
  *   camera: Camera, spare: (Float32Array | Uint8Array)[]}} DrawRequest */
 /** What the page sends: a container; the helpers that draw with this worker; a frame; and to a helper its work.
  * @typedef {{type: "load", buffer: ArrayBuffer} | {type: "draw here", ports: MessagePort[]} | DrawRequest |
@@ -20,6 +22,8 @@ import { helpToDraw, RasterTeam } from "../draw_cpu/raster_team.js";
 
 /** @type {PosedAvatar} */
 let avatar;
+/** @type {WorldGaussians} */
+let worldGaussians;
 /** Static arrays of the layer. @type {LayerArrays | null} */
 let layerArrays = null;
 /** @type {RasterTeam | null} */
@@ -29,6 +33,7 @@ let team = null;
 function load(buffer) {
   const container = new Container(buffer, AVATAR);
   avatar = new PosedAvatar(container);
+  worldGaussians = new WorldGaussians(container);
   const { header } = container;
   layerArrays = header.layer ? {
     faces: /** @type {Uint16Array} */ (container.raw("layer.faces")),
@@ -52,10 +57,15 @@ function load(buffer) {
 }
 
 /** @param {DrawRequest} request */
-async function draw({ params, camera, spare }) {
+async function draw({ params, camera, spare, asGaussians }) {
   const start = performance.now();
   if (params) avatar.pose(params);
   const posed = performance.now();
+  if (asGaussians) {
+    const gaussians = worldGaussians.write(avatar, /** @type {Float32Array | undefined} */ (spare[0]));
+    postMessage({ type: "frame", camera, layer: null, poseTime: posed - start, sortTime: 0, gaussians }, [gaussians.buffer]);
+    return;
+  }
   const view = avatar.project(camera);
   const { projection } = avatar;
   /** @type {FrameTimes} */
