@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg, subcomm
 
 from avatar.cli.progress import SENTENCES, show
 from avatar.common.files import path_text
+from avatar.common.printable import single_line
 from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
 from avatar.jobs.option_types import OptionalInt, OptionalPath
@@ -44,7 +45,7 @@ class PresetAdd:
     photo: OptionalPath = None
     """a photo with the face"""
     consent: str = ""
-    """a note on the consent of the person in --photo or --motion; stored with the preset"""
+    """a note on the consent of the person that it was made of; stored with the preset"""
     key: Annotated[OptionalInt, Between(1, 9)] = None
     """the key that shows it in the window and on pages; default: the first that is free"""
     overwrite: bool = False
@@ -84,10 +85,11 @@ class PresetAdd:
         if self.photo is not None:
             return preset_of_photo(self.name, self.photo, consent, notices=SENTENCES)
         if self.motion is not None and self.frame is not None:
-            found = preset_of_frame(self.name, self.motion, self.frame, with_head=self.with_head, notices=SENTENCES)
-        else:
-            found = preset_of_weights(self.name, weights, None if self.owner.suffix == ".json" else self.owner)
-        return replace(found, consent=consent)
+            return preset_of_frame(
+                self.name, self.motion, self.frame, consent, with_head=self.with_head, notices=SENTENCES
+            )
+        avatar = None if self.owner.suffix == ".json" else self.owner
+        return preset_of_weights(self.name, weights, consent, avatar=avatar)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class PresetList:
             ]
             origin = [text for text in (preset.source and f"from {preset.source}", preset.consent) if text]
             key = "  " if preset.key is None else f"{preset.key} "
-            show(f"{key}{preset.name}: " + "; ".join([weights or "the resting face", *pose, *origin]))
+            show(single_line(f"{key}{preset.name}: " + "; ".join([weights or "the resting face", *pose, *origin])))
         if not presets:
             show("no presets")
         return 0

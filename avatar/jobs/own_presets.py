@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from avatar.common.files import path_text
 from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 from avatar.jobs.motion_sources import loaders
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 _LEAST = 0.005
 
 
-def preset_of_weights(name: str, weights: Mapping[str, float], avatar: Path | None = None) -> FacePreset:
+def preset_of_weights(
+    name: str, weights: Mapping[str, float], consent: str = "", *, avatar: Path | None = None
+) -> FacePreset:
     """A preset of weights by expression: ARKit's, or those of the head of `avatar`.
 
     Raises:
@@ -36,11 +39,11 @@ def preset_of_weights(name: str, weights: Mapping[str, float], avatar: Path | No
             near = difflib.get_close_matches(expression, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "give ARKit's names, or those of the avatar's head"
             raise HeadsplatError(f"no expression {expression!r:.60}; {hint}")
-    return _checked(name, weights, source="weights by hand")
+    return _checked(name, weights, source="weights by hand", consent=consent)
 
 
 def preset_of_frame(
-    name: str, motion: Path, frame: int, *, with_head: bool = False, notices: Notices = SILENT
+    name: str, motion: Path, frame: int, consent: str = "", *, with_head: bool = False, notices: Notices = SILENT
 ) -> FacePreset:
     """A preset of a frame of a motion, from the resting face of who was recorded, as the layer of a mix shows it.
 
@@ -48,6 +51,7 @@ def preset_of_frame(
         name: of the preset.
         motion: an expression file or a capture folder.
         frame: its number, from 0.
+        consent: a note on the consent of the person in it.
         with_head: whether it also turns the head.
         notices: of the job.
 
@@ -55,9 +59,8 @@ def preset_of_frame(
         HeadsplatError: the motion cannot be read, or has no such frame, or no face in it.
     """
     source = _loaded("motion", motion, frame, notices)
-    return _checked(
-        name, _weights(source), _head(source) if with_head else (0, 0, 0), f"frame {frame} of {motion.name}"
-    )
+    head = _head(source) if with_head else (0.0, 0.0, 0.0)
+    return _checked(name, _weights(source), head, f"frame {frame} of {path_text(motion.name)}", consent)
 
 
 def preset_of_photo(name: str, photo: Path, consent: str = "", *, notices: Notices = SILENT) -> FacePreset:
@@ -73,7 +76,7 @@ def preset_of_photo(name: str, photo: Path, consent: str = "", *, notices: Notic
         HeadsplatError: it cannot be read, or shows no face.
     """
     source = _loaded("photo", photo, None, notices)
-    return _checked(name, _weights(source), source=f"the photo {photo.name}", consent=consent)
+    return _checked(name, _weights(source), source=f"the photo {path_text(photo.name)}", consent=consent)
 
 
 def _checked(

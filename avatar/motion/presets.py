@@ -216,7 +216,7 @@ def with_preset(
 def without_preset(presets: tuple[FacePreset, ...], name: str) -> tuple[FacePreset, ...]:
     """Presets without the one of a name; raises HeadsplatError where there is none."""
     if (found := preset_named(presets, name)) is None:
-        known = ", ".join(preset.name for preset in presets) or "none"
+        known = first_names(presets) or "none"
         raise HeadsplatError(f"no preset {single_line(name)!r:.60}; there are {known}")
     return tuple(preset for preset in presets if preset is not found)
 
@@ -233,6 +233,11 @@ def preset_named(presets: Sequence[FacePreset], name: str) -> FacePreset | None:
     """The preset of that name, in any case; None where there is none."""
     wanted = name.strip().lower()
     return next((preset for preset in presets if preset.name.lower() == wanted), None)
+
+
+def first_names(presets: Sequence[FacePreset]) -> str:
+    """The names of the first five presets, for messages, with ... where there are more."""
+    return ", ".join([*(preset.name for preset in presets[:5]), *(["..."] if len(presets) > 5 else [])])
 
 
 def saved_sentence(path: Path, preset: FacePreset) -> str:

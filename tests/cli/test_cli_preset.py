@@ -72,6 +72,7 @@ def test_a_frame_of_a_motion_keeps_the_turn_of_the_head_on_demand(tmp_path: Path
         (("--weights", "jawOpen=1", "--with-head"), "--with-head: only used with --motion; leave it out"),
         (("--weights", "jawOpne=1"), "no expression 'jawOpne'; did you mean jawOpen?"),
         (("--weights", "jawOpen=2"), "preset: `weights.jawOpen` is 2.0, expected -1 to 1"),
+        (("--weights", "jawOpen=1", "--consent", "x" * 1001), "preset: `consent` has more than 1000 characters"),
         (("--motion", "no.csv", "--frame", "1"), "no.csv: no such file; check its path"),
         (("--photo", "{avatar}"), "me.avatar: not a photo; give an image with a face"),
     ],

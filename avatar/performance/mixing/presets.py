@@ -58,6 +58,6 @@ def preset_named(name: str, own: Sequence[FacePreset] = ()) -> Preset | FacePres
 
 
 def known_names(own: Sequence[FacePreset] = ()) -> str:
-    """The names of all presets, for messages: at first those of `own`."""
-    names = [*(preset.name for preset in own), *(preset.name for preset in PRESETS)]
-    return ", ".join(dict.fromkeys(names))
+    """The names of presets, for messages: the first ones of `own`, and all that are built in."""
+    names = ", ".join(preset.name for preset in PRESETS)
+    return f"{own_presets.first_names(own)}, {names}" if own else names
