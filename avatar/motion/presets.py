@@ -16,6 +16,7 @@ from typing import Any
 
 from avatar.common.files import os_error_sentence, path_text, write_text
 from avatar.common.json_values import read_json_object
+from avatar.common.jsonable import shortened
 from avatar.common.locks import locked
 from avatar.common.printable import single_line
 from avatar.common.toml_config import apply_values
@@ -138,7 +139,9 @@ def read_presets(path: Path) -> tuple[FacePreset, ...]:
         raise HeadsplatError(f'{path}: no file of presets, which has "headsplat": "presets"; check its path')
     version = content.get("version")
     if type(version) is int and version > VERSION:
-        raise HeadsplatError(f"{path}: presets of version {version}, this headsplat reads {VERSION}; update headsplat")
+        raise HeadsplatError(
+            f"{path}: presets of version {shortened(version, 20)}, this headsplat reads {VERSION}; update headsplat"
+        )
     if type(version) is not int or version != VERSION:
         raise HeadsplatError(f"{path}: no version {VERSION} in it; {_REMEDY}")
     entries = apply_values(_File(), {k: v for k, v in content.items() if k not in ("headsplat", "version")}, str(path))
