@@ -40,9 +40,11 @@ from tests.support.page_command import page_command
 from tools.weights import espeak
 
 _RATE, _PIECE = 24_000, 480
+_AROUND = _RATE // 8  # samples before and after a moment by which its place is found
 _FPS = 30.0  # at which a closure is looked for
 _TILE = 150  # pixels of a mouth
 _MOUTH = 0.085  # meters that a tile shows
+_PAUSE = 250  # milliseconds between two images in real time
 _SHOWN = 96  # pixels of an image that was drawn in real time
 #: Poses and sound with their times on the page's audio clock, and what is drawn.
 _RECORD = """(() => {
@@ -60,14 +62,20 @@ _RECORD = """(() => {
     return start.call(this, when);
   };
   const small = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
-  const { onframe } = player;
+  const { onframe, show } = player;
+  let drawn = 0; // a browser that draws on the processor would leave none of it to the sound
+  player.show = (pose, camera) => {
+    if (!globalThis.isOver && performance.now() - drawn < PAUSE) return;
+    drawn = performance.now();
+    return show.call(player, pose, camera);
+  };
   player.onframe = (frame) => {
     onframe?.(frame);
     const { width, height } = player.canvas, side = Math.min(width, height);
     small.getContext("2d").drawImage(player.canvas, (width - side) / 2, 0, side, side, 0, 0, SIDE, SIDE);
     log.drawn.push([live.context.currentTime, live.number, small.toDataURL("image/jpeg", 0.9)]);
   };
-})()""".replace("SIDE", str(_SHOWN))
+})()""".replace("SIDE", str(_SHOWN)).replace("PAUSE", str(_PAUSE))
 
 
 @dataclass
@@ -100,7 +108,7 @@ def _served(name: str, path: Path, voice: str) -> Iterator[Side]:
             _,
             address,
         ),
-        chromium(Path(folder), (640, 480)) as page,
+        chromium(Path(folder), (560, 400)) as page,
     ):
         page.visit(address)
         page.wait("app.live.number > 0")
@@ -177,23 +185,41 @@ class Closure:
     open: NDArray[np.float32]
 
 
-def closures(side: Side, record: Record) -> list[Closure]:
-    """All closures of what a side has said."""
+def _heard(played: NDArray[np.float32], said: NDArray[np.float32], at: int, moment: float) -> float | None:
+    """Seconds of what was played at which a moment of what was said is heard; None: it is not.
+
+    A page whose sound came too late plays the rest of a turn later, poses and sound alike.
+    """
+    middle = round(moment * _RATE)
+    wanted = said[max(middle - _AROUND, 0) : middle + _AROUND]
+    begin = max(at + middle - 5 * _AROUND, 0)
+    part = played[begin : at + middle + 10 * _AROUND]
+    if len(part) < len(wanted):
+        return None
+    found = int(correlate(part, wanted, "valid", "fft").argmax())
+    alike = float(np.corrcoef(part[found : found + len(wanted)], wanted)[0, 1])
+    return (begin + found + middle - max(middle - _AROUND, 0)) / _RATE if alike > 0.9 else None
+
+
+def closures(side: Side, record: Record) -> tuple[list[Closure], int]:
+    """All closures of what a side has said and the page has played, and how many it has not played whole."""
     gap = LipGap.of(side.avatar.head)
     assert gap is not None
     weights = torch.from_numpy(record.poses[:, : len(side.avatar.head.expression_names)]).to(gap.opening)
     gaps = 1e3 * gap(weights).numpy()
     found = []
-    searched = 0
+    searched = unheard = 0
     for said in side.said:
         at = searched + int(correlate(record.sound[searched:], said.sound, "valid", "fft").argmax())
-        heard = record.sound[at : at + len(said.sound)]
-        assert np.corrcoef(heard, said.sound)[0, 1] > 0.95, "the page has not played all of a turn"
         searched = at + len(said.sound) // 2
         for phone in said.phones:
             if phone.name not in BILABIALS:
                 continue
-            middle = record.start + at / _RATE + (phone.start + phone.end) / 2
+            heard = _heard(record.sound, said.sound, at, (phone.start + phone.end) / 2)
+            if heard is None:
+                unheard += 1
+                continue
+            middle = record.start + heard
             # The frame of a film that is nearest to the middle, and one on each side of it.
             frames = [int(np.abs(record.times - (round(middle * _FPS) + k) / _FPS).argmin()) for k in (-1, 0, 1)]
             best = min(frames, key=lambda frame: gaps[frame])
@@ -202,7 +228,7 @@ def closures(side: Side, record: Record) -> list[Closure]:
             found.append(
                 Closure(phone.name, middle, gaps[best], record.poses[best], gaps[widest], record.poses[widest])
             )
-    return found
+    return found, unheard
 
 
 def mouth_image(side: Side, pose: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -247,18 +273,18 @@ def sheet(rows: list[tuple[list[NDArray[np.uint8]], str]], columns: int) -> NDAr
 def report(side: Side, out: Path) -> None:
     """Print the figures of a side, and write its sheets."""
     record = Record.of(side.page)
-    found = closures(side, record)
+    found, unheard = closures(side, record)
     shut = [each for each in found if each.gap <= SHUT]
     rate = len(record.drawn) / (record.drawn[-1][0] - record.drawn[0][0])
     gaps = [each.gap for each in found]
     wide = np.median([each.wide for each in found])
-    print(f"{side.name} ({side.voice}): lips shut at {len(shut)} of {len(found)} closures")
+    print(f"{side.name} ({side.voice}): lips shut at {len(shut)} of {len(found)} closures; not played whole: {unheard}")
     print(f"  gap: median {np.median(gaps):.2f}, most {max(gaps):.2f} mm; widest moments beside them {wide:.1f} mm")
     print(f"  drawn in real time: {rate:.1f} images per second; messages whose sound came late: {record.late}")
     for each in found:
         if each.gap > SHUT:
             print(f"  missed: {each.phone} at {each.middle:.2f} s, {each.gap:.2f} mm")
-    side.page.run("document.getElementById('follow').click()")
+    side.page.run("globalThis.isOver = true; document.getElementById('follow').click()")
     tiles = []
     for each in found:
         images = [mouth_image(side, each.shut), mouth_image(side, each.open)]

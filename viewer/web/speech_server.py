@@ -143,6 +143,9 @@ class SpeechServer(PageServer):
 
     async def _serve_video(self, connection: Any) -> None:
         assert self._video is not None
+        if self._video.is_full:  # since it was answered
+            connection.transport.abort()
+            return
         _limit(connection, MAX_VIDEO_WAITING)
         handler = asyncio.current_task()
         self._streams.add(handler)  # the server waits for it before it closes connections

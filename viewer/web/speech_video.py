@@ -128,7 +128,7 @@ class _Viewer:
         """Send the next part of the file."""
         if self._transport.is_closing():
             return
-        if self.waiting + len(data) > MAX_VIDEO_WAITING:
+        if self.waiting and self.waiting + len(data) > MAX_VIDEO_WAITING:
             self._transport.abort()
             return
         self._transport.write(data)
