@@ -61,7 +61,7 @@ def test_another_model_does_not_get_into_the_wheel(tmp_path: Path, monkeypatch: 
 
 def test_a_release_depends_on_the_wheel_that_the_extra_names(tmp_path: Path) -> None:
     text = PYPROJECT.read_text(encoding="utf-8")
-    assert text.count("headsplat-models") == 1 and f'\nmodels = ["{REQUIREMENT}"]\n' in text
+    assert f'\nmodels = ["{REQUIREMENT}"]\n' in text
     copy = tmp_path / "pyproject.toml"
     shutil.copy(PYPROJECT, copy)
     require(copy)
