@@ -116,6 +116,9 @@ def main(folder: Path) -> None:
         arrays[f"frame {frame}.turn"] = np.array(head.rotation_quaternion)
     facts["end"] = context.scene.frame_end
     facts["no motion"] = refused(ops.stored_motion)
+    (folder / "odd.csv").write_text("Timecode,JawOpen\n00:00:01:00.0,nan\n", encoding="utf-8")
+    (folder / "other.csv").write_text("name,age\nme,3\n", encoding="utf-8")
+    facts["odd files"] = [refused(ops.load_motion, filepath=str(folder / name)) for name in ("odd.csv", "other.csv")]
 
     head.animation_data_clear()
     head.data.shape_keys.animation_data_clear()
@@ -126,6 +129,9 @@ def main(folder: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for data in (b"#bundle\0", b"\0" * 7, osc("/VMC/Ext/Blend/Val", "JawOpen", 0.6)[:-2], b"#bundle\0" + bytes(12)):
             sender.sendto(data, ("127.0.0.1", port))  # damaged: ignored
+        for text, numbers in (("MouthClose", (float("nan"),)), ("MouthClose", ()), ("MouthClose", (1, 2, 3))):
+            sender.sendto(osc("/VMC/Ext/Blend/Val", text, *numbers), ("127.0.0.1", port))
+        facts["damaged"] = addon.step_live()
         sender.sendto(osc("/VMC/Ext/Blend/Val", "JawOpen", 0.6), ("127.0.0.1", port))
         half = np.radians(10)
         turn = osc("/VMC/Ext/Bone/Pos", "Head", 0, 0, 0, 0, np.sin(half), 0, np.cos(half))

@@ -152,6 +152,12 @@ def test_a_motion_moves_keys_and_head(found: Found) -> None:
     assert "the .hsa has no motion; export it with --motion FILE" in found.facts["no motion"]
 
 
+def test_a_file_that_is_no_motion_is_refused_with_a_sentence(found: Found) -> None:
+    odd, other = found.facts["odd files"]
+    assert "odd.csv: the motion has a value that is not a number; repair it" in odd
+    assert "not a CSV of Live Link Face; convert it with headsplat motion convert" in other
+
+
 def test_the_stored_motion_poses_the_avatar_as_its_parameters_do(found: Found, layered: Avatar) -> None:
     params, hsa = moving(layered)[30], Hsa(web_container(layered, {}, "me"))  # a second of 30 frames
     values = [getattr(params, name)[0].double().numpy() for name in ("expression", "joint_rot", "translation")]
@@ -166,7 +172,7 @@ def test_what_blender_renders_is_at_the_points(found: Found) -> None:
 
 def test_a_vmc_packet_moves_a_shape_key_and_the_head(found: Found) -> None:
     assert found.facts["address"] == "127.0.0.1"
-    assert found.facts["silence"] is False and found.facts["heard"] is True
+    assert found.facts["silence"] is found.facts["damaged"] is False and found.facts["heard"] is True
     assert found.facts["live jawOpen"] == pytest.approx(0.6, abs=0.05)
     # Unity's y is ours, Blender's z; left-handed, so that the angle changes its sign
     np.testing.assert_allclose(

@@ -93,8 +93,8 @@ class HEADSPLAT_OT_motion(bpy.types.Operator, ImportHelper, HeadOperator):
             head = head_of(context)
             hsa, motion = scene.avatar_of(head), read_motion(self.filepath)
             weights, turns = retargeted(hsa, motion)
-        except (OSError, ValueError, KeyError) as error:
-            return self.refuse(error)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return self.refuse(f"{self.filepath}: {error}")
         place_keys(context, head, motion.times, weights, [scene.head_place(hsa, turn) for turn in turns])
         return {"FINISHED"}
 

@@ -13,6 +13,7 @@ from .hsa_reader import rotation
 
 TIMECODE = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})[:;](\d{1,2}(?:\.\d*)?)$")
 BONES = {"Head": 1, "Neck": 0}  # place in the product of rotations
+MAX_NAMES, MAX_PACKETS = 1024, 1000  # of a sender, and of packets at a time
 
 
 class Motion:
@@ -23,6 +24,10 @@ class Motion:
         self.times = np.asarray(times, float) - times[0]
         self.names, self.weights = [arkit(name) for name in names], np.asarray(weights, float)
         self.rotations, self.resting = np.asarray(rotations, float), resting
+        if not all(np.isfinite(values).all() for values in (self.times, self.weights, self.rotations)):
+            raise ValueError("the motion has a value that is not a number; repair it")
+        if (np.diff(self.times) < 0).any():
+            raise ValueError("the times of the motion do not increase; sort its frames")
 
 
 def arkit(name):
@@ -46,7 +51,7 @@ def read_npz(path):
     with np.load(path, allow_pickle=False) as archive:
         header = json.loads(archive["header"].tobytes().decode())
         if header.get("magic") != "headsplat-motion" or header["version"] > 2:
-            raise ValueError(f"{path}: not a motion of version 1 or 2; write it with headsplat motion convert")
+            raise ValueError("not a motion of version 1 or 2; write it with headsplat motion convert")
         turns = [rotation(root) @ rotation(neck) for root, neck in archive["joint_rot"][:, :2]]
         resting = header.get("resting", "find") == "zero"
         return Motion(archive["time"], header["names"], archive["weights"], turns, resting)
@@ -57,15 +62,13 @@ def read_csv(path):
     with open(path, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     if not rows or "Timecode" not in rows[0]:
-        raise ValueError(
-            f"{path}: not a CSV of Live Link Face; convert it with headsplat motion convert {path} -o NAME.csv"
-        )
+        raise ValueError("not a CSV of Live Link Face; convert it with headsplat motion convert FILE -o NAME.csv")
     rows = [row for row in rows if row.get("BlendShapeCount") != "0"]
     other = re.compile(r"(Timecode|BlendShapeCount|RestingWeight)$|.*(Yaw|Pitch|Roll)$")
     names = [name for name in rows[0] if name and not other.match(name)]
     found = [TIMECODE.match(row["Timecode"].strip()) for row in rows]
     if None in found:
-        raise ValueError(f"{path}, line {found.index(None) + 2}: no timecode HH:MM:SS:FF; repair or delete the line")
+        raise ValueError(f"line {found.index(None) + 2}: no timecode HH:MM:SS:FF; repair or delete the line")
     times = [np.dot([3600, 60, 1, 1 / 60], [float(part) for part in match.groups()]) for match in found]
     angles = [[float(row.get(f"Head{name}") or 0) for name in ("Yaw", "Pitch", "Roll")] for row in rows]
     turns = [rotation([-pitch, 0, 0]) @ rotation([0, yaw, 0]) @ rotation([0, 0, roll]) for yaw, pitch, roll in angles]
@@ -186,24 +189,28 @@ class VmcReceiver:
         self.socket.close()
 
     def poll(self):
-        """Weights by ARKit's names and the rotation [3,3] of the head, of all packets until now; None without one."""
+        """Weights by ARKit's names and the rotation [3,3] of the head, of the packets until now; None without one."""
         received = False
-        while True:
+        for _ in range(MAX_PACKETS):
             try:
                 messages = osc_messages(self.socket.recv(65536))
             except (BlockingIOError, ConnectionResetError):
-                return (self.weights, self.turns[0] @ self.turns[1]) if received else None
-            for address, values in messages:
-                if address == "/VMC/Ext/Blend/Val" and len(values) > 1 and np.isfinite(values[1]):
-                    self.weights[arkit(values[0])] = float(np.clip(values[1], -1, 2))
-                elif address == "/VMC/Ext/Bone/Pos" and len(values) > 7 and values[0] in BONES:
-                    self._turn(BONES[values[0]], np.array(values[4:8], float))
-                received = received or address.startswith("/VMC/")
+                break
+            for address, (name, *numbers) in [message for message in messages if message[1]]:
+                if not isinstance(name, str) or str in map(type, numbers) or not np.isfinite(numbers).all():
+                    continue
+                if address == "/VMC/Ext/Blend/Val" and len(numbers) == 1 and len(self.weights) < MAX_NAMES:
+                    self.weights[arkit(name)] = float(np.clip(numbers[0], -1, 2))
+                    received = True
+                elif address == "/VMC/Ext/Bone/Pos" and name in BONES and len(numbers) == 7:
+                    self._turn(BONES[name], np.array(numbers[3:], float))
+                    received = True
+        return (self.weights, self.turns[0] @ self.turns[1]) if received else None
 
     def _turn(self, bone, xyzw):
         """Unity's axes are left-handed: x to the character's right."""
         length = np.linalg.norm(xyzw)
-        if np.isfinite(length) and length > 1e-6:
+        if length > 1e-6:
             x, y, z, w = xyzw / length
             angle = 2 * np.arctan2(np.linalg.norm([x, y, z]), w)
             self.turns[bone] = rotation(np.array([x, -y, -z]) * angle / max(np.linalg.norm([x, y, z]), 1e-12))
