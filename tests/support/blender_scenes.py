@@ -109,6 +109,7 @@ def main(folder: Path) -> None:
     random = np.random.default_rng(0).uniform(-0.2, 1.4, (20, len(hsa.names)))
     arrays["weights"], arrays["limited"] = random, np.array([addon.limited(hsa, row) for row in random])
 
+    arrays["driven"], arrays["turns"] = addon.retargeted(hsa, addon.read_motion(folder / "take.csv"))
     ops.load_motion(filepath=str(folder / "take.csv"))
     for frame in FRAMES:
         context.scene.frame_set(frame)

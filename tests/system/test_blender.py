@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatar import save_avatar
+from avatar import drive, read_motion, save_avatar
+from avatar.driving.driver import DriveOptions
 from avatar.driving.trained_range import TrainedRange
 from avatar.export.posed import posed
 from avatar.export.web import WebMotion, web_container
@@ -141,6 +142,12 @@ def test_weights_are_limited_as_by_the_engine(found: Found, layered: Avatar) -> 
     params.expression[:] = torch.from_numpy(found.arrays["weights"])
     expected = TrainedRange.of(layered)(params).expression
     np.testing.assert_allclose(found.arrays["limited"], expected, atol=2e-5)
+
+
+def test_a_motion_is_retargeted_as_by_the_engine(found: Found, layered: Avatar, tmp_path: Path) -> None:
+    (tmp_path / "take.csv").write_text(take(60), encoding="utf-8")
+    expected = drive(layered, read_motion(tmp_path / "take.csv"), DriveOptions(travel=0)).params.expression
+    np.testing.assert_allclose(found.arrays["driven"], expected, atol=1e-4)
 
 
 def test_a_motion_moves_keys_and_head(found: Found) -> None:

@@ -80,8 +80,8 @@ def read_csv(path):
 def retargeted(hsa, motion):
     """Weights [T,E] of the avatar and rotations [T,3,3] of its head from the mean pose, as headsplat's driver has them.
 
-    A resting face that has to be found is a low quantile of the weights, from 30 frames on. Lips that do not touch are
-    not closed, and the head does not travel.
+    A resting face that has to be found is a low quantile of the weights, from 30 frames on. The head does not travel,
+    and lips of a motion that rests at zero are not made to touch.
     """
     columns = [motion.names.index(name) if name in motion.names else -1 for name in hsa.names]
     if max(columns) < 0:
@@ -92,15 +92,30 @@ def retargeted(hsa, motion):
         rest = np.quantile(weights, 0.2, axis=0) * [not name.startswith("eyeLook") for name in hsa.names]
         u, _, vt = np.linalg.svd(motion.rotations.mean(0))
         mean = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
-    expressions = np.array([limited(hsa, with_rest(hsa, row, rest)) for row in weights])
+    neutral = hsa.neutral
+    if motion.resting or len(weights) >= 30:
+        neutral = closed(hsa, neutral[None] if motion.resting else [with_rest(hsa, row, rest) for row in weights])
+    expressions = np.array([limited(hsa, with_rest(hsa, row, rest, neutral)) for row in weights])
     M = hsa.mean_rotation
     return expressions, np.array([M.T @ turn @ mean.T @ M for turn in motion.rotations])
 
 
-def with_rest(hsa, weights, rest):
+def with_rest(hsa, weights, rest, neutral=None):
     """Weights [E] with a resting face [E] replaced by the avatar's: in full at rest, not at all at a weight of 1."""
     fade = np.clip((1 - weights) / np.maximum(1 - rest, 1e-3), 0, 1)
-    return np.clip(weights + (hsa.neutral - rest) * fade, *hsa.expression_limits)
+    neutral = hsa.neutral if neutral is None else neutral
+    return np.clip(np.clip(weights, *hsa.expression_limits) + (neutral - rest) * fade, *hsa.expression_limits)
+
+
+def closed(hsa, frames):
+    """The avatar's resting face [E] with lips that meet where those of frames [T,E] do."""
+    lips, quantile = hsa.header["driving"]["lips"], hsa.header["driving"]["options"]["lips"]["closed_quantile"]
+    if not lips:
+        return hsa.neutral
+    gap = np.quantile(lips["gap"] + np.asarray(frames) @ lips["opening"], quantile)
+    opens = np.maximum(hsa.neutral * lips["opening"], 0)
+    scale = np.clip(1 - gap / opens.sum(), 0, 1) if opens.sum() > 0 else 1
+    return np.where(opens > 0, scale * hsa.neutral, hsa.neutral)
 
 
 def limited(hsa, weights):
