@@ -71,7 +71,7 @@ def test_the_dockerfile_is_short_ends_with_the_cpu_and_gets_what_is_installed_an
     names = [name for _, name, _ in dockerfile_stages(text("Dockerfile"))]
     assert names == ["build", "cuda-build", "cuda", "cpu"]
     sent = {path.name for path in ROOT.iterdir() if in_build_context(path.name)}
-    packages = {"avatar", "capture", "viewer", "cuda_ext", "tools"}
+    packages = {"avatar", "capture", "viewer", "cuda_ext", "headsplat", "tools"}
     files = {"LICENSE", "NOTICE", "README.md", "pyproject.toml", "Makefile"}
     assert sent == packages | files | {"configs", "requirements"}
     assert in_build_context(".ci/container-extras") and not in_build_context(".ci/run")
