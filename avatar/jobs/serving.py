@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _PERIOD = 0.05  # seconds between two looks whether the server is to end
 _CLOSING = "closing the server"
-#: Pixels of the video.
-_MAX_SIDE = 1920
+#: Pixels of a side of the video.
+_MIN_SIDE, _MAX_SIDE = 64, 1920
 #: Said once before the first agent comes: the dictionary and the recognizer are loaded.
 _FIRST_WORDS = "hello"
 
@@ -127,8 +127,8 @@ def _server(path: Path, options: ServeOptions) -> SpeechServer:
     from viewer.web.speech_video import SpeechVideo
 
     size = parse_size(options.video_size, _MAX_SIDE, "--video-size")
-    if any(side % 2 for side in size):
-        raise HeadsplatError(f"--video-size: {options.video_size} is odd; H.264 has an even number of pixels a side")
+    if any(side % 2 or side < _MIN_SIDE for side in size):
+        raise HeadsplatError(f"--video-size: {options.video_size}: give even numbers of pixels from {_MIN_SIDE} on")
     header, avatar = read_in_appearance(path, options.appearance)
     relighting = options.light.relighting()
     shown = avatar if relighting is None else baked(relit(avatar, relighting))

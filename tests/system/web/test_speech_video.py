@@ -15,10 +15,13 @@ import av
 import numpy as np
 import pytest
 
+from avatar.errors import HeadsplatError
+from avatar.jobs.serving import ServeOptions, serve
 from avatar.model.avatar import Avatar
 from avatar.performance.speech.client import SpeechClient
 from avatar.performance.speech.live import Resampler
 from avatar.performance.speech.stream import SpeechStream
+from avatar.video.live import LiveEncoder
 from avatar.video.metadata import NOTE
 from tests.support.browser import Page
 from tests.support.espeak import synthesize
@@ -297,6 +300,16 @@ def test_connections_that_say_nothing_are_bounded_and_end(
     player.more()
     watcher.more()
     speak(server, lambda voice: voice.state())
+
+
+@pytest.mark.parametrize("size", ["513", "2x2", "512x62"])
+def test_a_size_that_cannot_be_encoded_is_refused(size: str) -> None:
+    with pytest.raises(HeadsplatError, match=f"^--video-size: {size}: give even numbers of pixels from 64 on$"):
+        serve("me.avatar", ServeOptions(video_size=size))
+
+
+def test_the_smallest_size_is_encoded() -> None:
+    assert LiveEncoder(64, 64, FPS, 24_000).add_image(np.zeros((64, 64, 3), np.uint8), 0.0)
 
 
 def test_a_browser_plays_it(server: SpeechServer, page: Page) -> None:
