@@ -66,13 +66,15 @@ def write_lam(path: str | Path, avatar: Avatar, consent: str = CONSENT) -> None:
     names = [
         name for name in ARKIT_52 if "arkit" not in avatar.head.capabilities or name in avatar.head.expression_names
     ]
-    gaussians, targets = _moved(avatar, names)
+    rest = _placed(avatar, {})
+    gaussians = _complete(avatar, rest)
     count = gaussians.means.shape[1]
     most = _TEXELS // (len(names) + 1)
     if count > most:
         raise HeadsplatError(
             f"{path}: LAM's renderer stores up to {most} Gaussians, the avatar has {count}; train it with fewer"
         )
+    targets = _targets(avatar, rest, names)
     lifted = gaussians.means[0] + gaussians.means.new_tensor([0.0, EYE_HEIGHT, 0.0])
     info = {"version": "2.0", "generator": f"headsplat {__version__}", "extras": {"consent": consent}}
     bones = np.array([_HIP, joint_places(avatar.head)[NECK] + (0, EYE_HEIGHT, 0)], np.float32)
@@ -89,23 +91,25 @@ def write_lam(path: str | Path, avatar: Avatar, consent: str = CONSENT) -> None:
         part.write_bytes(_zipped(files))
 
 
-def _moved(avatar: Avatar, names: list[str]) -> tuple[Gaussians, Tensor]:
-    """Gaussians [1,N] of the resting face, and how the centers move [E,N,3] with each expression of `names`, meters."""
-    placement = Placement.centered(avatar)
+def _placed(avatar: Avatar, weights: dict[str, float]) -> Gaussians:
+    return Placement.centered(avatar).gaussians(avatar(posed(avatar, weights)))
 
-    def placed(weights: dict[str, float]) -> Gaussians:
-        return placement.gaussians(avatar(posed(avatar, weights)))
 
-    rest = placed({})
-    complete = with_layer(rest)
-    if rest.layer is not None:
-        # Closed lips darken what is behind them, where an open mouth shows it.
-        opened = placed({"jawOpen": 0.5}).layer
-        assert opened is not None
-        complete = with_layer(replace(rest, layer=replace(rest.layer, shade=opened.shade)))
+def _complete(avatar: Avatar, rest: Gaussians) -> Gaussians:
+    """Gaussians [1,N] of the resting face, those in place of its layer included."""
+    if rest.layer is None:
+        return rest
+    # Closed lips darken what is behind them, where an open mouth shows it.
+    opened = _placed(avatar, {"jawOpen": 0.5}).layer
+    assert opened is not None
+    return with_layer(replace(rest, layer=replace(rest.layer, shade=opened.shade)))
+
+
+def _targets(avatar: Avatar, rest: Gaussians, names: list[str]) -> Tensor:
+    """How the centers of the Gaussians move [E,N,3] with each expression of `names`, meters."""
     faces = _layer_faces(rest)
     start = _centers(rest, faces)
-    return complete, torch.stack([_centers(placed({name: 1.0}), faces) - start for name in names])
+    return torch.stack([_centers(_placed(avatar, {name: 1.0}), faces) - start for name in names])
 
 
 def _layer_faces(rest: Gaussians) -> Tensor | None:

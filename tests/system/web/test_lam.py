@@ -96,6 +96,7 @@ def psnr(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 def test_the_renderer_shows_the_resting_face_as_headsplat_does(scene: Page, layered: Avatar) -> None:
     found, expected = taken(scene, {}), own(layered, {})
     assert expected.std() > 0.05
+    assert scene.run("Object.keys(shown.viewer.splatMesh.flameModel.morphTargetDictionary)") == list(ARKIT_52)
     assert psnr(found, expected) > 28
 
 
