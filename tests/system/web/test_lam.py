@@ -107,7 +107,7 @@ def test_an_expression_moves_what_headsplat_moves(scene: Page, layered: Avatar, 
     weight = 0.7 / (1.2 if name == "jawOpen" else 1)
     rest, found = taken(scene, {}), taken(scene, {name: weight})
     still, expected = own(layered, {}), own(layered, {name: 0.7})
-    assert psnr(found, expected) > psnr(rest, expected) + 0.5
+    assert psnr(found, expected) > psnr(rest, expected) + 0.2  # of the whole image: a lid is small
     moved = np.abs(expected - still).max(-1) > 0.05
     change = np.abs(found - rest).max(-1)
     assert change[moved].mean() > 5 * change[~moved].mean()

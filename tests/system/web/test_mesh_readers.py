@@ -80,7 +80,8 @@ def test_the_validator_of_khronos_finds_no_fault(folder: Path, tiny_avatar: Avat
 
 
 def test_trimesh_reads_the_obj_and_the_glb(folder: Path, tiny_avatar: Avatar) -> None:
-    trimesh = pytest.importorskip("trimesh", reason="needs trimesh (pip install trimesh)")
+    trimesh = pytest.importorskip("trimesh", reason="needs trimesh (pip install trimesh pillow)")
+    pytest.importorskip("PIL", reason="needs Pillow (pip install trimesh pillow)")
     for name in ("me.obj", "me.glb"):
         mesh = trimesh.load(folder / name, force="mesh", process=False)
         assert len(mesh.faces) == len(tiny_avatar.head.faces), name
