@@ -17,6 +17,7 @@ ENTRIES = (
     "page/app.js",
     "page/worker.js",
     "page/element.js",
+    "page/notebook.js",
     "face/camera_worker.js",
     "film/page.js",
     "film/encoder.js",
