@@ -48,11 +48,12 @@ def jupyter_lab(folder: Path, home: Path) -> Iterator[str]:
 
 def open_notebook(page: Page, address: str) -> None:
     """Show a notebook, `panel` in the page, and wait until its kernel is idle."""
+    name = urlsplit(address).path.rpartition("/")[2]  # JupyterLab also shows what was open before
     page.call("Emulation.setFocusEmulationEnabled", enabled=True)
     page.call("Page.navigate", url=address)
     page.wait(f"location.pathname === {urlsplit(address).path!r} && globalThis.jupyterapp")
     page.wait(
-        "(globalThis.panel = [...jupyterapp.shell.widgets('main')].find((each) => each.sessionContext))"
+        f"(globalThis.panel = [...jupyterapp.shell.widgets('main')].find((each) => each.context?.path === {name!r}))"
         " && panel.sessionContext.session?.kernel?.status === 'idle'"
     )
     page.run("jupyterapp.shell.activateById(panel.id)")
