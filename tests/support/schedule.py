@@ -17,8 +17,9 @@ import pytest
 
 #: Seconds of processor time that the tests of each gate may take, on the machine of `REFERENCE_SECONDS`.
 BUDGETS = {"unit": 650, "system": 700}
-#: A run fails that takes so many times its budget.
-TOLERANCE = 1.25
+#: A run fails that takes so many times its budget. Machines on which `calibrate` takes the same time differ by 1.4 in
+#: the time of the tests, which depends on memory and vector units, too.
+TOLERANCE = 1.6
 #: Processor time of `calibrate` beside tests on two cores (AMD EPYC with AVX2); the budgets grow with it.
 REFERENCE_SECONDS = 0.055
 #: Folders whose files share what takes seconds to make, a training or the CUDA emulator: they stay in one process too.
