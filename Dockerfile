@@ -18,13 +18,13 @@ FROM ubuntu:24.04 AS cuda
 RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
 COPY --from=cuda-build /opt/headsplat /opt/headsplat
 ENV PATH=/opt/headsplat/.venv/bin:/usr/bin:/bin HEADSPLAT_CACHE=/tmp/headsplat NVIDIA_VISIBLE_DEVICES=all
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["headsplat"]
 CMD ["--help"]
 
 FROM python:3.12-slim-bookworm AS cpu
 COPY --from=build /opt/headsplat /opt/headsplat
 ENV PATH=/opt/headsplat/.venv/bin:/usr/local/bin:/usr/bin:/bin HEADSPLAT_CACHE=/tmp/headsplat
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["headsplat"]
 CMD ["--help"]

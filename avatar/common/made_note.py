@@ -1,4 +1,4 @@
-"""The sentence in the metadata of films and pictures that no camera filmed them."""
+"""The sentence in the metadata of films and images that no camera filmed them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import struct
 import zlib
 from pathlib import Path
 
-#: What players show of a rendered film, and image viewers of a picture.
+#: What players show of a rendered film, and image viewers of a image.
 NOTE = "Synthetic: an avatar rendered by headsplat, no recording of a camera."
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_END = len(_SIGNATURE) + 12 + 13  # the chunk IHDR is the first one
@@ -22,7 +22,7 @@ def noted_png(content: bytes) -> bytes:
 
 
 def has_note(path: Path) -> bool:
-    """Whether a film or a PNG picture says NOTE."""
+    """Whether a film or a PNG image says NOTE."""
     with path.open("rb") as file:
         is_png = file.read(len(_SIGNATURE)) == _SIGNATURE
         return _png_says_it(path) if is_png else _film_says_it(path)

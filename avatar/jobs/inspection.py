@@ -165,7 +165,7 @@ def _counted(states: Mapping[str, int]) -> str:
 
 
 def _mark(path: Path) -> dict[str, Any]:
-    """What a film or picture says of where it comes from: the sentence in its metadata, its content credentials."""
+    """What a film or image says of where it comes from: the sentence in its metadata, its content credentials."""
     from avatar.common.credentials import read_credentials
     from avatar.common.made_note import NOTE, has_note
 

@@ -179,7 +179,7 @@ class VoicedFace:
         covered = self._cover("mouth" in sample.hidden, sample.time)
         weights = sample.weights.copy()
         mouth = region_columns(sample.names, "mouth")
-        weights[mouth] += covered * (self._rest[mouth] - weights[mouth])  # what no voice tells rests
+        weights[mouth] += covered * (self._rest[mouth] - weights[mouth])  # what no voice shows rests
         own, arkit = columns_of(sample.names, SPOKEN)
         spoken = (self._rest[own] + voice[arkit]).clip(0, 1)
         amount = np.float32(max(speaks * (1 - (1 - SHARE) * seen), float(covered)))

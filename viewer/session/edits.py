@@ -34,7 +34,7 @@ class Change:
 
     part: Literal["camera", "view", "sliders", "timeline", "panels", "editing"]  # field of State
     value: CameraSettings | ViewSettings | Sliders | Timeline | Panels | Editing
-    eased: bool = False  # whether the face moves there smoothly
+    smooth: bool = False  # whether the face moves there smoothly
 
 
 @dataclass(frozen=True)

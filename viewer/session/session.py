@@ -322,7 +322,7 @@ class Session:
             self.viewport.record_motion(self._clock())
         if isinstance(edit.value, Editing) and edit.value.active and self._path is not None:
             self._edits().prepare(self._worker)
-        if edit.eased and self.state.source == SLIDERS:
+        if edit.smooth and self.state.source == SLIDERS:
             self.sources.ease()
         changes: dict[str, Any] = {edit.part: edit.value}
         self.state = replace(self.state, **changes)
@@ -361,7 +361,7 @@ class Session:
             raise HeadsplatError(f"{preset.name}: a live source moves the face; select the sliders first")
         sliders, note = sliders_of(preset, self.state.sliders, self.state.avatar.expressions)
         self._select(SLIDERS)
-        self._change(Change("sliders", sliders, eased=True))
+        self._change(Change("sliders", sliders, smooth=True))
         if note:
             self.show_message(note)
 

@@ -135,7 +135,7 @@ def test_a_panel_without_input_has_no_edits(panel: Panel, state: State) -> None:
 def test_a_preset_replaces_all_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     clicks(monkeypatch, "smile")
     smile = next(preset for preset in PRESETS if preset.name == "smile")
-    changed = Change("sliders", replace(POSED, weights=smile.weights), eased=True)
+    changed = Change("sliders", replace(POSED, weights=smile.weights), smooth=True)
     assert edits(face_panel, STATES["posed"]) == [changed]
 
 

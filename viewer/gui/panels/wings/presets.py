@@ -17,4 +17,4 @@ def preset_buttons(sliders: Sliders) -> Iterator[Edit]:
     current = [preset.name for preset in PRESETS if dict(sliders.weights) == preset.weights]
     clicked = button_lines(names, current)
     if clicked is not None:
-        yield Change("sliders", replace(sliders, weights=PRESETS[clicked].weights), eased=True)
+        yield Change("sliders", replace(sliders, weights=PRESETS[clicked].weights), smooth=True)

@@ -11,7 +11,7 @@ const SPOKEN =
 const SHARE = 0.2, SEEN = [0.3, 0.6];
 /** Weight of the mouth from which a voice speaks, and seconds in which it is taken to stop. */
 const SPEAKS = 0.05, STOPS = 0.25;
-/** Expressions that nothing tells of a mouth that is hidden, and seconds in which such a one goes over to the voice's, and back. */
+/** Expressions that nothing shows of a mouth that is hidden, and seconds in which such a one goes over to the voice's, and back. */
 const MOUTH = /^(jaw|mouth|tongue|cheekPuff)/, FADE = 0.1;
 /** Seconds that a face waits for its sound at most. */
 const PATIENCE = 0.25;
@@ -108,7 +108,7 @@ export class VoicedFace {
     const amount = Math.max(speaks * (1 - (1 - this.share) * seen), covered);
     const expression = sample.expression.map((weight, e) => {
       if (SPOKEN.test(names[e])) return weight + amount * (spoken(e) - weight);
-      return MOUTH.test(names[e]) ? weight + covered * (rest[e] - weight) : weight; // what no voice tells rests
+      return MOUTH.test(names[e]) ? weight + covered * (rest[e] - weight) : weight; // what no voice shows rests
     });
     return { ...sample, expression, hidden: sample.hidden.filter((region) => region !== "mouth") };
   }

@@ -1,4 +1,4 @@
-/** The sentence in the metadata of saved pictures and videos that no camera filmed them; as avatar/common/made_note.py. */
+/** The sentence in the metadata of saved images and videos that no camera filmed them; as avatar/common/made_note.py. */
 import { crc32 } from "../container/container.js";
 
 const PNG_HEADER_END = 33; // signature and the chunk IHDR
