@@ -41,6 +41,7 @@ from tools.weights import espeak
 
 _RATE, _PIECE = 24_000, 480
 _AROUND = _RATE // 8  # samples before and after a moment by which its place is found
+_LEAD = 0.5  # seconds of silence before the first sound, whose beginning the page may have left out
 _FPS = 30.0  # at which a closure is looked for
 _TILE = 150  # pixels of a mouth
 _MOUTH = 0.085  # meters that a tile shows
@@ -159,7 +160,7 @@ class Record:
         pieces = [
             (when, np.frombuffer(base64.b64decode(data), "<i2") / np.float32(32767)) for when, data in log["sounds"]
         ]
-        start = pieces[0][0]
+        start = pieces[0][0] - _LEAD
         sound = np.zeros(round((pieces[-1][0] - start) * _RATE) + len(pieces[-1][1]), np.float32)
         for when, samples in pieces:
             at = round((when - start) * _RATE)
@@ -197,6 +198,8 @@ def _heard(played: NDArray[np.float32], said: NDArray[np.float32], at: int, mome
     if len(part) < len(wanted):
         return None
     found = int(correlate(part, wanted, "valid", "fft").argmax())
+    if not part[found : found + len(wanted)].any():
+        return None
     alike = float(np.corrcoef(part[found : found + len(wanted)], wanted)[0, 1])
     return (begin + found + middle - max(middle - _AROUND, 0)) / _RATE if alike > 0.9 else None
 
@@ -279,6 +282,8 @@ def report(side: Side, out: Path) -> None:
     gaps = [each.gap for each in found]
     wide = np.median([each.wide for each in found])
     print(f"{side.name} ({side.voice}): lips shut at {len(shut)} of {len(found)} closures; not played whole: {unheard}")
+    if not found:
+        return
     print(f"  gap: median {np.median(gaps):.2f}, most {max(gaps):.2f} mm; widest moments beside them {wide:.1f} mm")
     print(f"  drawn in real time: {rate:.1f} images per second; messages whose sound came late: {record.late}")
     for each in found:
