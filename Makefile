@@ -88,6 +88,8 @@ test: $(DEV_STAMP)
 test-unit: $(DEV_STAMP)
 	$(PYTEST) --gate unit --ignore=tests/system $(PYTEST_ARGS)
 
+# Its tests wait for programs and browsers: one process more than there are cores.
+test-system: PARALLEL = --numprocesses $$($(PY) -c 'import os; print(min(8, 1 + (os.cpu_count() or 1)))')
 test-system: $(DEV_STAMP)
 	$(PYTEST) --gate system -o testpaths=tests/system $(PYTEST_ARGS)
 
