@@ -279,11 +279,11 @@ def report(side: Side, out: Path) -> None:
     found, unheard = closures(side, record)
     shut = [each for each in found if each.gap <= SHUT]
     rate = len(record.drawn) / (record.drawn[-1][0] - record.drawn[0][0])
-    gaps = [each.gap for each in found]
-    wide = np.median([each.wide for each in found])
     print(f"{side.name} ({side.voice}): lips shut at {len(shut)} of {len(found)} closures; not played whole: {unheard}")
     if not found:
         return
+    gaps = [each.gap for each in found]
+    wide = np.median([each.wide for each in found])
     print(f"  gap: median {np.median(gaps):.2f}, most {max(gaps):.2f} mm; widest moments beside them {wide:.1f} mm")
     print(f"  drawn in real time: {rate:.1f} images per second; messages whose sound came late: {record.late}")
     for each in found:

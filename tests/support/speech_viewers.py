@@ -7,7 +7,8 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,17 @@ def connect(server: SpeechServer, role: str, token: str | None = None, origin: s
     """A stream as a program would open it."""
     address = f"ws://127.0.0.1:{server.port}/{role}?token={server.token if token is None else token}"
     return client.connect(address, origin=origin, open_timeout=10, close_timeout=1, max_size=None, proxy=None, **more)
+
+
+@contextmanager
+def started(server: SpeechServer) -> Iterator[None]:
+    """The server runs for the block, and has not failed at its end."""
+    server.start()
+    try:
+        yield
+        assert server.failure is None
+    finally:
+        server.stop()
 
 
 class Watcher:

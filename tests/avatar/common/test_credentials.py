@@ -26,22 +26,22 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADSPLAT_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def film(tmp_path: Path) -> Path:
-    path = tmp_path / "film.mp4"
+def written(path: Path, count: int) -> Path:
+    """A film or a folder of so many gray images."""
     with open_output(path, 30.0) as writer:
-        for number in range(4):
+        for number in range(count):
             writer.add(np.full((32, 48, 3), 40 * number, np.uint8))
     return path
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return written(tmp_path / "film.mp4", 4)
 
 
 @pytest.fixture
 def sequence(tmp_path: Path) -> Path:
-    path = tmp_path / "frames"
-    with open_output(path, 30.0) as writer:
-        for number in range(3):
-            writer.add(np.full((32, 48, 3), 40 * number, np.uint8))
-    return path
+    return written(tmp_path / "frames", 3)
 
 
 def frames_of(path: Path) -> list[np.ndarray]:

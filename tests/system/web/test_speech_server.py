@@ -12,6 +12,7 @@ import sys
 import time
 import wave
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from avatar.performance.speech.live import Resampler
 from avatar.performance.speech.phones import BILABIALS
 from avatar.performance.speech.stream import SETTLE, SpeechStream
 from tests.support.espeak import synthesize
-from tests.support.speech_viewers import TIMEOUT, Watcher, connect, handshake, noise, speak
+from tests.support.speech_viewers import TIMEOUT, Watcher, connect, handshake, noise, speak, started
 from viewer.web import speech_server
 from viewer.web.speech_server import MAX_VIEWERS, SpeechServer
 
@@ -41,21 +42,14 @@ OPEN = ("AA", "AE", "AY")
 @pytest.fixture
 def server(layered: Avatar) -> Iterator[SpeechServer]:
     found = SpeechServer(PAGE, layered, SpeechStream(seed=1), port=0, origins=(ORIGIN,))
-    found.start()
-    try:
+    with started(found):
         yield found
-        assert found.failure is None
-    finally:
-        found.stop()
 
 
 @pytest.fixture
 def watcher(server: SpeechServer) -> Iterator[Watcher]:
-    found = Watcher(server)
-    try:
+    with closing(Watcher(server)) as found:
         yield found
-    finally:
-        found.close()
 
 
 def test_a_viewer_gets_the_whole_sound_and_lips_that_follow_it(

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import av
@@ -25,7 +26,7 @@ from avatar.video.live import LiveEncoder
 from avatar.video.metadata import NOTE
 from tests.support.browser import Page
 from tests.support.espeak import synthesize
-from tests.support.speech_viewers import TIMEOUT, Watcher, connect, handshake, noise, speak
+from tests.support.speech_viewers import TIMEOUT, Watcher, connect, handshake, noise, speak, started
 from viewer.web import speech_server, speech_video
 from viewer.web.speech_server import SpeechServer
 from viewer.web.speech_video import MAX_VIDEOS, SpeechVideo
@@ -41,21 +42,14 @@ def server(layered: Avatar) -> Iterator[SpeechServer]:
     stream = SpeechStream(seed=1, acting=0)
     video = SpeechVideo(layered, stream, (128, 96), FPS)
     found = SpeechServer(PAGE, layered, stream, port=0, origins=(ORIGIN,), video=video)
-    found.start()
-    try:
+    with started(found):
         yield found
-        assert found.failure is None
-    finally:
-        found.stop()
 
 
 @pytest.fixture
 def watcher(server: SpeechServer) -> Iterator[Watcher]:
-    found = Watcher(server)
-    try:
+    with closing(Watcher(server)) as found:
         yield found
-    finally:
-        found.close()
 
 
 def address(server: SpeechServer) -> str:
