@@ -198,6 +198,7 @@ class Demo:
         from avatar.motion import write_motion
         from avatar.rendering.camera_request import CameraRequest
         from avatar.rendering.settings import RenderSettings
+        from avatar.video.offline_render import render_frames
 
         settings = RenderSettings(capture.metadata["width"], capture.metadata["height"])
         puppet = self.out / "puppet.csv"  # a Live Link Face file
@@ -214,7 +215,7 @@ class Demo:
             for name, driven in videos:
                 count = len(driven)
                 output = FrameOutput(self.out / name, settings, driven.rate, driven.times, count)
-                columns = [driven.column(CameraRequest(), settings)]
-                done = output.render(columns, range(count), update, stop=self.stop, notices=self.notices)
+                images = render_frames([driven.column(CameraRequest(), settings)], settings)
+                done = output.render(images, range(count), update, stop=self.stop, notices=self.notices)
                 if done < count:
                     raise KeyboardInterrupt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import numpy as np
 from avatar.jobs.notices import SILENT, Notices, Stop, Update, cause_of, stoppable
 from avatar.rendering.settings import RenderSettings
 from avatar.video import Encoding, Pass, Writer, open_output
-from avatar.video.offline_render import RenderColumn, render_frames
 
 _STOPPING = "stopping after the rendered frames are written"
 #: Passes with float values, which PNG would round.
@@ -71,7 +70,7 @@ class FrameOutput:
 
     def render(
         self,
-        columns: Sequence[RenderColumn],
+        images: Iterable[Mapping[str, np.ndarray]],
         frames: range,
         update: Update,
         *,
@@ -83,8 +82,8 @@ class FrameOutput:
         `stop` ends the rendering and keeps the frames so far; a message explains how to render the remaining ones.
 
         Args:
-            columns: avatars side by side.
-            frames: numbers of the frames to render.
+            images: every pass of each frame, as `avatar.video.offline_render.render_frames` makes them.
+            frames: numbers of these frames.
             update: receives the progress.
             stop: what ends the rendering early.
             notices: of the job.
@@ -99,7 +98,7 @@ class FrameOutput:
         writers = self.writers(frames.start)
         with stoppable(stop, _STOPPING) as stopped:
             try:
-                self._write(writers, columns, frames, update, stopped)
+                self._write(writers, images, frames, update, stopped)
             finally:
                 done = min(writer.count for writer in writers.values())
                 if all(writer.finished for writer in writers.values()) and done < len(frames):
@@ -109,7 +108,7 @@ class FrameOutput:
     def _write(
         self,
         writers: Mapping[Pass, Writer],
-        columns: Sequence[RenderColumn],
+        images: Iterable[Mapping[str, np.ndarray]],
         frames: range,
         update: Update,
         stop: threading.Event,
@@ -118,10 +117,9 @@ class FrameOutput:
         with contextlib.ExitStack() as stack:
             for writer in writers.values():
                 stack.enter_context(writer)
-            rendered = zip(frames, render_frames(columns, self.settings, frames), strict=True)
-            for done, (frame, images) in enumerate(rendered, 1):
+            for done, (frame, passes) in enumerate(zip(frames, images, strict=True), 1):
                 for name, writer in writers.items():
-                    writer.add(images[name], None if self.times is None else float(self.times[frame]))
+                    writer.add(passes[name], None if self.times is None else float(self.times[frame]))
                 update(done / len(frames), _progress(done, len(frames), time.monotonic() - start))
                 if done < len(frames) and stop.is_set():
                     break

@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
 
@@ -37,6 +38,8 @@ from avatar.rendering.backends import Rasterizer, backend_of
 from capture.options import CaptureOptions
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from avatar.jobs.driven_motion import DrivenAvatar, DrivingSource
     from avatar.jobs.frame_output import FrameOutput
     from avatar.model.parts.light.relight import Relighting
@@ -62,8 +65,12 @@ class ImageOptions:
     """capture: the camera of the capture; front; orbit[:DEGREES[,SECONDS]]: swings about the head;
     dolly[:DISTANCE[,SECONDS]]: moves to that relative distance and back; or a .json file (transforms.json, or K and
     world_to_cam)"""
-    background: Annotated[str, arg(metavar="COLOR|IMAGE")] = "white"
-    """a color name, #rrggbb, an image file (resized to cover), or transparent"""
+    background: Annotated[str, arg(metavar="COLOR|IMAGE|FILM")] = "white"
+    """a color name, #rrggbb, an image file (resized to cover), transparent, or a film of the avatar's person, in whose
+    frames the face is replaced"""
+    dub: Literal["auto", "mouth", "face"] = "auto"
+    """what is replaced in a film. mouth: with jaw and cheeks; face: brows, lids and gaze as well; auto: mouth with
+    --speak, face with --motion"""
     passes: Annotated[str, arg(metavar="NAMES")] = "rgb"
     """some of rgb,alpha,depth,normals,mesh, each written to a separate file or folder"""
     supersample: Annotated[int, arg(metavar="1..4"), Between(1, 4)] = 1
@@ -174,7 +181,10 @@ class RenderJob:
         self, request: CameraRequest, relighting: Relighting | None, notices: Notices, stop: Stop
     ) -> RenderReport:
         from avatar import ops
+        from avatar.video.offline_render import render_frames
 
+        if self._film is not None:
+            return self._render_onto(self._film, notices, stop)
         device = requested_device(self.options.image.device)
         # On one thread the order of sums is fixed: machines that share a job get equal means over the motion.
         with self._source(notices) as source, notices.stage("preparing"), ops.one_thread():
@@ -184,10 +194,42 @@ class RenderJob:
             columns = [each.relit(relighting).column(request, settings, notices).to(device) for each in driven]
         output = self._output(settings, driven[0])
         _log_memory(columns, settings, notices)
+        return self._written(driven, output, chosen, render_frames(columns, settings, chosen), notices, stop)
+
+    def _render_onto(self, film: Path, notices: Notices, stop: Stop) -> RenderReport:
+        """Render the avatar into the frames of a film of its person."""
+        from avatar import ops
+        from avatar.jobs.film_background import dub
+        from avatar.jobs.frame_output import FrameOutput
+
+        speaks, image = self.options.speak is not None, self.options.image
+        with self._source(notices) as source, notices.stage("preparing"), ops.one_thread():
+            part = ("mouth" if speaks else "face") if image.dub == "auto" else image.dub
+            dubbed = dub(
+                film, self.avatars[0], source, part, rests=speaks, appearance=self.options.appearance, notices=notices
+            )
+            chosen = chosen_frames(parse_frames(self.options.frames), len(dubbed.driven), notices.say)
+        times = None if dubbed.frames.constant else dubbed.frames.times
+        encoding, total = self.options.storage.encoding, len(dubbed.driven)
+        rate = dubbed.frames.video.fps
+        output = FrameOutput(self.out, dubbed.settings, rate, times, total, encoding, self._audio)
+        images = dubbed.images(chosen, image.supersample)
+        return self._written([dubbed.driven], output, chosen, images, notices, stop)
+
+    def _written(
+        self,
+        driven: list[DrivenAvatar],
+        output: FrameOutput,
+        chosen: range,
+        images: Iterator[dict[str, np.ndarray]],
+        notices: Notices,
+        stop: Stop,
+    ) -> RenderReport:
+        """Write the images of the frames `chosen`, and the report."""
         self._report_path.unlink(missing_ok=True)  # an old report must not remain beside new frames
         start = time.monotonic()
         with notices.stage("rendering") as update:
-            done = output.render(columns, chosen, update, stop=stop, notices=notices)
+            done = output.render(images, chosen, update, stop=stop, notices=notices)
         if done and self.options.storage.credentials:
             self._mark(driven, output, notices)
         report = self._report(driven, output, chosen, done, time.monotonic() - start)
@@ -226,7 +268,20 @@ class RenderJob:
     @property
     def _audio(self) -> Path | None:
         """The file whose audio is added: that of --audio, or the sound that is spoken, in a video."""
-        return self.options.storage.audio or (self.options.speak if self.out.suffix else None)
+        own = self.options.speak or self._film_with_sound
+        return self.options.storage.audio or (own if self.out.suffix else None)
+
+    @property
+    def _film(self) -> Path | None:
+        """The film in whose frames the face is replaced; None for other backgrounds."""
+        path = Path(self.options.image.background)
+        return path if is_film(path) else None
+
+    @cached_property
+    def _film_with_sound(self) -> Path | None:
+        from avatar.video.audio import has_audio
+
+        return self._film if self._film is not None and has_audio(self._film) else None
 
     @property
     def _report_path(self) -> Path:
@@ -243,6 +298,7 @@ class RenderJob:
         self.options.motion_options.check()
         backend_of(self.options.image.rasterizer).check()
         self._check_motion()
+        self._check_film()
         request = parse_camera(self.options.image.camera)
         with uncollected():
             import avatar.jobs.driven_motion
@@ -263,6 +319,27 @@ class RenderJob:
         elif not self.options.motion.exists():
             raise HeadsplatError(f"{self.options.motion}: no such capture or motion file; check the path")
 
+    def _check_film(self) -> None:
+        """Raise HeadsplatError for options that have no meaning in the frames of a film."""
+        image, defaults = self.options.image, ImageOptions()
+        if self._film is None:
+            if image.dub != defaults.dub:
+                raise HeadsplatError("--dub goes with a film; give --background FILM, or leave it out")
+            return
+        if len(self.avatars) > 1:
+            raise HeadsplatError("--background FILM replaces one face; give one avatar")
+        light = self.options.light != RelightOptions()
+        given = {
+            "--size": image.size is not None,
+            "--camera": image.camera != defaults.camera,
+            "--passes": image.passes != defaults.passes,
+            "--fps": self.options.fps is not None,
+            "--relight": light,
+        }
+        for name, wrong in given.items():
+            if wrong:
+                raise HeadsplatError(f"{name} does not go with --background FILM, which sets it; leave it out")
+
     def _outputs(self, output: FrameOutput) -> Iterator[Output]:
         for path in output.outputs.values():
             yield Output(path, ours=None if path == self.out else _is_rendered)
@@ -277,7 +354,8 @@ class RenderJob:
         default = capture.get("width", _DEFAULT_SIDE), capture.get("height", _DEFAULT_SIDE)
         given = self.options.image
         width, height = default if given.size is None else parse_size(given.size, MAX_SIDE)
-        background = parse_background(given.background, width, height)
+        text = ImageOptions().background if self._film is not None else given.background
+        background = parse_background(text, width, height)
         passes = parse_passes(given.passes)
         return RenderSettings(width, height, given.supersample, background, passes, given.rasterizer)
 

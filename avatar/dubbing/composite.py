@@ -1,0 +1,102 @@
+"""One frame of a film with a part of the face replaced.
+
+Two renders of the avatar, in the film's own pose and in the new one, and the film itself: what the film shows beside
+the first render (pores, beard, light, grain) is moved with the surface and added to the second. Where the face does not
+change, that is the film; only what the film does not show (teeth, tongue, skin that the jaw uncovers) is the avatar's
+alone, in the light and with the grain of the frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from avatar.dubbing.matching import (
+    added_noise,
+    face_size,
+    filled_background,
+    grain,
+    kept_noise,
+    light_gain,
+    noise_level,
+)
+from avatar.dubbing.motion_field import MotionField, moved
+
+#: Width of the feathers in sides of the mask: of the light, of the mask, and of what the film does not show.
+_LIGHT = 0.12
+_FEATHER = 0.03
+_UNSEEN = 0.012
+#: Below this weight of the mask a pixel stays that of the film.
+_LEAST = 1 / 256
+#: Differences of the two renders (levels) from which on the inside of mouth and eyes is the avatar's.
+_CHANGED = 3.0, 14.0
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A composited frame."""
+
+    image: np.ndarray  # [H,W,3] uint8
+    mask: np.ndarray  # [H,W] 0..1; the film's pixels stay where it is 0
+    kept: np.ndarray  # [H,W] 0..1, how much of a pixel is moved from the film
+
+
+def composite(
+    film: np.ndarray, before: np.ndarray, after: np.ndarray, field: MotionField, number: int, strength: float = 1.0
+) -> Composite:
+    """A frame of the film with the part of the field replaced.
+
+    Args:
+        film: [H,W,3] uint8, the film's frame.
+        before: [H,W,4] uint8 straight alpha, the avatar as the film shows it.
+        after: [H,W,4] uint8 straight alpha, the avatar with the replaced part.
+        field: from the pose of `before` to that of `after`.
+        number: of the frame, for its grain.
+        strength: 0..1, how much of the part is replaced.
+    """
+    shown = film.astype(np.float32)
+    mask, size = _feathered(field.mask, strength)
+    gain = light_gain(shown, before[..., :3].astype(np.float32), _alike(before, field), max(2.0, _LIGHT * size))
+    background = filled_background(shown, before[..., 3].astype(np.float32) / 255)
+    first, second = _over(before, gain, background), _over(after, gain, background)
+    first_moved = moved(first, field.source)
+    rest = moved(shown, field.source) - first_moved
+    changed = cv2.GaussianBlur(np.abs(second - first_moved).max(2), (0, 0), max(1.0, _UNSEEN * size))
+    kept = _kept(field, changed, max(1.0, _UNSEEN * size))
+    new = second + kept[..., None] * rest
+    level = noise_level(shown, mask * field.seen)
+    add = added_noise(level, kept**2 * kept_noise(field.source))
+    new = new + (add * grain(add.shape, number))[..., None]
+    image = shown + mask[..., None] * (new - shown)
+    result = np.where(mask[..., None] > 0, np.clip(np.rint(image), 0, 255).astype(np.uint8), film)
+    return Composite(result, mask, kept)
+
+
+def _feathered(mask: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
+    """The mask with soft borders, exactly 0 outside, and the side of a square of its size, pixels."""
+    size = max(face_size(mask), 8.0)
+    soft = cv2.GaussianBlur(mask, (0, 0), max(0.8, _FEATHER * size)) * np.float32(strength)
+    return np.where(soft < _LEAST, np.float32(0), soft), size
+
+
+def _alike(before: np.ndarray, field: MotionField) -> np.ndarray:
+    """Pixels [H,W] 0..1 by which the light is measured: the avatar, without the inside of its mouth."""
+    return np.asarray((before[..., 3] > 250) * (1 - field.inside), np.float32)
+
+
+def _over(render: np.ndarray, gain: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """A render [H,W,4] in the light of the film, over its background."""
+    alpha = render[..., 3:].astype(np.float32) / 255
+    return np.asarray(alpha * gain * render[..., :3] + (1 - alpha) * background)
+
+
+def _kept(field: MotionField, changed: np.ndarray, sigma: float) -> np.ndarray:
+    """How much of a pixel [H,W] is moved from the film: what the film shows, but for a mouth that has changed."""
+    low, high = _CHANGED
+    fraction = np.clip((changed - low) / (high - low), 0, 1)
+    unseen = np.maximum(1 - field.seen, cv2.dilate(field.inside, np.ones((3, 3))) * fraction)
+    soft = cv2.GaussianBlur(unseen, (0, 0), sigma)
+    # Full where nothing of the film fits, and falling beside it, not across it.
+    return np.asarray(1 - np.clip(np.maximum(1.6 * soft, unseen), 0, 1), np.float32)
