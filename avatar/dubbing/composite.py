@@ -30,8 +30,12 @@ _FEATHER = 0.03
 _UNSEEN = 0.012
 #: Below this weight of the mask a pixel stays that of the film.
 _LEAST = 1 / 256
-#: Differences of the two renders (levels) from which on the inside of mouth and eyes is the avatar's.
+#: Differences of the two renders (levels) from and up to which a pixel becomes the avatar's: in mouth and eyes, and on
+#: the skin, where folds come and go.
 _CHANGED = 3.0, 14.0
+_FOLDED = 10.0, 30.0
+#: Pixels of the median filter.
+_SPECKS = 5
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,13 @@ def composite(
     mask, size = _feathered(field.mask, strength)
     gain = light_gain(shown, before[..., :3].astype(np.float32), _alike(before, field), max(2.0, _LIGHT * size))
     background = filled_background(shown, before[..., 3].astype(np.float32) / 255)
-    first, second = _over(before, gain, background), _over(after, gain, background)
-    first_moved = moved(first, field.source)
-    rest = moved(shown, field.source) - first_moved
-    changed = cv2.GaussianBlur(np.abs(second - first_moved).max(2), (0, 0), max(1.0, _UNSEEN * size))
-    kept = _kept(field, changed, max(1.0, _UNSEEN * size))
-    new = second + kept[..., None] * rest
+    second = _over(after, gain, background)
+    calm_first, calm_second = (_over(_without_specks(render), gain, background) for render in (before, after))
+    difference = calm_second - moved(calm_first, field.source)
+    width = max(1.0, _UNSEEN * size)
+    kept = _kept(field, cv2.GaussianBlur(np.abs(difference).max(2), (0, 0), width), width)
+    change = _smooth(difference, kept, width)
+    new = second + kept[..., None] * (moved(shown, field.source) + change - second)
     level = noise_level(shown, mask * field.seen)
     add = added_noise(level, kept**2 * kept_noise(field.source))
     new = new + (add * grain(add.shape, number))[..., None]
@@ -81,6 +86,18 @@ def _feathered(mask: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
     return np.where(soft < _LEAST, np.float32(0), soft), size
 
 
+def _without_specks(render: np.ndarray) -> np.ndarray:
+    """A render [H,W,4] without what is smaller than three pixels: it is no change of the skin."""
+    return np.asarray(cv2.medianBlur(render, _SPECKS))
+
+
+def _smooth(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
+    """Low frequencies of values [H,W,3] with weights [H,W]."""
+    below = cv2.GaussianBlur(weight, (0, 0), sigma)
+    above = cv2.GaussianBlur(values * weight[..., None], (0, 0), sigma)
+    return np.asarray(above / np.maximum(below, 1e-3)[..., None])
+
+
 def _alike(before: np.ndarray, field: MotionField) -> np.ndarray:
     """Pixels [H,W] 0..1 by which the light is measured: the avatar, without the inside of its mouth."""
     return np.asarray((before[..., 3] > 250) * (1 - field.inside), np.float32)
@@ -94,9 +111,13 @@ def _over(render: np.ndarray, gain: np.ndarray, background: np.ndarray) -> np.nd
 
 def _kept(field: MotionField, changed: np.ndarray, sigma: float) -> np.ndarray:
     """How much of a pixel [H,W] is moved from the film: what the film shows, but for a mouth that has changed."""
-    low, high = _CHANGED
-    fraction = np.clip((changed - low) / (high - low), 0, 1)
-    unseen = np.maximum(1 - field.seen, cv2.dilate(field.inside, np.ones((3, 3))) * fraction)
+    inside = cv2.dilate(field.inside, np.ones((3, 3))) * _between(changed, *_CHANGED)
+    unseen = np.maximum(np.maximum(1 - field.seen, inside), _between(changed, *_FOLDED))
     soft = cv2.GaussianBlur(unseen, (0, 0), sigma)
     # Full where nothing of the film fits, and falling beside it, not across it.
     return np.asarray(1 - np.clip(np.maximum(1.6 * soft, unseen), 0, 1), np.float32)
+
+
+def _between(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 up to `low`, 1 from `high` on."""
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1))

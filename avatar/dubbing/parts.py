@@ -22,6 +22,9 @@ _MOUTH = ("jaw", "mouth", "tongue", "cheekPuff")
 _FOREHEAD, _CHIN, _NOSE, _EARS, _LIDS = 10, 152, 2, [234, 454], [145, 374]
 #: Below the chin the mask ends between these fractions of the distance from nose to chin: a jaw that opens is inside.
 _NECK = 0.7, 1.5
+#: Distance (meters) from lips and lids up to which, and from which on, the pixels of another face fit.
+_LIPS = 0.002, 0.008
+_EYES = 0.0005, 0.003
 
 
 def replaced_columns(head: HeadModel, part: Part) -> Tensor:
@@ -58,8 +61,8 @@ def vertex_weights(head: HeadModel, part: Part) -> tuple[Tensor, Tensor]:
     """How much each vertex of a baked head is replaced, and how much it is inside of mouth or eyes.
 
     Returns:
-        [V] 0..1: 1 on the part, falling smoothly to 0 around it; and [V] 0..1: 1 on teeth, tongue and eyeballs, where
-        the pixels of another frame do not fit.
+        [V] 0..1: 1 on the part, falling smoothly to 0 around it; and [V] 0..1: 1 on lips, teeth, tongue and eyeballs,
+        where the pixels of another face do not fit.
     """
     rest = head.v_template
     points = head.landmarks(rest[None])[0]
@@ -74,9 +77,19 @@ def vertex_weights(head: HeadModel, part: Part) -> tuple[Tensor, Tensor]:
     weight = weight * _ramp(rest[:, 2], behind - 0.15 * down, behind + 0.35 * down)
     mouth = head.mask("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
     eyes = head.mask("left_eyeball", "right_eyeball")
-    inside = mouth | eyes | head.mask("lips_inner") if part == "face" else mouth | head.mask("lips_inner")
+    inside = torch.maximum(mouth.float(), _around(rest, head.mask("lips", "lips_inner"), *_LIPS))
+    if part == "face":
+        inside = torch.maximum(inside, torch.maximum(eyes.float(), _around(rest, head.mask("eyelids"), *_EYES)))
     weight = torch.where(mouth, 1.0, weight).masked_fill(eyes, 1.0 if part == "face" else 0.0)
-    return weight.float(), inside.float()
+    return weight.float(), inside
+
+
+def _around(rest: Tensor, region: Tensor, one: float, zero: float) -> Tensor:
+    """[V] 1 on a region [V] bool and up to `one` meters from it, 0 from `zero` meters on."""
+    if not region.any():
+        return rest.new_zeros(len(rest))
+    distance = torch.cdist(rest, rest[region]).amin(1)
+    return _ramp(distance, rest.new_tensor(zero), rest.new_tensor(one))
 
 
 def _ramp(values: Tensor, zero: Tensor, one: Tensor) -> Tensor:
