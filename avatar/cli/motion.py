@@ -87,7 +87,7 @@ class MotionConvert:
     file: Input
     """an expression file or a capture folder"""
     out: Out
-    """a Live Link .csv, an ARKit .json or our own .motion.npz"""
+    """a Live Link .csv, an ARKit .json, our own .motion.npz, or FLAME's: flame_param[.npz], .deca|emoca|smirk.npz"""
     fps: OptionalFps = None
     """constant frame rate; default: the times of the motion"""
     trim: Annotated[str | None, arg(metavar="A:B")] = None
@@ -109,9 +109,15 @@ class MotionConvert:
         """Read, edit and write; returns the exit code."""
         factors = parse_gain(self.gain)
         span = parse_trim(self.trim or ":")
-        output = Output(self.out, suffixes=(".csv", ".json", ".motion.npz"))
-        with reserved([output], (self.file, self.motion_head, self.to_head), overwrite=self.overwrite):
+        with reserved([self._output()], (self.file, self.motion_head, self.to_head), overwrite=self.overwrite):
             return self._convert(factors, span)
+
+    def _output(self) -> Output:
+        from avatar.motion.files.write import FLAME_FILES, FLAME_FOLDER
+
+        if self.out.name.lower().endswith(FLAME_FOLDER):
+            return Output(self.out, folder=True)
+        return Output(self.out, suffixes=(".csv", ".json", ".motion.npz", *FLAME_FILES))
 
     def _convert(self, factors: dict[str, float], span: tuple[float | None, float | None]) -> int:
         from avatar.jobs.motion_sources import load_source

@@ -19,14 +19,14 @@ from avatar.head.model import HeadModel
 from avatar.types import JOINT_NAMES, Motion, check_shape
 
 from .bridge_fit import Fit, fit_bridge
+from .files.losses import moving
 
 log = logging.getLogger(__name__)
 
 #: part of the cache key; increase it when a change of the fit changes results
 VERSION = 2
-#: an expression is reported as lost if less than this is expressed and its weight exceeds `_USED`
+#: an expression that moves is reported as lost if less than this is expressed
 LOST_BELOW = 0.5
-_USED = 0.01
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,8 @@ class Bridge:
     def _notes(self, motion: Motion) -> tuple[str, ...]:
         """A note on expressions of `motion` that are lost."""
         expressed = {row.name: row.expressed for row in self.report()}
-        used = motion.weights.abs().amax(0) if len(motion) else motion.weights.new_zeros(len(motion.names))
-        lost = [
-            f"{name} ({float(peak):.2f})"
-            for name, peak in zip(motion.names, used, strict=True)
-            if peak > _USED and expressed.get(name, 0) < LOST_BELOW
-        ]
-        return (f"not expressible on the other head (peak weight): {', '.join(lost)}",) if lost else ()
+        lost = moving(motion, lambda name: expressed.get(name, 0) < LOST_BELOW)
+        return (f"not expressible on the other head: {', '.join(lost)}",) if lost else ()
 
     def report(self) -> list[ExpressionTransfer]:
         """For each expression of A the fraction of its motion that B expresses."""

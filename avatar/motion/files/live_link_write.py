@@ -12,20 +12,18 @@ from avatar.errors import HeadsplatError
 from avatar.geometry.numpy_rotations import quat_to_rotvec
 from avatar.head.arkit import ARKIT_52
 from avatar.motion.arrays import head_quat
-from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, Motion
+from avatar.types import JAW, LEFT_EYE, RIGHT_EYE, Motion
 
 from .angles import EYE_SIGNS, HEAD_SIGNS, rotvec_to_angles
 from .gaze import joints_to_weights, total_rotations
 from .live_link import COLUMNS, HEADER, RESTING
+from .losses import lost_confidence, lost_pose, lost_start, lost_weights
 from .names import listed
 from .timecode import DAY, TICKS
 
 Floats = NDArray[np.floating]
 
 _TICKS = 1000 * TICKS  # resolution of a timecode, per second
-#: Invisible rotation (radians) and translation (meters).
-_MIN_ROTATION = 1e-4
-_MIN_TRANSLATION = 1e-4
 
 
 def write_live_link(path: Path, motion: Motion) -> list[str]:
@@ -53,7 +51,13 @@ def write_live_link(path: Path, motion: Motion) -> list[str]:
         for tick, face, row in zip(ticks.tolist(), faces.tolist(), whole.tolist(), strict=True):
             cells = ",".join(f"{value:.10f}" for value in row)
             stream.write(f"{_timecode(tick)},{len(HEADER) - 2 if face else 0},{cells}{cell}\n")
-    return [*_lost_times(ticks), *_lost_weights(motion), *lost_pose(motion, joints), *_lost_confidence(motion)]
+    return [
+        *lost_start(motion),
+        *_lost_times(ticks),
+        *_lost_weights(motion),
+        *lost_pose(motion, joints),
+        *lost_confidence(motion, keeps_faces=True),
+    ]
 
 
 def with_gaze(motion: Motion) -> tuple[tuple[str, ...], Floats, Floats]:
@@ -82,30 +86,7 @@ def _lost_times(ticks: NDArray[np.int64]) -> list[str]:
 
 
 def _lost_weights(motion: Motion) -> list[str]:
-    notes = []
-    if extra := [name for name in motion.names if name not in COLUMNS]:
-        notes.append(f"the file has no columns for {listed(extra)}: dropped")
+    notes = lost_weights(motion, COLUMNS)
     if absent := [name for name in COLUMNS if name not in motion.names]:
         notes.append(f"the motion does not have {listed(absent)}: written as 0")
     return notes
-
-
-def lost_pose(motion: Motion, joints: Floats) -> list[str]:
-    """Messages on losses: translation, separate neck rotation, the remainder of jaw and eyes."""
-    notes = []
-    if float(motion.translation.abs().max()) > _MIN_TRANSLATION:
-        notes.append("the file cannot store the head's translation: dropped")
-    if float(np.abs(joints[:, NECK]).max()) > _MIN_ROTATION:
-        notes.append("the neck's rotation is merged into the head's")
-    if float(np.abs(joints[:, JAW:]).max()) > _MIN_ROTATION:
-        notes.append(
-            "rotations of jaw and eyes that weights cannot express (eye torsion, a jaw above closed) are dropped"
-        )
-    return notes
-
-
-def _lost_confidence(motion: Motion) -> list[str]:
-    if motion.confidence is None:
-        return []
-    partly = ((motion.confidence > 0) & (motion.confidence < 1)).any()
-    return ["the file stores only whether a frame has a face, not its confidence"] if partly else []

@@ -21,7 +21,8 @@ from avatar.types import ROOT, Motion
 from .assemble import Rows, frame_times, to_arrays
 from .clock import clock_column, clock_times
 from .foreign import refuse_names
-from .live_link_write import lost_pose, with_gaze
+from .live_link_write import with_gaze
+from .losses import lost_confidence, lost_pose
 from .names import ARKIT, FLAME, arkit_columns
 from .text import check_frames, check_names, check_resting, numbers
 
@@ -144,7 +145,4 @@ def write_named_json(path: Path, motion: Motion) -> list[str]:
             frame = {"time": time, "weights": weights[k].tolist(), "rotation": skull[k].tolist()}
             stream.write(json.dumps(frame) + ("\n" if k == len(motion) - 1 else ",\n"))
         stream.write("]}\n")
-    notes = lost_pose(motion, joints)
-    if motion.confidence is not None and bool((motion.confidence < 1).any()):
-        notes.append("the file cannot store the confidence of each frame")
-    return notes
+    return [*lost_pose(motion, joints), *lost_confidence(motion)]

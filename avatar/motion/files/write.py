@@ -13,8 +13,17 @@ from .named_json import write_named_json
 from .names import ARKIT
 from .stored import write_stored
 from .text import LARGEST
+from .vhap import FOLDER, STACKED
 
 STORED = ".motion.npz"
+#: Ends of the names of files of FLAME parameters, and of a folder of them.
+FLAME_FILES = (STACKED, ".deca.npz", ".emoca.npz", ".smirk.npz")
+FLAME_FOLDER = FOLDER
+
+
+def is_flame_name(path: Path) -> bool:
+    """Whether a path is written as FLAME parameters."""
+    return path.name.lower().endswith((*FLAME_FILES, FLAME_FOLDER))
 
 
 def write_motion(path: str | Path, motion: Motion) -> tuple[str, ...]:
@@ -22,8 +31,9 @@ def write_motion(path: str | Path, motion: Motion) -> tuple[str, ...]:
 
     Args:
         path: `.csv` (Live Link Face), `.json` (named ARKit weights) or `.motion.npz`, which stores everything. All
-            three store `motion.resting`.
-        motion: in the space "arkit52" for the first two.
+            three store `motion.resting`. FLAME parameters: a name that ends with `flame_param.npz`, or with
+            `flame_param` for a folder (VHAP, GaussianAvatars), `.deca.npz`, `.emoca.npz` or `.smirk.npz`.
+        motion: in the space "arkit52" for the first two, of FLAME's expressions for the last.
 
     Returns:
         A message for each loss.
@@ -36,9 +46,14 @@ def write_motion(path: str | Path, motion: Motion) -> tuple[str, ...]:
     try:
         if path.name.lower().endswith(STORED):
             return tuple(write_stored(path, motion))
+        if is_flame_name(path):
+            from .flame_write import write_flame  # with the loader of FLAME's heads
+
+            return tuple(write_flame(path, motion))
         if path.suffix.lower() not in (".csv", ".json"):
             raise HeadsplatError(
-                f"{path}: a motion is written as .csv (Live Link Face), .json or {STORED}; use one of these suffixes"
+                f"{path}: a motion is written as .csv (Live Link Face), .json or {STORED}, one of FLAME as "
+                f"{', '.join(FLAME_FILES)} or a folder {FLAME_FOLDER}; use one of these suffixes"
             )
         if motion.space != ARKIT:
             raise HeadsplatError(

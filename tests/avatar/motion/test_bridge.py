@@ -245,7 +245,7 @@ def test_motion_is_matched_by_name_and_renamed() -> None:
     assert jaw[0] == 0
     assert jaw[2] == pytest.approx(2 * jaw[1].item(), rel=1e-4)
     assert torch.equal(converted.translation, motion.translation)
-    assert converted.notes == ("not expressible on the other head (peak weight): somethingElse (1.00)",)
+    assert converted.notes == ("not expressible on the other head: somethingElse (up to 1.00 in 3 frames)",)
 
 
 def test_motion_without_a_known_name_is_an_error_of_ours() -> None:
