@@ -126,7 +126,7 @@ class MotionConvert:
         source = load_source(self.file, self.motion_head, self.motion_fps, notices=SENTENCES)
         motion = edit_motion(source.motion, span, self.smooth, self.fps, factors)
         if self.to_head is not None:
-            motion = retarget_motion(motion, source.head, self.to_head)
+            motion = retarget_motion(motion, source.head, self.to_head, self.out)
         missing = write_motion(self.out, motion)
         for note in (*motion.notes, *missing):
             say(note)
@@ -178,10 +178,12 @@ def edit_motion(
     return edit.gain(motion, factors)
 
 
-def retarget_motion(motion: Motion, source: HeadModel | None, target: str) -> Motion:
-    """The motion in the expressions of the head named `target`; `source` is the head it was made for."""
+def retarget_motion(motion: Motion, source: HeadModel | None, target: str, out: Path) -> Motion:
+    """The motion in the expressions of the head named `target` that `out` can store; `source` is its own head."""
     from avatar.head import load_head
     from avatar.motion import load_bridge
+    from avatar.motion.bridge import without_expressions
+    from avatar.motion.files.write import is_flame_name
     from avatar.motion.from_capture import space_of
 
     if source is None and motion.space != "arkit52":
@@ -191,6 +193,12 @@ def retarget_motion(motion: Motion, source: HeadModel | None, target: str) -> Mo
         )
     source = source or load_head()
     head = load_head(target, on_message=say)
+    if is_flame_name(out):
+        from avatar.motion.files.flame_write import LIDS, layout_of_name
+
+        # Lids that the file has no parameters for are closed by FLAME's expressions, as far as these can.
+        if "lids" not in layout_of_name(out).parts:
+            head = without_expressions(head, LIDS)
     return load_bridge(source, head).motion(motion, space_of(head))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, fields
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,13 @@ def load_bridge(a: HeadModel, b: HeadModel, folder: Path | None = None) -> Bridg
         fit = fit_bridge(a, b)
         _write(path, fit)
     return Bridge(a.expression_names, b.expression_names, fit)
+
+
+def without_expressions(head: HeadModel, names: Collection[str]) -> HeadModel:
+    """The head with expressions that move nothing, so that a bridge to it leaves them out and fits the others."""
+    still = torch.tensor([name in names for name in head.expression_names])
+    bent = still[head.curve_columns]
+    return replace(head, exprdirs=head.exprdirs * ~still, curvedirs=head.curvedirs * ~bent)
 
 
 def _as_array(values: Tensor) -> np.ndarray:

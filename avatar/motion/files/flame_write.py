@@ -31,7 +31,7 @@ from .vhap import FOLDER, STACKED
 
 Floats = NDArray[np.floating]
 
-_LIDS = ("eyelidLeft", "eyelidRight")
+LIDS = ("eyelidLeft", "eyelidRight")
 #: Seconds by which a frame may be off a constant rate.
 _EVEN = 1e-6
 #: Seconds a frame from which readers take uneven times for another unit or for numbers.
@@ -80,13 +80,18 @@ LAYOUTS: dict[str, Layout] = {
 }  # fmt: skip
 
 
+def layout_of_name(path: Path) -> Layout:
+    """What is written to a path, by the end of its name."""
+    return next(layout for end, layout in LAYOUTS.items() if path.name.lower().endswith(end))
+
+
 def write_flame(path: Path, motion: Motion) -> list[str]:
     """Write a motion of FLAME's expressions in the layout of the path's name; returns a message for each loss.
 
     Raises:
         HeadsplatError: the motion has other expressions than FLAME's.
     """
-    layout = next(layout for end, layout in LAYOUTS.items() if path.name.lower().endswith(end))
+    layout = layout_of_name(path)
     from avatar.head.flame.complete import joint_rotations  # the whole loader of FLAME
 
     controls = joint_rotations()
@@ -97,7 +102,7 @@ def write_flame(path: Path, motion: Motion) -> list[str]:
     notes: list[str] = []
     values = _values(layout, motion, modes, joints, notes)
     arrays = {name: np.concatenate([values[part] for part in parts], 1) for name, parts in layout.arrays.items()}
-    stored = {*modes, *controls} - (set() if "lids" in layout.parts else set(_LIDS))
+    stored = {*modes, *controls} - (set() if "lids" in layout.parts else set(LIDS))
     notes += [
         *rest,
         *lost_weights(motion, stored, f"{layout.program}: no parameter for"),
@@ -156,7 +161,7 @@ def _values(layout: Layout, motion: Motion, modes: list[str], joints: Floats, no
     elif width > layout.modes:
         notes.append(f"the file has {width} expressions, {layout.program} with their defaults take {layout.modes}")
     lids = [motion.weights[:, motion.names.index(name)].numpy() if name in motion.names else np.zeros(count)
-            for name in _LIDS]  # fmt: skip
+            for name in LIDS]  # fmt: skip
     root = joints[:, ROOT]
     if "neck" not in layout.parts:
         bent = np.abs(joints[:, NECK]).max(1, keepdims=True) > 0

@@ -11,7 +11,7 @@ import torch
 
 from avatar.errors import HeadsplatError
 from avatar.head.model import HeadModel
-from avatar.motion.bridge import Bridge
+from avatar.motion.bridge import Bridge, without_expressions
 from avatar.motion.bridge_fit import fit_bridge
 from avatar.motion.conversion_error import round_trip
 from avatar.motion.correspondence import Correspondence
@@ -190,6 +190,16 @@ def test_blink_shuts_the_lids_of_the_other_head() -> None:
     params = replace(other.neutral_params(), expression=found, joint_rot=turns)
     shut, rest = (other.landmarks(points)[0] for points in (other.vertices(params), other.v_template[None]))
     assert (shut[159] - shut[145]).norm() < 0.15 * (rest[159] - rest[145]).norm()
+
+
+def test_a_head_whose_lids_are_not_stored_blinks_by_its_modes() -> None:
+    names = flame_head().expression_names
+    fitted = between(arkit_head(), without_expressions(flame_head(), LIDS))
+    blink = torch.eye(len(fitted.names_a))[[arkit_head().expression_index("eyeBlinkLeft")]]
+    found, _ = fitted(blink, torch.zeros(1, len(JOINT_NAMES), 3))
+    assert not found[:, [names.index(lid) for lid in LIDS]].any() and found[:, :10].abs().max() > 0.05
+    expressed = {row.name: row.expressed for row in fitted.report()}
+    assert expressed["eyeBlinkLeft"] > 0.95
 
 
 def test_report_lists_what_cannot_be_expressed() -> None:
