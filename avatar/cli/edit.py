@@ -11,11 +11,13 @@ from tyro.conf import Positional, arg
 from avatar.cli.progress import say
 from avatar.common.ranges import Between
 from avatar.errors import HeadsplatError
-from avatar.jobs.option_types import OptionalPath, Out
+from avatar.jobs.option_types import INTEROCULAR, OptionalFloat, OptionalPath, OptionalText, Out
 from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     from avatar.editing.edits import Edits
+    from avatar.model.avatar import Avatar
+    from avatar.model.true_size import TrueSize
 
 HairColor = Annotated[str | None, arg(metavar="NAME|R,G,B")]
 StyleName = Annotated[str | None, arg(metavar="NAME|FILE")]
@@ -57,6 +59,12 @@ class EditCommand:
     """film-noir, freckles, lipstick, makeup, pale, tan, or a .style.json file"""
     style_out: OptionalPath = None
     """also write the colors, hidden layers, marks and paint given here as a .style.json file"""
+    interocular: Annotated[OptionalFloat, INTEROCULAR] = None
+    """the true distance between the pupils when they look far away (interpupillary distance), in millimeters: gives
+    exports and measured lengths their true size, and changes no image"""
+    length: Annotated[OptionalText, arg(metavar="NAME=MM")] = None
+    """another known length instead: interpupillary, inner-eye-corners, outer-eye-corners, nose-width, mouth-width,
+    face-width, face-height, head-width, or two landmarks of MediaPipe, such as 33,263=92"""
     overwrite: bool = False
     """replace an output that exists"""
 
@@ -70,13 +78,17 @@ class EditCommand:
         if self.uv_template:
             return self._template()
         edits = self._edits()
+        if self.interocular is not None and self.length is not None:
+            raise HeadsplatError("--length: gives the size of the head, as --interocular does; leave one of them out")
         outputs = [Output(self.out, suffixes=(".avatar",))]
         if self.style_out is not None:
             outputs.append(Output(self.style_out, "--style-out", suffixes=(".json",)))
         inputs = (self.avatar, self.paint, self.hair_from, self.glasses_from, self.style)
         with reserved(outputs, inputs, overwrite=self.overwrite):
             header, avatar = read_avatar(self.avatar)
-            result = with_edits(avatar, edits)
+            result = with_edits(avatar, edits) if edits.content() else avatar
+            sized = self._size(avatar)
+            result.true_size = sized or result.true_size
             extras = edited_extras(header, avatar)
             others = (lender.consent for lender in edits.lenders)
             extras["consent"] = " ".join(dict.fromkeys(text for text in (extras["consent"], *others) if text))
@@ -87,10 +99,20 @@ class EditCommand:
         shown = {**content.pop("edit", {}), **content, **({"style": self.style} if self.style else {})}
         if self.style is not None:
             shown.pop("marks", None)
-        print(f"{self.out}: {self.avatar} with " + ", ".join(f"{name} {_text(value)}" for name, value in shown.items()))
-        for sentence in left_out(avatar):
+        changes = [f"{name} {_text(value)}" for name, value in shown.items()]
+        changes += [] if sized is None else [f"the true size ({sized.source}; {sized.scale:.4g} times as large)"]
+        print(f"{self.out}: {self.avatar} with " + ", ".join(changes))
+        for sentence in left_out(avatar) if edits.content() else ():
             say(f"{self.out}: {sentence}")
         return 0
+
+    def _size(self, avatar: Avatar) -> TrueSize | None:
+        """The size that the options state; None without any."""
+        from avatar.model.head_lengths import HeadLengths, size_from_interocular, size_from_length
+
+        if self.interocular is not None:
+            return size_from_interocular(HeadLengths.of(avatar.head), self.interocular)
+        return None if self.length is None else size_from_length(HeadLengths.of(avatar.head), self.length)
 
     def _edits(self) -> Edits:
         """All that the options ask for; raises HeadsplatError where that is nothing, or a file is wrong."""
@@ -102,11 +124,13 @@ class EditCommand:
         from avatar.model.avatar_file import read_avatar
 
         edit = Edit(self.hair, self.brows, self.eyes, self.skin, self.beard, self.amount)
-        given = (self.paint, self.hide, self.hair_from, self.glasses_from, self.style)
+        given = (
+            self.paint, self.hide, self.hair_from, self.glasses_from, self.style, self.interocular, self.length,
+        )  # fmt: skip
         if len(edit.changes()) < 2 and all(value is None for value in given):
             raise HeadsplatError(
                 "edit: nothing to change; give --hair, --brows, --eyes, --skin, --beard, --paint, --hide, --hair-from, "
-                "--glasses-from or --style"
+                "--glasses-from, --style, --interocular or --length"
             )
         hide = () if self.hide is None else parse_layers(self.hide)
         style = Style(edit, hide, paint=None if self.paint is None else read_canvas(self.paint))

@@ -42,6 +42,8 @@ class InfoCommand:
             return 0
         is_capture = "report" in properties
         report = properties.pop("report", None)
+        if "true_size" in properties:
+            properties["true_size"] = _size_words(properties["true_size"])
         show(as_text(_video_words(properties) if properties["kind"] == "video" else properties))
         if report is not None:
             show("\n".join(single_line(line) for line in report["words"]))
@@ -57,6 +59,13 @@ class InfoCommand:
             raise HeadsplatError(f"{self.file}: --report is for capture folders; omit it for a file")
         with printed() as notify:
             report_capture(Capture.load(self.file), Notices(notify), overlay=True)
+
+
+def _size_words(size: dict[str, Any]) -> dict[str, Any]:
+    """The true size of a head as people read it: millimeters with their standard deviation."""
+    lengths = {name.removesuffix("_mm"): value for name, value in size.items() if name.endswith("_mm")}
+    words = {name: f"{value:.1f} +- {value * size['sigma']:.1f} mm" for name, value in lengths.items()}
+    return {"scale": round(size["scale"], 4), "source": size["source"], **words}
 
 
 def _video_words(properties: dict[str, Any]) -> dict[str, Any]:

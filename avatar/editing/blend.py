@@ -28,6 +28,7 @@ from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
 from avatar.model.torso import TorsoMap
+from avatar.model.true_size import mixed_size
 from avatar.types import LocalGaussians, map_tensors
 
 #: Gaussians that no expression makes more opaque than this are left out.
@@ -86,6 +87,7 @@ def blend_avatars(a: Avatar, b: Avatar, at: float) -> Avatar:
         blendshapes = _blendshapes(parts, local, neutral)
         mixed = Avatar(head, rig, blendshapes, local, neutral)
         mixed.sampling = Sampling.of(_mean(parts, lambda avatar: avatar.sampling.tensor()))
+        mixed.true_size = mixed_size([(avatar.true_size, share) for avatar, share in parts])
         sources = [_source(avatar, share, mixed) for avatar, share in parts]
         for kind in dict.fromkeys(type(part) for avatar, _ in parts for part in avatar.parts.values()):
             if (part := kind.blend(sources, mixed)) is not None:

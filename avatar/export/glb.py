@@ -48,8 +48,8 @@ class ArkitFace:
     """
 
     names: tuple[str, ...]
-    neutral_mesh: Tensor  # [V,3] meters, joints not rotated
-    targets: Tensor  # [E,V,3] meters
+    neutral_mesh: Tensor  # [V,3] true meters, joints not rotated
+    targets: Tensor  # [E,V,3] true meters
     neutral: Tensor  # [F] weights of the head for `neutral_mesh`
     to_arkit: Bridge | None  # from the head's weights to those of `names`; None if they are the same
 
@@ -63,18 +63,20 @@ class ArkitFace:
                 ends at the limits of the head.
         """
         head = avatar.head
+        scale = avatar.true_size.scale
         if "arkit" in head.capabilities:
             neutral = avatar.neutral if resting else torch.zeros_like(avatar.neutral)
             ones = torch.eye(len(neutral))
             low, high = head.expression_limits
             added = (neutral + ones).clamp(torch.minimum(low, ones), torch.maximum(high, ones)) - neutral
             neutral_mesh, targets = _targets(head, neutral, added, None)
-            return ArkitFace(head.expression_names, neutral_mesh, targets, neutral, None)
+            return ArkitFace(head.expression_names, scale * neutral_mesh, scale * targets, neutral, None)
         arkit = load_head()
         count = len(arkit.expression_names)
         weights, joint_rot = load_bridge(arkit, head)(torch.eye(count), arkit.neutral_params(count).joint_rot)
         neutral_mesh, targets = _targets(head, avatar.neutral, weights, joint_rot)
-        return ArkitFace(arkit.expression_names, neutral_mesh, targets, avatar.neutral, load_bridge(head, arkit))
+        to_arkit = load_bridge(head, arkit)
+        return ArkitFace(arkit.expression_names, scale * neutral_mesh, scale * targets, avatar.neutral, to_arkit)
 
     def weights(self, params: HeadParams) -> tuple[Tensor, Tensor]:
         """Weights [T,E] of the targets and remaining joint rotations [T,J,3], for parameters [T] of the head."""
@@ -132,9 +134,9 @@ def write_glb(
         "asset": asset(avatar.head, consent),
         "scene": 0,
         "scenes": [{"name": "headsplat", "nodes": [ROOT, _MESH_NODE]}],
-        "nodes": [*_joints(avatar.head, poses), {"name": "head", "mesh": 0, "skin": 0}],
+        "nodes": [*_joints(avatar, poses), {"name": "head", "mesh": 0, "skin": 0}],
         "meshes": [face_mesh(avatar, face, poses.weights[0].tolist(), buffer)],
-        "skins": [skin(joint_places(avatar.head), buffer)],
+        "skins": [skin(joint_places(avatar), buffer)],
         **material(avatar, buffer),
     }
     if times is not None and len(params) > 1:
@@ -175,10 +177,11 @@ class _Poses:
     @staticmethod
     def of(avatar: Avatar, face: ArkitFace, params: HeadParams) -> _Poses:
         """The frames of `params` [T], centered."""
-        centered = Placement.centered(avatar).params(avatar, params)
+        placement = Placement.centered(avatar)
+        centered = placement.params(avatar, params)
         weights, joint_rot = face.weights(centered)
         root = centered.translation + avatar.head.joint_locations(centered.identity)[ROOT]
-        return _Poses(weights, joint_rot, root)
+        return _Poses(weights, joint_rot, placement.lengths(root))
 
 
 def _same_hemisphere(quats: Floats) -> Floats:
@@ -202,9 +205,10 @@ def asset(head: HeadModel, consent: str) -> dict[str, Any]:
     }
 
 
-def _joints(head: HeadModel, poses: _Poses) -> list[dict[str, Any]]:
+def _joints(avatar: Avatar, poses: _Poses) -> list[dict[str, Any]]:
     """The node of each joint, in the pose of the first frame."""
-    rest = joint_places(head)
+    head = avatar.head
+    rest = joint_places(avatar)
     nodes: list[dict[str, Any]] = []
     for joint, parent in enumerate(head.parents):
         position = poses.root[0] if parent < 0 else rest[joint] - rest[parent]
@@ -218,9 +222,10 @@ def _joints(head: HeadModel, poses: _Poses) -> list[dict[str, Any]]:
     return nodes
 
 
-def joint_places(head: HeadModel) -> Floats:
-    """Where the joints [J,3] of the head are, meters, no joint rotated."""
-    return _floats(head.joint_locations(head.neutral_params().identity))
+def joint_places(avatar: Avatar) -> Floats:
+    """Where the joints [J,3] of the head are, true meters, no joint rotated."""
+    head = avatar.head
+    return _floats(avatar.true_size.scale * head.joint_locations(head.neutral_params().identity))
 
 
 def skin(rest: Floats, buffer: Buffer) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def write_lam(path: str | Path, avatar: Avatar, consent: str = CONSENT) -> None:
     targets = _targets(avatar, rest, names)
     lifted = gaussians.means[0] + gaussians.means.new_tensor([0.0, EYE_HEIGHT, 0.0])
     info = {"version": "2.0", "generator": f"headsplat {__version__}", "extras": {"consent": consent}}
-    bones = np.array([_HIP, joint_places(avatar.head)[NECK] + (0, EYE_HEIGHT, 0)], np.float32)
+    bones = np.array([_HIP, joint_places(avatar)[NECK] + (0, EYE_HEIGHT, 0)], np.float32)
     offsets = ply_bytes(
         _as_offsets(gaussians), remarks("offsets from the vertices of skin.glb", consent, avatar.sampling)
     )

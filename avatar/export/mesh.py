@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -91,7 +91,7 @@ def seen_colors(avatar: Avatar, points: SurfacePoints) -> Tensor:
     """
     head = avatar.head
     params = posed(avatar)
-    placement = Placement.centered(avatar)
+    placement = replace(Placement.centered(avatar), scale=1.0)  # colors have no size
     gaussians = placement.gaussians(avatar(params))
     vertices = head.vertices(placement.params(avatar, params))[0]
     normals = vertex_normals(vertices, head.faces)

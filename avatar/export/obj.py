@@ -33,7 +33,8 @@ def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str
         consent: the consent statement stored in a comment.
     """
     head = avatar.head
-    vertices = head.vertices(Placement.centered(avatar).params(avatar, params))[0]
+    placement = Placement.centered(avatar)
+    vertices = placement.lengths(head.vertices(placement.params(avatar, params))[0])
     normals = vertex_normals(vertices, head.faces)
     corners = torch.stack([head.faces, head.uv_faces, head.faces], -1) + 1
     text = [

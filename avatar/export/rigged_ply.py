@@ -60,10 +60,14 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
     """
     neutral = posed(avatar)
     vertices = avatar.head.skull_vertices(neutral)[0]
+    scale = avatar.true_size.scale
     mesh = np.zeros(len(avatar.head.faces), [("count", "u1"), ("corners", "<i4", 3)])
     mesh["count"] = 3
     mesh["corners"] = avatar.head.faces.numpy()
     gaussians = np.concatenate([_local(avatar), _of_layer(avatar, vertices)])
+    for axis in range(3):
+        gaussians[f"offset_{axis}"] *= scale
+        gaussians[f"scale_{axis}"] += np.log(scale)
     lines = [
         f"element vertex {len(vertices)}",
         *(f"property float {axis}" for axis in "xyz"),
@@ -81,7 +85,7 @@ def write_rigged_ply(path: str | Path, avatar: Avatar, consent: str = CONSENT) -
             "offsets and scales of the neutral expression; headsplat stretches them with the triangles",
             f"the last {len(gaussians) - len(avatar)} rigged_gaussian stand for the mesh layer (teeth, tongue, eyes)",
         )
-        body = vertices.numpy().astype("<f4").tobytes() + mesh.tobytes() + gaussians.tobytes()
+        body = (scale * vertices).numpy().astype("<f4").tobytes() + mesh.tobytes() + gaussians.tobytes()
         part.write_bytes(header((REMARKS[0], title, *remarks, consent), lines) + body)
 
 

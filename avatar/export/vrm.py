@@ -86,7 +86,7 @@ def write_vrm(
     face = ArkitFace.of(avatar, resting=True)
     lift = np.array([0.0, EYE_HEIGHT, 0.0], np.float32)
     face = replace(face, neutral_mesh=face.neutral_mesh + torch.from_numpy(lift))
-    places = joint_places(avatar.head) + lift
+    places = joint_places(avatar) + lift
     bones = _bones(places)
     buffer = Buffer()
     document: dict[str, Any] = {

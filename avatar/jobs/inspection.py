@@ -15,6 +15,7 @@ from avatar.jobs.notices import SILENT, Notices
 
 if TYPE_CHECKING:
     from avatar.head import HeadModel
+    from avatar.model.avatar_header import StoredTensor
 
 _MOTIONS = (".csv", ".json", ".motion.npz", ".npy")
 #: Seconds for which the frames of a video are counted; beyond that their number is an estimate.
@@ -77,13 +78,31 @@ def _photo(path: Path) -> dict[str, Any]:
 
 
 def _avatar(path: Path) -> dict[str, Any]:
-    from avatar.model.avatar_header import read_header, recordings_of
+    from avatar.model.avatar_header import read_stored, recordings_of
+    from avatar.model.true_size import ENTRY
 
-    header = read_header(path)
+    header, tensors = read_stored(path)
     properties = {"file": str(path), "kind": "avatar", "bytes": path.stat().st_size, **header}
+    properties.pop(ENTRY, None)
+    properties["true_size"] = _true_size(path, header, tensors)
     if names := [entry.name for entry in recordings_of(header)]:
         properties["appearance_names"] = names
     return properties
+
+
+def _true_size(path: Path, header: Mapping[str, Any], tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
+    """The lengths of the head of an avatar in millimeters, what they come from, and how uncertain they are."""
+    from avatar.model.avatar_header import damage_error
+    from avatar.model.head_lengths import HeadLengths
+    from avatar.model.true_size import TrueSize
+
+    try:
+        size = TrueSize.of_header(header)
+        lengths = HeadLengths.stored(tensors).millimeters(size)
+    except (KeyError, IndexError, ValueError) as error:
+        raise damage_error(path, f"the tensors of its head: {error}") from error
+    named = {f"{name.replace('-', '_')}_mm": round(length, 1) for name, length in lengths.items()}
+    return {**size.entry(), **named}
 
 
 def _capture(path: Path) -> dict[str, Any]:

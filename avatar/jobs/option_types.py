@@ -33,6 +33,9 @@ SIDE = Between(32, 4096)
 DURATION = Between(0, 31_536_000, above=True)
 #: Seconds of a smoothing window.
 MAX_WINDOW = 10
+#: Millimeters between the pupils of a person, or of a doll or a giant; of the diameter of an iris.
+INTEROCULAR = Between(10, 300)
+IRIS = Between(2, 60)
 HeldOutFraction = Annotated[OptionalFloat, Between(0, 0.9)]
 HeldOutYaw = Annotated[OptionalFloat, Between(1, 60)]
 HeldOutEvery = Annotated[OptionalInt, Between(2, 1_000_000)]

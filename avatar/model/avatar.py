@@ -17,6 +17,7 @@ from avatar.model.layout import Layout, Rows
 from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.to_device import to_device
+from avatar.model.true_size import TrueSize
 from avatar.types import Gaussians, HeadParams, LocalGaussians, PosedHead, PosedLayer, VertexStretch
 
 if TYPE_CHECKING:
@@ -290,6 +291,7 @@ class Avatar(nn.Module):
     logit_opacities: Tensor
     colors: Tensor
     neutral: Tensor
+    true_size: TrueSize = TrueSize()  # exports are multiplied by its scale; it changes no image
 
     @property
     def local(self) -> LocalGaussians:

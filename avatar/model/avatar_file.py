@@ -26,6 +26,7 @@ from avatar.model.rig import Rig
 from avatar.model.sampling import Sampling
 from avatar.model.stretch import Stretch
 from avatar.model.torso import TorsoMap
+from avatar.model.true_size import ENTRY, TrueSize
 from avatar.ops.devices import chosen_device
 from avatar.types import JOINT_NAMES, LOCAL_NAMES, Binding, LocalGaussians
 
@@ -104,6 +105,7 @@ def describe(avatar: Avatar) -> dict[str, Any]:
             "parents": list(avatar.head.parents),
             "capabilities": sorted(avatar.head.capabilities),
         },
+        **({ENTRY: avatar.true_size.entry()} if avatar.true_size.known else {}),
         "training": dict(avatar.provenance),
         "consent": CONSENT,
     }
@@ -218,6 +220,7 @@ def _assemble(header: Mapping[str, Any], stored: Mapping[str, Tensor]) -> Avatar
     if stretch is not None and bool(stretch.any()):
         rig.stretch = Stretch(head, stretch, rig.triangles)
     avatar.sampling = Sampling() if sampling is None else Sampling.of(sampling)
+    avatar.true_size = TrueSize.of_header(header)
     avatar.provenance = dict(header["training"])
     return avatar.requires_grad_(False)
 

@@ -15,6 +15,7 @@ from avatar.common.files import os_error_sentence
 from avatar.common.json_values import is_unicode, levels
 from avatar.common.printable import single_line
 from avatar.errors import HeadsplatError
+from avatar.model.true_size import TrueSize
 from avatar.types import JOINT_NAMES
 
 MAGIC = "headsplat-avatar"
@@ -158,6 +159,7 @@ def check_header(header: Mapping[str, Any]) -> None:
         check_entry(blendshapes["mode"] == "reduced", "blendshapes.mode")
     seconds = _object(header, "training").get("seconds_training", 0.0)
     check_entry(_is_number(seconds, 1e9), "training.seconds_training")
+    TrueSize.of_header(header)
     check_entry(header.get("joints", list(JOINT_NAMES)) == list(JOINT_NAMES), "joints")
     check_entry(type(header.get("gaussians", 0)) is int, "gaussians")
     for key in ("axes", "units", "consent", "tensors_sha256"):

@@ -88,6 +88,7 @@ def with_gaussians(avatar: Avatar, gaussians: GaussianSet, stretch: Stretch | No
         rig.stretch = stretch if known else Stretch(avatar.head, mask, gaussians.binding.triangles)
     result = Avatar(avatar.head, rig, shapes, gaussians.local, avatar.neutral)
     result.sampling = avatar.sampling
+    result.true_size = avatar.true_size
     result.provenance = avatar.provenance
     for key, part in avatar.parts.items():
         rows = gaussians.parts.get(key) or part.rows(len(avatar)).blank(len(gaussians), gaussians.basis.shape[1])

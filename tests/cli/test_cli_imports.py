@@ -75,7 +75,7 @@ def loaded(place: Path, words: str) -> set[str]:
         ("render --help", "tyro typeguard"),
         ("serve --help", "tyro typeguard"),
         ("track --help", "tyro typeguard"),
-        ("info me.avatar", "tyro safetensors"),
+        ("info me.avatar", "tyro numpy safetensors"),
         ("info me.capture", "tyro numpy"),
         ("info me.mp4", "tyro numpy av"),
         ("motion info me.csv", "tyro numpy"),
