@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from avatar.model.poser import PosedFrames, Poser
 from avatar.model.to_device import to_device
 from avatar.model.torso import Torso
 from avatar.rendering.backends import Rasterizer, backend_of
+from avatar.rendering.mesh_shader import gaussian_normals, layer_normals
 from avatar.rendering.render import WHITE
 from avatar.types import Camera, Gaussians, HeadParams, PosedHead
 
@@ -28,7 +30,80 @@ class PosedFrame:
     gaussians: Gaussians  # [1,N], world frame
 
 
-class Animator:
+class Raster(ABC):
+    """Rasterizes Gaussians at one image size, frame after frame, into memory that is allocated once."""
+
+    def __init__(
+        self,
+        count: int,
+        width: int,
+        height: int,
+        background: Sequence[float] = WHITE,
+        *,
+        device: torch.device,
+        with_depth: bool = False,
+        rasterizer: Rasterizer = "native",
+    ) -> None:
+        """
+        Args:
+            count: of the Gaussians.
+            width: pixels.
+            height: pixels.
+            background: [3], 0..1.
+            device: of the images.
+            with_depth: also render `depth`.
+            rasterizer: "native" or "gsplat".
+        """
+        self.background = torch.tensor(list(background), dtype=torch.float32, device=device)
+        self._count = count
+        self._backend = backend_of(rasterizer)
+        self._features_handle: object = None
+        self._allocate(width, height, with_depth)
+
+    def _allocate(self, width: int, height: int, with_depth: bool) -> None:
+        device = self.background.device
+        self.buffers = ops.splat_buffers(1, self._count, width, height, device=device, with_depth=with_depth)
+        self.bytes = torch.empty(1, height, width, 3, dtype=torch.uint8, device=device)
+
+    @property
+    def rgb(self) -> Tensor:
+        """Premultiplied color [H,W,3] of the last rendered frame."""
+        return self.buffers.rgb[0]
+
+    @property
+    def depth(self) -> Tensor | None:
+        """Depth [H,W] in meters of the last rendered frame; None without `with_depth`."""
+        return None if self.buffers.depth is None else self.buffers.depth[0]
+
+    @property
+    def alpha(self) -> Tensor:
+        """Alpha [H,W] of the last rendered frame."""
+        return self.buffers.alpha[0]
+
+    @abstractmethod
+    def rasterize(self, gaussians: Gaussians, camera: Camera) -> None:
+        """Rasterize `gaussians` [1,N] from `camera` [1] into `rgb`, `alpha` and `depth`."""
+
+    @abstractmethod
+    def normals(self, frame: PosedFrame, camera: Camera) -> tuple[Tensor, Tensor | None]:
+        """Normals [N,3] of the Gaussians of a frame, and those of its layer; see `blend_features`."""
+
+    def image(self, background: Tensor | None = None) -> Tensor:
+        """The last frame over `background` [3] (None: that of this object): uint8 [H,W,3], overwritten by the next."""
+        color = self.background if background is None else background
+        return ops.to_bytes(self.buffers.rgb, self.buffers.alpha, color, self.bytes)[0]
+
+    def blend_features(self, features: Tensor, of_layer: Tensor | None = None) -> Tensor:
+        """Blend 3-vectors with the blend weights of the last frame: [H,W,3] over zero.
+
+        Args:
+            features: [N,3] of the Gaussians.
+            of_layer: [1,h,w,3] in place of the color of the mesh layer, premultiplied; None: zero.
+        """
+        return self._backend.blend_features(self._features_handle, features[None], of_layer)[0]
+
+
+class Animator(Raster):
     """Renders one avatar at one image size, frame after frame, into memory that is allocated once.
 
     It runs the same operations as `avatar(params)` and `render`, except that the blendshape basis is stored in half
@@ -61,13 +136,12 @@ class Animator:
         shapes = avatar.blendshapes
         masked = shapes.basis * shapes.mask[:, :, None] if shapes.mode == "expression" else shapes.basis
         self.basis = masked.detach().half()
-        self.background = torch.tensor(list(background), dtype=torch.float32, device=device)
         self._poser = Poser(avatar) if poser is None else poser.of(avatar)
         with torch.no_grad():
             self._constants = avatar.constants()
-        self._backend = backend_of(rasterizer)
-        self._features_handle: object = None
-        self._allocate(width, height, with_depth)
+        super().__init__(
+            len(avatar), width, height, background, device=device, with_depth=with_depth, rasterizer=rasterizer
+        )
         ops.keep_memory()
 
     @property
@@ -80,27 +154,6 @@ class Animator:
         other = copy.copy(self)
         other._allocate(width, height, with_depth)
         return other
-
-    def _allocate(self, width: int, height: int, with_depth: bool) -> None:
-        device = self.background.device
-        count = len(self.avatar)
-        self.buffers = ops.splat_buffers(1, count, width, height, device=device, with_depth=with_depth)
-        self.bytes = torch.empty(1, height, width, 3, dtype=torch.uint8, device=device)
-
-    @property
-    def rgb(self) -> Tensor:
-        """Premultiplied color [H,W,3] of the last rendered frame."""
-        return self.buffers.rgb[0]
-
-    @property
-    def depth(self) -> Tensor | None:
-        """Depth [H,W] in meters of the last rendered frame; None without `with_depth`."""
-        return None if self.buffers.depth is None else self.buffers.depth[0]
-
-    @property
-    def alpha(self) -> Tensor:
-        """Alpha [H,W] of the last rendered frame."""
-        return self.buffers.alpha[0]
 
     def poses(self, params: HeadParams, torso: Torso | None = None) -> PosedFrames:
         """Poses of all frames of `params`, for `frame`; one call for many frames is much faster than many calls.
@@ -145,22 +198,13 @@ class Animator:
 
     @torch.no_grad()
     def rasterize(self, gaussians: Gaussians, camera: Camera) -> None:
-        """Rasterize `gaussians` [1,N] from `camera` [1] into `rgb`, `alpha` and `depth`."""
+        """See `Raster.rasterize`."""
         self.buffers, self._features_handle = self._backend.rasterize_into(self.buffers, gaussians, camera)
 
-    def image(self, background: Tensor | None = None) -> Tensor:
-        """The last frame over `background` [3] (None: the animator's): uint8 [H,W,3], overwritten by the next call."""
-        color = self.background if background is None else background
-        return ops.to_bytes(self.buffers.rgb, self.buffers.alpha, color, self.bytes)[0]
-
-    def blend_features(self, features: Tensor, of_layer: Tensor | None = None) -> Tensor:
-        """Blend 3-vectors with the blend weights of the last frame: [H,W,3] over zero.
-
-        Args:
-            features: [N,3] of the Gaussians.
-            of_layer: [1,h,w,3] in place of the color of the mesh layer, premultiplied; None: zero.
-        """
-        return self._backend.blend_features(self._features_handle, features[None], of_layer)[0]
+    def normals(self, frame: PosedFrame, camera: Camera) -> tuple[Tensor, Tensor | None]:
+        """See `Raster.normals`."""
+        gaussians = frame.gaussians
+        return gaussian_normals(self.avatar, frame.head, gaussians, camera), layer_normals(gaussians, camera)
 
 
 def render_track(

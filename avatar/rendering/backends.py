@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from avatar.ops import SplatBuffers
+    from avatar.ops import SplatBuffers, SplatLayer
     from avatar.types import Camera, Gaussians
 
 Rasterizer = Literal["native", "gsplat"]
 INSTALL = "pip install 'gsplat>=1.5'"
 MIN_VERSION = (1, 5)
 NEAR = 0.01  # meters: the default of `ops.splat`
+_NO_LAYER = "gsplat cannot render the mesh layer of this avatar; leave --rasterizer gsplat out"
 
 
 class RasterOutput(NamedTuple):
@@ -63,7 +64,7 @@ class RasterizerBackend(ABC):
 
     @abstractmethod
     def rasterize_into(
-        self, buffers: SplatBuffers, gaussians: Gaussians, camera: Camera
+        self, buffers: SplatBuffers, gaussians: Gaussians, camera: Camera, layer: SplatLayer | None = None
     ) -> tuple[SplatBuffers, object]:
         """Rasterize for inference, without autograd, into memory that is reused from frame to frame.
 
@@ -71,6 +72,7 @@ class RasterizerBackend(ABC):
             buffers: from `ops.splat_buffers` for B, N and the size of `camera`; overwritten.
             gaussians: [B,N], world frame, contiguous, on the device of the buffers.
             camera: [B], on the same device.
+            layer: behind the Gaussians; None: the one that they have.
 
         Returns:
             The buffers that contain the images (new and larger ones if `buffers` were too small), and a handle for
@@ -115,14 +117,14 @@ class NativeBackend(RasterizerBackend):
         return RasterOutput(out.rgb, out.alpha, out.depth)
 
     def rasterize_into(
-        self, buffers: SplatBuffers, gaussians: Gaussians, camera: Camera
+        self, buffers: SplatBuffers, gaussians: Gaussians, camera: Camera, layer: SplatLayer | None = None
     ) -> tuple[SplatBuffers, object]:
         """See `RasterizerBackend.rasterize_into`."""
         from avatar import ops
         from avatar.rendering.layer import splat_layer
 
         tensors = _tensors(gaussians)
-        layer = splat_layer(gaussians, camera)
+        layer = splat_layer(gaussians, camera) if layer is None else layer
         handle = ops.splat_into(buffers, *tensors, camera, dilation=gaussians.dilation, layer=layer)
         # On a CUDA device a frame may have more tile intersections than the buffers were allocated for.
         while (needed := buffers.intersections()) > buffers.max_intersections:
@@ -160,7 +162,7 @@ class GsplatBackend(RasterizerBackend):
         import torch
 
         if gaussians.layer is not None:
-            raise HeadsplatError("gsplat cannot render the mesh layer of this avatar; leave --rasterizer gsplat out")
+            raise HeadsplatError(_NO_LAYER)
         source = gaussians.means.device
         device = source if source.type == "cuda" else _cuda_device()
         gsplat = _load_gsplat()
@@ -187,9 +189,11 @@ class GsplatBackend(RasterizerBackend):
         return RasterOutput(image[..., :3], alpha[..., 0], image[..., 3] if with_depth else None)
 
     def rasterize_into(
-        self, buffers: SplatBuffers, gaussians: Gaussians, camera: Camera
+        self, buffers: SplatBuffers, gaussians: Gaussians, camera: Camera, layer: SplatLayer | None = None
     ) -> tuple[SplatBuffers, object]:
         """See `RasterizerBackend.rasterize_into`. gsplat allocates its output, which is copied into `buffers`."""
+        if layer is not None:
+            raise HeadsplatError(_NO_LAYER)
         out = self.rasterize(gaussians, camera, with_depth=buffers.depth is not None)
         for target, image in zip((buffers.rgb, buffers.alpha, buffers.depth), out, strict=True):
             if target is not None and image is not None:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.rendering.animator import Animator, PosedFrame
-from avatar.rendering.mesh_shader import MeshShader, gaussian_normals, layer_normals
+from avatar.rendering.animator import PosedFrame, Raster
+from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.readback import Readback
 from avatar.rendering.render import to_uint8
 from avatar.rendering.settings import RenderSettings
@@ -44,15 +44,15 @@ def raster_size(settings: RenderSettings, strip_pixels: int = STRIP_PIXELS) -> t
 
 
 class FrameRenderer:
-    """Renders the passes of one avatar with one set of settings; cheap to construct."""
+    """Renders the passes of one frame with one set of settings; cheap to construct."""
 
-    def __init__(self, animator: Animator, settings: RenderSettings, shader: MeshShader | None = None) -> None:
+    def __init__(self, animator: Raster, settings: RenderSettings, shader: MeshShader | None = None) -> None:
         """
         Args:
             animator: of `raster_size(settings)` pixels, with depth if the settings have a depth pass; its buffers are
                 overwritten.
             settings: size, passes and background.
-            shader: of the same avatar; required for a mesh pass.
+            shader: of what the frames show; required for a mesh pass.
         """
         self.settings = settings
         self._animator = animator
@@ -164,9 +164,7 @@ class FrameRenderer:
 
     def _normals(self, frame: PosedFrame, camera: Camera) -> Tensor:
         animator = self._animator
-        normals = gaussian_normals(animator.avatar, frame.head, frame.gaussians, camera)
-        of_layer = layer_normals(frame.gaussians, camera)
-        blended = self._downsample(animator.blend_features(normals, of_layer))
+        blended = self._downsample(animator.blend_features(*animator.normals(frame, camera)))
         visible = self._downsample(animator.alpha) >= _MIN_SURFACE_ALPHA
         squared = blended.square() @ blended.new_ones(3)  # a matrix product: a sum over three channels is slow
         return blended * (squared.clamp_min(1e-18).rsqrt() * visible)[..., None]

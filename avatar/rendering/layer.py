@@ -26,19 +26,30 @@ def splat_layer(gaussians: Gaussians, camera: Camera) -> ops.SplatLayer | None:
     posed = gaussians.layer
     if posed is None:
         return None
-    images = layer_images(posed, camera)
-    if posed.reflections is not None:
-        rotation, translation = in_camera(posed.rotation, posed.translation, camera)
-        centers = posed.reflections.centers @ rotation.transpose(1, 2) + translation[:, None]
-        images = with_reflections(images, posed.reflections, centers, camera.K)
-    return ops.SplatLayer(images, posed.fades.expand_as(gaussians.opacities))
+    return ops.SplatLayer(
+        reflecting(layer_images(posed, camera), posed, camera), posed.fades.expand_as(gaussians.opacities)
+    )
+
+
+def reflecting(images: LayerImages, posed: PosedLayer, camera: Camera) -> LayerImages:
+    """The `images` [B] of a layer from `camera` [B] with its reflections, if it has any."""
+    if posed.reflections is None:
+        return images
+    rotation, translation = in_camera(posed.rotation, posed.translation, camera)
+    centers = posed.reflections.centers @ rotation.transpose(1, 2) + translation[:, None]
+    return with_reflections(images, posed.reflections, centers, camera.K)
+
+
+def vertices_in_camera(posed: PosedLayer, camera: Camera) -> Tensor:
+    """Vertices [B,V,3] of a layer [B] in the axes of `camera` [B], meters."""
+    rotation, translation = in_camera(posed.rotation, posed.translation, camera)
+    # Coordinates first: half of the time of a product of rows of three.
+    return torch.baddbmm(translation[..., None], rotation, posed.vertices.transpose(1, 2)).transpose(1, 2)
 
 
 def layer_images(posed: PosedLayer, camera: Camera) -> LayerImages:
     """Images of a layer [B] from `camera` [B] without reflections, differentiable in the texels."""
-    rotation, translation = in_camera(posed.rotation, posed.translation, camera)
-    # Coordinates first: half of the time of a product of rows of three.
-    vertices = torch.baddbmm(translation[..., None], rotation, posed.vertices.transpose(1, 2)).transpose(1, 2)
+    vertices = vertices_in_camera(posed, camera)
     return ops.layer(vertices, posed.shade, posed.texels, posed.mesh, camera.K, camera.width, camera.height, blur=BLUR)
 
 

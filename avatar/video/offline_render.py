@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from avatar.model.avatar import Avatar
 from avatar.model.poser import PosedFrames
 from avatar.model.to_device import to_device
 from avatar.ops.ordered_map import ordered_map
-from avatar.rendering.animator import Animator
+from avatar.rendering.animator import Animator, PosedFrame
 from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, RenderedPasses, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.settings import RenderSettings
@@ -51,13 +52,35 @@ class RenderColumn:
         camera = to_device(self.camera, device)
         return RenderColumn(avatar, params, camera, to_device(self.torso, device))
 
+    @property
+    def avatars(self) -> tuple[Avatar, ...]:
+        """The avatars of the column."""
+        return (self.avatar,)
+
     def camera_at(self, frame: int) -> Camera:
         """The camera [1] of a frame."""
         return self.camera[frame if len(self.camera) > 1 else 0]
 
+    def renderer(self, settings: RenderSettings) -> ColumnRenderer:
+        """A renderer of the column, for one thread."""
+        return _AvatarRenderer(self, settings)
+
+
+class Column(Protocol):
+    """One column of the rendered frames: a `RenderColumn`, or what has these."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def avatars(self) -> tuple[Avatar, ...]:
+        """The avatars of the column."""
+
+    def renderer(self, settings: RenderSettings) -> ColumnRenderer:
+        """A renderer of the column, for one thread."""
+
 
 def render_frames(
-    columns: Sequence[RenderColumn], settings: RenderSettings, frames: Sequence[int] | None = None
+    columns: Sequence[Column], settings: RenderSettings, frames: Sequence[int] | None = None
 ) -> Iterator[dict[str, np.ndarray]]:
     """Render avatars side by side, frame by frame.
 
@@ -94,15 +117,15 @@ def render_frames(
         )
 
 
-def render_threads(columns: Sequence[RenderColumn], settings: RenderSettings) -> int:
+def render_threads(columns: Sequence[Column], settings: RenderSettings) -> int:
     """How many frames are rendered in parallel: one for each CPU core, limited by memory; one on another device."""
     if not _on_cpu(columns):
         return 1
     return max(1, min(ops.kernel_threads(), _MAX_BYTES // _bytes_per_thread(columns, settings)))
 
 
-def _on_cpu(columns: Sequence[RenderColumn]) -> bool:
-    return columns[0].avatar.offsets.device.type == "cpu"
+def _on_cpu(columns: Sequence[Column]) -> bool:
+    return columns[0].avatars[0].offsets.device.type == "cpu"
 
 
 def _one_ahead(start: Callable[[int], Callable[[], _Frame]], order: Iterable[int]) -> Iterator[_Frame]:
@@ -117,25 +140,26 @@ def _one_ahead(start: Callable[[int], Callable[[], _Frame]], order: Iterable[int
         yield read()
 
 
-def working_memory(columns: Sequence[RenderColumn], settings: RenderSettings) -> int:
+def working_memory(columns: Sequence[Column], settings: RenderSettings) -> int:
     """Approximate bytes that `render_frames` allocates: image buffers, and a half-precision basis for each avatar."""
     return render_threads(columns, settings) * _bytes_per_thread(columns, settings)
 
 
-def _bytes_per_thread(columns: Sequence[RenderColumn], settings: RenderSettings) -> int:
+def _bytes_per_thread(columns: Sequence[Column], settings: RenderSettings) -> int:
     strip = min(settings.width * settings.height * settings.supersample**2, STRIP_PIXELS)
     passes = settings.passes
     floats = 5 + 2 * ("depth" in passes) + 10 * ("normals" in passes) + 22 * ("mesh" in passes)
-    column = 4 * floats * strip + _BYTES_PER_PIXEL * len(passes) * settings.width * settings.height
-    bases = sum(2 * (each.avatar.blendshapes.basis.numel() + each.avatar.head.exprdirs.numel()) for each in columns)
-    return len(columns) * column + bases
+    images = 4 * floats * strip + _BYTES_PER_PIXEL * len(passes) * settings.width * settings.height
+    avatars = [avatar for column in columns for avatar in column.avatars]
+    bases = sum(2 * (each.blendshapes.basis.numel() + each.head.exprdirs.numel()) for each in avatars)
+    return len(columns) * images + bases
 
 
 class _FrameWorker:
     """Renders all columns of a frame; one object for each thread."""
 
-    def __init__(self, columns: Sequence[RenderColumn], settings: RenderSettings) -> None:
-        self._columns = [_ColumnRenderer(column, settings) for column in columns]
+    def __init__(self, columns: Sequence[Column], settings: RenderSettings) -> None:
+        self._columns = [column.renderer(settings) for column in columns]
 
     def render(self, frame: int) -> _Frame:
         """Every pass of a frame, in new arrays, and whether anything is visible in each column."""
@@ -157,23 +181,41 @@ class _FrameWorker:
         return read
 
 
-class _ColumnRenderer:
-    """Renders one column."""
+class FramePoses:
+    """Poses of one avatar frame by frame, computed for many frames at once."""
 
-    def __init__(self, column: RenderColumn, settings: RenderSettings) -> None:
-        self.column = column
-        width, height = raster_size(settings, STRIP_PIXELS)
-        self._animator = Animator(
-            column.avatar, width, height, with_depth="depth" in settings.passes, rasterizer=settings.rasterizer
-        )
-        shader = MeshShader(column.avatar) if "mesh" in settings.passes else None
-        self._renderer = FrameRenderer(self._animator, settings, shader)
+    def __init__(self, animator: Animator, params: HeadParams, torso: TorsoPose | None) -> None:
+        """
+        Args:
+            animator: of the avatar.
+            params: T frames.
+            torso: T frames, where it is measured; None: from the torso map.
+        """
+        self._animator = animator
+        self._params = params
+        self._torso = torso
         self._chunk: tuple[int, PosedFrames] | None = None  # number of the chunk and its poses
+
+    def frame(self, frame: int) -> PosedFrame:
+        """Mesh and Gaussians of a frame."""
+        chunk, index = divmod(frame, _CHUNK)
+        if self._chunk is None or self._chunk[0] != chunk:
+            rows = slice(chunk * _CHUNK, (chunk + 1) * _CHUNK)
+            torso = None if self._torso is None else self._torso[rows]
+            self._chunk = chunk, self._animator.poses(self._params[rows], torso)
+        return self._animator.frame(self._chunk[1], index)
+
+
+class ColumnRenderer(ABC):
+    """Renders one column; one object for each thread."""
+
+    @abstractmethod
+    def _start(self, frame: int) -> Callable[[], RenderedPasses]:
+        """Start to render a frame; see `FrameRenderer.start`."""
 
     def start(self, frame: int) -> Callable[[], RenderedPasses]:
         """Start to render every pass of a frame; the function that is returned waits for them."""
-        posed = self._animator.frame(*self._poses_of(frame))
-        read = self._renderer.start(posed, self.column.camera_at(frame))
+        read = self._start(frame)
 
         def finish() -> RenderedPasses:
             passes = read()
@@ -186,11 +228,19 @@ class _ColumnRenderer:
 
         return finish
 
-    def _poses_of(self, frame: int) -> tuple[PosedFrames, int]:
-        """The poses of the chunk with `frame`, and its index in them."""
-        chunk, index = divmod(frame, _CHUNK)
-        if self._chunk is None or self._chunk[0] != chunk:
-            rows = slice(chunk * _CHUNK, (chunk + 1) * _CHUNK)
-            torso = None if self.column.torso is None else self.column.torso[rows]
-            self._chunk = chunk, self._animator.poses(self.column.params[rows], torso)
-        return self._chunk[1], index
+
+class _AvatarRenderer(ColumnRenderer):
+    """Renders a column of one avatar."""
+
+    def __init__(self, column: RenderColumn, settings: RenderSettings) -> None:
+        self.column = column
+        width, height = raster_size(settings, STRIP_PIXELS)
+        animator = Animator(
+            column.avatar, width, height, with_depth="depth" in settings.passes, rasterizer=settings.rasterizer
+        )
+        shader = MeshShader(column.avatar) if "mesh" in settings.passes else None
+        self._poses = FramePoses(animator, column.params, column.torso)
+        self._renderer = FrameRenderer(animator, settings, shader)
+
+    def _start(self, frame: int) -> Callable[[], RenderedPasses]:
+        return self._renderer.start(self._poses.frame(frame), self.column.camera_at(frame))
