@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .backend import native_for
+from .graphs import is_capturing
 
 #: Maximum number of tile intersections in one image.
 INTERSECTIONS_MAX = 1 << 25
@@ -248,7 +249,7 @@ def render(call: SplatCall, inputs: Inputs, images: SplatImages, layer: LayerArr
         workspace = new_workspace(inputs[0], batch, count, call.width, call.height, limit)
         rendered = CudaFrame(call, workspace, limit, layer)
         rendered.render(inputs, images)
-        if _is_capturing(inputs[0]):
+        if is_capturing(inputs[0]):
             return rendered
         intersections = rendered.intersections()
         if intersections <= limit:
@@ -257,11 +258,6 @@ def render(call: SplatCall, inputs: Inputs, images: SplatImages, layer: LayerArr
         if len(_limits) >= _MAX_LIMITS:
             _limits.clear()
         _limits[key] = limit
-
-
-def _is_capturing(like: Tensor) -> bool:
-    """Whether a CUDA graph is being captured on the current stream."""
-    return like.device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
 def _larger_limit(batch: int, intersections: int) -> int:

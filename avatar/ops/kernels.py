@@ -63,6 +63,8 @@ class CudaKernels:
         return lambda *arguments: self._run(function, *arguments)
 
     def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        # Capsules: nanobind would ask the tensors themselves, some of which then wait, which a CUDA graph cannot hold.
+        arguments = tuple(map(_export, arguments))
         if self._device is None:
             return function(*arguments, self._stream)
         # Kernels launch on the current device, which may differ from the tensors'.

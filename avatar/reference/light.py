@@ -121,11 +121,13 @@ def edge_span(edges: Tensor) -> tuple[Tensor, Tensor]:
 
 def add_reflections(color: Tensor, coverage: Tensor, textures: Tensor, centers: Tensor, radii: Tensor) -> Tensor:
     """Reference of `avatar.ops.add_reflections`."""
-    texels = torch.arange(textures.shape[-1]).to(color)
+    texels = torch.arange(textures.shape[-1], dtype=color.dtype, device=color.device)
 
     def weights(axis: int, size: int) -> Tensor:
         """Of each texel at each pixel [B,2,size,S] along x or y."""
-        local = (torch.arange(size).to(color) + 0.5 - centers[..., axis, None]) / radii[..., None]
+        local = (torch.arange(size, dtype=color.dtype, device=color.device) + 0.5 - centers[..., axis, None]) / radii[
+            ..., None
+        ]
         at = (local + 1) * (len(texels) / 2) - 0.5
         return (1 - (at[..., None] - texels).abs()).clamp_min(0)
 

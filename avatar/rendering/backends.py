@@ -121,13 +121,15 @@ class NativeBackend(RasterizerBackend):
     ) -> tuple[SplatBuffers, object]:
         """See `RasterizerBackend.rasterize_into`."""
         from avatar import ops
+        from avatar.ops.graphs import is_capturing
         from avatar.rendering.layer import splat_layer
 
         tensors = _tensors(gaussians)
         layer = splat_layer(gaussians, camera) if layer is None else layer
         handle = ops.splat_into(buffers, *tensors, camera, dilation=gaussians.dilation, layer=layer)
-        # On a CUDA device a frame may have more tile intersections than the buffers were allocated for.
-        while (needed := buffers.intersections()) > buffers.max_intersections:
+        # On a CUDA device a frame may have more tile intersections than the buffers were allocated for; the caller of a
+        # captured frame reads their number with its image.
+        while not is_capturing(buffers.rgb) and (needed := buffers.intersections()) > buffers.max_intersections:
             batch, height, width, _ = buffers.rgb.shape
             buffers = ops.splat_buffers(
                 batch, buffers.count, width, height, device=buffers.rgb.device, max_intersections=needed + needed // 2,

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 
 from avatar import ops
-from avatar.rendering.animator import PosedFrame, Raster
+from avatar.model.poser import PosedFrames
+from avatar.model.to_device import to_device
+from avatar.rendering.animator import Animator, PosedFrame, Raster
+from avatar.rendering.frame_graph import FrameGraph
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.readback import Readback
 from avatar.rendering.render import to_uint8
@@ -78,16 +81,14 @@ class FrameRenderer:
             A function that waits for them. On the CPU it must be called before the next frame is rendered; on a GPU it
             may be called later.
         """
+        return _finish(self._readback.start(self._render(frame, camera)))
+
+    def _render(self, frame: PosedFrame, camera: Camera) -> dict[str, Tensor]:
+        """Every pass on the device, and the largest alpha."""
         self._peaks = []
         strips = [self._render_strip(frame, camera, top) for top in self._tops]
         passes: dict[str, Tensor] = {name: self._join([strip[name] for strip in strips]) for name in strips[0]}
-        read = self._readback.start({**passes, _PEAK: torch.stack(self._peaks).amax()})
-
-        def finish() -> RenderedPasses:
-            images = read()
-            return RenderedPasses(images, float(images.pop(_PEAK)))
-
-        return finish
+        return {**passes, _PEAK: torch.stack(self._peaks).amax()}
 
     def _join(self, strips: list[Tensor]) -> Tensor:
         if len(strips) == 1:
@@ -177,6 +178,43 @@ class FrameRenderer:
 
     def _add_peak(self, rgb: Tensor, alpha: Tensor) -> None:
         self._peaks.append(alpha.amax() + 0 * rgb.sum())  # 0 times a value that is not finite is NaN
+
+
+class PoseRenderer(FrameRenderer):
+    """Renders the passes of one avatar from its poses."""
+
+    def __init__(self, animator: Animator, settings: RenderSettings, shader: MeshShader | None = None) -> None:
+        """See `FrameRenderer`."""
+        super().__init__(animator, settings, shader)
+        self._poser = animator
+        graphed = animator.bytes.device.type == "cuda" and settings.rasterizer == "native"
+        graphed = graphed and "mesh" not in settings.passes and len(self._tops) == 1
+        self._graph = FrameGraph(animator, self._render_pose) if graphed else None
+
+    def start_pose(self, poses: PosedFrames, index: int, camera: Camera) -> Callable[[], RenderedPasses]:
+        """Like `start` of `Animator.frame(poses, index)`; on a GPU from the third frame of a kind on by a CUDA graph.
+
+        Args:
+            poses: T frames, on the host or where the animator is.
+            index: of the frame in `poses`.
+            camera: [1], where the poses are.
+        """
+        read = None if self._graph is None else self._graph.start(poses, index, camera)
+        if read is not None:
+            return _finish(read)
+        device = self._poser.bytes.device
+        return self.start(self._poser.frame(to_device(poses, device), index), to_device(camera, device))
+
+    def _render_pose(self, poses: PosedFrames, index: int, camera: Camera) -> dict[str, Tensor]:
+        return self._render(self._poser.frame(poses, index), camera)
+
+
+def _finish(read: Callable[[], dict[str, np.ndarray]]) -> Callable[[], RenderedPasses]:
+    def finish() -> RenderedPasses:
+        images = read()
+        return RenderedPasses(images, float(images.pop(_PEAK)))
+
+    return finish
 
 
 def _strip_camera(camera: Camera, step: int, top: int, rows: int) -> Camera:

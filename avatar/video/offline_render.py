@@ -18,7 +18,7 @@ from avatar.model.poser import PosedFrames
 from avatar.model.to_device import to_device
 from avatar.ops.ordered_map import ordered_map
 from avatar.rendering.animator import Animator, PosedFrame
-from avatar.rendering.frame_renderer import STRIP_PIXELS, FrameRenderer, RenderedPasses, raster_size
+from avatar.rendering.frame_renderer import STRIP_PIXELS, PoseRenderer, RenderedPasses, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.settings import RenderSettings
 from avatar.types import Camera, HeadParams, TorsoPose
@@ -198,12 +198,16 @@ class FramePoses:
 
     def frame(self, frame: int) -> PosedFrame:
         """Mesh and Gaussians of a frame."""
+        return self._animator.frame(*self.of(frame))
+
+    def of(self, frame: int) -> tuple[PosedFrames, int]:
+        """The poses of some frames, and the index of this one among them."""
         chunk, index = divmod(frame, _CHUNK)
         if self._chunk is None or self._chunk[0] != chunk:
             rows = slice(chunk * _CHUNK, (chunk + 1) * _CHUNK)
             torso = None if self._torso is None else self._torso[rows]
             self._chunk = chunk, self._animator.poses(self._params[rows], torso)
-        return self._animator.frame(self._chunk[1], index)
+        return self._chunk[1], index
 
 
 class ColumnRenderer(ABC):
@@ -240,7 +244,7 @@ class _AvatarRenderer(ColumnRenderer):
         )
         shader = MeshShader(column.avatar) if "mesh" in settings.passes else None
         self._poses = FramePoses(animator, column.params, column.torso)
-        self._renderer = FrameRenderer(animator, settings, shader)
+        self._renderer = PoseRenderer(animator, settings, shader)
 
     def _start(self, frame: int) -> Callable[[], RenderedPasses]:
-        return self._renderer.start(self._poses.frame(frame), self.column.camera_at(frame))
+        return self._renderer.start_pose(*self._poses.of(frame), self.column.camera_at(frame))

@@ -7,6 +7,7 @@ Whatever would wait for the GPU is counted.
 
 Streams are pretended as well: copies to the host within `torch.cuda.stream` arrive when an event after them is waited
 for, and not before. So what overwrites their source too early, or reads their result too early, gives wrong values.
+The same holds for copies to page-locked memory in the default stream. `tests.support.pretended_graph` has its graphs.
 
 Stricter than PyTorch: an index tensor of the host is refused too, because each use would be a copy that waits.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -32,6 +33,7 @@ import cuda_ext
 from avatar.ops import backend, device_proof
 from avatar.ops.kernels import CudaKernels
 from tests.support.emulated import load_emulated
+from tests.support.pretended_graph import CaptureRefused, Graph, capturing
 
 GPU, HOST = torch.device("cuda", 0), torch.device("cpu")
 #: Operations whose result has a size, or is a number, that the host must know.
@@ -62,6 +64,12 @@ class Device:
         self._sweep_at = 4096
         self.waits: Counter[str] = Counter()  # by operation
         self.uploads: Counter[str] = Counter()
+        self.downloads: Counter[str] = Counter()  # those that do not wait
+        self.allocations: Counter[str] = Counter()
+        self.graph: Graph | None = None  # that is captured now
+        self.pinned: set[int] = set()  # storages of page-locked memory
+        self.uploading: set[int] = set()  # those that the device may not have read yet
+        self.downloading: list[tuple[Tensor, Tensor]] = []  # targets and values of copies that may not have arrived
         self.stream: Stream | None = None  # of `torch.cuda.stream`; None: the default stream
 
     def holds(self, tensor: Tensor) -> bool:
@@ -82,10 +90,16 @@ class Device:
         """Let `tensor` be on the host."""
         self._storages.pop(tensor.untyped_storage()._cdata, None)
 
+    def wait(self, name: str) -> None:
+        """Count that the host waits for the result of an operation."""
+        if self.graph is not None:
+            raise CaptureRefused(name)
+        self.waits[name] += 1
+
     def clear_counts(self) -> None:
         """Forget what was counted."""
-        self.waits.clear()
-        self.uploads.clear()
+        for counts in (self.waits, self.uploads, self.downloads, self.allocations):
+            counts.clear()
 
 
 class Stream:
@@ -132,6 +146,44 @@ class Stream:
         return SimpleNamespace(synchronize=synchronize)
 
 
+class Event:
+    """An event of the default stream."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._downloads: list[tuple[Tensor, Tensor]] = []
+        self._uploads: set[int] = set()
+
+    def record(self) -> None:
+        """Stand after all that was launched."""
+        self._downloads, self._device.downloading = self._device.downloading, []
+        self._uploads = set(self._device.uploading)
+
+    def synchronize(self) -> None:
+        """Wait until the device is there."""
+        self._device.waits["synchronize"] += 1
+        for target, values in self._downloads:
+            _values(target)[...] = _values(values)
+        self._device.uploading -= self._uploads
+        self._downloads, self._uploads = [], set()
+
+
+class _Kernels(CudaKernels):
+    """Kernels in the emulator, which a graph may hold."""
+
+    def __init__(self, module: Any, device: Device) -> None:
+        super().__init__(module, 0)
+        self._on = device
+
+    def _run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        graph = self._on.graph
+        if graph is None or not any(isinstance(value, Tensor) for value in tree_leaves(arguments)):
+            return super()._run(function, *arguments)
+        run = super()._run
+        graph.add_kernel(lambda *values: run(function, *values), arguments)
+        return None
+
+
 def _values(tensor: Tensor) -> Any:
     with DisableTorchFunction():
         return tensor.numpy()
@@ -156,15 +208,41 @@ class _Operations(TorchDispatchMode):
                     raise MixedDevices(f"{name}: {', '.join(shapes)}")
             masked = name in ("aten::index", "aten::index_put_") and any(v.dtype == torch.bool for v in operands[1:])
             if name in WAITING or masked:
-                self.on.waits[name] += 1
+                self.on.wait(name)
         elif any(here) and name == "aten::copy_" and here[0] != here[1]:
-            (self.on.uploads if here[0] else self.on.waits)[name] += 1
-        result = func(*args, **kwargs)
+            return self._copied(func, args, kwargs)
+        elif self.on.uploading and func._schema.is_mutable:
+            self._check_written(operands)
+        graph = self.on.graph
+        result = func(*args, **kwargs) if graph is None or not any(here) else graph.add_operation(func, args, kwargs)
         if any(here) and name != "aten::copy_":
+            before = {value.untyped_storage()._cdata for value in operands}
             for value in tree_leaves(result):
                 if isinstance(value, Tensor):
+                    self.on.allocations[name] += graph is None and value.untyped_storage()._cdata not in before
                     self.on.take(value)
         return result
+
+    def _copied(self, func: Any, args: Any, kwargs: Any) -> Tensor:
+        """`copy_` from one device to the other."""
+        target, source = args[:2]
+        if self.on.graph is not None:
+            raise CaptureRefused("a copy between the devices")
+        to_device = self.on.holds(target)
+        host = source if to_device else target
+        starts = len(args) > 2 and args[2] and host.untyped_storage()._cdata in self.on.pinned
+        counts = self.on.uploads if to_device else self.on.downloads if starts else self.on.waits
+        counts[func._schema.name] += 1
+        if to_device:
+            self.on.uploading |= {source.untyped_storage()._cdata} if starts else set()
+        elif starts:
+            self.on.downloading.append((target, source.clone()))
+            return target.fill_(77)
+        return func(*args, **kwargs)
+
+    def _check_written(self, operands: list[Tensor]) -> None:
+        if operands and operands[0].untyped_storage()._cdata in self.on.uploading:
+            raise EarlyCopy("page-locked memory is overwritten before the device has read it; wait for an event first")
 
 
 class _Functions(TorchFunctionMode):
@@ -179,10 +257,21 @@ class _Functions(TorchFunctionMode):
         special = _SPECIAL.get(func)
         if special is not None:
             return special(self, func, args, kwargs)
+        if kwargs.pop("pin_memory", False):
+            result = func(*args, **kwargs)
+            self.on.pinned.add(result.untyped_storage()._cdata)
+            return result
         if kwargs.get("device") is None:
             return func(*args, **kwargs)
         target = torch.device(kwargs.pop("device"))
-        return self.placed(func(*args, **kwargs), target, args)
+        graph = self.on.graph
+        if graph is None or target.type != "cuda":
+            return self.placed(func(*args, **kwargs), target, args)
+        if func in (torch.tensor, torch.as_tensor, torch.asarray):
+            raise CaptureRefused(f"{func.__name__} copies values of the host")
+        result = self.placed(func(*args, **kwargs), target, args)
+        graph.own(result) if "empty" in func.__name__ else graph.add_filled(result)
+        return result
 
     def placed(self, result: Tensor, target: torch.device, args: Any) -> Tensor:
         """A new tensor, on `target` as asked for."""
@@ -191,12 +280,16 @@ class _Functions(TorchFunctionMode):
         if any(isinstance(value, Tensor) and _shares(value, result) for value in tree_leaves(args)):
             result = result.clone()
         (self.on.take if target.type == "cuda" else self.on.release)(result)
+        self.on.allocations["new"] += target.type == "cuda" and self.on.graph is None
         return result
 
     def moved(self, tensor: Tensor, target: torch.device, to: Callable[..., Tensor]) -> Tensor:
         """`tensor` on `target`, converted by `to`: a copy, unless it is there."""
         if self.on.holds(tensor) == (target.type == "cuda"):
             return to(tensor)
+        if self.on.graph is not None:
+            raise CaptureRefused("a copy between the devices")
+        self.on.allocations["to"] += target.type == "cuda"
         (self.on.uploads if target.type == "cuda" else self.on.waits)["to"] += 1
         result = to(tensor)
         result = result.clone() if _shares(result, tensor) else result
@@ -250,7 +343,7 @@ def _refused(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Any:
 
 def _to_list(mode: _Functions, func: Any, args: Any, kwargs: Any) -> Any:
     if mode.on.holds(args[0]):
-        mode.on.waits["tolist"] += 1
+        mode.on.wait("tolist")
     return func(*args, **kwargs)
 
 
@@ -309,6 +402,11 @@ def _streams(device: Device) -> Iterator[None]:
         mock.patch.object(torch.cuda, "Stream", lambda _: Stream(device)),
         mock.patch.object(torch.cuda, "stream", within),
         mock.patch.object(torch.cuda, "current_stream", lambda _: device.stream),
+        mock.patch.object(torch.cuda, "Event", lambda: Event(device)),
+        mock.patch.object(torch.cuda, "device", lambda _: nullcontext()),
+        mock.patch.object(torch.cuda, "CUDAGraph", Graph),
+        mock.patch.object(torch.cuda, "graph", lambda graph, **options: capturing(device, graph, **options)),
+        mock.patch.object(torch.cuda, "is_current_stream_capturing", lambda: device.graph is not None),
         mock.patch.object(Tensor, "record_stream", lambda tensor, stream: stream.keep(tensor)),
     ):
         yield
@@ -323,7 +421,7 @@ def pretended_gpu() -> Iterator[Device]:
     """
     module, device = load_emulated(), Device()
     for_host = backend._functions_for
-    kernels = _Native(CudaKernels(module, 0), device, True)
+    kernels = _Native(_Kernels(module, device), device, True)
 
     def functions_for(tensor: Tensor) -> Any:
         if tensor.device.type == "cuda":
@@ -345,7 +443,6 @@ def pretended_gpu() -> Iterator[Device]:
         mock.patch.object(torch.cuda, "is_available", lambda: True),
         mock.patch.object(torch.cuda, "device_count", lambda: 1),
         mock.patch.object(device_proof, "device_failure", lambda _: ""),  # tests/cuda_ext tests the self-check
-        mock.patch.object(torch.cuda, "is_current_stream_capturing", lambda: False),
         _streams(device),
         _Operations(device),
         functions,

@@ -20,13 +20,13 @@ from avatar import ops
 from avatar.export.posed import posed
 from avatar.model.avatar import Avatar
 from avatar.model.parts.light.relight import Relighting, shine, with_own_light
-from avatar.model.poser import Poser
+from avatar.model.poser import PosedFrames, Poser
 from avatar.model.to_device import to_device
 from avatar.model.torso import Torso
 from avatar.rendering.animator import Animator, PosedFrame
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
-from avatar.rendering.frame_renderer import FrameRenderer, raster_size
+from avatar.rendering.frame_renderer import PoseRenderer, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.readback import Readback
 from avatar.rendering.settings import Background, RenderSettings
@@ -81,7 +81,7 @@ class Renderer:
         self._poser = self._animator if self._copy is avatar else Poser(avatar)
         self._readback = Readback(self._device)
         self._sized: dict[tuple[int, int, bool], Animator] = {}
-        self._renderers: dict[Pass, tuple[Animator, FrameRenderer]] = {}
+        self._renderers: dict[Pass, tuple[Animator, PoseRenderer]] = {}
         self._fronts: dict[tuple[int, int], Camera] = {}
         self._relighting: Relighting | None = None
 
@@ -98,10 +98,14 @@ class Renderer:
         Returns:
             uint8 [H,W,3], overwritten by the next call.
         """
-        camera = replace(camera, K=self._to_device(camera.K), world_to_cam=self._to_device(camera.world_to_cam))
         self._shine(view.relighting)
         with ops.one_thread():
-            frame = self._posed_frame(params, view, torso)
+            poses = self._poses(params, torso)
+            if self._device.type == "cuda" and _is_plain(view):
+                return self._plain_image(poses, camera, view)
+            camera = replace(camera, K=self._to_device(camera.K), world_to_cam=self._to_device(camera.world_to_cam))
+            frame = self._animator.frame(to_device(poses, self._device), 0)
+            frame = replace(frame, gaussians=self._apply_view(frame.gaussians, view))
             image = self._image(frame, camera, view)
             if view.mesh_overlay and view.kind != "mesh":
                 self._overlay_mesh(image, frame, camera, view.mesh_overlay)
@@ -155,13 +159,19 @@ class Renderer:
     def _to_device(self, values: Tensor) -> Tensor:
         return values.to(self._device, torch.float32).contiguous()
 
-    def _posed_frame(self, params: HeadParams, view: ViewSettings, torso: Torso | None) -> PosedFrame:
+    def _poses(self, params: HeadParams, torso: Torso | None) -> PosedFrames:
         tensors = (params.identity, params.expression, params.joint_rot, params.translation)
         place = self.avatar.offsets.device
         params = HeadParams(*(values.to(place, torch.float32).contiguous() for values in tensors))
-        poses = to_device(self._poser.poses(params, torso), self._device)
-        frame = self._animator.frame(poses, 0)
-        return replace(frame, gaussians=self._apply_view(frame.gaussians, view))
+        return self._poser.poses(params, torso)
+
+    def _plain_image(self, poses: PosedFrames, camera: Camera, view: ViewSettings) -> np.ndarray:
+        """An image of colors on a GPU: pose and camera go there in one copy, and a graph renders them."""
+        place = self.avatar.offsets.device
+        K, world_to_cam = (values.to(place, torch.float32).contiguous() for values in (camera.K, camera.world_to_cam))
+        camera = replace(camera, K=K, world_to_cam=world_to_cam)
+        renderer = self._frame_renderer("rgb", camera, Background(view.background))
+        return renderer.start_pose(poses, 0, camera)().images["rgb"]
 
     def _apply_view(self, gaussians: Gaussians, view: ViewSettings) -> Gaussians:
         """The Gaussians [1,N] with the view settings applied; the same ones for the defaults."""
@@ -184,14 +194,14 @@ class Renderer:
             return self._depth_colors(image, frame, camera, view.background)
         return image
 
-    def _frame_renderer(self, name: Pass, camera: Camera, background: Background) -> FrameRenderer:
+    def _frame_renderer(self, name: Pass, camera: Camera, background: Background) -> PoseRenderer:
         """The renderer of one pass; the last one of each is cached."""
         settings = RenderSettings(camera.width, camera.height, 1, background, (name,), self._rasterizer)
         animator = self._animator_of(settings)
         cached = self._renderers.get(name)
         if cached is None or cached[0] is not animator or cached[1].settings != settings:
             shader = self._shader if name == "mesh" else None
-            cached = self._renderers[name] = animator, FrameRenderer(animator, settings, shader)
+            cached = self._renderers[name] = animator, PoseRenderer(animator, settings, shader)
         return cached[1]
 
     def _animator_of(self, settings: RenderSettings) -> Animator:
@@ -224,6 +234,12 @@ class Renderer:
         overlay = self._readback.start({"mesh": mesh, "alpha": alpha.to(torch.uint8)})()
         blended = cv2.addWeighted(image, 1 - opacity, overlay["mesh"], opacity, 0)
         cv2.copyTo(blended, overlay["alpha"], image)
+
+
+def _is_plain(view: ViewSettings) -> bool:
+    """Whether an image shows the Gaussians as they are."""
+    unchanged = view.splat_scale == 1 and view.sh_degree is None and view.count is None
+    return view.kind == "rgb" and unchanged and not view.mesh_overlay
 
 
 def _evict(cache: dict[Any, Any], size: int) -> None:

@@ -64,14 +64,15 @@ def directional(direction: Tensor, color: Tensor, spread: float = 0.0) -> Tensor
     return math.pi * (sh_basis(unit[None], TERMS)[0] * fade)[:, None] * color
 
 
-@lru_cache(maxsize=1)
-def _fit() -> tuple[Tensor, Tensor]:
-    """Directions [S,3] and the matrix [9,S] from values there to coefficients, float64."""
+@lru_cache(maxsize=8)
+def _fit(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Directions [S,3] and the matrix [9,S] from values there to coefficients, computed in float64."""
     directions = sphere(_SAMPLES)
-    return directions, torch.linalg.pinv(sh_basis(directions, TERMS))
+    fit = torch.linalg.pinv(sh_basis(directions, TERMS))
+    return directions.to(device, dtype), fit.to(device, dtype)
 
 
 def rotate_light(coefficients: Tensor, rotation: Tensor) -> Tensor:
     """Coefficients [...,9,3] of n -> f(R^T n) for a `rotation` R [...,3,3] and f with `coefficients` [...,9,3]."""
-    directions, fit = (value.to(rotation) for value in _fit())
+    directions, fit = _fit(rotation.dtype, rotation.device)
     return (fit @ sh_basis(directions @ rotation, TERMS)) @ coefficients
