@@ -9,6 +9,9 @@ import numpy as np
 
 #: Bounds of the factor by which the light of a render is corrected.
 _GAIN = 0.4, 2.5
+#: Levels that are counted at a factor of 1, and those from which on a pixel hardly counts.
+_PRIOR = 2.5
+_OUTLIER = 15
 _SEED = 47
 #: Taps of cv2's bicubic interpolation (a = -0.75).
 _CUBIC = -0.75
@@ -30,11 +33,14 @@ def light_gain(film: np.ndarray, render: np.ndarray, weight: np.ndarray, sigma: 
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         return cv2.GaussianBlur(small, (0, 0), sigma / step, borderType=cv2.BORDER_REFLECT_101)
 
-    prior = 0.02
-    above = smooth((film + 2) * weight[..., None]) + 128 * prior
-    below = smooth((render + 2) * weight[..., None]) + 128 * prior
-    gain = np.clip(above / below, *_GAIN)
-    return np.asarray(cv2.resize(gain, film.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+    def gain(weight: np.ndarray) -> np.ndarray:
+        above = smooth((film + 2) * weight[..., None]) + _PRIOR
+        below = smooth((render + 2) * weight[..., None]) + _PRIOR
+        return cv2.resize(np.clip(above / below, *_GAIN), film.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+    # Again without what differs otherwise than by light: a hand, a beard that the avatar has elsewhere.
+    rest = np.abs(film - gain(weight) * render).max(2)
+    return np.asarray(gain(weight / (1 + np.square(rest / _OUTLIER))))
 
 
 def filled_background(film: np.ndarray, person: np.ndarray) -> np.ndarray:

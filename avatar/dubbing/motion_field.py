@@ -70,10 +70,12 @@ class MotionFields:
         before, after = self._raster(seen_film, camera), self._raster(seen_new, camera)
         height, width = after.face.shape
         grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-        pixels = seen_film @ camera.K[0].T
-        where = torch.cat([pixels[:, :2] / pixels[:, 2:].clamp_min(0.01), seen_film[:, 2:]], 1).numpy()
+        pixels = [points @ camera.K[0].T for points in (seen_film, seen_new)]
+        flat = [each[:, :2] / each[:, 2:].clamp_min(0.01) for each in pixels]
+        # Differences first: they are exactly 0 where nothing moves.
+        where = torch.cat([flat[0] - flat[1], seen_film[:, 2:]], 1).numpy()
         found = after.of_vertices(self._faces, where)
-        flow = np.where(after.hit[..., None], found[..., :2] - 0.5 - grid, np.float32(0))
+        flow = found[..., :2]
         spread = max(1.0, _BESIDE * height)
         flow = np.where(after.hit[..., None], flow, _beside(flow, after.hit, spread))
         source = grid + flow

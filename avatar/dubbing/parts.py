@@ -74,7 +74,7 @@ def vertex_weights(head: HeadModel, part: Part) -> tuple[Tensor, Tensor]:
     below = points[_CHIN, 1] - down * torch.tensor(_NECK, device=rest.device)
     behind = points[_EARS, 2].mean()
     weight = _ramp(rest[:, 1], top, full) * _ramp(rest[:, 1], below[1], below[0])
-    weight = weight * _ramp(rest[:, 2], behind - 0.15 * down, behind + 0.35 * down)
+    weight = weight * _ramp(rest[:, 2], behind, behind + 0.45 * down)
     mouth = head.mask("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
     eyes = head.mask("left_eyeball", "right_eyeball")
     inside = torch.maximum(mouth.float(), _around(rest, head.mask("lips", "lips_inner"), *_LIPS))

@@ -327,7 +327,7 @@ class RenderJob:
                 raise HeadsplatError("--dub goes with a film; give --background FILM, or leave it out")
             return
         if len(self.avatars) > 1:
-            raise HeadsplatError("--background FILM replaces one face; give one avatar")
+            raise HeadsplatError("a film as --background has the face of one person; give one avatar")
         light = self.options.light != RelightOptions()
         given = {
             "--size": image.size is not None,
@@ -335,10 +335,12 @@ class RenderJob:
             "--passes": image.passes != defaults.passes,
             "--fps": self.options.fps is not None,
             "--relight": light,
+            "--rasterizer": image.rasterizer != defaults.rasterizer,
+            "--device": image.device not in ("auto", "cpu"),
         }
         for name, wrong in given.items():
             if wrong:
-                raise HeadsplatError(f"{name} does not go with --background FILM, which sets it; leave it out")
+                raise HeadsplatError(f"{name} does not go with a film as --background; leave it out")
 
     def _outputs(self, output: FrameOutput) -> Iterator[Output]:
         for path in output.outputs.values():

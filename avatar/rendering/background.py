@@ -60,8 +60,8 @@ def parse_background(text: str, width: int, height: int) -> Background:
     path = Path(text)
     if not path.is_file():
         raise HeadsplatError(
-            f"--background: {text!r} is not a color and not an image file; give {_names()}, #rrggbb, transparent, or "
-            "an image file"
+            f"--background: {text!r} is not a color and not an image file; give {_names()}, #rrggbb, transparent, an "
+            "image file, or a film of the avatar's person"
         )
     image = read_image(path, cv2.IMREAD_COLOR)
     if image is None:
