@@ -8,6 +8,7 @@ alone, in the light and with the grain of the frame.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -28,6 +29,8 @@ from avatar.dubbing.motion_field import MotionField, moved
 _LIGHT = 0.12
 _FEATHER = 0.03
 _UNSEEN = 0.012
+#: Pixels around the mask that are looked at, in sides of it.
+_MARGIN = 0.25
 #: Below this weight of the mask a pixel stays that of the film.
 _LEAST = 1 / 256
 #: Differences of the two renders (levels) from and up to which a pixel becomes the avatar's: in mouth and eyes, and on
@@ -60,8 +63,27 @@ def composite(
         number: of the frame, for its grain.
         strength: 0..1, how much of the part is replaced.
     """
-    shown = film.astype(np.float32)
     mask, size = _feathered(field.mask, strength)
+    box = _box(mask, math.ceil(_MARGIN * size))
+    if box is None:
+        return Composite(film, mask, np.ones_like(mask))
+    part = field.within(*box)
+    image, kept = film.copy(), np.ones_like(mask)
+    image[box], kept[box] = _replaced(film[box], before[box], after[box], part, mask[box], size, number)
+    return Composite(image, mask, kept)
+
+
+def _replaced(
+    film: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    field: MotionField,
+    mask: np.ndarray,
+    size: float,
+    number: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The image [h,w,3] uint8 and how much of it is kept [h,w], of the pixels around the mask."""
+    shown = film.astype(np.float32)
     gain = light_gain(shown, before[..., :3].astype(np.float32), _alike(before, field), max(2.0, _LIGHT * size))
     background = filled_background(shown, before[..., 3].astype(np.float32) / 255)
     second = _over(after, gain, background)
@@ -75,8 +97,18 @@ def composite(
     add = added_noise(level, kept**2 * kept_noise(field.source))
     new = new + (add * grain(add.shape, number))[..., None]
     image = shown + mask[..., None] * (new - shown)
-    result = np.where(mask[..., None] > 0, np.clip(np.rint(image), 0, 255).astype(np.uint8), film)
-    return Composite(result, mask, kept)
+    return np.where(mask[..., None] > 0, np.clip(np.rint(image), 0, 255).astype(np.uint8), film), kept
+
+
+def _box(mask: np.ndarray, margin: int) -> tuple[slice, slice] | None:
+    """Rows and columns of the pixels above 0 and of a margin around them; None without any."""
+    spans = []
+    for axis in (1, 0):
+        found = np.flatnonzero(mask.any(axis))
+        if not len(found):
+            return None
+        spans.append(slice(max(int(found[0]) - margin, 0), int(found[-1]) + 1 + margin))
+    return spans[0], spans[1]
 
 
 def _feathered(mask: np.ndarray, strength: float) -> tuple[np.ndarray, float]:

@@ -30,6 +30,11 @@ class MotionField:
     inside: np.ndarray  # [H,W] float32 0..1, inside of mouth or eyes in one of the two poses
     mask: np.ndarray  # [H,W] float32 0..1, of the part that is replaced, in either pose
 
+    def within(self, rows: slice, columns: slice) -> MotionField:
+        """The field of a part of the frame."""
+        source = self.source[rows, columns] - np.array([columns.start, rows.start], np.float32)
+        return MotionField(source, *(each[rows, columns] for each in (self.seen, self.inside, self.mask)))
+
 
 @dataclass(frozen=True)
 class _Raster:
