@@ -33,7 +33,7 @@ _UNSEEN = 0.012
 _MARGIN = 0.25
 #: Below this weight of the mask a pixel stays that of the film.
 _LEAST = 1 / 256
-#: Differences of the two renders (levels) from and up to which a pixel becomes the avatar's: in mouth and eyes, and on
+#: Differences of the two renders (levels) from and up to which a pixel becomes the avatar's: in the mouth, and on
 #: the skin, where folds come and go.
 _CHANGED = 3.0, 14.0
 _FOLDED = 10.0, 30.0
@@ -131,7 +131,7 @@ def _smooth(values: np.ndarray, weight: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _alike(before: np.ndarray, field: MotionField) -> np.ndarray:
-    """Pixels [H,W] 0..1 by which the light is measured: the avatar, without the inside of its mouth."""
+    """Pixels [H,W] 0..1 by which the light is measured: the avatar, without its mouth."""
     return np.asarray((before[..., 3] > 250) * (1 - field.inside), np.float32)
 
 

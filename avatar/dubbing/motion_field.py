@@ -27,7 +27,7 @@ class MotionField:
 
     source: np.ndarray  # [H,W,2] float32, pixel indices in the film's frame of the same points of the surface
     seen: np.ndarray  # [H,W] float32 0..1, whether the film shows them
-    inside: np.ndarray  # [H,W] float32 0..1, inside of mouth or eyes in one of the two poses
+    inside: np.ndarray  # [H,W] float32 0..1, in the mouth or on the lips in one of the two poses
     mask: np.ndarray  # [H,W] float32 0..1, of the part that is replaced, in either pose
 
     def within(self, rows: slice, columns: slice) -> MotionField:
@@ -57,7 +57,7 @@ class MotionFields:
     """Makes the fields of frames for one head and part."""
 
     def __init__(self, head: HeadModel, weight: Tensor, inside: Tensor) -> None:
-        """Args: the baked head, and of each vertex [V] how much it is replaced and is inside of mouth or eyes."""
+        """Args: the baked head, and of each vertex [V] how much it is replaced and belongs to the mouth."""
         self._head = head
         self._faces = head.faces.cpu().numpy()
         self._values = torch.stack([weight, inside], 1).cpu().numpy()

@@ -22,9 +22,8 @@ _MOUTH = ("jaw", "mouth", "tongue", "cheekPuff")
 _FOREHEAD, _CHIN, _NOSE, _EARS, _LIDS = 10, 152, 2, [234, 454], [145, 374]
 #: Below the chin the mask ends between these fractions of the distance from nose to chin: a jaw that opens is inside.
 _NECK = 0.7, 1.5
-#: Distance (meters) from lips and lids up to which, and from which on, the pixels of another face fit.
+#: Distance (meters) from the lips up to which the pixels of another mouth never fit, and from which on they do.
 _LIPS = 0.002, 0.008
-_EYES = 0.0005, 0.003
 
 
 def replaced_columns(head: HeadModel, part: Part) -> Tensor:
@@ -58,11 +57,11 @@ def with_part(head: HeadModel, film: HeadParams, face: HeadParams, part: Part, s
 
 
 def vertex_weights(head: HeadModel, part: Part) -> tuple[Tensor, Tensor]:
-    """How much each vertex of a baked head is replaced, and how much it is inside of mouth or eyes.
+    """How much each vertex of a baked head is replaced, .
 
     Returns:
-        [V] 0..1: 1 on the part, falling smoothly to 0 around it; and [V] 0..1: 1 on lips, teeth, tongue and eyeballs,
-        where the pixels of another face do not fit.
+        [V] 0..1: 1 on the part, falling smoothly to 0 around it; and [V] 0..1: 1 on lips, teeth and tongue, where the
+        pixels of another mouth do not fit.
     """
     rest = head.v_template
     points = head.landmarks(rest[None])[0]
@@ -78,8 +77,6 @@ def vertex_weights(head: HeadModel, part: Part) -> tuple[Tensor, Tensor]:
     mouth = head.mask("teeth_upper", "teeth_lower", "tongue", "mouth_interior")
     eyes = head.mask("left_eyeball", "right_eyeball")
     inside = torch.maximum(mouth.float(), _around(rest, head.mask("lips", "lips_inner"), *_LIPS))
-    if part == "face":
-        inside = torch.maximum(inside, torch.maximum(eyes.float(), _around(rest, head.mask("eyelids"), *_EYES)))
     weight = torch.where(mouth, 1.0, weight).masked_fill(eyes, 1.0 if part == "face" else 0.0)
     return weight.float(), inside
 

@@ -28,7 +28,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "train": ("in/me.capture", "--out", "new.avatar", "--config", "in/tiny.toml"),
     "film": ("--webcam", "in/videos/clip.mp4", "--out", "new.avatar", "--config", "in/tiny.toml", "--no-window"),
     "eval": ("in/me.avatar", "in/me.capture", "--no-refine", "--size", "48"),
-    "render": ("in/me.avatar", "--motion", "in/two.motion.npz", "--out", "new.mp4", "--size", "48"),
+    "render": ("in/me.avatar", "--motion", "in/two.motion.npz", "--out", "new.mp4"),
     "motion info": ("in/two.motion.npz",),
     "motion report": ("in/two.motion.npz",),
     "motion mix": ("in/two.motion.npz", "--out", "new.motion.npz"),
@@ -124,6 +124,13 @@ def _combinations(command: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     for name in flags:
         yield f"flag {name}", (f"--{name.replace('_', '-')}",)
         yield f"flag {name} with a value", (f"--{name.replace('_', '-')}", "maybe")
+    if command == "render":
+        onto = "--background", "in/film.mp4"
+        yield "a film", onto
+        yield "the mouth in frames of a film", (*onto, "--dub", "mouth", "--frames", "3:400")
+        yield "a film of another size", (*onto, "--size", "48")
+        yield "a film without a face", ("--background", "in/videos/clip.mkv")
+        yield "a sound as the film", ("--background", "in/videos/sound.wav")
     yield "unknown option", ("--nothing-like-this",)
     yield "many arguments", ("x",) * 2000
 

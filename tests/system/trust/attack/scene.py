@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avatar.data.capture_folder import Capture
 from tests.system.trust.attack.forked import call_forked
 
 FRAMES, SIZE = 12, 48
@@ -97,7 +98,7 @@ def _fill(scene: Scene) -> None:
     torch.set_num_threads(1)
     inputs = scene.inputs
     inputs.mkdir()
-    tiny_capture(scene.capture, FRAMES, SIZE)
+    _write_film(inputs / "film.mp4", tiny_capture(scene.capture, FRAMES, SIZE))
     scene.config.write_text(CONFIG)
     (scene.inputs / "fleet.csv").write_text("name,source,motion\nme,me.capture,two.motion.npz\n")
     presets = '{"headsplat": "presets", "version": 1, "presets": [{"name": "grin", "weights": {"jawOpen": 0.4}}]}'
@@ -126,6 +127,17 @@ def _fill(scene: Scene) -> None:
     for suffix, (codec, pixels) in VIDEOS.items():
         write_clip(inputs / "videos" / f"clip.{suffix}", codec, pixels)
     write_sound(inputs / "videos" / "sound.wav")
+
+
+def _write_film(path: Path, capture: Capture) -> None:
+    """The film of a capture, which is then the capture of that file."""
+    from avatar.video import write_video
+    from capture.sources import file_digest
+
+    write_video(path, capture.images(range(FRAMES), SIZE)[0], 30)
+    content = json.loads((capture.root / "capture.json").read_text())
+    content["source"]["sha256"] = file_digest(path)
+    (capture.root / "capture.json").write_text(json.dumps(content))
 
 
 def _write_heads(folder: Path) -> None:
