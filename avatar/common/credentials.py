@@ -23,6 +23,8 @@ from avatar.errors import HeadsplatError
 SUFFIXES = (".mp4", ".mov", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif")
 #: Media made by a model that was trained on captured content (IPTC, digital source types).
 _SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+#: Captured media with parts made by such a model.
+_COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _LABEL = "org.headsplat.avatars"
 #: A thumbnail in each file would cost 48 of 50 ms and 55 kB of an image of 512x512, and shows nothing new.
 _SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}
@@ -52,8 +54,13 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.stem.isdigit() and path.suffix in (".png", ".exr"))
 
 
-def mark(path: Path, avatars: Iterable[ShownAvatar] = ()) -> bool:
+def mark(path: Path, avatars: Iterable[ShownAvatar] = (), *, composite: bool = False) -> bool:
     """Add signed content credentials to a complete file or each image of a folder; pixels and sound keep their bits.
+
+    Args:
+        path: the file or folder.
+        avatars: what it shows.
+        composite: the avatars are in frames that a camera filmed.
 
     Returns:
         False where they cannot be added: see `can_mark`.
@@ -68,7 +75,8 @@ def mark(path: Path, avatars: Iterable[ShownAvatar] = ()) -> bool:
     import avatar
 
     agent = {"name": "headsplat", "version": avatar.__version__}
-    created = {"action": "c2pa.created", "digitalSourceType": _SOURCE, "softwareAgent": agent}
+    source = _COMPOSITE if composite else _SOURCE
+    created = {"action": "c2pa.created", "digitalSourceType": source, "softwareAgent": agent}
     assertions = [
         {"label": "c2pa.actions", "data": {"actions": [created]}},
         {"label": _LABEL, "data": {"avatars": [asdict(one) for one in avatars]}},
@@ -88,10 +96,10 @@ def mark(path: Path, avatars: Iterable[ShownAvatar] = ()) -> bool:
     return True
 
 
-def reason_without_mark(path: Path, avatars: Iterable[ShownAvatar] = ()) -> str:
+def reason_without_mark(path: Path, avatars: Iterable[ShownAvatar] = (), *, composite: bool = False) -> str:
     """`mark` of a file that is to be kept in any case: why it has no credentials; empty where nothing went wrong."""
     try:
-        mark(path, avatars)
+        mark(path, avatars, composite=composite)
     except HeadsplatError as error:
         return str(error)
     return ""
@@ -102,8 +110,8 @@ def read_credentials(path: Path) -> dict[str, Any] | None:
 
     Returns:
         `state` ("valid": unchanged since it was signed; "trusted": by a known signer, too; "invalid"), `tool`,
-        `signer`, `synthetic` (made by a model), and `avatars`, the note on consent of each by name, where headsplat
-        made it.
+        `signer`, `synthetic` (made by a model, or a part of it is), and `avatars`, the note on consent of each by name,
+        where headsplat made it.
     """
     if path.is_dir() or not can_mark(path):
         return None
@@ -123,7 +131,7 @@ def read_credentials(path: Path) -> dict[str, Any] | None:
         "state": str(state).lower(),
         "tool": ", ".join(tools),
         "signer": manifest.get("signature_info", {}).get("common_name", ""),
-        "synthetic": any(action.get("digitalSourceType") == _SOURCE for action in actions),
+        "synthetic": any(action.get("digitalSourceType") in (_SOURCE, _COMPOSITE) for action in actions),
         "avatars": {str(one.get("name")): str(one.get("consent", "")) for one in avatars},
     }
 

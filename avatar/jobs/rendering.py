@@ -375,7 +375,7 @@ class RenderJob:
 
         shown = [ShownAvatar(each.name, str(each.header.get("consent", ""))) for each in driven]
         for path in output.outputs.values():
-            if reason := reason_without_mark(path, shown):
+            if reason := reason_without_mark(path, shown, composite=self._film is not None):
                 notices.say(reason)
 
     def _report(

@@ -107,6 +107,14 @@ def test_a_marked_film_names_its_avatar_and_consent_and_keeps_its_frames(film: P
     assert found["avatars"] == {"me": "Ada agreed on 2026-11-26."}
 
 
+def test_a_film_with_a_replaced_face_is_marked_as_a_composite(film: Path) -> None:
+    pytest.importorskip("c2pa", reason="needs c2pa-python, which the extra credentials installs")
+    assert mark(film, composite=True)
+    assert b"compositeWithTrainedAlgorithmicMedia" in film.read_bytes()
+    found = read_credentials(film)
+    assert found is not None and found["state"] == "valid" and found["synthetic"]
+
+
 def test_each_image_of_a_sequence_is_signed_without_a_thumbnail(sequence: Path) -> None:
     pytest.importorskip("c2pa", reason="needs c2pa-python, which the extra credentials installs")
     images = sorted(sequence.glob("*.png"))
