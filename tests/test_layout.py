@@ -35,7 +35,7 @@ CORE = (
     "export",
 )
 #: What the three jobs do without: above the core in the order of imports, so that no module of the core imports it.
-WINGS = ("editing", "performance", "dubbing", "bench", "fleet")
+WINGS = ("editing", "performance", "scenes", "dubbing", "bench", "fleet")
 LAYERS = (*CORE, *WINGS, "jobs", "cli")
 MAX_MODULES = 3  # directly in `avatar`
 MAX_PARAMETERS = 12

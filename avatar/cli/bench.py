@@ -106,8 +106,9 @@ class BenchCommand:
 
 def load_subject(path: Path) -> tuple[str, Avatar, Callable[[int], Camera]]:
     """Name and avatar of a file, and a function from image size to its stored camera."""
-    from avatar.jobs.render_inputs import fit_camera, stored_camera
+    from avatar.jobs.render_inputs import stored_camera
     from avatar.model.avatar_file import read_avatar
+    from avatar.rendering.cameras import fit_camera
 
     header, avatar = read_avatar(path)
     if "capture" not in header:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from avatar.jobs.notices import Message, Progress, Result
     from avatar.jobs.relight_options import RelightOptions
     from avatar.jobs.rendering import EncodingOptions, ImageOptions, RenderOptions, render
+    from avatar.jobs.scene_rendering import render_scene
     from avatar.jobs.serving import ServeOptions, serve
     from avatar.jobs.speech_options import SpeechOptions
     from avatar.jobs.tracking import TrackOptions, track
@@ -53,6 +54,7 @@ __all__ = [
     "live",
     "live_page",
     "render",
+    "render_scene",
     "serve",
     "track",
     "train",
@@ -87,6 +89,7 @@ __getattr__ = on_first_use(
         "live": "live_window",
         "live_page": "live_web",
         "render": "rendering",
+        "render_scene": "scene_rendering",
         "serve": "serving",
         "track": "tracking",
         "train": "training",

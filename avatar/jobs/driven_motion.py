@@ -23,7 +23,7 @@ from avatar.jobs.motion_options import MotionOptions
 from avatar.jobs.motion_sources import load_source
 from avatar.jobs.notices import SILENT, Notices
 from avatar.jobs.parsing import parse_gain
-from avatar.jobs.render_inputs import fit_camera, following_camera, is_trained_on, resample, stored_camera
+from avatar.jobs.render_inputs import following_camera, is_trained_on, resample, stored_camera
 from avatar.model.avatar import Avatar
 from avatar.model.torso import TorsoBelowHead
 from avatar.motion.edit import gain, gaps, smooth, with_gap_note
@@ -35,7 +35,7 @@ from avatar.refine.step import ABOVE
 from avatar.refine.step_clip import step_capture
 from avatar.rendering.camera_file import camera_at_times, read_camera_file
 from avatar.rendering.camera_request import CameraRequest
-from avatar.rendering.cameras import moving_camera, subject_of
+from avatar.rendering.cameras import fit_camera, moving_camera, subject_of
 from avatar.rendering.settings import RenderSettings
 from avatar.types import Camera, HeadParams, Motion, TorsoPose
 from avatar.video.offline_render import RenderColumn

@@ -56,22 +56,6 @@ def following_camera(capture: Capture, times: np.ndarray) -> Camera:
     return replace(camera, K=K, world_to_cam=camera.world_to_cam.repeat(len(times), 1, 1))
 
 
-def fit_camera(camera: Camera, width: int, height: int) -> Camera:
-    """The view of `camera` at another image size: scaled to fit, centered, extended if the aspect ratios differ.
-
-    Args:
-        camera: [B].
-        width: pixels.
-        height: pixels.
-    """
-    scale = min(width / camera.width, height / camera.height)
-    K = camera.K.clone()
-    K[:, :2] *= scale
-    K[:, 0, 2] += (width - camera.width * scale) / 2
-    K[:, 1, 2] += (height - camera.height * scale) / 2
-    return replace(camera, K=K, width=width, height=height)
-
-
 def resample(params: HeadParams, times: np.ndarray, rate: float) -> tuple[HeadParams, np.ndarray]:
     """Resample head parameters to a constant frame rate, with the interpolation of `avatar.motion.edit.resample`.
 

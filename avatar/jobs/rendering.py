@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from avatar.rendering.camera_request import CameraRequest
     from avatar.rendering.settings import RenderSettings
     from avatar.video import Encoding
-    from avatar.video.offline_render import RenderColumn
+    from avatar.video.offline_render import Column
     from avatar.video.render_report import RenderReport
 
 _DEFAULT_SIDE = 512
@@ -118,6 +118,9 @@ class RenderOptions:
     """render only frames A to B-1 of the motion; `headsplat join` joins such segments without re-encoding"""
     appearance: AppearanceName = None
     """of an avatar of several recordings: the look of one of them, or a mix; default: that of the first"""
+    scene: Annotated[Path | None, arg(metavar="TOML")] = None
+    """a scene file: the avatars are in one space, each AVATAR or AVATAR=MOTION moves on its own; also without the file
+    where AVATAR=MOTION is given"""
     image: Annotated[ImageOptions, arg(name="")] = field(default_factory=ImageOptions)
     motion_options: Annotated[MotionOptions, arg(name="")] = field(default_factory=MotionOptions)
     speech: Annotated[SpeechOptions, arg(name="")] = field(default_factory=SpeechOptions)
@@ -150,7 +153,15 @@ def render(
     Raises:
         HeadsplatError: an input cannot be read, an option is not valid, or an output cannot be written.
     """
+    if is_scene(avatars, options):
+        raise HeadsplatError("a scene is rendered by `render_scene`; call that, or leave `scene` and AVATAR=MOTION out")
     return RenderJob(paths_of(avatars), Path(out), checked(options)).run(Notices(notify), stop)
+
+
+def is_scene(avatars: str | Path | Sequence[str | Path], options: RenderOptions) -> bool:
+    """Whether these avatars are rendered in one space, by `avatar.jobs.scene_rendering`."""
+    given = (path for path in paths_of(avatars) if ".avatar=" in str(path) and not path.exists())
+    return options.scene is not None or any(given)
 
 
 @dataclass(frozen=True)
@@ -166,9 +177,7 @@ class RenderJob:
         request, output = self._check()
         relighting = self.options.light.relighting()
         inputs = (
-            *self.avatars,
-            self.options.motion,
-            self.options.speak,
+            *self._driving,
             self._audio,
             self.options.image.background,
             request.path,
@@ -176,6 +185,11 @@ class RenderJob:
         others = (self.options.motion_options.motion_head, self.options.light.path, *self.options.speech.inputs)
         with reserved(self._outputs(output), (*inputs, *others), overwrite=self.options.overwrite):
             return self._render(request, relighting, notices, stop)
+
+    @property
+    def _driving(self) -> tuple[Path | None, ...]:
+        """The avatars, and what moves them."""
+        return (*self.avatars, self.options.motion, self.options.speak)
 
     def _render(
         self, request: CameraRequest, relighting: Relighting | None, notices: Notices, stop: Stop
@@ -187,13 +201,13 @@ class RenderJob:
             return self._render_onto(self._film, notices, stop)
         device = requested_device(self.options.image.device)
         # On one thread the order of sums is fixed: machines that share a job get equal means over the motion.
-        with self._source(notices) as source, notices.stage("preparing"), ops.one_thread():
+        with self.source(notices) as source, notices.stage("preparing"), ops.one_thread():
             driven = [source.drive(path, self.options.fps, self.options.appearance) for path in self.avatars]
             chosen = chosen_frames(parse_frames(self.options.frames), len(driven[0]), notices.say)
             settings = self._settings(driven[0])
             columns = [each.relit(relighting).column(request, settings, notices).to(device) for each in driven]
         output = self._output(settings, driven[0])
-        _log_memory(columns, settings, notices)
+        log_memory(columns, settings, notices)
         return self._written(driven, output, chosen, render_frames(columns, settings, chosen), notices, stop)
 
     def _render_onto(self, film: Path, notices: Notices, stop: Stop) -> RenderReport:
@@ -203,7 +217,7 @@ class RenderJob:
         from avatar.jobs.frame_output import FrameOutput
 
         speaks, image = self.options.speak is not None, self.options.image
-        with self._source(notices) as source, notices.stage("preparing"), ops.one_thread():
+        with self.source(notices) as source, notices.stage("preparing"), ops.one_thread():
             part = ("mouth" if speaks else "face") if image.dub == "auto" else image.dub
             dubbed = dub(
                 film, self.avatars[0], source, part, rests=speaks, appearance=self.options.appearance, notices=notices
@@ -218,7 +232,7 @@ class RenderJob:
 
     def _written(
         self,
-        driven: list[DrivenAvatar],
+        driven: Sequence[DrivenAvatar],
         output: FrameOutput,
         chosen: range,
         images: Iterator[dict[str, np.ndarray]],
@@ -237,7 +251,7 @@ class RenderJob:
         return report
 
     @contextmanager
-    def _source(self, notices: Notices) -> Iterator[DrivingSource]:
+    def source(self, notices: Notices) -> Iterator[DrivingSource]:
         """The motion that drives the avatars; a film is tracked into a folder that is removed at the end."""
         from avatar.jobs.driven_motion import DrivingSource
 
@@ -370,7 +384,16 @@ class RenderJob:
         total = 0 if first is None else len(first)
         return FrameOutput(self.out, settings, rate, times, total, self.options.storage.encoding, self._audio)
 
-    def _mark(self, driven: list[DrivenAvatar], output: FrameOutput, notices: Notices) -> None:
+    @property
+    def _columns(self) -> int:
+        """How many avatars are side by side."""
+        return len(self.avatars)
+
+    @property
+    def _motion_name(self) -> str:
+        return path_text((self.options.speak or self.options.motion or self.out).name)
+
+    def _mark(self, driven: Sequence[DrivenAvatar], output: FrameOutput, notices: Notices) -> None:
         from avatar.common.credentials import ShownAvatar, reason_without_mark
 
         shown = [ShownAvatar(each.name, str(each.header.get("consent", ""))) for each in driven]
@@ -379,18 +402,18 @@ class RenderJob:
                 notices.say(reason)
 
     def _report(
-        self, driven: list[DrivenAvatar], output: FrameOutput, chosen: range, done: int, seconds: float
+        self, driven: Sequence[DrivenAvatar], output: FrameOutput, chosen: range, done: int, seconds: float
     ) -> RenderReport:
         from avatar.video.render_report import RenderedAvatar, RenderReport
 
         rendered = (RenderedAvatar(each.name, str(each.header.get("consent", "")), each.report) for each in driven)
         return RenderReport(
             avatars=tuple(rendered),
-            motion=path_text((self.options.speak or self.options.motion or self.out).name),
+            motion=self._motion_name,
             camera=self.options.image.camera,
             background=self.options.image.background,
             files={name: path_text(path.name) for name, path in output.outputs.items()},
-            width=output.settings.width * len(driven),
+            width=output.settings.width * self._columns,
             height=output.settings.height,
             supersample=output.settings.supersample,
             first_frame=chosen.start,
@@ -409,10 +432,11 @@ def _is_rendered(path: Path) -> bool:
     return is_rendered(path)
 
 
-def _log_memory(columns: list[RenderColumn], settings: RenderSettings, notices: Notices) -> None:
+def log_memory(columns: Sequence[Column], settings: RenderSettings, notices: Notices) -> None:
     """Report the memory that a large rendering needs."""
     from avatar.video.offline_render import working_memory
 
-    if len(columns) > 1 or settings.width * settings.height * settings.supersample**2 > 1 << 22:
+    count = sum(len(column.avatars) for column in columns)
+    if count > 1 or settings.width * settings.height * settings.supersample**2 > 1 << 22:
         megabytes = working_memory(columns, settings) / 1e6
-        notices.say(f"rendering {counted(len(columns), 'avatar')} needs about {megabytes:.0f} MB")
+        notices.say(f"rendering {counted(count, 'avatar')} needs about {megabytes:.0f} MB")

@@ -78,6 +78,22 @@ def look_at(eye: Tensor, target: Tensor) -> Tensor:
     return result
 
 
+def fit_camera(camera: Camera, width: int, height: int) -> Camera:
+    """The view of `camera` at another image size: scaled to fit, centered, extended if the aspect ratios differ.
+
+    Args:
+        camera: [B].
+        width: pixels.
+        height: pixels.
+    """
+    scale = min(width / camera.width, height / camera.height)
+    K = camera.K.clone()
+    K[:, :2] *= scale
+    K[:, 0, 2] += (width - camera.width * scale) / 2
+    K[:, 1, 2] += (height - camera.height * scale) / 2
+    return replace(camera, K=K, width=width, height=height)
+
+
 def front_camera(subject: Subject, width: int, height: int) -> Camera:
     """The camera [1] in front of the face; head and shoulders fill a frame of any aspect ratio.
 

@@ -9,8 +9,9 @@ from avatar import ops
 from avatar.geometry.rotations import quat_to_matrix
 from avatar.head.shading import openness, shade, vertex_normals
 from avatar.model.avatar import Avatar
+from avatar.ops import LayerImages
 from avatar.rendering.layer import splat_layer
-from avatar.types import Camera, Gaussians, PosedHead
+from avatar.types import Camera, Gaussians, PosedHead, PosedLayer
 
 #: OpenCV camera axes (y down, z forward) -> axes of the normals pass (y up, z towards the viewer).
 _TO_VIEWER = (1.0, -1.0, -1.0)
@@ -52,9 +53,11 @@ def layer_normals(gaussians: Gaussians, camera: Camera) -> Tensor | None:
     """
     layer = splat_layer(gaussians, camera)
     posed = gaussians.layer
-    if layer is None or posed is None:
-        return None
-    images = layer.images
+    return None if layer is None or posed is None else image_normals(posed, layer.images, camera)
+
+
+def image_normals(posed: PosedLayer, images: LayerImages, camera: Camera) -> Tensor:
+    """Normals [1,h,w,3] in the images [1] of a layer from `camera` [1], as of `layer_normals`."""
     height, width = images.coverage.shape[1:]
     if not height or not width:
         return torch.zeros_like(images.color)

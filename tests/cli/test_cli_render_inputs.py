@@ -15,7 +15,8 @@ from avatar.data.capture_head import head_of
 from avatar.errors import HeadsplatError
 from avatar.geometry.rotations import axis_angle_to_matrix
 from avatar.head import load_head
-from avatar.jobs.render_inputs import fit_camera, following_camera, resample
+from avatar.jobs.render_inputs import following_camera, resample
+from avatar.rendering.cameras import fit_camera
 from avatar.types import Camera, HeadParams
 from tests.support.tiny import tiny_capture
 
