@@ -41,12 +41,13 @@ class _Seen:
     pixels: Tensor  # [N,2] of the centers
     box: Box  # of what is in front of the camera
     depth: float  # meters, mean
+    reach: float  # pixels that the extent of a Gaussian may reach from its center
 
 
 #: Mean depth of an avatar in meters, and the images [1] of its layer.
 _Window: TypeAlias = "tuple[float, LayerImages | None]"
-#: Pixels around centers of Gaussians that their extent may reach; only decides which avatars are compared.
-_REACH = 24.0
+#: Meters that the extent of a Gaussian may reach from its center.
+_REACH = 0.03
 
 
 def scene_layer(parts: Sequence[Gaussians], camera: Camera) -> ops.SplatLayer | None:
@@ -108,9 +109,11 @@ def _seen(gaussians: Gaussians, camera: Camera) -> _Seen:
     pixels = camera.project(gaussians.means[0], near=NEAR)
     front = pixels[in_camera[:, 2] > NEAR]
     if not len(front):
-        return _Seen(gaussians, pixels, Box(0, 0, 0, 0), float("inf"))
-    (left, top), (right, bottom) = (front.amin(0) - _REACH).tolist(), (front.amax(0) + _REACH).tolist()
-    return _Seen(gaussians, pixels, Box(left, top, right, bottom), float(in_camera[:, 2].mean()))
+        return _Seen(gaussians, pixels, Box(0, 0, 0, 0), float("inf"), 0.0)
+    depth = float(in_camera[:, 2].mean())
+    reach = _REACH * float(camera.K[0, 0, 0]) / max(depth, NEAR)
+    (left, top), (right, bottom) = (front.amin(0) - reach).tolist(), (front.amax(0) + reach).tolist()
+    return _Seen(gaussians, pixels, Box(left, top, right, bottom), depth, reach)
 
 
 def _images(posed: PosedLayer, before: Sequence[PosedLayer], camera: Camera) -> LayerImages:
@@ -145,7 +148,7 @@ def _fades(one: _Seen, own: Box | None, others: Sequence[Box]) -> Tensor:
     if not any(one.box.meets(box) for box in others):
         return fades
     low, high = (one.pixels.new_tensor(corner) for corner in ((own.left, own.top), (own.right, own.bottom)))
-    inside = ((one.pixels > low - _REACH) & (one.pixels < high + _REACH)).all(1)
+    inside = ((one.pixels > low - one.reach) & (one.pixels < high + one.reach)).all(1)
     return fades * inside
 
 
