@@ -107,7 +107,11 @@ def players_of(arguments: Sequence[Path], spec: SceneSpec, where: str) -> tuple[
     players: list[Player] = []
     for argument in arguments:
         avatar, motion = _split(argument)
-        named = [name for name, actor in left.items() if actor.avatar and spec.folder / actor.avatar == avatar]
+        named = [
+            name
+            for name, actor in left.items()
+            if actor.avatar and (spec.folder / actor.avatar).resolve() == avatar.resolve()
+        ]
         stem = path_text(avatar.stem)
         taken = {player.name for player in players}
         name = named[0] if named else stem

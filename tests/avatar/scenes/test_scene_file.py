@@ -9,6 +9,7 @@ import pytest
 from avatar.errors import HeadsplatError
 from avatar.scenes.scene_file import checked_names, read_scene
 
+ROOT = Path(__file__).resolve().parents[3]
 FULL = """
 background = "#203040"
 size = "640x360"
@@ -55,6 +56,15 @@ def test_a_scene_is_read(tmp_path: Path) -> None:
     assert (first.start, first.camera.camera) == (0.0, "all")
     assert second.to is not None and (second.to.of, second.to.lens, second.to.zoom) == ("ben", 85, 1.4)
     assert (scene.fps, scene.duration, scene.size) == (25, 4.0, "640x360")
+
+
+def test_the_scene_of_the_guide_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "guides" / "scenes.md").read_text(encoding="utf-8")
+    path = tmp_path / "s.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    scene = checked_names(read_scene(path), ("anna", "ben"), str(path))
+    assert [shot.camera.camera for shot in scene.shots] == ["all", "over-shoulder", "front"]
+    assert scene.actors["ben"].avatar == "people/ben.avatar"
 
 
 def test_an_empty_file_is_a_scene(tmp_path: Path) -> None:

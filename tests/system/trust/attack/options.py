@@ -56,6 +56,8 @@ BASES: dict[str, tuple[str, ...]] = {
     "serve": ("in/me.avatar", "--port", "0", "--seconds", ".1"),
     "track": ("--listen", "vmc:39548", "--send", "vmc:39549", "--seconds", "0.2"),
 }  # fmt: skip
+#: The shortest scene: two avatars, of which one has a motion of its own.
+_SCENE = ("in/me.avatar=in/two.motion.npz", "in/me.avatar", "--out", "new.mp4", "--size", "48")
 #: Values at which an option asks for hours of work, which is no failure.
 _WORK = {("bench", "seconds", "1e9"), ("synth", "frames", "1e9"), ("train", "config", "null device")}
 #: Commands whose shortest use is refused here: the clip is too short, and `without_windows` stops the demo and fleets.
@@ -73,6 +75,9 @@ def cases(scene: Scene) -> list[Case]:
                 found.append(Case(f"{command}: {option} {name}", _run(scene, command, base, changes, value)))
         for name, arguments in _combinations(command):
             found.append(Case(f"{command}: {name}", _run(scene, command, base, (), None, arguments)))
+    found.append(Case("render: a scene", _run(scene, "render", _SCENE, ())))
+    for name, value in VALUES.items():
+        found.append(Case(f"render: AVATAR= {name}", _run(scene, "render", _SCENE, (0,), f"in/me.avatar={value}")))
     found.append(Case("no arguments", lambda folder: judge_command(run_command())))
     found += [Case(f"command {name}", _alone(value)) for name, value in VALUES.items()]
     return found
