@@ -17,12 +17,13 @@ from avatar.errors import HeadsplatError
 from avatar.jobs.appearance import read_in_appearance
 from avatar.jobs.motion_options import MotionOptions
 from avatar.jobs.option_types import AppearanceName, OptionalFps, OptionalInt, OptionalPath, Out
-from avatar.jobs.outputs import Output, reserved
+from avatar.jobs.outputs import Output, is_report, reserved
 from avatar.jobs.parsing import chosen_frames, parse_frames
 from avatar.jobs.relight_options import RelightOptions
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from avatar.model.avatar import Avatar, AvatarPart
     from avatar.model.parts.light.relight import Relighting
@@ -109,7 +110,7 @@ class ExportCommand:
                 show(self._write(frames, update))
         for part in self._left_out(frames.avatar):
             say(f"{self.out}: without {part.title} of the avatar, which this format cannot carry")
-        if self.rigged or self._is_web or (self.out.suffix in _MESHES and not self.splats):
+        if self.rigged or self._is_web or self._is_mesh:
             _log_license(frames.avatar)
         return 0
 
@@ -119,14 +120,26 @@ class ExportCommand:
         return self.split or self.out.suffix in _WEB
 
     @property
+    def _is_mesh(self) -> bool:
+        return self.out.suffix in _MESHES and not self.splats
+
+    @property
+    def _report(self) -> Path:
+        """The report of a mesh."""
+        return self.out.with_name(f"{self.out.name}.report.json")
+
+    @property
     def _files(self) -> Path:
         """The folder with the files of a split page."""
         return self.out.with_name(f"{self.out.stem}_files") if self.out.suffix else self.out
 
     def _outputs(self) -> list[Output]:
+        outputs = [Output(self.out)]
         if self.split and self.out.suffix:
-            return [Output(self.out), Output(self._files, folder=True)]
-        return [Output(self.out)]
+            outputs.append(Output(self._files, folder=True))
+        if self._is_mesh:
+            outputs.append(Output(self._report, ours=lambda path: is_report(path, "headsplat", "mesh_report")))
+        return outputs
 
     def _left_out(self, avatar: Avatar) -> list[AvatarPart]:
         """The parts that change frames of the avatar, where the format lets other programs pose it and lacks them."""
@@ -164,7 +177,7 @@ class ExportCommand:
         from avatar.model.parts.light.relight import baked, relit
 
         avatar = frames.avatar if relighting is None else relit(frames.avatar, relighting)
-        if relighting is not None and (self.rigged or self._is_web or (self.out.suffix in _MESHES and not self.splats)):
+        if relighting is not None and (self.rigged or self._is_web or self._is_mesh):
             avatar = baked(avatar)
         return replace(frames, avatar=avatar)
 
@@ -283,7 +296,17 @@ class ExportCommand:
             ".vrm": lambda: export.write_vrm(self.out, avatar, vrm_presets(), consent),
             ".zip": lambda: export.write_lam(self.out, avatar, consent),
         }
-        formats[self.out.suffix]()
+        colors = formats[self.out.suffix]()
+        if colors is not None:
+            self._compare(avatar, colors)
+
+    def _compare(self, avatar: Avatar, colors: Tensor) -> None:
+        """Write the report of a mesh with these colors: how near it is to the avatar."""
+        from avatar.export.comparison import compare_mesh
+
+        found = compare_mesh(avatar, colors)
+        found.save(self._report, self.out.name)
+        say(f"{self.out}: {found.to_text()}")
 
     def _write_web(self, frames: ExportFrames) -> str:
         """Write the page of the web player, or the container alone; returns a line that describes it."""

@@ -28,9 +28,9 @@ from avatar.motion import Bridge, load_bridge
 from avatar.types import JOINT_NAMES, ROOT, HeadParams
 
 from .gltf import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, Buffer, glb
-from .mesh import SplitSeams, vertex_colors
+from .mesh import SplitSeams
 from .placement import Placement
-from .texture import has_texture, texture
+from .texture import mesh_colors
 
 Floats = NDArray[np.float32]
 _MESH_NODE = len(JOINT_NAMES)
@@ -109,7 +109,7 @@ def _targets(head: HeadModel, neutral: Tensor, weights: Tensor, joint_rot: Tenso
 @torch.no_grad()
 def write_glb(
     path: str | Path, avatar: Avatar, params: HeadParams, times: Tensor | None = None, consent: str = CONSENT
-) -> None:
+) -> Tensor:
     """Write the head mesh with its expressions atomically; meters, y up, the face looks along +z.
 
     Viewers show the pose of the first frame. Weights are absolute: with all weights at 0 the mesh is the head model's
@@ -122,12 +122,16 @@ def write_glb(
         times: [T] seconds, increasing; required for T > 1.
         consent: the consent statement stored in the file.
 
+    Returns:
+        The colors of the mesh: its texture [S,S,3], or those of its vertices [V,3]; sRGB.
+
     Raises:
         HeadsplatError: times are missing, or they do not increase.
     """
     if len(params) > 1 and (times is None or len(times) != len(params) or not bool((times.diff() > 0).all())):
         raise HeadsplatError(f"{path}: an animation of {len(params)} frames needs as many increasing times")
     face = ArkitFace.of(avatar)
+    colors = mesh_colors(avatar)
     buffer = Buffer()
     poses = _Poses.of(avatar, face, params)
     document: dict[str, Any] = {
@@ -135,25 +139,26 @@ def write_glb(
         "scene": 0,
         "scenes": [{"name": "headsplat", "nodes": [ROOT, _MESH_NODE]}],
         "nodes": [*_joints(avatar, poses), {"name": "head", "mesh": 0, "skin": 0}],
-        "meshes": [face_mesh(avatar, face, poses.weights[0].tolist(), buffer)],
+        "meshes": [face_mesh(avatar, face, poses.weights[0].tolist(), colors, buffer)],
         "skins": [skin(joint_places(avatar), buffer)],
-        **material(avatar, buffer),
+        **material(colors, buffer),
     }
     if times is not None and len(params) > 1:
         document["animations"] = [_animation(poses, times, buffer)]
     with atomic_path(path) as part:
         part.write_bytes(glb(document, buffer))
+    return colors
 
 
-def material(avatar: Avatar, buffer: Buffer) -> dict[str, Any]:
-    """The only material, with a texture if the head has texture coordinates; vertices have colors otherwise."""
+def material(colors: Tensor, buffer: Buffer) -> dict[str, Any]:
+    """The only material, with a texture [S,S,3] if `colors` are one; those of vertices [V,3] are in the mesh."""
     surface: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 0.7}  # skin is not metallic
     # Lips, lids and the mouth interior are visible from both sides.
     material = {"name": "head", "pbrMetallicRoughness": surface, "doubleSided": True}
-    if not has_texture(avatar.head):
+    if colors.ndim == 2:
         return {"materials": [material]}
     surface["baseColorTexture"] = {"index": 0}
-    image = (texture(avatar).clamp(0, 1) * 255).round().byte().flip(2).numpy()
+    image = (colors.clamp(0, 1) * 255).round().byte().flip(2).numpy()
     linear = 9729
     mipmaps = 9987
     clamp = 33071
@@ -240,8 +245,16 @@ def skin(rest: Floats, buffer: Buffer) -> dict[str, Any]:
     }
 
 
-def face_mesh(avatar: Avatar, face: ArkitFace, shown: list[float], buffer: Buffer) -> dict[str, Any]:
-    """The mesh with its E morph targets; `shown` are their weights until a program sets others."""
+def face_mesh(avatar: Avatar, face: ArkitFace, shown: list[float], colors: Tensor, buffer: Buffer) -> dict[str, Any]:
+    """The mesh with its E morph targets.
+
+    Args:
+        avatar: the avatar.
+        face: its targets.
+        shown: weights of the targets until a program sets others.
+        colors: as of `mesh_colors`.
+        buffer: where the arrays go.
+    """
     head = avatar.head
     seams = SplitSeams.of(avatar.head)
     joints, weights = _influences(head.lbs_weights[seams.vertex])
@@ -257,8 +270,8 @@ def face_mesh(avatar: Avatar, face: ArkitFace, shown: list[float], buffer: Buffe
         "JOINTS_0": buffer.add(joints, ARRAY_BUFFER),
         "WEIGHTS_0": vertices(weights),
     }
-    if not has_texture(head):
-        attributes["COLOR_0"] = vertices(to_linear(vertex_colors(avatar)[seams.vertex]))
+    if colors.ndim == 2:
+        attributes["COLOR_0"] = vertices(to_linear(colors[seams.vertex]))
     primitive = {
         "attributes": attributes,
         "indices": buffer.add(seams.faces.numpy().astype("<u4").reshape(-1), ELEMENT_ARRAY_BUFFER),

@@ -21,7 +21,7 @@ from .placement import Placement
 
 
 @torch.no_grad()
-def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str = CONSENT) -> None:
+def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str = CONSENT) -> Tensor:
     """Write the head mesh in one pose atomically; meters, y up, the face looks along +z.
 
     Colors are sRGB 0..1 after the coordinates of each vertex, as read by MeshLab and Blender.
@@ -31,8 +31,12 @@ def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str
         avatar: the avatar.
         params: [1].
         consent: the consent statement stored in a comment.
+
+    Returns:
+        The colors [V,3] of the vertices, sRGB.
     """
     head = avatar.head
+    colors = vertex_colors(avatar)
     placement = Placement.centered(avatar)
     vertices = placement.lengths(head.vertices(placement.params(avatar, params))[0])
     normals = vertex_normals(vertices, head.faces)
@@ -42,7 +46,7 @@ def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str
         f"# {_comment(f'head model {head.name}, license {head.license}')}",
         f"# {_comment(consent)}",
         "o head",
-        *_rows("v", torch.cat([vertices, vertex_colors(avatar)], 1)),
+        *_rows("v", torch.cat([vertices, colors], 1)),
         *_rows("vt", head.uv),
         *_rows("vn", normals),
         *("f " + " ".join("/".join(map(str, corner)) for corner in face) for face in corners.tolist()),
@@ -50,6 +54,7 @@ def write_obj(path: str | Path, avatar: Avatar, params: HeadParams, consent: str
     ]
     with atomic_path(path) as part:
         part.write_text("\n".join(text), encoding="utf-8", newline="\n")
+    return colors
 
 
 def _comment(text: str) -> str:

@@ -33,6 +33,11 @@ class Placement:
         inverse = torso.mean_rotation.T
         return Placement(inverse, -inverse @ torso.mean_translation, avatar.true_size.scale)
 
+    @staticmethod
+    def unscaled(avatar: Avatar) -> Placement:
+        """The same in meters of the avatar: for renderings, whose colors have no size."""
+        return replace(Placement.centered(avatar), scale=1.0)
+
     def rotated(self, rotation: Tensor) -> Placement:
         """This transform followed by `rotation` [3,3]."""
         return Placement(rotation @ self.rotation, rotation @ self.translation, self.scale)

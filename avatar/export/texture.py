@@ -1,7 +1,7 @@
 """The texture of an exported mesh: the colors of the avatar at the texture coordinates of its head.
 
-Skin, hair and shoulders have the colors of renderings of the avatar; eyeballs and the inside of the mouth have those of
-its mesh layer, which no rendering shows whole.
+Skin, hair and shoulders have the colors of renderings of the avatar, fitted so that the mesh renders alike; eyeballs
+and the inside of the mouth have those of its mesh layer, which no rendering shows whole.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from avatar.model.avatar import Avatar
 from avatar.model.parts.mesh_layer import NODE_WEIGHTS
 
 from .inside_colors import NODE_TRIANGLES, InsideColors
-from .mesh import SurfacePoints, seen_colors, vertex_colors
+from .mesh import SurfacePoints, colors_of_vertices, seen_colors, vertex_colors, views_of
+from .texture_fit import fitted
 
 SIZE = 2048  # pixels per side
 #: The texture has this many times the pixels of the colors of renderings, along each axis: more than those show.
@@ -39,6 +40,11 @@ def has_texture(head: HeadModel) -> bool:
     corners = head.uv[head.uv_faces]
     a, b = (corners[:, 1:] - corners[:, :1]).unbind(1)
     return bool(((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).abs() > 0).float().mean() > _MIN_MAPPED)
+
+
+def mesh_colors(avatar: Avatar) -> Tensor:
+    """The texture [S,S,3] of the head of an avatar, or the colors [V,3] of its vertices where it has no coordinates."""
+    return texture(avatar) if has_texture(avatar.head) else vertex_colors(avatar)
 
 
 @torch.no_grad()
@@ -67,13 +73,15 @@ def _skin(avatar: Avatar, has_inside: bool, size: int) -> Tensor:
     head = avatar.head
     pixels = _Pixels.of(_in_texture(head.uv, size), head.uv_faces, size)
     points = SurfacePoints(head.faces[pixels.face], pixels.bary)
-    seen = seen_colors(avatar, points)
+    views = views_of(avatar)
+    seen = seen_colors(views, points)
     if has_inside:
         seen[head.mask(*INSIDE)[points.corners].all(1)] = 0
     image = torch.zeros(size, size, 3)
-    of_vertices = points.of(vertex_colors(avatar))
+    of_vertices = points.of(colors_of_vertices(avatar, views))
     image.view(-1, 3)[pixels.rows] = (seen[:, :3] + _VERTEX_WEIGHT * of_vertices) / (seen[:, 3:] + _VERTEX_WEIGHT)
-    return _filled(image, pixels.rows)
+    shown = ~head.mask(*INSIDE)[head.faces].all(1) if has_inside else torch.ones(len(head.faces), dtype=torch.bool)
+    return _filled(fitted(image, views, head, shown), pixels.rows)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from avatar import __version__
 from avatar.common.files import atomic_path
@@ -24,6 +25,7 @@ from avatar.types import JAW, LEFT_EYE, NECK, RIGHT_EYE, ROOT
 
 from .glb import ArkitFace, Floats, asset, face_mesh, joint_places, material, skin
 from .gltf import Buffer, glb
+from .texture import mesh_colors
 
 EXTENSION = "VRMC_vrm"
 _UNLIT = "KHR_materials_unlit"
@@ -71,7 +73,7 @@ class _Bone:
 @torch.no_grad()
 def write_vrm(
     path: str | Path, avatar: Avatar, presets: Mapping[str, Mapping[str, float]], consent: str = CONSENT
-) -> None:
+) -> Tensor:
     """Write the head mesh of an avatar as VRM 1.0 atomically; an existing file is replaced.
 
     Meters, feet on the ground, the face looks along +z, all expressions at 0: the person's resting face. Expressions
@@ -82,8 +84,12 @@ def write_vrm(
         avatar: the avatar.
         presets: ARKit weights by name of the preset of VRM: happy, aa, ...; those of lids and gaze are known.
         consent: the consent statement stored in the file.
+
+    Returns:
+        The colors of the mesh: its texture [S,S,3], or those of its vertices [V,3]; sRGB.
     """
     face = ArkitFace.of(avatar, resting=True)
+    colors = mesh_colors(avatar)
     lift = np.array([0.0, EYE_HEIGHT, 0.0], np.float32)
     face = replace(face, neutral_mesh=face.neutral_mesh + torch.from_numpy(lift))
     places = joint_places(avatar) + lift
@@ -95,9 +101,9 @@ def write_vrm(
         "scene": 0,
         "scenes": [{"name": "headsplat", "nodes": [_node_of(bones, "hips"), _MESH_NODE]}],
         "nodes": _nodes(bones),
-        "meshes": [face_mesh(avatar, face, [0.0] * len(face.names), buffer)],
+        "meshes": [face_mesh(avatar, face, [0.0] * len(face.names), colors, buffer)],
         "skins": [skin(places, buffer) | {"skeleton": _node_of(bones, "hips")}],
-        **material(avatar, buffer),
+        **material(colors, buffer),
         "extensions": {
             EXTENSION: {
                 "specVersion": "1.0",
@@ -116,6 +122,7 @@ def write_vrm(
         entry["extensions"] = {_UNLIT: {}}
     with atomic_path(path) as part:
         part.write_bytes(glb(document, buffer))
+    return colors
 
 
 def _bones(places: Floats) -> list[_Bone]:

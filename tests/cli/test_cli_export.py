@@ -6,6 +6,7 @@ import base64
 import errno
 import gzip
 import html
+import json
 import re
 from pathlib import Path
 
@@ -88,10 +89,21 @@ def test_another_rate_changes_the_number_of_frames(me: str, motion_file: str, tm
 def test_a_motion_animates_a_glb(me: str, motion_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "me.glb"
     assert cli.main(["export", me, "-o", str(out), "--motion", motion_file, "--frames", ":6"]) == 0
-    assert "20356 triangles, animation of 6 frames" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "20356 triangles, animation of 6 frames" in printed.out
+    report = json.loads((tmp_path / "me.glb.report.json").read_text())
+    assert f"{out}: {report['words']}" in printed.err and report["file"] == "me.glb" and report["psnr"] > 20
     glb = Glb.read(out)
     (animation,) = glb.json["animations"]
     assert glb.values(animation["samplers"][0]["input"]) == pytest.approx(torch.arange(6) / 30)
+
+
+def test_a_file_in_the_place_of_the_report_is_kept(me: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "me.glb.report.json").write_text("{}")
+    assert "and headsplat did not write the one that is there" in refused(
+        capsys, me, "-o", str(tmp_path / "me.glb"), "--overwrite"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["me.glb.report.json"]
 
 
 def test_a_mesh_of_another_head_reports_its_license(

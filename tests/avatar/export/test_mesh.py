@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from avatar.data.capture_folder import Capture
 from avatar.errors import HeadsplatError
+from avatar.export import glb as glb_module
 from avatar.export import mesh, posed, write_glb, write_obj
 from avatar.export.glb import ArkitFace
 from avatar.export.mesh import vertex_colors
@@ -23,6 +25,14 @@ from tests.avatar.export.readers import Glb, rotations
 from tests.avatar.motion.made_up import flame_head
 
 ARKIT = load_head().expression_names[:52]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gray() -> Iterator[None]:
+    """Textures are tested in test_layer.py and test_comparison.py; here they would only take time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(glb_module, "mesh_colors", lambda avatar: torch.full((8, 8, 3), 0.5))
+        yield
 
 
 @pytest.fixture(scope="module")

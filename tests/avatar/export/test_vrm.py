@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from avatar.export import posed, vrm, write_vrm
 from avatar.export.vrm import EYE_HEIGHT, perfect_sync
@@ -18,12 +19,12 @@ REQUIRED = {"hips", "spine", "head", *(f"{side}{name}" for side in ("left", "rig
 
 @pytest.fixture(scope="module")
 def file(tiny_avatar: Avatar, tmp_path_factory: pytest.TempPathFactory) -> Glb:
-    """A file without the texture, which is that of a .glb and takes seconds; one preset has an unknown name."""
+    """A file with a gray texture, because that of a .glb takes seconds; one preset has an unknown name."""
     path = tmp_path_factory.mktemp("vrm") / "me.vrm"
     presets = vrm_presets()
     presets["happy"] |= {"unknown": 1.0}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vrm, "material", lambda avatar, buffer: {"materials": [{"name": "head"}]})
+        patch.setattr(vrm, "mesh_colors", lambda avatar: torch.full((8, 8, 3), 0.5))
         write_vrm(path, tiny_avatar, presets, "Given by the person.")
     return Glb.read(path)
 
