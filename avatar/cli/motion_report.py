@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
@@ -21,12 +21,14 @@ from avatar.jobs.outputs import Output, reserved
 
 if TYPE_CHECKING:
     from avatar.performance.facs.table import FacsTable
+    from avatar.performance.readout.points import FacePoints
     from avatar.performance.readout.report import TakeReport
     from avatar.performance.readout.take import Loudness
     from avatar.types import Motion
 
 #: Files that are read as motions; any other file is a video.
 _MOTIONS = (".csv", ".json", ".npz", ".npy", ".txt", ".pkl")
+LandmarksName = Literal["named", "all", "none"]  # equal to avatar.performance.readout.points.Choice, which needs torch
 CONSENT = "A reading describes a person's face: make it only of someone who has agreed (docs/guides/reading.md)."
 
 
@@ -52,6 +54,8 @@ class MotionReport:
     """frames a second in the JSON; events are found in all frames"""
     contributions: bool = False
     """write what each weight adds to every label, in every frame of the JSON"""
+    landmarks: LandmarksName = "named"
+    """points of the face in every frame of the JSON: 33 named ones, all 478 of MediaPipe, or none"""
     passes: Annotated[int, PASSES] = 5
     """landmark passes of a video, as for `headsplat capture`"""
     motion_head: OptionalHead = None
@@ -84,16 +88,17 @@ class MotionReport:
         from avatar.performance.readout.take import ReadOptions, read_take
 
         with ExitStack() as stack:
-            motion, loudness = self._motion(stack)
+            motion, loudness, points = self._motion(stack)
         take = read_take(motion, table, ReadOptions(self.resting, self.own_range), loudness)
-        return TakeReport(take, path_text(self.file.name), self.rate, self.contributions)
+        return TakeReport(take, path_text(self.file.name), self.rate, self.contributions, points)
 
-    def _motion(self, stack: ExitStack) -> tuple[Motion, Loudness | None]:
-        """The motion with ARKit's names, and the sound of a video."""
+    def _motion(self, stack: ExitStack) -> tuple[Motion, Loudness | None, FacePoints | None]:
+        """The motion with ARKit's names, the sound of a video, and the landmarks."""
         from avatar.driving.motion_source import load_motion_source
         from avatar.head import load_head
         from avatar.motion import load_bridge
         from avatar.motion.from_capture import motion_of, space_of
+        from avatar.performance.readout.points import FacePoints
 
         path = self.file
         loudness = None
@@ -112,7 +117,7 @@ class MotionReport:
         if motion.space != "arkit52" and source.head is not None:
             embedded = load_head()
             motion = load_bridge(source.head, embedded).motion(motion, space_of(embedded))
-        return motion, loudness
+        return motion, loudness, FacePoints.of(motion, self.landmarks, source.capture, source.head)
 
 
 def write_report(report: TakeReport, path: Path) -> None:

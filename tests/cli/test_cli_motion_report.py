@@ -85,6 +85,12 @@ def test_a_capture_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     capture = tiny_capture(tmp_path / "c", frames=32, size=16)
     code, out, _ = report(capsys, capture.root)
     assert code == 0 and "A face is seen in 32 of 32 frames" in out
+    found = json.loads(report(capsys, capture.root, "--json", "--landmarks", "all")[1])
+    assert found["landmarks"]["image"] == {"width": 16, "height": 16, "of": "stored frames"}
+    assert found["landmarks"]["shape"] == "person"
+    pixels = np.array(found["frames"][0]["landmarks"]["pixels"])
+    assert pixels == pytest.approx(capture.track["landmarks"][0, :, :2], abs=0.06)
+    assert "landmarks" not in json.loads(report(capsys, capture.root, "--json", "--landmarks", "none")[1])
 
 
 def test_a_video_is_tracked_first(

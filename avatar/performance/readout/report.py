@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,16 +17,32 @@ from numpy.typing import NDArray
 from avatar.common.printable import single_line
 from avatar.head.arkit import ARKIT_52
 from avatar.performance.facs.units import head_units
+from avatar.performance.mixing.regions import REGIONS
 from avatar.performance.readout.events import MICRO_SECONDS, Event
+from avatar.performance.readout.points import FacePoints
 from avatar.performance.readout.signals import gaze_words
 from avatar.performance.readout.take import Take
 from avatar.performance.readout.words import LIMITS, conclusion, confidence, interaction, observation
 
 FORMAT = "headsplat.reading"
-VERSION = 1
+VERSION = 2  # 1 had no landmarks and regions
 SCHEMA = Path(__file__).with_name("schema.json")
 #: Frames a second in the JSON by default; events are always found in all frames.
 DEFAULT_RATE = 10.0
+HEAD_DEGREES = 30.0  # of a rotation from the mean pose that counts as 1 in the region of the head
+#: Region of a frame -> regions of the face whose expressions it has.
+FACE_REGIONS: Mapping[str, tuple[str, ...]] = {
+    "brows": ("brows",),
+    "eyes": ("lids", "gaze"),
+    "nose": ("nose",),
+    "cheeks": ("cheeks",),
+    "mouth": ("lips", "tongue"),
+    "jaw": ("jaw",),
+}
+_REGION_COLUMNS = {
+    name: [ARKIT_52.index(weight) for part in parts for weight in REGIONS[part] if weight in ARKIT_52]
+    for name, parts in FACE_REGIONS.items()
+}
 _LEAST_PART = 0.005  # contributions below it are left out
 DEFINITIONS = {
     "units": "action units of the Facial Action Coding System; intensity 0 to 1, letters A (trace) to E (maximum); "
@@ -40,6 +56,11 @@ DEFINITIONS = {
     "speech": "0 to 1, how likely the person speaks; mouth shapes count less for emotions meanwhile",
     "time": "seconds after the first frame",
     "micro": f"a movement of the face shorter than {MICRO_SECONDS} s, outside of speech",
+    "regions": "0 to 1: the largest weight of a region above the resting face; "
+    f"head: degrees from the mean pose over {HEAD_DEGREES:g}",
+    "landmarks": "of MediaPipe's face mesh, in the order of `landmarks` of the report; pixels: x right, y down from "
+    "the upper left corner of the image, where the video is known; head_mm: x to the left of the person, y up, z "
+    "forward from between the eyes, in the axes of the head, by the head model and the weights of the frame",
     "contributions": "what each expression weight adds to the score of a label; the sum with `constant` is the score",
     "own_range": "weights that count as 1, where the expressions were scaled by how far they go in this take",
     "resting_face": "weights that are removed before anything is read: their median over this take, at most 0.45",
@@ -54,6 +75,7 @@ class TakeReport:
     source: str  # name to print, such as the file
     rate: float = DEFAULT_RATE  # frames a second in `frames`
     contributions: bool = False  # of every label in every frame, not only of the most probable one
+    points: FacePoints | None = None  # landmarks of the frames; None: left out
 
     def to_dict(self) -> dict[str, Any]:
         """The whole report in JSON types."""
@@ -94,6 +116,7 @@ class TakeReport:
             "head_roll_deg",
             "lip_gap_mm",
             "speech",
+            *(f"region_{name}" for name in self._regions),
             "lids",
             "gesture",
         ]
@@ -114,6 +137,7 @@ class TakeReport:
                     f"{take.valence[row]:.3f}",
                     f"{take.arousal[row]:.3f}",
                     *(f"{value:.2f}" for value in angles),
+                    *(f"{values[row]:.3f}" for values in self._regions.values()),
                     self._lids[row],
                     self._gestures[row],
                 ]
@@ -150,6 +174,7 @@ class TakeReport:
                 },
                 "notes": list(take.notes),
             },
+            **({} if self.points is None else {"landmarks": self.points.description()}),
             "units": {unit.key: {"name": unit.name, "muscles": unit.muscles} for unit in take.table.units},
             "labels": list(take.table.labels),
             "summary": self._summary(),
@@ -195,13 +220,24 @@ class TakeReport:
         return found
 
     def _frames(self) -> Iterator[dict[str, Any]]:
+        rows = list(self._thinned())
+        seen = [row for row in rows if self.take.face[row]]
+        landmarks = iter(() if self.points is None else self.points.frames(seen))
+        for row in rows:
+            frame = self._frame(row)
+            if self.points is not None and frame["face"]:
+                frame["landmarks"] = next(landmarks)
+            yield frame
+
+    def _thinned(self) -> Iterator[int]:
+        """The frames that the JSON has."""
         take = self.take
         step = 1 / self.rate
         due = float(take.time[0])
         for row in range(len(take)):
             if take.time[row] >= due - 1e-6:
                 due = max(due + step, float(take.time[row]) + 0.5 * step)
-                yield self._frame(row)
+                yield row
 
     def _frame(self, row: int) -> dict[str, Any]:
         take = self.take
@@ -241,6 +277,7 @@ class TakeReport:
             "lids": self._lids[row],
             "gesture": self._gestures[row],
             "speech": _round(take.speech[row]),
+            "regions": {name: _round(values[row]) for name, values in self._regions.items()},
             "contributions": {table.labels[k]: self._parts(row, k) for k in shown},
         }
 
@@ -249,6 +286,13 @@ class TakeReport:
         parts = self.take.contributions(row)[label]
         order = [k for k in np.argsort(-np.abs(parts), kind="stable") if abs(parts[k]) >= _LEAST_PART]
         return {(*ARKIT_52, "constant")[k]: _round(parts[k], 4) for k in order}
+
+    @cached_property
+    def _regions(self) -> dict[str, NDArray[Any]]:
+        """How far each region [T] is from rest, 0..1."""
+        take = self.take
+        found = {name: np.clip(take.weights[:, columns].max(1), 0, 1) for name, columns in _REGION_COLUMNS.items()}
+        return {**found, "head": np.minimum(np.linalg.norm(take.head, axis=1) / HEAD_DEGREES, 1)}
 
     @cached_property
     def _labels(self) -> NDArray[np.int64]:

@@ -11,9 +11,11 @@ import pytest
 
 from avatar.head.arkit import ARKIT_52
 from avatar.performance.readout.live import LiveReader
+from avatar.performance.readout.points import NAMED, FacePoints
 from avatar.performance.readout.report import SCHEMA, TakeReport
-from avatar.performance.readout.take import Take, read_take
+from avatar.performance.readout.take import ReadOptions, Take, read_take
 from avatar.performance.readout.words import conclusion
+from avatar.types import ROOT
 from tests.avatar.performance.readout.acted import TABLE, Acted
 
 
@@ -64,6 +66,41 @@ def test_the_json_is_valid_by_its_schema(report: TakeReport) -> None:
     found = json.loads(text)
     assert errors(found, json.loads(SCHEMA.read_text())) == []
     assert found == report.to_dict()
+
+
+def test_landmarks_move_with_the_weights_in_millimeters_of_the_head() -> None:
+    acted = Acted(2).face("AU26", 0.5, 1.5)
+    motion = acted.motion()
+    report = TakeReport(read_take(motion), "x", 30, points=FacePoints.of(motion, "named"))
+    found = report.to_dict()
+    assert errors(found, json.loads(SCHEMA.read_text())) == []
+    described = found["landmarks"]
+    assert described["shape"] == "mean head" and "image" not in described and len(described["names"]) == 33
+    chin, tip = (described["names"].index(name) for name in ("chin", "nose_tip"))
+    first, opened = (np.array(found["frames"][row]["landmarks"]["head_mm"]) for row in (0, 30))
+    assert first[chin, 1] - opened[chin, 1] > 5 and abs(first[tip] - opened[tip]).max() < 0.5
+    left, right = (described["names"].index(f"mouth_corner_{side}") for side in ("left", "right"))
+    assert first[left, 0] > 15 and first[right, 0] < -15
+    assert FacePoints.of(motion, "none") is None
+    every = FacePoints.of(motion, "all")
+    assert every is not None
+    (frame,) = every.frames([0])
+    assert frame["head_mm"][NAMED["chin"]] == first[chin].tolist() and len(frame["head_mm"]) == 478
+
+
+def test_a_region_is_as_far_from_rest_as_its_largest_weight() -> None:
+    acted = Acted(2).face("AU26", 0.5, 1.5).face("AU4", 0.5, 1.5)
+    acted.joint_rot[30:, ROOT, 1] = np.radians(15)
+    report = TakeReport(read_take(acted.motion(), options=ReadOptions(resting=False)), "x", 30)
+    regions = report.to_dict()["frames"][30]["regions"]
+    assert list(regions) == ["brows", "eyes", "nose", "cheeks", "mouth", "jaw", "head"]
+    weights = dict(zip(ARKIT_52, acted.weights[30], strict=True))
+    assert regions["jaw"] == pytest.approx(weights["jawOpen"], abs=1e-3) and regions["jaw"] > 0.3
+    assert regions["brows"] == pytest.approx(weights["browDownLeft"], abs=1e-3) and regions["cheeks"] == 0
+    lines = list(csv.DictReader(report.csv_lines()))
+    assert float(lines[30]["region_jaw"]) == regions["jaw"]
+    heads = [float(lines[row]["region_head"]) for row in (0, 59)]
+    assert heads == pytest.approx([0.25, 0.25], abs=0.01)  # the mean pose is in the middle
 
 
 def test_the_check_of_the_schema_can_fail(report: TakeReport) -> None:
