@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg, subcommand
 
+from avatar.cli.motion_bridge import MotionBridge
 from avatar.cli.motion_mix import MotionMix
 from avatar.cli.motion_report import MotionReport
 from avatar.cli.motion_speak import MotionSpeak
@@ -23,6 +24,7 @@ from avatar.jobs.outputs import Output, reserved
 from avatar.jobs.parsing import parse_gain
 
 if TYPE_CHECKING:
+    from avatar.driving.motion_source import MotionSource
     from avatar.driving.report import DriveReport
     from avatar.head import HeadModel
     from avatar.motion.arrays import MotionArrays
@@ -102,6 +104,8 @@ class MotionConvert:
     """frame rate of a motion file without times, or of rows whose timecodes are wrong"""
     to_head: OptionalHead = None
     """retarget the expressions to this head: embedded (ARKit's names), or a head file"""
+    bridge: OptionalPath = None
+    """the file has coefficients of another program: convert them by this bridge of `headsplat motion bridge`"""
     overwrite: bool = False
     """replace an output that exists"""
 
@@ -109,8 +113,23 @@ class MotionConvert:
         """Read, edit and write; returns the exit code."""
         factors = parse_gain(self.gain)
         span = parse_trim(self.trim or ":")
-        with reserved([self._output()], (self.file, self.motion_head, self.to_head), overwrite=self.overwrite):
+        inputs = (self.file, self.motion_head, self.to_head, self.bridge)
+        with reserved([self._output()], inputs, overwrite=self.overwrite):
             return self._convert(factors, span)
+
+    def _source(self) -> MotionSource:
+        """The motion of the file, and the head model that it was made for where it is known."""
+        if self.bridge is None:
+            from avatar.jobs.motion_sources import load_source
+
+            return load_source(self.file, self.motion_head, self.motion_fps, notices=SENTENCES)
+        from avatar.driving.motion_source import MotionSource
+        from avatar.head import load_head
+        from avatar.performance.coefficients.learned_bridge import load_learned_bridge
+
+        motion = load_learned_bridge(self.bridge).read(self.file, self.motion_fps)
+        head = None if self.motion_head is None else load_head(self.motion_head, on_message=say)
+        return MotionSource(self.file.name, motion, head, None)
 
     def _output(self) -> Output:
         from avatar.motion.files.write import FLAME_FILES, FLAME_FOLDER
@@ -120,10 +139,9 @@ class MotionConvert:
         return Output(self.out, suffixes=(".csv", ".json", ".motion.npz", *FLAME_FILES))
 
     def _convert(self, factors: dict[str, float], span: tuple[float | None, float | None]) -> int:
-        from avatar.jobs.motion_sources import load_source
         from avatar.motion import write_motion
 
-        source = load_source(self.file, self.motion_head, self.motion_fps, notices=SENTENCES)
+        source = self._source()
         motion = edit_motion(source.motion, span, self.smooth, self.fps, factors)
         if self.to_head is not None:
             motion = retarget_motion(motion, source.head, self.to_head, self.out)
@@ -144,6 +162,7 @@ class MotionCommand:
         | Annotated[MotionMix, subcommand("mix", prefix_name=False)]
         | Annotated[MotionSpeak, subcommand("speak", prefix_name=False)]
         | Annotated[MotionReport, subcommand("report", prefix_name=False)]
+        | Annotated[MotionBridge, subcommand("bridge", prefix_name=False)]
     ]
 
     def run(self) -> int:

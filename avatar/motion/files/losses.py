@@ -41,11 +41,11 @@ def lost_weights(motion: Motion, stored: Collection[str], why: str = "the file h
 
 
 def lost_translation(motion: Motion) -> list[str]:
-    """A message on the position of the head."""
-    if float(motion.translation.abs().max()) <= _MIN_TRANSLATION:
+    """A message on the travel of the head: its position alone means nothing, see `Motion.translation`."""
+    travel = float(np.ptp(motion.translation.numpy(), axis=0).max())
+    if travel <= _MIN_TRANSLATION:
         return []
-    travel = 100 * float(np.ptp(motion.translation.numpy(), axis=0).max())
-    return [f"the file cannot store the head's translation: dropped, {travel:.1f} cm of travel"]
+    return [f"the file cannot store the head's translation: dropped, {100 * travel:.1f} cm of travel"]
 
 
 def merged_neck(joints: Floats) -> list[str]:
