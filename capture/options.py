@@ -54,6 +54,9 @@ class CaptureOptions:
     """embedded, embedded-half, a FLAME or SMPL-X file, or ICT-FaceKit's folder"""
     consent: str = ""
     """a note on the person's consent; stored in the capture and in every avatar trained from it"""
+    interocular: Annotated[float | None, Between(10, 300)] = None
+    """the true distance between the person's pupils when they look far away (interpupillary distance), in millimeters;
+    stored in the capture, and gives every avatar trained from it its true size"""
     overwrite: bool = False
     """replace an existing capture; the old one is kept until the new one is complete"""
 
@@ -80,7 +83,8 @@ class CaptureOptions:
     def key(self) -> dict[str, Any]:
         """What must agree for an unfinished capture to be continued, as JSON types; stored in capture.json."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        del values["consent"], values["overwrite"]  # do not change the frames and the track
+        for name in ("consent", "interocular", "overwrite"):
+            del values[name]  # do not change the frames and the track
         mattes = None if self.mattes is None else str(self.mattes)
         return {**values, "mattes": mattes, "seed": 0}  # the seed was an option once
 

@@ -104,4 +104,5 @@ class CaptureRun:
             "seconds": {**self.seconds, "total": round(sum(self.seconds.values()), 3)},
             "options": self.options.key(),
             "consent": self.options.consent,
+            **({} if self.options.interocular is None else {"interocular": self.options.interocular}),
         }

@@ -146,6 +146,8 @@ def _check_details(metadata: JsonValue) -> None:
         still.flag()
     if (consent := metadata.get("consent", nullable=True)) is not None:
         consent.text(empty=True)
+    if (interocular := metadata.get("interocular")) is not None:
+        interocular.number(10, 300)
     _check_sentences(metadata.get("warnings"))
     for name in ("units", "world"):
         if (entry := metadata.get(name)) is not None:

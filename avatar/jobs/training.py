@@ -15,10 +15,13 @@ from avatar.common.processes import own_rank
 from avatar.common.toml_config import load_config, load_preset
 from avatar.errors import HeadsplatError
 from avatar.jobs.capturing import finish_recording, paths_of, reuse_or_capture
+from avatar.jobs.head_size import GivenSize
 from avatar.jobs.notices import SILENT, Notices, Notify, Stop, ignore
 from avatar.jobs.option_types import (
     DURATION,
     EMBEDDED,
+    INTEROCULAR,
+    IRIS,
     PASSES,
     SEED,
     SIDE,
@@ -88,6 +91,11 @@ class TrainOptions:
     """what the capture of a video stores, as for `headsplat capture`: head (default), bust or full"""
     passes: Annotated[OptionalInt, PASSES] = None
     """landmark passes of the capture of a video, as for `headsplat capture`; default: 5"""
+    interocular: Annotated[OptionalFloat, INTEROCULAR] = None
+    """the true distance between the pupils when they look far away (interpupillary distance), in millimeters: gives
+    exports and measured lengths their true size; default: calibrated cameras, else the irises"""
+    iris: Annotated[OptionalFloat, IRIS] = None
+    """the diameter of the visible irises in millimeters, by which the size is measured; default: 11.7, as in adults"""
     resume: bool = False
     """continue an interrupted training"""
     overwrite: bool = False
@@ -146,6 +154,7 @@ class TrainJob:
     ) -> TrainedAvatar | None:
         """Capture if needed, train, save; `snapshots` receives the avatar in training where no window does."""
         options = self.options
+        _ = self._size
         backend_of(self.resolved().rasterizer).check()
         check_together(self._folder, options.view)
         outputs = Outputs.beside(self.out)
@@ -171,7 +180,7 @@ class TrainJob:
             with together(device) as processes:
                 return train_capture(
                     capture, settings, outputs, resume=resume, head=head, device=device, processes=processes,
-                    others=self._other_captures(), snapshots=snapshots, notices=notices, stop=stop,
+                    others=self._other_captures(), size=self._size, snapshots=snapshots, notices=notices, stop=stop,
                 )  # fmt: skip
         from avatar.jobs.training_window import check_window, train_with_window
 
@@ -180,8 +189,16 @@ class TrainJob:
         capture = self._capture(notices, settings)
         return train_with_window(
             capture, settings_of(capture, settings), outputs, resume=resume, head=head, device=device,
-            others=self._other_captures(), notices=notices, stop=stop,
+            others=self._other_captures(), size=self._size, notices=notices, stop=stop,
         )  # fmt: skip
+
+    @property
+    def _size(self) -> GivenSize:
+        """What the options state about the size of the head."""
+        options = self.options
+        if options.interocular is not None and options.iris is not None:
+            raise HeadsplatError("--iris: gives the size of the head, as --interocular does; leave one of them out")
+        return GivenSize(options.interocular, options.iris)
 
     def _train_share(self, outputs: Outputs, notices: Notices) -> None:
         """Train with the first process, which writes."""

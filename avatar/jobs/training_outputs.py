@@ -14,6 +14,7 @@ from avatar.common.files import check_name, path_text, write_error
 from avatar.common.rescue import rescue
 from avatar.common.toml_config import save_config
 from avatar.errors import HeadsplatError
+from avatar.jobs.head_size import GivenSize, size_of, size_sentence
 from avatar.jobs.notices import SILENT, Notices, Stop, stoppable
 from avatar.jobs.outputs import Output, is_report, starts_with
 from avatar.training.config import TrainConfig
@@ -119,6 +120,7 @@ def train_capture(
     device: str | torch.device = "cpu",
     processes: Processes | None = None,
     others: Sequence[Capture] = (),
+    size: GivenSize | None = None,
     notices: Notices = SILENT,
     stop: Stop = None,
 ) -> TrainedAvatar:
@@ -134,6 +136,7 @@ def train_capture(
         device: on which to train, as for `fit`.
         processes: that train together with this one, the first of them.
         others: further recordings, as for `fit`.
+        size: what the user knows about the size of the head.
         notices: of the job.
         stop: what ends the training early; the present avatar is then written.
 
@@ -153,15 +156,19 @@ def train_capture(
         from avatar.training.checkpoints import partial_checkpoint
         from avatar.training.fit import fit
 
+        model = head_of(capture, head)
+        true_size = size_of(capture, model, size)
         result = fit(
-            capture, head_of(capture, head), settings, progress=progress, checkpoint=outputs.checkpoint, resume=resume,
+            capture, model, settings, progress=progress, checkpoint=outputs.checkpoint, resume=resume,
             stop=stopped, snapshot=None if snapshots is None else snapshots.offer, device=device, processes=processes,
             others=others,
         )  # fmt: skip
+    result.avatar.true_size = true_size
     if snapshots is not None:
         snapshots.finish(result.avatar)
     interrupted = not result.avatar.provenance["finished"] and stopped.is_set()
     _write(result, capture, settings, outputs, interrupted, notices)
+    notices.say(size_sentence(true_size, result.avatar.head))
     if interrupted:
         return TrainedAvatar(outputs, result, finished=False, resuming=_resuming(result, outputs))
     for path in (partial_checkpoint(outputs.checkpoint), outputs.checkpoint):

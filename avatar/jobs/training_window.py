@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from avatar.errors import HeadsplatError
+from avatar.jobs.head_size import GivenSize
 from avatar.jobs.notices import Notices, Stop, is_requested, stoppable
 from avatar.jobs.training_outputs import STOPPING, Outputs, TrainedAvatar, train_capture
 from avatar.training.config import TrainConfig
@@ -63,6 +64,7 @@ def train_with_window(
     head: str | None = None,
     device: str | torch.device = "cpu",
     others: Sequence[Capture] = (),
+    size: GivenSize | None = None,
     notices: Notices,
     stop: Stop,
 ) -> TrainedAvatar:
@@ -78,6 +80,7 @@ def train_with_window(
         head: path or name of the head model; None: the one that the metadata of the capture names.
         device: on which to train, as for `fit`; the window renders on the CPU.
         others: further recordings, as for `fit`.
+        size: what the user knows about the size of the head.
         notices: of the job.
         stop: what ends the training early.
     """
@@ -87,7 +90,7 @@ def train_with_window(
     with stoppable(stop, STOPPING) as stopped, ThreadPoolExecutor(1, "training") as worker:
         trained = worker.submit(
             train_capture, capture, settings, outputs, resume=resume, head=head, snapshots=snapshots,
-            device=device, others=others, notices=notices, stop=stopped,
+            device=device, others=others, size=size, notices=notices, stop=stopped,
         )  # fmt: skip
         try:
             try:
