@@ -9,7 +9,7 @@ from typing import Literal
 
 from avatar.motion.presets import FacePreset
 from viewer.render.view_settings import ViewSettings
-from viewer.session.state import CameraSettings, Editing, Panels, Sliders, Timeline
+from viewer.session.state import CameraSettings, Editing, Measuring, Panels, Sliders, Timeline
 
 Action = Literal[
     "calibrate",  # take the performer's next resting face as the neutral
@@ -32,8 +32,8 @@ Action = Literal[
 class Change:
     """Replaces a part of the state."""
 
-    part: Literal["camera", "view", "sliders", "timeline", "panels", "editing"]  # field of State
-    value: CameraSettings | ViewSettings | Sliders | Timeline | Panels | Editing
+    part: Literal["camera", "view", "sliders", "timeline", "panels", "editing", "measuring"]  # field of State
+    value: CameraSettings | ViewSettings | Sliders | Timeline | Panels | Editing | Measuring
     smooth: bool = False  # whether the face moves there smoothly
 
 
@@ -79,6 +79,13 @@ class Paint:
 
     at: tuple[float, float]  # 0..1 from the upper left corner of the image as rendered
     first: bool  # of its stroke
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Sets one of the two places between which is measured."""
+
+    at: tuple[float, float]  # 0..1 from the upper left corner of the image as rendered
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,7 @@ Edit = (
     | RemoveView
     | SetGain
     | Paint
+    | Measure
     | HideLayer
     | AddStyle
     | SetAppearance

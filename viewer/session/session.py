@@ -37,6 +37,7 @@ from viewer.session.edits import (
     Change,
     Edit,
     HideLayer,
+    Measure,
     OpenFile,
     Paint,
     RemovePreset,
@@ -53,13 +54,14 @@ from viewer.session.own_presets import preset_of, sliders_of
 from viewer.session.pose_sources import LiveSourceChoice, MotionPoseSource
 from viewer.session.reading import FaceReader
 from viewer.session.source_selector import SourceSelector
-from viewer.session.state import SLIDERS, TIMELINE, AvatarInfo, CameraSettings, Editing, State, Timeline
+from viewer.session.state import SLIDERS, TIMELINE, AvatarInfo, CameraSettings, Editing, Measuring, State, Timeline
 from viewer.session.training_view import TrainingView
 from viewer.session.viewport import Viewport
 from viewer.stats.counters import STALE, Counters
 from viewer.stats.report import RunReport
 
 if TYPE_CHECKING:
+    from viewer.session.measuring import Ruler
     from viewer.session.wings.painting import Painting
 
 _STATUS_PERIOD = 0.25  # seconds between two updates of the status
@@ -108,6 +110,7 @@ class Session:
         self._opened = avatar  # with its appearances
         self._path = path
         self._painting: Painting | None = None  # once something is edited
+        self._ruler: Ruler | None = None  # once something is measured
         self._read_presets()
 
     @property
@@ -140,6 +143,8 @@ class Session:
         with torch.inference_mode(self.training is None), torch.no_grad():
             pose = self.sources.pose(self.state, now)
             is_new = self._render(pose, now)
+            if is_new and self.state.measuring.active:
+                self._show_measured()
             reading = self.reader.read(self.sources.active, pose, self.state, now)
         if reading is not None:
             self.state = replace(self.state, reading=reading)
@@ -200,10 +205,13 @@ class Session:
         editing = Editing(brush=self.state.editing.brush)
         info = AvatarInfo.of(avatar, name)
         mix = Mix.of(avatar)
-        self.state = replace(self.state, avatar=info, timeline=timeline, editing=editing, mix=mix)
+        self.state = replace(
+            self.state, avatar=info, timeline=timeline, editing=editing, mix=mix, measuring=Measuring()
+        )
         self._opened = avatar
         self._path = path
         self._painting = None
+        self._ruler = None
         self._read_presets()
         self._sync_sources()
         self._select(selected)
@@ -281,6 +289,23 @@ class Session:
             brush = self.state.editing.brush
             self.edit_avatar(lambda painting: painting.stroke(brush, edit.at, *rendered, edit.first))
 
+    def _measure(self, edit: Measure) -> None:
+        if (rendered := self.viewport.rendered_view) is None:
+            return
+        if self._ruler is None:
+            from viewer.session.measuring import Ruler
+
+            self._ruler = Ruler(self._opened)
+        if not self._ruler.click(edit.at, *rendered):
+            raise HeadsplatError("measure: the head is not there; click on the face, the scalp or the neck")
+        self._show_measured()
+
+    def _show_measured(self) -> None:
+        """Let the line follow the head in the image."""
+        if self._ruler is not None and (rendered := self.viewport.rendered_view) is not None:
+            measuring = self._ruler.measured(self.state.measuring, *rendered)
+            self.state = replace(self.state, measuring=measuring)
+
     # Edits.
 
     def _apply(self, edit: Edit) -> None:
@@ -300,6 +325,8 @@ class Session:
             live_pipeline_of(self).gains[edit.group] = edit.factor
         elif isinstance(edit, Paint):
             self._paint(edit)
+        elif isinstance(edit, Measure):
+            self._measure(edit)
         elif isinstance(edit, HideLayer):
             self.edit_avatar(lambda painting: painting.hide(edit.layer, edit.hidden))
         elif isinstance(edit, AddStyle):

@@ -156,6 +156,24 @@ class Editing:
 
 
 @dataclass(frozen=True)
+class Measuring:
+    """The distance between two places of the head; panels set whether clicks measure, the session the rest."""
+
+    active: bool = False  # whether a click in the image sets a place
+    ends: tuple[tuple[float, float], ...] = ()  # of the line, 0..1 from the upper left of the image; up to two
+    straight: float | None = None  # millimeters
+    surface: float | None = None  # along the surface at the second click; None where the line leaves the head
+    sigma: float = 0.0  # relative standard deviation of the size of the head
+
+    def to_text(self) -> str:
+        """The distance; empty before there are two places."""
+        if self.straight is None:
+            return ""
+        text = f"{self.straight:.1f} +- {self.straight * self.sigma:.1f} mm"
+        return text if self.surface is None else f"{text}, {self.surface:.1f} mm along the surface"
+
+
+@dataclass(frozen=True)
 class UnitIntensity:
     """An action unit of a face."""
 
@@ -220,6 +238,7 @@ class State:
     timeline: Timeline = Timeline()
     panels: Panels = Panels()
     editing: Editing = Editing()
+    measuring: Measuring = Measuring()
     mix: Mix = field(default_factory=Mix)
     status: Status = field(default_factory=Status)
     reading: FaceReading = FaceReading()

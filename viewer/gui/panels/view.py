@@ -12,7 +12,7 @@ from avatar.model.parts.light.relight import Relighting
 from viewer.render.view_settings import VIEW_KINDS, ViewSettings
 from viewer.session.edits import Change, Edit, SetAppearance
 from viewer.session.mix import Mix
-from viewer.session.state import State
+from viewer.session.state import Measuring, State
 
 _MIX = "mix"
 _RECORDED_LIGHT = "as recorded"
@@ -54,8 +54,19 @@ def view_panel(state: State) -> Iterator[Edit]:
     )
     if imgui.button("reset"):
         view = ViewSettings()
+    yield from _measuring(state.measuring)
     if view != state.view:
         yield Change("view", view)
+
+
+def _measuring(measuring: Measuring) -> Iterator[Edit]:
+    """Whether clicks in the image measure, and the distance between the last two."""
+    imgui.separator_text("measure")
+    changed, active = imgui.checkbox("click two places", measuring.active)
+    if changed:
+        yield Change("measuring", replace(measuring, active=active))
+    if text := measuring.to_text():
+        imgui.text_wrapped(text)
 
 
 def _appearance(mix: Mix) -> Mix:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from imgui_bundle import imgui
 
 from viewer.render.orbit import Orbit
-from viewer.session.edits import Change, Edit, Paint
-from viewer.session.state import SLIDERS, TIMELINE, State
+from viewer.session.edits import Change, Edit, Measure, Paint
+from viewer.session.state import SLIDERS, TIMELINE, Measuring, State
 
 if TYPE_CHECKING:
     from viewer.gui.panels import Textures
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _ORBIT = 180.0
 _PAN = 0.38
 _ZOOM = 0.9
+#: Pixels of the screen that a click may move; colors of a measured line and of its edge, ABGR.
+_CLICK = 4.0
+_INK = 0xFF30E0FF
+_EDGE = 0xC0000000
 
 #: Texture coordinates at the image's upper left and lower right corner: as rendered, and mirrored.
 _CORNERS = ((imgui.ImVec2(0, 0), imgui.ImVec2(1, 1)), (imgui.ImVec2(1, 0), imgui.ImVec2(0, 1)))
@@ -49,7 +53,11 @@ def viewport_panel(state: State, textures: Textures) -> Iterator[Edit]:
         and not imgui.get_io().key_shift
     ):
         yield from _brush_stamp(size, mirrored)
-    orbit = _orbit_after_input(state.camera.orbit, -size.y if mirrored else size.y, size.y, painting)
+    if state.measuring.active and not painting:
+        yield from _measured_place(size, mirrored)
+        _ruler_line(state.measuring, size, mirrored)
+    tool = painting or state.measuring.active
+    orbit = _orbit_after_input(state.camera.orbit, -size.y if mirrored else size.y, size.y, painting, tool)
     if orbit != state.camera.orbit:
         yield Change("camera", replace(state.camera, orbit=orbit))
     if state.panels.camera_preview and state.source not in (SLIDERS, TIMELINE) and textures.preview.size[0]:
@@ -59,15 +67,53 @@ def viewport_panel(state: State, textures: Textures) -> Iterator[Edit]:
 def _brush_stamp(size: imgui.ImVec2, mirrored: bool) -> Iterator[Edit]:
     """The stamp of the brush where the mouse is pressed or has moved."""
     io = imgui.get_io()
-    corner = imgui.get_item_rect_min()
     clicked = imgui.is_item_activated()
     if clicked or io.mouse_delta.x or io.mouse_delta.y:
-        across = (io.mouse_pos.x - corner.x) / size.x
-        down = (io.mouse_pos.y - corner.y) / size.y
-        yield Paint((1 - across if mirrored else across, down), clicked)
+        yield Paint(_under_mouse(size, mirrored), clicked)
 
 
-def _orbit_after_input(orbit: Orbit, horizontal: float, vertical: float, painting: bool = False) -> Orbit:
+def _under_mouse(size: imgui.ImVec2, mirrored: bool) -> tuple[float, float]:
+    """The place of the mouse in the image as rendered, 0..1 from the upper left."""
+    io = imgui.get_io()
+    corner = imgui.get_item_rect_min()
+    across = (io.mouse_pos.x - corner.x) / size.x
+    return (1 - across if mirrored else across, (io.mouse_pos.y - corner.y) / size.y)
+
+
+def _measured_place(size: imgui.ImVec2, mirrored: bool) -> Iterator[Edit]:
+    """The place that is measured, where the left button is released without a drag, which orbits."""
+    left = imgui.MouseButton_.left
+    moved = imgui.get_mouse_drag_delta(left, 0)
+    if imgui.is_item_deactivated() and imgui.is_mouse_released(left) and max(abs(moved.x), abs(moved.y)) < _CLICK:
+        yield Measure(_under_mouse(size, mirrored))
+
+
+def _ruler_line(measuring: Measuring, size: imgui.ImVec2, mirrored: bool) -> None:
+    """The line between the two places, and its length."""
+    corner = imgui.get_item_rect_min()
+    lines = imgui.get_window_draw_list()
+    ends = [
+        imgui.ImVec2(corner.x + (1 - x if mirrored else x) * size.x, corner.y + y * size.y) for x, y in measuring.ends
+    ]
+    for end in ends:
+        lines.add_circle_filled(end, 4, _INK)
+        lines.add_circle(end, 5, _EDGE)
+    if len(ends) == 2:
+        lines.add_line(ends[0], ends[1], _EDGE, 4)
+        lines.add_line(ends[0], ends[1], _INK, 2)
+        text = measuring.to_text()
+        extent = imgui.calc_text_size(text)
+        x = min(max((ends[0].x + ends[1].x - extent.x) / 2, corner.x + 6), corner.x + size.x - extent.x - 6)
+        place = imgui.ImVec2(x, max(ends[0].y, ends[1].y) + 10)
+        lines.add_rect_filled(
+            imgui.ImVec2(place.x - 4, place.y - 2), imgui.ImVec2(place.x + extent.x + 4, place.y + extent.y + 2), _EDGE
+        )
+        lines.add_text(place, _INK, text)
+
+
+def _orbit_after_input(
+    orbit: Orbit, horizontal: float, vertical: float, painting: bool = False, tool: bool = False
+) -> Orbit:
     """The orbit after mouse input on the image.
 
     Args:
@@ -75,6 +121,7 @@ def _orbit_after_input(orbit: Orbit, horizontal: float, vertical: float, paintin
         horizontal: pixels of the screen for a drag of 1 to the right; negative in a mirrored image.
         vertical: the same downwards.
         painting: whether the left button paints; the right one orbits then, and pans with shift.
+        tool: whether clicks mean something else than a double click, which resets the camera.
     """
     io = imgui.get_io()
     if imgui.is_item_active():
@@ -92,7 +139,7 @@ def _orbit_after_input(orbit: Orbit, horizontal: float, vertical: float, paintin
     if imgui.is_item_hovered():
         if io.mouse_wheel:
             orbit = orbit.scale_distance(_ZOOM**io.mouse_wheel)
-        if not painting and imgui.is_mouse_double_clicked(imgui.MouseButton_.left):
+        if not tool and imgui.is_mouse_double_clicked(imgui.MouseButton_.left):
             orbit = Orbit()
     return orbit
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatar import ops
 from avatar.driving.live.samples import AvatarPose
 from avatar.editing.decals import Canvas
 from avatar.editing.edit import edited_extras
@@ -19,7 +18,6 @@ from avatar.editing.layers import LAYERS, layers_of
 from avatar.editing.style import Style, combined, read_style
 from avatar.editing.surface_map import SIZE
 from avatar.errors import HeadsplatError
-from avatar.geometry.rotations import quat_to_matrix
 from avatar.model.avatar import Avatar
 from avatar.model.avatar_file import read_avatar, save_avatar
 from avatar.model.parts.appearance import with_appearance
@@ -27,6 +25,7 @@ from avatar.model.poser import Poser
 from avatar.types import Camera
 from viewer.session.mix import Mix
 from viewer.session.state import Brush, Editing
+from viewer.session.surface import SurfaceFinder
 
 MAX_UNDO = 64  # states of the edits that are kept
 _SPACING = 0.4  # radii of the brush between two stamps of a stroke
@@ -191,33 +190,3 @@ class Painting:
 def _copy(canvas: Canvas | None) -> Canvas:
     """A copy of a canvas, or an empty one."""
     return np.zeros((SIZE, SIZE, 4), np.uint8) if canvas is None else canvas.copy()
-
-
-class SurfaceFinder:
-    """Finds the surface under points of one image."""
-
-    def __init__(self, poser: Poser, camera: Camera, pose: AvatarPose) -> None:
-        """
-        Args:
-            poser: of the avatar.
-            camera: [1] of the image.
-            pose: of the avatar.
-        """
-        with torch.no_grad():
-            head = poser.head(poser.poses(pose.params, pose.torso), 0)
-            world = head.vertices[0] @ quat_to_matrix(head.bones.quats[0, 0]).T + head.translation[0]
-            self._seen = camera.to_camera(world)[None].contiguous()
-        self._camera = camera
-        self._faces = poser.avatar.head.faces
-
-    def point(self, at: tuple[float, float]) -> tuple[int, torch.Tensor] | None:
-        """The face and the barycentric point [3] under a place, 0..1 from the upper left; None beside the head."""
-        camera = self._camera
-        K = camera.K.clone()
-        # An image of one pixel whose center is the point.
-        K[:, 0, 2] += 0.5 - at[0] * camera.width
-        K[:, 1, 2] += 0.5 - at[1] * camera.height
-        with torch.no_grad():
-            face, bary, _ = ops.mesh(self._seen, self._faces, K, 1, 1)
-        index = int(face[0, 0, 0])
-        return None if index < 0 else (index, bary[0, 0, 0].clone())
