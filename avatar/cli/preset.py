@@ -28,7 +28,7 @@ Name = Annotated[Positional[str], arg(metavar="NAME")]
 
 @dataclass(frozen=True)
 class PresetAdd:
-    """Save a face by a name: weights, a frame of a motion, or the face in a photo."""
+    """Save a face by a name: weights, action units, a frame of a motion, or the face in a photo."""
 
     owner: Owner
     """an avatar, whose presets are in a .presets.json file beside it, or such a file apart, which need not exist"""
@@ -36,6 +36,8 @@ class PresetAdd:
     """of the face, such as grin"""
     weights: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=WEIGHT,...")] = ()
     """weights by expression, ARKit's or of the avatar's head: jawOpen=.4,mouthSmileLeft=.6"""
+    units: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="AU=INTENSITY,...")] = ()
+    """action units, 0 to 1, kept as such; of one side with L or R of the person: AU6=.8,AU12R=1"""
     motion: OptionalPath = None
     """a motion, of which --frame is the face: an expression file or a capture folder"""
     frame: Annotated[OptionalInt, Between(0, 10_000_000)] = None
@@ -57,8 +59,9 @@ class PresetAdd:
 
         self._check()
         weights = parse_gain(self.weights, "--weights")
+        units = parse_gain(self.units, "--units")
         with _opened(self.owner, self.motion, self.photo) as file:
-            preset = self._preset(weights)
+            preset = self._preset(weights, units)
             if preset_named(file.presets, self.name) and not self.overwrite:
                 raise HeadsplatError(
                     f"{path_text(file.path)}: has a preset {self.name!r}; give another name, or --overwrite"
@@ -69,17 +72,17 @@ class PresetAdd:
         return 0
 
     def _check(self) -> None:
-        given = [f"--{name}" for name in ("weights", "motion", "photo") if getattr(self, name)]
+        given = [f"--{name}" for name in ("weights", "units", "motion", "photo") if getattr(self, name)]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            raise HeadsplatError(f"preset add: expected one of --weights, --motion and --photo, got {found}")
+            raise HeadsplatError(f"preset add: expected one of --weights, --units, --motion and --photo, got {found}")
         if (self.frame is None) != (self.motion is None):
             raise HeadsplatError("--frame: the number of a frame of --motion; give both, or leave both out")
         if self.with_head and self.motion is None:
             raise HeadsplatError("--with-head: only used with --motion; leave it out")
 
-    def _preset(self, weights: dict[str, float]) -> FacePreset:
-        from avatar.jobs.own_presets import preset_of_frame, preset_of_photo, preset_of_weights
+    def _preset(self, weights: dict[str, float], units: dict[str, float]) -> FacePreset:
+        from avatar.jobs.own_presets import preset_of_frame, preset_of_photo, preset_of_units, preset_of_weights
 
         consent = path_text(self.consent)
         if self.photo is not None:
@@ -88,6 +91,8 @@ class PresetAdd:
             return preset_of_frame(
                 self.name, self.motion, self.frame, consent, with_head=self.with_head, notices=SENTENCES
             )
+        if units:
+            return preset_of_units(self.name, units, consent, "--units")
         avatar = None if self.owner.suffix == ".json" else self.owner
         return preset_of_weights(self.name, weights, consent, avatar=avatar)
 
@@ -105,7 +110,8 @@ class PresetList:
 
         presets = read_presets(presets_path(self.owner))
         for preset in presets:
-            weights = " ".join(f"{name}={weight:.3g}" for name, weight in preset.weights.items())
+            shown = preset.units or preset.weights
+            weights = " ".join(f"{name}={weight:.3g}" for name, weight in shown.items())
             pose = [
                 f"{key} " + ",".join(f"{angle:g}" for angle in degrees)
                 for key, degrees in (("head", preset.head), ("jaw", preset.jaw))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -40,6 +41,19 @@ def preset_of_weights(
             hint = f"did you mean {near[0]}?" if near else "give ARKit's names, or those of the avatar's head"
             raise HeadsplatError(f"no expression {expression!r:.60}; {hint}")
     return _checked(name, weights, source="weights by hand", consent=consent)
+
+
+def preset_of_units(name: str, units: Mapping[str, float], consent: str = "", where: str = "units") -> FacePreset:
+    """A preset of action units by name, `AU12` or `AU12R`; it keeps them beside their weights.
+
+    Raises:
+        HeadsplatError: another unit, or a value out of range; it names `where`.
+    """
+    from avatar.performance.facs.named_units import weights_of
+    from avatar.performance.facs.table import FacsTable
+
+    weights = weights_of(units, FacsTable.load(), where)
+    return replace(_checked(name, weights, source="action units by hand", consent=consent), units=dict(units))
 
 
 def preset_of_frame(

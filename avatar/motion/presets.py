@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from avatar.errors import HeadsplatError
 from avatar.head.arkit import ARKIT_52
 
 SUFFIX = ".presets.json"
-VERSION = 1
+VERSION = 2  # files without action units are of version 1, which older ones read
 #: Presets of a file, bytes of it, characters of a name and of a text.
 MAX_PRESETS, MAX_BYTES, MAX_NAME, MAX_TEXT = 99, 1 << 18, 40, 1000
 #: Keys of the keyboard that show a preset.
@@ -34,6 +35,7 @@ _MAX_ARKIT, _MAX_OTHER = 1.0, 10.0
 _MAX_WEIGHTS = 1000
 _MAX_DEGREES = 90.0
 _ARKIT_BY_LOWER = {name.lower(): name for name in ARKIT_52}
+_UNIT = re.compile(r"AU[0-9]{1,2}[LR]?")
 _REMEDY = "correct it, or save its faces again"
 
 
@@ -59,6 +61,8 @@ class FacePreset:
     """what it was made of"""
     consent: str = ""
     """a note on the consent of the person that it was made of"""
+    units: Mapping[str, float] = field(default_factory=dict)
+    """action units of which the weights are made, 0 to 1 by name, with L or R for one side: {"AU12R": 0.5}"""
 
     def __post_init__(self) -> None:
         if len(self.name) > MAX_NAME or self.name != self.name.strip() or not self.name.isprintable() or not self.name:
@@ -75,6 +79,9 @@ class FacePreset:
             most = _MAX_ARKIT if name in ARKIT_52 else _MAX_OTHER
             if type(weight) not in (int, float) or not -most <= weight <= most:
                 raise ValueError(f"`weights.{name:.60}` is {weight!r:.40}, expected {-most:g} to {most:g}")
+        for name, value in self.units.items():
+            if not _UNIT.fullmatch(name) or type(value) not in (int, float) or not 0 <= value <= 1:
+                raise ValueError(f"`units.{name:.20}` is {value!r:.40}, expected AU12, AU12L or AU12R, from 0 to 1")
         for key, degrees in (("head", self.head), ("jaw", self.jaw)):
             if not all(math.isfinite(angle) and abs(angle) <= _MAX_DEGREES for angle in degrees):
                 raise ValueError(f"`{key}` is {list(degrees)!r:.60}, expected degrees up to {_MAX_DEGREES:g}")
@@ -97,11 +104,14 @@ class FacePreset:
     def content(self) -> dict[str, Any]:
         """As JSON values; what is as by default is left out."""
         found: dict[str, Any] = {"name": self.name, "weights": {n: round(w, 4) for n, w in self.weights.items()}}
+        found["units"] = {n: round(w, 4) for n, w in self.units.items()}
         found |= {key: [round(angle, 2) for angle in getattr(self, key)] for key in ("head", "jaw")}
         found |= {"key": self.key, "source": self.source, "consent": self.consent}
         given = {"name", "weights"} | {
             key for key, value in self.__dict__.items() if value != getattr(FacePreset, key, 0)
         }
+        if not self.units:
+            given -= {"units"}
         return {key: value for key, value in found.items() if key in given}
 
 
@@ -142,7 +152,7 @@ def read_presets(path: Path) -> tuple[FacePreset, ...]:
         raise HeadsplatError(
             f"{path}: presets of version {shortened(version, 20)}, this headsplat reads {VERSION}; update headsplat"
         )
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version < 1:
         raise HeadsplatError(f"{path}: no version {VERSION} in it; {_REMEDY}")
     entries = apply_values(_File(), {k: v for k, v in content.items() if k not in ("headsplat", "version")}, str(path))
     presets: tuple[FacePreset, ...] = ()
@@ -167,7 +177,8 @@ def text_of(presets: Sequence[FacePreset]) -> str:
     """The content of a file of presets."""
     rows = ",\n".join(f"  {json.dumps(preset.content(), ensure_ascii=False)}" for preset in presets)
     listed = f"[\n{rows}\n ]" if rows else "[]"
-    return f'{{\n "headsplat": "presets",\n "version": {VERSION},\n "presets": {listed}\n}}\n'
+    version = VERSION if any(preset.units for preset in presets) else 1
+    return f'{{\n "headsplat": "presets",\n "version": {version},\n "presets": {listed}\n}}\n'
 
 
 def change_presets(

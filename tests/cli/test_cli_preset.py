@@ -13,8 +13,12 @@ from avatar.geometry.rotations import matrix_to_axis_angle
 from avatar.head.arkit import ARKIT_52
 from avatar.motion import write_motion
 from avatar.motion.presets import FacePreset, read_presets
+from avatar.performance.facs.named_units import names_of
+from avatar.performance.facs.table import FacsTable
+from avatar.performance.facs.units import UnitReader
 from avatar.types import JOINT_NAMES, ROOT, Motion
 
+TABLE = FacsTable.load()
 AVATAR = Path(__file__).parents[1] / "data" / "version4.avatar"
 
 
@@ -53,6 +57,17 @@ def test_presets_are_added_listed_replaced_and_removed(avatar: Path, capsys: pyt
     assert read_presets(file) == ()
 
 
+def test_action_units_keep_intensity_and_side(avatar: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("add", avatar, "smirk", "--units", "AU6=.8,AU12R=.5")
+    (preset,) = read_presets(avatar.with_name("me.presets.json"))
+    assert preset.units == {"AU6": 0.8, "AU12R": 0.5} and preset.weights["mouthSmileRight"] > 0.3
+    assert preset.weights["cheekSquintLeft"] > 0.5 and "mouthSmileLeft" not in preset.weights
+    read = UnitReader(TABLE).sides([[preset.weights.get(name, 0.0) for name in ARKIT_52]])[0]
+    assert {name: value for name, value in names_of(read, TABLE).items() if value > 0.05} == pytest.approx(preset.units)
+    run("list", avatar)
+    assert "1 smirk: AU6=0.8 AU12R=0.5; from action units by hand" in capsys.readouterr().out
+
+
 def test_a_frame_of_a_motion_keeps_the_turn_of_the_head_on_demand(tmp_path: Path) -> None:
     file, motion = tmp_path / "apart.presets.json", turned(tmp_path / "m.motion.npz")
     run("add", file, "plain", "--motion", motion, "--frame", 1)
@@ -66,10 +81,15 @@ def test_a_frame_of_a_motion_keeps_the_turn_of_the_head_on_demand(tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "preset add: expected one of --weights, --motion and --photo, got none"),
+        ((), "preset add: expected one of --weights, --units, --motion and --photo, got none"),
         (("--weights", "jawOpen=1", "--photo", "a.jpg"), "--photo, got --weights and --photo"),
         (("--motion", "m.csv"), "--frame: the number of a frame of --motion; give both, or leave both out"),
         (("--weights", "jawOpen=1", "--with-head"), "--with-head: only used with --motion; leave it out"),
+        (("--units", "AU99=1"), "--units: no action unit 'AU99'; did you mean AU9?"),
+        (("--units", "AU25L=1"), "--units: AU25 has no sides; give AU25 in place of AU25L"),
+        (("--units", "AU12=.5,AU12R=1"), "--units: a side of AU12 is given twice; give it once"),
+        (("--units", "AU12=1.5"), "--units: AU12 is 1.5, expected 0 to 1"),
+        (("--units", "smile"), "--units: 'smile' is not a factor; give NAME=NUMBER"),
         (("--weights", "jawOpne=1"), "no expression 'jawOpne'; did you mean jawOpen?"),
         (("--weights", "jawOpen=2"), "preset: `weights.jawOpen` is 2.0, expected -1 to 1"),
         (("--weights", "jawOpen=1", "--consent", "x" * 1001), "preset: `consent` has more than 1000 characters"),

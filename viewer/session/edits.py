@@ -115,6 +115,7 @@ class SavePreset:
     """Saves the pose of the sliders by a name, in the file of the avatar's presets; one of that name is replaced."""
 
     name: str
+    as_units: bool = False  # as the action units that are read from it
 
 
 @dataclass(frozen=True)

@@ -334,7 +334,7 @@ class Session:
         elif isinstance(edit, SetAppearance):
             self.set_appearance(edit.weights)
         elif isinstance(edit, SavePreset):
-            self._save_preset(edit.name)
+            self._save_preset(edit.name, as_units=edit.as_units)
         elif isinstance(edit, RemovePreset):
             self._change_presets(lambda presets: without_preset(presets, edit.name))
         elif isinstance(edit, ShowPreset):
@@ -364,11 +364,14 @@ class Session:
             self.show_message(str(error), failed=True)
         self.state = replace(self.state, presets=presets)
 
-    def _save_preset(self, name: str) -> None:
+    def _save_preset(self, name: str, *, as_units: bool) -> None:
         try:
             preset, note = preset_of(self.state.sliders, name.strip())
         except ValueError as error:
             raise HeadsplatError(f"the face is not saved: {error}") from error
+        if as_units:
+            preset, lost = wings.of_units(preset)
+            note += lost
         path = self._change_presets(
             lambda presets: with_preset(presets, with_free_key(presets, preset), overwrite=True)
         )

@@ -90,8 +90,8 @@ def test_a_change_that_fails_leaves_the_file(path: Path) -> None:
         ("", "damaged, not readable as JSON"),
         ([], "damaged, expected a JSON object"),
         ({}, 'no file of presets, which has "headsplat": "presets"; check its path'),
-        (with_entries() | {"version": 2}, "presets of version 2, this headsplat reads 1; update headsplat"),
-        (with_entries() | {"version": True}, "no version 1 in it"),
+        (with_entries() | {"version": 3}, "presets of version 3, this headsplat reads 2; update headsplat"),
+        (with_entries() | {"version": True}, "no version 2 in it"),
         (with_entries() | {"preset": []}, "unknown key `preset`; did you mean `presets`?"),
         (with_entries(3), "`presets` is 3, expected a table of names and values"),
         (with_entries({}), "preset 1: no `name` in it"),
@@ -151,3 +151,13 @@ def test_what_arkits_expressions_cannot_show_is_named() -> None:
     assert GRIN.arkit_weights == {"jawOpen": 0.4, "mouthSmileLeft": 0.0}
     assert GRIN.left_out == ("expressions of the avatar's own", "turn of the head", "jaw")
     assert PLAIN.left_out == ()
+
+
+def test_action_units_stay_in_the_file_and_raise_its_version(tmp_path: Path) -> None:
+    plain, units = FacePreset("a", {"jawOpen": 0.5}), FacePreset("b", {"mouthSmileLeft": 0.5}, units={"AU12L": 0.5})
+    for presets, version in (((plain,), 1), ((plain, units), 2)):
+        write_presets(tmp_path / "me.presets.json", presets)
+        assert f'"version": {version},' in (tmp_path / "me.presets.json").read_text()
+        assert read_presets(tmp_path / "me.presets.json") == presets
+    with pytest.raises(ValueError, match=r"`units\.AU12X` is 0\.5, expected AU12, AU12L or AU12R, from 0 to 1"):
+        FacePreset("c", units={"AU12X": 0.5})

@@ -65,6 +65,15 @@ def test_a_saved_face_is_shown_again_as_it_was(clocked: Clocked, tmp_path: Path)
     assert session.state.sliders.head == POSED.head and session.state.sliders.jaw == POSED.jaw
 
 
+def test_action_units_are_saved_with_their_side(clocked: Clocked, tmp_path: Path) -> None:
+    weights = {"mouthSmileLeft": 0.5, "cheekSquintLeft": 0.4, "cheekSquintRight": 0.4, "mouthLeft": 0.3}
+    clocked.session.apply([Change("sliders", Sliders(weights)), SavePreset("half", as_units=True)])
+    (preset,) = read_presets(tmp_path / "me.presets.json")
+    assert preset.units == pytest.approx({"AU6": 0.4, "AU12L": 0.5}, abs=0.02)
+    assert preset.weights == pytest.approx(weights, abs=0.02)  # mouthLeft is of no unit
+    assert clocked.session.state.status.message.endswith("half saved, key 1")
+
+
 def test_the_face_moves_to_a_preset_within_a_fifth_of_a_second(clocked: Clocked) -> None:
     rest = clocked.expression()
     clocked.session.apply([ShowPreset(FacePreset("open", {"jawOpen": 1.0}))])

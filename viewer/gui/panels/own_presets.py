@@ -13,6 +13,7 @@ from viewer.session.edits import Change, Edit, RemovePreset, SavePreset, ShowPre
 from viewer.session.own_presets import sliders_of
 from viewer.session.state import State
 
+_UNITS = "as units"  # the button that saves action units
 #: Keys of the keyboard by number; those of the keypad do the same.
 _DIGITS = (imgui.Key._0, imgui.Key.keypad0)
 
@@ -42,6 +43,8 @@ def _name_field(state: State) -> Iterator[Edit]:
     panels = state.panels
     existing = preset_named(state.presets, panels.preset_name)
     words = ["replace", "remove"] if existing else ["save"]
+    if state.sliders.weights:
+        words.append(_UNITS)
     style = imgui.get_style()
     widths = [imgui.calc_text_size(word).x + 2 * style.frame_padding.x + style.item_inner_spacing.x for word in words]
     imgui.set_next_item_width(-sum(widths))
@@ -52,7 +55,12 @@ def _name_field(state: State) -> Iterator[Edit]:
         imgui.same_line(0, style.item_inner_spacing.x)
         imgui.begin_disabled(not panels.preset_name.strip())
         if imgui.button(f"{word}##preset"):
-            yield RemovePreset(existing.name) if existing and word == "remove" else SavePreset(panels.preset_name)
+            if existing and word == "remove":
+                yield RemovePreset(existing.name)
+            else:
+                yield SavePreset(panels.preset_name, as_units=word == _UNITS)
+        if word == _UNITS:
+            imgui.set_item_tooltip("save the action units of this face, which keep their intensity and side")
         imgui.end_disabled()
 
 

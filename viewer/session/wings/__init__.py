@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from avatar.common.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from viewer.session.wings.action_units import of_units
     from viewer.session.wings.painting import Painting
     from viewer.session.wings.reading import SourceReader
 
-__all__ = ["Painting", "SourceReader"]
-__getattr__ = on_first_use(__name__, {"Painting": "painting", "SourceReader": "reading"})
+__all__ = ["Painting", "SourceReader", "of_units"]
+__getattr__ = on_first_use(__name__, {"Painting": "painting", "SourceReader": "reading", "of_units": "action_units"})

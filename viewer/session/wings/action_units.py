@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avatar.head.arkit import ARKIT_52
+from avatar.motion.presets import FacePreset
 from avatar.performance.facs.emotions import EmotionReader
+from avatar.performance.facs.named_units import names_of, weights_of
 from avatar.performance.facs.phrases import PhraseReader
 from avatar.performance.facs.table import LEFT, RIGHT, FacsTable, Unit
 from avatar.performance.facs.units import UnitReader
@@ -19,6 +22,7 @@ from viewer.session.state import UnitIntensity
 Floats = NDArray[np.float64]
 Weights = Mapping[str, float]
 
+_VISIBLE = 0.05  # of a weight that changes
 _LEAST = 0.005  # weights below it are 0: sliders show two decimals
 
 
@@ -55,6 +59,21 @@ def unit_records(sides: Floats) -> tuple[UnitIntensity, ...]:
         UnitIntensity(unit.key, unit.name, float(right), float(left), unit.sided, letter(float(max(left, right))))
         for unit, (left, right) in zip(table().units, sides, strict=True)
     )
+
+
+def of_units(preset: FacePreset) -> tuple[FacePreset, str]:
+    """A preset as the action units that are read from it, and a sentence on what they cannot keep, or an empty text.
+
+    Weights of no unit (`mouthLeft`), negative ones and those of the avatar's own expressions stay as they are.
+    """
+    before = preset.arkit_weights
+    units = names_of(_sides(_key(before)), table())
+    made = weights_of(units, table())
+    known = {name for unit in table().units for side in unit.weights for name in side}
+    kept = {name: weight for name, weight in preset.weights.items() if name not in known or weight < 0}
+    changed = [name for name in sorted(known) if abs(made.get(name, 0.0) - before.get(name, 0.0)) > _VISIBLE]
+    note = f"; action units show another {', '.join(changed)}" if changed else ""
+    return replace(preset, weights={**kept, **made}, units=units), note
 
 
 def sides_of(unit: UnitIntensity) -> tuple[tuple[str, int, float], ...]:
