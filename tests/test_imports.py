@@ -19,6 +19,7 @@ OPTIONAL = (
     "smplx",
     "gsplat",
     "nvdiffrast",
+    "tinycudann",
     "lpips",
     "onnxruntime",
     "pyvirtualcam",

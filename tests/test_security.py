@@ -101,18 +101,20 @@ def test_no_module_evaluates_text_or_starts_a_shell() -> None:
 OPENING = ("open_connection", "start_server", "create_server", "create_subprocess_exec", "create_subprocess_shell")
 
 
-def test_two_modules_open_sockets_one_starts_pip_and_one_starts_headsplat() -> None:
+def test_two_modules_open_sockets_one_starts_pip_and_two_start_headsplat() -> None:
     udp = Path(inspect.getfile(type(udp_source("vmc")))).relative_to(ROOT).as_posix()
     names = {path: {name for name in imports()[path] if name.split(".")[0] == "socket"} for path in importers("socket")}
     options = {"socket.SO_SNDBUF", "socket.SOL_SOCKET"}
     sender = "capture/live/protocols/send.py"
     assert names == {udp: {"socket"}, sender: {"socket"}, "viewer/web/speech_server.py": options}
     assert [place for place, name, _ in calls() if name.rpartition(".")[2] in OPENING] == []
-    fleet, pip = sorted(importers("subprocess"))
+    fleet, packages, pip = sorted(importers("subprocess"))
     source = (ROOT / pip).read_text(encoding="utf-8")
     assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "pip", "download"' in source
     source = (ROOT / fleet).read_text(encoding="utf-8")
     assert source.count("subprocess.Popen(") == 1 and '[sys.executable, "-m", "avatar.fleet.child_process"' in source
+    source = (ROOT / packages).read_text(encoding="utf-8")
+    assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "avatar.ops.package_check"' in source
     assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {
         "avatar/performance/speech/client.py",
         "capture/networks/vision_library.py",

@@ -50,7 +50,12 @@ OPTIONAL_PACKAGES = {
     "nvdiffrast": (
         "nvdiffrast",
         "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast",
-        "mesh rasterizer on CUDA",
+        "rasterizer of meshes on CUDA (license: research and evaluation only)",
+    ),
+    "tinycudann": (
+        "tinycudann",
+        "pip install --no-build-isolation 'git+https://github.com/NVlabs/tiny-cuda-nn#subdirectory=bindings/torch'",
+        "networks of a training on CUDA",
     ),
 }
 if sys.version_info < (3, 14):  # Python's own from then on
@@ -97,6 +102,7 @@ def _check_device(name: str, as_json: bool) -> int:
     """Run the self-check of a GPU, keep the result and print its table; the exit code."""
     from avatar.ops.device_proof import record
     from avatar.ops.devices import gpu
+    from avatar.ops.packages import check_again
     from avatar.ops.self_check import self_check
 
     try:
@@ -105,6 +111,7 @@ def _check_device(name: str, as_json: bool) -> int:
         raise HeadsplatError(f"--{error}") from error
     rows = self_check(device)
     failure = record(device, rows)
+    packages = {} if failure else check_again(device)
     if as_json:
         table = [
             {
@@ -113,12 +120,15 @@ def _check_device(name: str, as_json: bool) -> int:
             }
             for row in rows
         ]  # fmt: skip
-        print(json.dumps({"device": str(device), "passed": not failure, "failure": failure, "ops": table}, indent=2))
+        found = {"device": str(device), "passed": not failure, "failure": failure, "ops": table, "packages": packages}
+        print(json.dumps(found, indent=2))
     else:
         print(f"{'op':32} {'largest error':>13} {'tolerance':>9}  same bits  result")
         for row in rows:
             bits = "yes" if row.same_bits else "no"
             print(f"{row.op:32} {row.error:13.1e} {row.tolerance:9.0e}  {bits:9}  {row.result}")
+        for name, state in packages.items():
+            print(f"{name}: {state}")
         print(failure or f"{device} passes the self-check")
     return 1 if failure else 0
 
@@ -137,6 +147,7 @@ def examine() -> dict[str, Any]:
         "native_kernels": _attempt(_native),
         "cuda": _attempt(_cuda),
         "cuda_kernels": _attempt(_cuda_kernels),
+        "cuda_packages": _attempt(_cuda_packages),
         "packages": core,
         "optional": {name: _package(name, found, how, use) for name, (found, how, use) in OPTIONAL_PACKAGES.items()},
         "models": _attempt(model_files),
@@ -186,6 +197,18 @@ def _cuda_kernels() -> str:
     compiled = cuda_ext.cuda_architectures()
     built = f" Compiled in: {compiled}." if compiled and not cuda_ext.available("cuda") else ""
     return f"{'yes' if cuda_ext.available('cuda') else 'no'}: {cuda_ext.reason('cuda')}{built}"
+
+
+def _cuda_packages() -> dict[str, str]:
+    """What computes in place of our kernels on the first GPU, and why not; checks nothing."""
+    from avatar.ops.devices import gpu
+    from avatar.ops.packages import PACKAGES, state_of
+
+    try:
+        device = gpu("cuda")
+    except HeadsplatError:
+        device = None
+    return {name: f"{what}: {state_of(name, device)}" for name, what in PACKAGES.items()}
 
 
 def _window() -> str:

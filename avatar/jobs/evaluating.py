@@ -64,7 +64,7 @@ class EvaluateOptions:
     text: Annotated[str | None, arg(metavar="TEXT")] = None
     """what is said in the sound, in English: closures of the lips are found better"""
     rasterizer: Rasterizer = "native"
-    """rasterizer: headsplat's kernels (native), or gsplat (CUDA; pip install gsplat)"""
+    """rasterizer: headsplat's kernels (native; own: no other package), or gsplat (CUDA; pip install gsplat)"""
     device: Device = "auto"
     """auto: the first GPU, if native kernels can run there, else the CPU"""
     overwrite: bool = False
@@ -144,6 +144,7 @@ def evaluate_file(
     Raises:
         HeadsplatError: not an avatar file, another capture, or one of `avatar.evaluate`.
     """
+    from avatar import ops
     from avatar.evaluation import protocol
     from avatar.jobs.landmarker import landmarker
 
@@ -152,7 +153,8 @@ def evaluate_file(
     size = options.size or trained_size
     locate = landmarker() if options.landmarks else None
     images = nullcontext() if options.save_images is None else atomic_folder(options.save_images)
-    with notices.stage("evaluation") as update, images as folder:
+    packages = ops.other_packages(options.rasterizer != "own")
+    with notices.stage("evaluation") as update, images as folder, packages:
         report = protocol.evaluate(
             avatar if device is None else avatar.to(device),
             capture,

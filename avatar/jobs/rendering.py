@@ -76,7 +76,7 @@ class ImageOptions:
     supersample: Annotated[int, arg(metavar="1..4"), Between(1, 4)] = 1
     """render this many times larger per side, then average"""
     rasterizer: Rasterizer = "native"
-    """native: the kernels of headsplat; gsplat: needs CUDA and `pip install gsplat`"""
+    """native: headsplat's kernels; own: no nvdiffrast beside them; gsplat: needs CUDA and `pip install gsplat`"""
     device: Device = "auto"
     """auto: the first GPU, if native kernels can run there, else the CPU"""
 

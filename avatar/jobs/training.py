@@ -74,7 +74,7 @@ class TrainOptions:
     """add the LPIPS distance by this network to the loss in the last third: alex, vgg or squeeze (package lpips), or an
     ONNX file (package onnx)"""
     rasterizer: Rasterizer | None = None
-    """rasterizer: headsplat's kernels (native), or gsplat (CUDA; pip install gsplat)"""
+    """rasterizer: headsplat's kernels (native; own: no other package), or gsplat (CUDA; pip install gsplat)"""
     device: Device = "auto"
     """auto: the first GPU, if native kernels can run there, else the CPU"""
     head: OptionalHead = None

@@ -21,6 +21,7 @@ from .backend import keep_memory, kernel_threads, one_thread, one_thread_each
 from .bind import bind
 from .blend import DEFORM_CHANNELS, batch_invariant_matmul, batch_invariant_matmul_backward, blend, deform
 from .buffers import SplatBuffers, splat_buffers, splat_into
+from .hash_grid import HashLattice, hash_features, hash_lattice, leaky_network
 from .images import photometric, ssim, to_bytes
 from .layer import layer, texel_colors
 from .light import add_reflections, layer_shade
@@ -28,6 +29,7 @@ from .limits import blend_extent, limit_scales, limit_texels, round_rings
 from .mesh import mesh
 from .motion import rigid_normal, sampled_normal
 from .optimize import AdamStep, Anchor, adam_outer_step, adam_step, adam_steps, add_anchors, takes_bfloat16
+from .packages import other_packages
 from .rendered_loss import (
     LayerLook,
     LayerScene,
@@ -51,6 +53,7 @@ __all__ = [
     "Anchor",
     "BlendExtent",
     "EyeSurface",
+    "HashLattice",
     "LayerImages",
     "LayerLook",
     "LayerScene",
@@ -77,10 +80,13 @@ __all__ = [
     "blend_extent",
     "deform",
     "fuses_rendered_loss",
+    "hash_features",
+    "hash_lattice",
     "keep_memory",
     "kernel_threads",
     "layer",
     "layer_shade",
+    "leaky_network",
     "limit_scales",
     "limit_texels",
     "mesh",
@@ -88,6 +94,7 @@ __all__ = [
     "mixed_weights_backward",
     "one_thread",
     "one_thread_each",
+    "other_packages",
     "photometric",
     "principal_strains",
     "rendered_loss",

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-from pathlib import Path
-from typing import Any
-
 import torch
 
-from avatar.common.cache import user_cache
-from avatar.common.files import atomic_path
-from avatar.errors import HeadsplatError
-
-from .backend import kernels_module
+from . import proof_cache
+from .proof_cache import digest_of, keep_failure, stored_failure
 from .self_check import Row, self_check
 
-log = logging.getLogger(__name__)
-
 VERSION = 1  #: of the self-check: change it with the cases, so that every device is checked again
-_DRIVER = Path("/proc/driver/nvidia/version")
 _known: dict[str, str] = {}  # failures of this process by the digest of what was checked; empty: passed
 
 
@@ -30,9 +18,9 @@ def device_failure(device: torch.device) -> str:
     Runs it, some seconds, unless its result for this device, driver, torch and kernels is in the cache.
     """
     checked = describe(device)
-    digest = _digest(checked)
+    digest = digest_of(checked)
     if digest not in _known:
-        stored = _read(_path(digest), checked)
+        stored = stored_failure(checked)
         _known[digest] = check_device(device) if stored is None else stored
     return _known[digest]
 
@@ -46,12 +34,7 @@ def record(device: torch.device, rows: list[Row]) -> str:
     """Keep the result of a self-check in the cache; the sentence of `device_failure`."""
     checked = describe(device)
     failure = sentence(device, checked["name"], rows)
-    path = _path(_digest(checked))
-    try:
-        with atomic_path(path) as partial:
-            partial.write_text(json.dumps({"checked": checked, "failure": failure}), encoding="utf-8")
-    except HeadsplatError as error:
-        log.info("the self-check of %s is not kept: %s", device, error)
+    keep_failure(checked, failure)
     return failure
 
 
@@ -69,42 +52,4 @@ def sentence(device: torch.device, name: str, rows: list[Row]) -> str:
 
 def describe(device: torch.device) -> dict[str, str]:
     """What a result is valid for: the GPU, its driver, torch, and the kernels."""
-    properties = torch.cuda.get_device_properties(device)
-    state = kernels_module().cuda.device_state()
-    module = Path(str(kernels_module().__file__))
-    return {
-        "check": str(VERSION),
-        "name": str(properties.name),
-        "uuid": str(getattr(properties, "uuid", device.index)),
-        "driver": _driver(str(state[1])),
-        "runtime": f"{state[0]} {torch.version.cuda}",
-        "torch": torch.__version__,
-        "kernels": hashlib.sha256(module.read_bytes()).hexdigest(),
-    }
-
-
-def _driver(newest_cuda: str) -> str:
-    """The driver's version where the system states it, with the newest CUDA version that it supports."""
-    try:
-        return f"{newest_cuda} {_DRIVER.read_text(errors='replace').splitlines()[0]}"
-    except (OSError, IndexError):
-        return newest_cuda
-
-
-def _digest(checked: dict[str, str]) -> str:
-    return hashlib.sha256(json.dumps(checked, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def _path(digest: str) -> Path:
-    return user_cache("devices") / f"{digest}.json"
-
-
-def _read(path: Path, checked: dict[str, str]) -> str | None:
-    """The failure in a cache file, or None if there is no valid one."""
-    try:
-        entry: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(entry, dict) or entry.get("checked") != checked or not isinstance(entry.get("failure"), str):
-        return None
-    return str(entry["failure"])
+    return proof_cache.describe(device, VERSION)

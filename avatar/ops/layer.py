@@ -14,6 +14,7 @@ from avatar.types import LayerMesh, check_shape
 from .backend import checks_indices, native_for
 from .checks import check_floats, check_indices, check_integers
 from .frames import has_workspaces
+from .packages import attempted
 
 Arrays = tuple[Tensor, ...]  # vertices, shade, texels, faces, texel ids, fades, faces of the skin, K
 Options = tuple[int, int, float, float]  # width, height, near, blur
@@ -44,7 +45,10 @@ class CpuLayer:
 
 
 class _CudaLayer:
-    """A layer in scratch memory; the window is the whole image, so that nothing synchronizes with the device."""
+    """A layer in scratch memory; the window is the whole image, so that nothing synchronizes with the device.
+
+    nvdiffrast may find which face is in front (`packages.py`); all that follows is ours.
+    """
 
     def __init__(self, arrays: Arrays, options: Options) -> None:
         vertices, _, texels = arrays[:3]
@@ -55,7 +59,18 @@ class _CudaLayer:
         self._scratch = torch.empty(size, dtype=torch.uint8, device=vertices.device)
 
     def render(self, arrays: Arrays, images: Arrays) -> None:
-        native_for(arrays[0]).layer_forward(arrays, self._options, images, self._scratch)
+        vertices, *_, skin, K = arrays
+        width, height, near, _ = self._options
+        depths = attempted(
+            "nvdiffrast",
+            vertices,
+            lambda package: package.layer_depths(vertices, arrays[3], skin, K, width, height, near),
+        )
+        native = native_for(vertices)
+        if depths is None:
+            native.layer_forward(arrays, self._options, images, self._scratch)
+        else:
+            native.layer_from_depths(arrays, self._options, images, depths, self._scratch)
 
     def backward(self, arrays: Arrays, grad_color: Tensor, grad_texels: Tensor) -> None:
         native_for(arrays[0]).layer_backward(arrays, self._options, grad_color, grad_texels, self._scratch)

@@ -10,6 +10,7 @@ from avatar.types import check_shape
 
 from .backend import checks_indices, native_for
 from .checks import check_floats, check_indices, check_integers
+from .packages import attempted
 
 
 def mesh(
@@ -27,7 +28,7 @@ def mesh(
 
     Returns:
         face_id [B,H,W] int32 (-1: background), perspective-correct barycentric weights [B,H,W,3], depth [B,H,W] meters
-        (0: background). Of faces at equal depth the first is used.
+        (0: background). Of faces at equal depth the first is used. On a GPU nvdiffrast may find them (`packages.py`).
 
     Raises:
         ValueError: a wrong shape, dtype or device; the text names the argument.
@@ -42,10 +43,16 @@ def mesh(
         check_indices("faces", faces, vertices_cam.shape[1])
     if native is None:
         return reference.mesh(vertices_cam.detach(), faces, K, width, height, near)
+    points, intrinsics = vertices_cam.detach(), K.detach()
+    found = attempted(
+        "nvdiffrast", points, lambda package: package.mesh(points, faces, intrinsics, width, height, near)
+    )
+    if found is not None:
+        return found
     shape = (vertices_cam.shape[0], height, width)
     face_id = vertices_cam.new_empty(shape, dtype=torch.int32)
     bary = vertices_cam.new_empty(*shape, 3)
     depth = vertices_cam.new_empty(shape)
-    points = vertices_cam.detach().contiguous()
-    native.mesh(points, faces.contiguous(), K.detach().contiguous(), width, height, near, face_id, bary, depth)
+    arrays = points.contiguous(), faces.contiguous(), intrinsics.contiguous()
+    native.mesh(*arrays, width, height, near, face_id, bary, depth)
     return face_id, bary, depth

@@ -16,6 +16,7 @@ from .backend import native_for
 from .blend import batch_invariant_matmul, batch_invariant_matmul_backward
 from .checks import check_floats
 from .frames import has_workspaces
+from .packages import attempted
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def mixed_weights(inputs: WeightInputs, mix: Tensor, network: Layers | None) -> 
     """Weights [B,K]: `linear` times the transposed `mix` [K,K], plus what the network makes of `standardized`.
 
     Returns:
-        The weights; the hidden units [B,H] for `mixed_weights_backward`, None without a network.
+        The weights; the hidden units [B,H] for `mixed_weights_backward`, None without a network, [B,0] where
+        tiny-cuda-nn has computed them (`packages.py`).
 
     Raises:
         ValueError: a wrong shape, dtype or device; the text names the argument.
@@ -52,7 +54,10 @@ def mixed_weights(inputs: WeightInputs, mix: Tensor, network: Layers | None) -> 
         weights = batch_invariant_matmul(inputs.linear, mix.T)
         if network is None:
             return weights, None
-        hidden = (batch_invariant_matmul(inputs.standardized, network.hidden) + network.hidden_bias).relu_()
+        found = attempted("tinycudann", mix, lambda package: package.weight_network(inputs.standardized, network))
+        if found is not None:
+            return weights + found, weights.new_empty(len(weights), 0)
+        hidden = _hidden(inputs, network)
         return weights + (batch_invariant_matmul(hidden, network.output) + network.output_bias), hidden
     weights = torch.empty_like(inputs.linear)
     units = None if network is None else weights.new_empty(len(weights), len(network.hidden_bias))
@@ -71,7 +76,7 @@ def mixed_weights_backward(
         grad: [B,K] of the weights.
         inputs: as of `mixed_weights`.
         network: as of `mixed_weights`.
-        units: [B,H] from there.
+        units: from there.
 
     Raises:
         ValueError: a wrong shape, dtype or device; the text names the argument.
@@ -83,6 +88,15 @@ def mixed_weights_backward(
         of_mix = (inputs.linear.T @ grad).T.contiguous()
         if network is None or units is None:
             return of_mix, None
+        if not units.shape[1]:
+            found = attempted(
+                "tinycudann",
+                grad,
+                lambda package: package.weight_network_backward(grad, inputs.standardized, network),
+            )
+            if found is not None:
+                return of_mix, found
+            units = _hidden(inputs, network)
         of_units = batch_invariant_matmul_backward(grad, network.output) * (units > 0)
         of_hidden = inputs.standardized.T @ of_units, of_units.sum(0)
         return of_mix, Layers(*of_hidden, units.T @ grad, grad.sum(0))
@@ -92,6 +106,10 @@ def mixed_weights_backward(
     arrays = None if of_network is None else tuple(vars(of_network).values())
     native.mixed_weights_backward(grad.contiguous(), *vars(inputs).values(), output, units, of_mix, arrays)
     return of_mix, of_network
+
+
+def _hidden(inputs: WeightInputs, network: Layers) -> Tensor:
+    return (batch_invariant_matmul(inputs.standardized, network.hidden) + network.hidden_bias).relu_()
 
 
 def _check(inputs: WeightInputs, mix: Tensor, network: Layers | None) -> None:

@@ -1,5 +1,7 @@
 """Rasterizers of Gaussians behind one interface: the native kernels, or gsplat on a CUDA device.
 
+`own` are the native kernels, too, and `ops.other_packages` stays off: nvdiffrast and tiny-cuda-nn are not used.
+
 gsplat (https://github.com/nerfstudio-project/gsplat, Apache-2.0) is an optional package. Its images equal those of the
 native kernels within rounding, with these differences: gsplat does not cull Gaussians that are not finite, clamps the
 projection's Jacobian a little outside the image (the native kernels clamp at a fixed slope, so that crops agree), and
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from avatar.ops import SplatBuffers, SplatLayer
     from avatar.types import Camera, Gaussians
 
-Rasterizer = Literal["native", "gsplat"]
+Rasterizer = Literal["native", "own", "gsplat"]
 INSTALL = "pip install 'gsplat>=1.5'"
 MIN_VERSION = (1, 5)
 NEAR = 0.01  # meters: the default of `ops.splat`
@@ -207,7 +209,8 @@ class GsplatBackend(RasterizerBackend):
         raise HeadsplatError("gsplat blends colors only; leave --rasterizer gsplat out")
 
 
-_BACKENDS: dict[Rasterizer, RasterizerBackend] = {"native": NativeBackend(), "gsplat": GsplatBackend()}
+_NATIVE = NativeBackend()
+_BACKENDS: dict[Rasterizer, RasterizerBackend] = {"native": _NATIVE, "own": _NATIVE, "gsplat": GsplatBackend()}
 
 
 def backend_of(name: Rasterizer) -> RasterizerBackend:

@@ -131,4 +131,4 @@ class TrainConfig:
     @property
     def has_layer(self) -> bool:
         """Whether the avatar gets a mesh layer, where its head has the parts."""
-        return self.layer and self.rasterizer == "native"
+        return self.layer and self.rasterizer != "gsplat"

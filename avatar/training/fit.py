@@ -100,7 +100,7 @@ def fit(
     captures = (capture, *others)
     spent = 0.0
     started = time.perf_counter()
-    with ops.one_thread():
+    with ops.one_thread(), ops.other_packages(config.rasterizer != "own"):
         trainer = _prepare(captures, head, config, guidance, place, processes, preparing)
         preparing("initial colors")
         if resume and checkpoint is not None and checkpoint.exists():

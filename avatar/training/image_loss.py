@@ -51,7 +51,7 @@ class ImageLoss:
         self._config = config
         self._parts = parts
         self._fused = (
-            config.rasterizer == "native"
+            config.rasterizer != "gsplat"
             and avatar.sh_degree == 0
             and ops.fuses_rendered_loss(avatar.offsets)
             and all(map(_is_plain, avatar.parts.values()))

@@ -106,9 +106,10 @@ def render_frames(
         if _on_cpu(columns)
         else _one_ahead(_FrameWorker(columns, settings).start, order)
     )
-    for images, visible in rendered:
-        seen = [before or now for before, now in zip(seen, visible, strict=True)]
-        yield images
+    with ops.other_packages(settings.rasterizer != "own"):
+        for images, visible in rendered:
+            seen = [before or now for before, now in zip(seen, visible, strict=True)]
+            yield images
     if not all(seen):
         which = "the avatar" if len(columns) == 1 else f"avatar {seen.index(False) + 1} of {len(columns)}"
         raise HeadsplatError(

@@ -125,6 +125,19 @@ __global__ void __launch_bounds__(kThreads) hide_kernel(LayerShape shape, LayerI
                 });
 }
 
+__global__ void __launch_bounds__(kThreads)
+    take_depths_kernel(LayerShape shape, LayerInputs in, Layout layout, LayerDepths given) {
+  const size_t at = static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at >= layout.samples) return;
+  const size_t sample = blockIdx.y * layout.samples + at;
+  const int64_t face = given.face[sample];
+  const float depth = given.depth[sample], skin = given.skin[sample];
+  const bool covered = face >= 0 && face < shape.faces && depth > shape.near_z;
+  layout.keys[sample] =
+      covered ? static_cast<Key>(__float_as_uint(depth)) << 32 | static_cast<unsigned>(face) : kEmptyKey;
+  layout.seen[sample] = covered && !is_skin(in.fades + 2 * face) && !(skin > 0.0f && skin < depth);
+}
+
 // Distance along the column to the nearest sample whose `seen` is `target`, up to `reach`.
 __device__ uint8_t column_distance(const Layout& layout, const uint8_t* seen, int y, int reach, uint8_t target) {
   const size_t width = layout.samples_x();
@@ -328,21 +341,33 @@ void blur(const LayerShape& shape, const Layout& layout, Stream stream) {
          layout.image, true);
 }
 
-}  // namespace
-
-size_t layer_scratch(const LayerShape& shape) { return Layout(shape, nullptr).bytes; }
-
-void layer_forward(const LayerShape& shape, const LayerInputs& in, const LayerOutputs& out, void* scratch,
-                   Stream stream) {
-  const Layout layout(shape, scratch);
+// The z-buffers of the layer and of the skin.
+void rasterize_samples(const LayerShape& shape, const LayerInputs& in, const Layout& layout, Stream stream) {
   const dim3 samples(blocks_for(layout.samples, kThreads), shape.batch);
   fill_bytes(layout.keys, 0xff, sizeof(Key) * shape.batch * layout.samples, stream);
-  launch(measure_scale_kernel, dim3(shape.batch), kThreads, 0, stream, shape, in, layout);
   launch(depth_test_kernel, dim3(blocks_for(static_cast<size_t>(shape.faces) * kWarp, kThreads), shape.batch), kThreads,
          0, stream, shape, in, layout);
   launch(find_covered_kernel, samples, kThreads, 0, stream, in, layout);
   launch(hide_kernel, dim3(blocks_for(static_cast<size_t>(shape.skin_faces) * kWarp, kThreads), shape.batch), kThreads,
          0, stream, shape, in, layout);
+}
+
+}  // namespace
+
+size_t layer_scratch(const LayerShape& shape) { return Layout(shape, nullptr).bytes; }
+
+size_t layer_samples(const LayerShape& shape) { return Layout(shape, nullptr).samples * shape.batch; }
+
+void layer_forward(const LayerShape& shape, const LayerInputs& in, const LayerOutputs& out, void* scratch,
+                   Stream stream, const LayerDepths* given) {
+  const Layout layout(shape, scratch);
+  const dim3 samples(blocks_for(layout.samples, kThreads), shape.batch);
+  launch(measure_scale_kernel, dim3(shape.batch), kThreads, 0, stream, shape, in, layout);
+  if (given) {
+    launch(take_depths_kernel, samples, kThreads, 0, stream, shape, in, layout, *given);
+  } else {
+    rasterize_samples(shape, in, layout, stream);
+  }
   launch(measure_columns_kernel, samples, kThreads, 0, stream, layout);
   launch(resolve_kernel, dim3(blocks_for(layout.pixels, kThreads), shape.batch), kThreads, 0, stream, shape, in, layout,
          out);

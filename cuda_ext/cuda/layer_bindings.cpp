@@ -13,6 +13,7 @@ namespace {
 using LayerArrays = std::tuple<In, In, In, Indices, Indices, In, Indices, In>;
 using LayerOptions = std::tuple<int, int, float, float>;  // width, height, near, blur
 using LayerImageArrays = std::tuple<Out, Out, Out, Out>;  // color, coverage, depth, stencil
+using LayerDepthArrays = std::tuple<Indices, In, In>;     // face, depth, depth of the skin, of each sample
 
 LayerShape shape_of(const LayerArrays& arrays, const LayerOptions& options) {
   const auto& [width, height, near_z, blur] = options;
@@ -47,14 +48,27 @@ size_t layer_scratch_bytes(int batch, int texels, int width, int height, uintptr
   return layer_scratch({batch, 0, 0, 0, texels, width, height, 0.0f, 0.0f});
 }
 
+LayerOutputs outputs_of(const LayerShape& shape, const LayerImageArrays& images) {
+  const auto& [color, coverage, depth, stencil] = images;
+  const size_t pixels = static_cast<size_t>(shape.batch) * shape.width * shape.height;
+  return {sized(color, 3 * pixels), sized(coverage, pixels), sized(depth, pixels), sized(stencil, pixels)};
+}
+
 void run_layer(const LayerArrays& arrays, const LayerOptions& options, const LayerImageArrays& images,
                const Scratch& scratch, uintptr_t stream) {
   const LayerShape shape = shape_of(arrays, options);
-  const auto& [color, coverage, depth, stencil] = images;
-  const size_t pixels = static_cast<size_t>(shape.batch) * shape.width * shape.height;
-  layer_forward(shape, inputs_of(shape, arrays),
-                {sized(color, 3 * pixels), sized(coverage, pixels), sized(depth, pixels), sized(stencil, pixels)},
-                at_least(scratch, layer_scratch(shape)), stream_of(stream));
+  layer_forward(shape, inputs_of(shape, arrays), outputs_of(shape, images), at_least(scratch, layer_scratch(shape)),
+                stream_of(stream));
+}
+
+void run_layer_from_depths(const LayerArrays& arrays, const LayerOptions& options, const LayerImageArrays& images,
+                           const LayerDepthArrays& depths, const Scratch& scratch, uintptr_t stream) {
+  const LayerShape shape = shape_of(arrays, options);
+  const auto& [face, depth, skin] = depths;
+  const size_t samples = layer_samples(shape);
+  const LayerDepths given{sized(face, samples), sized(depth, samples), sized(skin, samples)};
+  layer_forward(shape, inputs_of(shape, arrays), outputs_of(shape, images), at_least(scratch, layer_scratch(shape)),
+                stream_of(stream), &given);
 }
 
 void run_layer_backward(const LayerArrays& arrays, const LayerOptions& options, const In& grad_color,
@@ -71,6 +85,7 @@ void run_layer_backward(const LayerArrays& arrays, const LayerOptions& options, 
 void register_layer(nb::module_& m) {
   m.def("layer_scratch", &layer_scratch_bytes);
   m.def("layer_forward", &run_layer, Released());
+  m.def("layer_from_depths", &run_layer_from_depths, Released());
   m.def("layer_backward", &run_layer_backward, Released());
 }
 

@@ -223,11 +223,19 @@ struct LayerOutputs {
   float *color, *coverage, *depth, *stencil;  // [B,H,W,3], then [B,H,W]
 };
 
+// What another rasterizer found at the samples of the padded images, [B,samples] each.
+struct LayerDepths {
+  const int64_t* face;        // -1: none
+  const float *depth, *skin;  // meters; of the skin 0 where it is not
+};
+
+// With `given` the z-buffers are not rasterized but taken from there.
 // The backward pass reads what the forward pass left in `scratch`. The gradient of a texel is summed in fixed point
 // with a resolution of 2^-40, which makes it independent of the order.
 size_t layer_scratch(const LayerShape& shape);
+size_t layer_samples(const LayerShape& shape);  // of all images
 void layer_forward(const LayerShape& shape, const LayerInputs& in, const LayerOutputs& out, void* scratch,
-                   Stream stream);
+                   Stream stream, const LayerDepths* given = nullptr);
 void layer_backward(const LayerShape& shape, const LayerInputs& in, const float* grad_color, float* grad_texels,
                     void* scratch, Stream stream);
 

@@ -84,7 +84,7 @@ def test_only_the_native_backend_blends_features() -> None:
 
 
 def test_an_unknown_rasterizer_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(HeadsplatError, match="rasterizer: expected one of native, gsplat, got 'vulkan'"):
+    with pytest.raises(HeadsplatError, match="rasterizer: expected one of native, own, gsplat, got 'vulkan'"):
         render(cloud(), camera(2), rasterizer="vulkan")  # type: ignore[arg-type]
 
 
