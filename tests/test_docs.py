@@ -17,7 +17,17 @@ OUTSIDE = ("README.md", "CONTRIBUTING.md", "avatar/README.md")
 
 PACKAGES = ("avatar", "capture", "viewer")
 #: Options of other programs, and those that every command has.
-FOREIGN = {"--debug", "--find-links", "--help", "--nproc-per-node", "--progress", "--quiet", "--version", "--wheels"}
+FOREIGN = {
+    "--no-build-isolation",
+    "--debug",
+    "--find-links",
+    "--help",
+    "--nproc-per-node",
+    "--progress",
+    "--quiet",
+    "--version",
+    "--wheels",
+}
 
 
 def guides() -> list[Path]:
