@@ -18,10 +18,10 @@ OUTSIDE = ("README.md", "CONTRIBUTING.md", "avatar/README.md")
 PACKAGES = ("avatar", "capture", "viewer")
 #: Options of other programs, and those that every command has.
 FOREIGN = {
-    "--no-build-isolation",
     "--debug",
     "--find-links",
     "--help",
+    "--no-build-isolation",
     "--nproc-per-node",
     "--progress",
     "--quiet",

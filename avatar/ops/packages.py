@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from .graphs import is_capturing
 from .proof_cache import describe, keep_failure, stored_failure
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def attempted(name: str, like: Tensor, call: Callable[[Any], Result]) -> Result 
         return call(chosen[1]) if chosen[0] == name and like.dtype == torch.float32 else None
     if not _blocks or like.device.type != "cuda" or like.dtype != torch.float32:
         return None
-    if torch.cuda.is_current_stream_capturing():  # both wait for the host, which a graph cannot hold
+    if is_capturing(like):  # both wait for the host, which a graph cannot hold
         return None
     proof = proof_of(name, like.device)
     if proof.adapter is None:

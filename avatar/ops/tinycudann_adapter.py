@@ -13,6 +13,7 @@ rectified ones: leaky(h) = relu(h) - slope relu(-h).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -124,14 +125,21 @@ def _module(kind: str, device: torch.device, *arguments: Any) -> Any:
 
         options = {"dtype": torch.float32} if kind == "Encoding" else {}
         make: Callable[..., Any] = getattr(tinycudann, kind)
-        _modules[key] = make(*arguments, **options).to(device)
+        with _current(device):
+            _modules[key] = make(*arguments, **options).to(device)
     return _modules[key]
+
+
+def _current(device: torch.device) -> AbstractContextManager[Any]:
+    """A block in which a GPU other than the first is the current one, on which tiny-cuda-nn works."""
+    return torch.cuda.device(device) if device.type == "cuda" and device.index else nullcontext()
 
 
 def _called(module: Any, values: Tensor, parameters: Tensor, dtypes: tuple[torch.dtype, ...]) -> Tensor:
     if module.params.numel() != parameters.numel():
         raise ValueError(f"tinycudann has {module.params.numel()} parameters, not {parameters.numel()}")
-    out: Tensor = functional_call(module, {"params": parameters}, (values.contiguous(),))
+    with _current(values.device):
+        out: Tensor = functional_call(module, {"params": parameters}, (values.contiguous(),))
     if out.dtype not in dtypes:
         raise TypeError(f"tinycudann gives {out.dtype}, not {' or '.join(map(str, dtypes))}")
     return out

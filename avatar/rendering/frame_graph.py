@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from avatar.model.poser import PosedFrames
 from avatar.ops.graphs import Graph, PackedTensors
+from avatar.ops.packages import own_ops
 from avatar.rendering.animator import Animator
 from avatar.types import Bones, Camera
 
@@ -108,7 +109,7 @@ class _Captured:
         self._inputs = PackedTensors(values, device)
         self._uploads = [PackedTensors(values, device, pinned=True) for _ in range(_SLOTS)]
         self._posed = _unpacked(self._inputs.tensors, camera)
-        self._one_by_one = lambda: render(self._posed[0], 0, self._posed[1])
+        self._render = render
         # One frame without the graph: it enlarges buffers that are too small, and is what the graph must give.
         self._inputs.set(values)
         expected = {name: image.clone() for name, image in self._one_by_one().items()}
@@ -132,6 +133,10 @@ class _Captured:
         for image, other in zip(self._images.tensors, expected.values(), strict=False):
             if not torch.equal(_bits(image), _bits(other)):
                 raise RuntimeError("it gave other bits than the same launches one by one")
+
+    def _one_by_one(self) -> dict[str, Tensor]:
+        with own_ops():  # other packages wait for the device, so a graph has none of them
+            return self._render(self._posed[0], 0, self._posed[1])
 
     def start(self, values: list[Tensor]) -> Callable[[], Passes]:
         """Launch a frame; the function that is returned waits for its images."""

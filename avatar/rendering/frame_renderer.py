@@ -16,6 +16,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.model.poser import PosedFrames
 from avatar.model.to_device import to_device
+from avatar.ops.packages import own_ops
 from avatar.rendering.animator import Animator, PosedFrame, Raster
 from avatar.rendering.frame_graph import FrameGraph
 from avatar.rendering.mesh_shader import MeshShader
@@ -187,7 +188,7 @@ class PoseRenderer(FrameRenderer):
         """See `FrameRenderer`."""
         super().__init__(animator, settings, shader)
         self._poser = animator
-        graphed = animator.bytes.device.type == "cuda" and settings.rasterizer == "native"
+        graphed = animator.bytes.device.type == "cuda" and settings.rasterizer != "gsplat"
         graphed = graphed and "mesh" not in settings.passes and len(self._tops) == 1
         self._graph = FrameGraph(animator, self._render_pose) if graphed else None
 
@@ -199,9 +200,15 @@ class PoseRenderer(FrameRenderer):
             index: of the frame in `poses`.
             camera: [1], where the poses are.
         """
-        read = None if self._graph is None else self._graph.start(poses, index, camera)
+        if self._graph is None:
+            return self._start_pose(poses, index, camera)
+        read = self._graph.start(poses, index, camera)
         if read is not None:
             return _finish(read)
+        with own_ops():  # as the frames of the graph
+            return self._start_pose(poses, index, camera)
+
+    def _start_pose(self, poses: PosedFrames, index: int, camera: Camera) -> Callable[[], RenderedPasses]:
         device = self._poser.bytes.device
         return self.start(self._poser.frame(to_device(poses, device), index), to_device(camera, device))
 

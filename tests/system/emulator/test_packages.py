@@ -17,6 +17,7 @@ from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
 from avatar.ops import package_check, packages, self_check
+from avatar.rendering.backends import Rasterizer
 from avatar.rendering.passes import PASSES
 from avatar.rendering.settings import RenderSettings
 from avatar.training.config import TrainConfig
@@ -29,6 +30,7 @@ from tests.system.emulator.test_video import TOLERANCE, avatar, column_of, small
 
 __all__ = ["avatar", "small"]
 
+RASTERIZERS: tuple[Rasterizer, ...] = ("native", "own")
 TINY = TrainConfig(size=32, steps=4, gaussians=300, refine_at=1.0)
 
 
@@ -71,6 +73,18 @@ def test_every_pass_with_nvdiffrast_is_that_of_our_rasterizer(avatar: Avatar, sm
     for name, tolerance in TOLERANCE.items():
         difference = np.abs(found[name].astype(np.float64) - expected[name])
         assert np.quantile(difference, 0.999) <= tolerance, name
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_frames_of_a_graph_are_rendered_by_our_own_ops(avatar: Avatar, small: Capture) -> None:
+    column = column_of(copy.deepcopy(avatar), small, 32, 32).to(GPU)
+    with nvdiffrast_stand_in.installed() as meshes:
+        found, expected = (
+            list(render_frames([column], RenderSettings(32, 32, rasterizer=rasterizer), [0, 1, 0, 1]))
+            for rasterizer in RASTERIZERS
+        )
+    assert not meshes.calls
+    assert all(np.array_equal(one["rgb"], other["rgb"]) for one, other in zip(found, expected, strict=True))
 
 
 @pytest.mark.usefixtures("unchecked")
