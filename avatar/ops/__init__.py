@@ -21,6 +21,7 @@ from .backend import keep_memory, kernel_threads, one_thread, one_thread_each
 from .bind import bind
 from .blend import DEFORM_CHANNELS, batch_invariant_matmul, batch_invariant_matmul_backward, blend, deform
 from .buffers import SplatBuffers, splat_buffers, splat_into
+from .frames import allow_more
 from .hash_grid import HashLattice, hash_features, hash_lattice, leaky_network
 from .images import photometric, ssim, to_bytes
 from .layer import layer, texel_colors
@@ -28,7 +29,17 @@ from .light import add_reflections, layer_shade
 from .limits import blend_extent, limit_scales, limit_texels, round_rings
 from .mesh import mesh
 from .motion import rigid_normal, sampled_normal
-from .optimize import AdamStep, Anchor, adam_outer_step, adam_step, adam_steps, add_anchors, takes_bfloat16
+from .optimize import (
+    AdamStep,
+    Anchor,
+    adam_outer_step,
+    adam_step,
+    adam_steps,
+    add_anchors,
+    schedule_of,
+    takes_bfloat16,
+    takes_schedule,
+)
 from .packages import other_packages
 from .rendered_loss import (
     LayerLook,
@@ -73,6 +84,7 @@ __all__ = [
     "adam_steps",
     "add_anchors",
     "add_reflections",
+    "allow_more",
     "batch_invariant_matmul",
     "batch_invariant_matmul_backward",
     "bind",
@@ -102,6 +114,7 @@ __all__ = [
     "rotate_sh",
     "round_rings",
     "sampled_normal",
+    "schedule_of",
     "splat",
     "splat_buffers",
     "splat_features",
@@ -109,6 +122,7 @@ __all__ = [
     "ssim",
     "stretch_mesh",
     "takes_bfloat16",
+    "takes_schedule",
     "texel_colors",
     "to_bytes",
     "vertex_stretch",

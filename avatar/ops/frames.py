@@ -260,6 +260,12 @@ def render(call: SplatCall, inputs: Inputs, images: SplatImages, layer: LayerArr
         _limits[key] = limit
 
 
+def allow_more(device: torch.device, batch: int, count: int, width: int, height: int) -> None:
+    """Give the next frames of this shape more memory: a frame that was captured had too many tile intersections."""
+    key = (device, batch, count, width, height)
+    _limits[key] = _larger_limit(batch, _limits.get(key) or initial_max_intersections(batch, count))
+
+
 def _larger_limit(batch: int, intersections: int) -> int:
     limit = min(batch * INTERSECTIONS_MAX, BATCH_INTERSECTIONS_MAX)
     if intersections > limit:

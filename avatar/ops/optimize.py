@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,12 +17,41 @@ from .checks import check_flags, check_floats
 from .frames import has_workspaces
 
 
-def _check_step(param: Tensor, m: Tensor, v: Tensor, step: int) -> None:
+def _check_step(param: Tensor, m: Tensor, v: Tensor, step: int | Tensor) -> None:
     for name, tensor in (("m", m), ("v", v)):
         check_shape(name, tensor, tuple(param.shape))
     check_floats(param, m=m, v=v)
-    if step < 1:
+    if isinstance(step, Tensor):
+        check_shape("step", step, (4,))
+        check_floats(param, step=step)
+        if not takes_schedule(param) or not _is_flat(param, m, v):
+            raise ValueError("step: only contiguous parameters on a CUDA device take a schedule; give a number")
+    elif step < 1:
         raise ValueError(f"step: expected 1 or more, got {step}")
+
+
+def takes_schedule(param: Tensor) -> bool:
+    """Whether steps on `param` take what changes with the step from memory of its device: those of CUDA kernels."""
+    native = native_for(param)
+    return native is not None and has_workspaces(native)
+
+
+def schedule_of(factor: float, beta1: float, beta2: float, step: int) -> tuple[float, float, float, float]:
+    """The values of a schedule: factor of the learning rates, two bias corrections, and 1: the step is done.
+
+    Kept in a tensor on the device, they change from step to step while the launches stay the same, as those of a CUDA
+    graph. A kernel that finds 0 in the place of the last one leaves everything as it is.
+    """
+    return factor, 1 / (1 - beta1**step), 1 / (1 - beta2**step), 1.0
+
+
+def _corrections(beta1: float, beta2: float, step: int | Tensor) -> tuple[float, float]:
+    return (1.0, 1.0) if isinstance(step, Tensor) else (1 - beta1**step, 1 - beta2**step)
+
+
+def _on_device(native: Any, step: int | Tensor) -> tuple[Tensor | None, ...]:
+    """The last argument of the CUDA kernels, which those of the CPU do not have."""
+    return ((step if isinstance(step, Tensor) else None),) if has_workspaces(native) else ()
 
 
 def _is_flat(*tensors: Tensor) -> bool:
@@ -38,7 +68,7 @@ def adam_step(
     beta1: float,
     beta2: float,
     eps: float,
-    step: int,
+    step: int | Tensor,
     touched: Tensor | None = None,
 ) -> None:
     """One step of Adam in place on `param`, `m` and `v` (Kingma and Ba 2015).
@@ -52,7 +82,7 @@ def adam_step(
         beta1: decay of the first moment.
         beta2: decay of the second moment.
         eps: added to the root of the second moment.
-        step: 1 for the first step.
+        step: 1 for the first step; or on a CUDA device a schedule [4], see `schedule_of`.
         touched: bool [R], the rows to update; the others keep `param`, `m` and `v`. None: all.
 
     Raises:
@@ -67,12 +97,13 @@ def adam_step(
     check_flags("touched", touched, rows)
     native = native_for(param)
     if native is None or not _is_flat(param, m, v):
+        assert not isinstance(step, Tensor)
         reference.adam_step(param, grad, m, v, lr, beta1, beta2, eps, step, touched)
         return
     rates = lr.to(param).contiguous() if isinstance(lr, Tensor) else None
-    betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
+    betas = (beta1, beta2, eps, *_corrections(beta1, beta2, step))
     rate = 0.0 if isinstance(lr, Tensor) else lr
-    native.adam_step(param.detach(), grad.contiguous(), m, v, rates, rate, betas, touched)
+    native.adam_step(param.detach(), grad.contiguous(), m, v, rates, rate, betas, touched, *_on_device(native, step))
 
 
 @dataclass(frozen=True)
@@ -89,7 +120,7 @@ class AdamStep:
 
 
 @torch.no_grad()
-def adam_steps(steps: Sequence[AdamStep], beta1: float, beta2: float, step: int) -> None:
+def adam_steps(steps: Sequence[AdamStep], beta1: float, beta2: float, step: int | Tensor) -> None:
     """`adam_step` of several parameters; on the CPU in one call, whose results have the same bits.
 
     Raises:
@@ -109,7 +140,7 @@ def adam_steps(steps: Sequence[AdamStep], beta1: float, beta2: float, step: int)
         check_floats(param, grad=grad, m=m, v=v)
         together.append((param.detach(), grad.contiguous(), m, v, one.lr, one.eps, one.touched))
     if together:
-        native_for(together[0][0]).adam_steps(tuple(together), beta1, beta2, 1 - beta1**step, 1 - beta2**step)
+        native_for(together[0][0]).adam_steps(tuple(together), beta1, beta2, *_corrections(beta1, beta2, step))
 
 
 @dataclass(frozen=True)
@@ -170,7 +201,7 @@ def adam_outer_step(
     beta1: float,
     beta2: float,
     eps: float,
-    step: int,
+    step: int | Tensor,
     touched: Tensor | None = None,
     anchor_weight: Tensor | None = None,
 ) -> Tensor:
@@ -186,7 +217,7 @@ def adam_outer_step(
         beta1: decay of the first moment.
         beta2: decay of the second moment.
         eps: added to the root of the second moment.
-        step: 1 for the first step.
+        step: as for `adam_step`.
         touched: bool [N], the rows to update; the others keep `param`, `m` and `v`. None: all.
         anchor_weight: [N], times `param` added to the gradient: an L2 anchor to zero. None: no anchor.
 
@@ -199,16 +230,17 @@ def adam_outer_step(
     _check_outer_step(param, weights, grad, (m, v), step, touched, anchor_weight)
     native = native_for(param)
     if native is None or not _is_flat(param, m, v):
+        assert not isinstance(step, Tensor)
         return reference.adam_outer_step(
             param, weights, grad, m, v, lr, beta1, beta2, eps, step, touched, anchor_weight
         )
-    betas = (beta1, beta2, eps, 1 - beta1**step, 1 - beta2**step)
+    betas = (beta1, beta2, eps, *_corrections(beta1, beta2, step))
     weights = weights.contiguous()
     grad = grad.contiguous()
     step_basis = (param.detach(), weights, grad, m, v, lr, betas, touched, anchor_weight)
     if has_workspaces(native):
         grad_weights = grad.flatten(1) @ param.flatten(1).T
-        native.adam_outer_step(*step_basis)
+        native.adam_outer_step(*step_basis, *_on_device(native, step))
     elif len(weights) > _FUSED_BATCH_MAX:
         grad_weights = grad.flatten(1) @ param.flatten(1).T
         native.adam_outer_step(*step_basis, None)
@@ -223,7 +255,7 @@ def _check_outer_step(
     weights: Tensor,
     grad: Tensor,
     moments: tuple[Tensor, Tensor],
-    step: int,
+    step: int | Tensor,
     touched: Tensor | None,
     anchor_weight: Tensor | None,
 ) -> None:

@@ -86,6 +86,8 @@ class Optimizer:
     def __init__(self, groups: Sequence[Group] = ()) -> None:
         self.groups = list(groups)
         self.steps = 0
+        #: what changes with a step, in memory of a GPU; None: the launches have it by value. See `ops.schedule_of`
+        self.schedule: Tensor | None = None
 
     def add(self, groups: Sequence[Group]) -> None:
         """Optimize further parameters, before the first step.
@@ -111,10 +113,18 @@ class Optimizer:
             param = group.param
             if param.grad is not None:
                 rows = touched[: len(param)] if group.axis == 0 else None
-                rate = group.rate * factor
+                rate = group.rate * self._by_value(factor)
                 steps.append(ops.AdamStep(param, param.grad, group.m, group.v, rate, group.eps, rows))
                 param.grad = None
-        ops.adam_steps(steps, *BETAS, self.steps)
+        ops.adam_steps(steps, *BETAS, self.steps if self.schedule is None else self.schedule)
+
+    def _by_value(self, factor: float) -> float:
+        """The factor of the rates that launches have by value."""
+        return factor if self.schedule is None else 1.0
+
+    def scheduled(self, factor: float) -> Tensor:
+        """The schedule [4] of the next step, on the host."""
+        return torch.tensor(ops.schedule_of(factor, *BETAS, self.steps + 1))
 
     def step_outer(
         self,
@@ -146,10 +156,10 @@ class Optimizer:
             grad,
             group.m,
             group.v,
-            group.rate * factor,
+            group.rate * self._by_value(factor),
             *BETAS,
             EPS,
-            self.steps + 1,
+            self.steps + 1 if self.schedule is None else self.schedule,
             touched=rows,
             anchor_weight=anchor_weights,
         )

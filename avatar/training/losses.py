@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,8 @@ class Losses:
         self._waiting: list[tuple[Tensor, Tensor, int]] = []  # loss and squared difference, steps done
         self._last = 0.0
         self._mean_square = 0.05
+        #: steps on a device whose images did not fit into the memory of the rasterizer, so that they changed nothing
+        self.skipped = 0
 
     def add(self, losses: Tensor, squares: Tensor, steps: int) -> float:
         """Take what a step found; returns the loss of the last step that was read.
@@ -53,6 +57,9 @@ class Losses:
         else:  # one copy from the device
             values = torch.stack([value for entry in self._waiting for value in entry[:2]]).tolist()
         for loss, square, (*_, steps) in zip(values[::2], values[1::2], self._waiting, strict=True):
+            if self._read_every > 1 and not math.isfinite(loss):
+                self.skipped += 1
+                continue
             self._last = loss
             self._mean_square += (square - self._mean_square) * max(_NEWEST_SHARE, 1 / steps)
         self._waiting.clear()

@@ -29,11 +29,20 @@ __device__ void step_at(const AdamArrays& arrays, size_t at, const float* gradie
   store_vector<width>(arrays.v + at, v);
 }
 
+// The rates of this step; false if it is to be skipped.
+__device__ bool apply_schedule(AdamRates& rates) {
+  if (!rates.schedule) return true;
+  rates.rate *= rates.schedule[0];
+  rates.inverse_bias1 = rates.schedule[1];
+  rates.inverse_bias2 = rates.schedule[2];
+  return rates.schedule[3] != 0.0f;
+}
+
 template <int width>
 __global__ void __launch_bounds__(kThreads)
     adam_kernel(AdamArrays arrays, const float* all_grad, AdamRows rows, size_t size, AdamRates rates) {
   const size_t at = (static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x) * width;
-  if (at >= size) return;
+  if (at >= size || !apply_schedule(rates)) return;
   float rate = rates.rate;
   if (rows.rates || rows.touched) {
     const size_t row = at / rows.columns;
@@ -50,7 +59,7 @@ template <int width>
 __global__ void __launch_bounds__(kThreads) adam_outer_kernel(BlendShape shape, AdamArrays arrays, const float* weights,
                                                               const float* all_grad, AdamRows rows, AdamRates rates) {
   const size_t at = (static_cast<size_t>(blockIdx.x) * kThreads + threadIdx.x) * width;
-  if (at >= shape.values) return;
+  if (at >= shape.values || !apply_schedule(rates)) return;
   const size_t row = rows.touched || rows.anchor_weight ? at / rows.columns : 0;
   if (rows.touched && !rows.touched[row]) return;
   const float anchor_weight = rows.anchor_weight ? rows.anchor_weight[row] : 0.0f;

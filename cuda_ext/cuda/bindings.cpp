@@ -290,9 +290,10 @@ void run_rotate_sh_backward(const In& sh, const In& quats, const In& grad, const
 
 using Betas = std::tuple<float, float, float, double, double>;  // beta1, beta2, eps, 1 - beta1^step, 1 - beta2^step
 
-AdamRates rates_of(float rate, const Betas& betas) {
+AdamRates rates_of(float rate, const Betas& betas, const std::optional<In>& schedule) {
   const auto& [beta1, beta2, eps, bias1, bias2] = betas;
-  return {rate, beta1, beta2, eps, static_cast<float>(1.0 / bias1), static_cast<float>(1.0 / bias2)};
+  return {
+      rate, beta1, beta2, eps, static_cast<float>(1.0 / bias1), static_cast<float>(1.0 / bias2), sized(schedule, 4)};
 }
 
 const uint8_t* flags_of(const std::optional<Flags>& touched, size_t rows) {
@@ -300,24 +301,25 @@ const uint8_t* flags_of(const std::optional<Flags>& touched, size_t rows) {
 }
 
 void run_adam_step(const Out& param, const In& grad, const Out& m, const Out& v, const std::optional<In>& row_rates,
-                   float rate, const Betas& betas, const std::optional<Flags>& touched, uintptr_t stream) {
+                   float rate, const Betas& betas, const std::optional<Flags>& touched,
+                   const std::optional<In>& schedule, uintptr_t stream) {
   const size_t size = param.size(), rows = param.ndim() ? param.shape(0) : 1;
   if (rows == 0 || size % rows != 0) throw std::invalid_argument("native kernel: rows do not divide the parameters");
   adam_step({param.data(), sized(m, size), sized(v, size)}, sized(grad, size),
-            {sized(row_rates, rows), flags_of(touched, rows), nullptr, size / rows}, size, rates_of(rate, betas),
-            stream_of(stream));
+            {sized(row_rates, rows), flags_of(touched, rows), nullptr, size / rows}, size,
+            rates_of(rate, betas, schedule), stream_of(stream));
 }
 
 void run_adam_outer_step(const Out& param, const In& weights, const In& grad, const Out& m, const Out& v, float rate,
                          const Betas& betas, const std::optional<Flags>& touched,
-                         const std::optional<In>& anchor_weight, uintptr_t stream) {
+                         const std::optional<In>& anchor_weight, const std::optional<In>& schedule, uintptr_t stream) {
   if (param.ndim() != 3) throw std::invalid_argument("native kernel: a basis must be [K,N,C]");
   const size_t bases = param.shape(0), rows = param.shape(1), columns = param.shape(2), values = rows * columns;
   const size_t batch = bases ? weights.size() / bases : 0;
   adam_outer_step({static_cast<int>(batch), static_cast<int>(bases), values},
                   {param.data(), sized(m, bases * values), sized(v, bases * values)}, sized(weights, batch * bases),
                   sized(grad, batch * values), {nullptr, flags_of(touched, rows), sized(anchor_weight, rows), columns},
-                  rates_of(rate, betas), stream_of(stream));
+                  rates_of(rate, betas, schedule), stream_of(stream));
 }
 
 }  // namespace

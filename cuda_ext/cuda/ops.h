@@ -141,6 +141,9 @@ void rotate_sh_backward(const ShRotation& in, const float* grad, float* grad_sh,
 struct AdamRates {
   float rate, beta1, beta2, eps;
   float inverse_bias1, inverse_bias2;  // 1 / (1 - beta^step)
+  // In device memory, so that a CUDA graph may hold the step: factor of the rate, both inverse biases instead of those
+  // above, and 0 if nothing is to be updated; or null.
+  const float* schedule;
 };
 
 struct AdamArrays {

@@ -263,9 +263,21 @@ def test_adam_matches_reference_over_steps(
         expected_step(truth, grad.double(), rates.double() if per_row else 0.1, step, moves)
         native(device).adam_step(  # type: ignore[attr-defined]
             state[0], grad.to(device), state[1], state[2], rates.to(device) if per_row else None, 0.1,
-            (*BETAS, 1 - 0.9**step, 1 - 0.99**step), touched.to(device) if masked else None,
+            (*BETAS, 1 - 0.9**step, 1 - 0.99**step), touched.to(device) if masked else None, None,
         )  # fmt: skip
     assert_close(tuple(state), tuple(truth), ROUNDING)
+
+
+@pytest.mark.parametrize("fits", [1.0, 0.0])
+def test_adam_takes_rates_from_memory_and_leaves_all_as_it_is_where_these_say_so(device: str, fits: float) -> None:
+    state, twin = ([random(40, 3).float().to(device) for _ in range(3)] for _ in range(2))
+    grad = random(40, 3, seed=1).float().to(device)
+    before = [value.clone() for value in state]
+    schedule = torch.tensor([*ops.schedule_of(0.5, 0.9, 0.99, 3)[:3], fits]).to(device)
+    adam = native(device).adam_step  # type: ignore[attr-defined]
+    adam(state[0], grad, state[1], state[2], None, 0.2, (*BETAS, 1.0, 1.0), None, schedule)
+    adam(twin[0], grad, twin[1], twin[2], None, 0.1, (*BETAS, 1 - 0.9**3, 1 - 0.99**3), None, None)
+    assert_close(tuple(state), tuple(twin if fits else before), ROUNDING if fits else 1e-30)
 
 
 @pytest.mark.parametrize(("batch", "bases", "count", "channels"), BLENDS)
@@ -286,7 +298,7 @@ def test_outer_adam_matches_a_stored_gradient(
         native(device).adam_outer_step(  # type: ignore[attr-defined]
             state[0], *there(device, weights, grad), state[1], state[2], 0.05,
             (*BETAS, 1 - 0.9**step, 1 - 0.99**step),
-            None if whole else touched.to(device), None if whole else anchor_weight.to(device),
+            None if whole else touched.to(device), None if whole else anchor_weight.to(device), None,
         )  # fmt: skip
     # Where the gradient nearly cancels, the relative accuracy of Adam's normalized step is low.
     assert_close(tuple(state), tuple(truth), 1e-4)

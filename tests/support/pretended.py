@@ -95,6 +95,7 @@ class Device:
         if self.graph is not None:
             raise CaptureRefused(name)
         self.waits[name] += 1
+        self.uploading.clear()  # all that was launched before is done
 
     def clear_counts(self) -> None:
         """Forget what was counted."""
@@ -233,6 +234,7 @@ class _Operations(TorchDispatchMode):
         starts = len(args) > 2 and args[2] and host.untyped_storage()._cdata in self.on.pinned
         counts = self.on.uploads if to_device else self.on.downloads if starts else self.on.waits
         counts[func._schema.name] += 1
+        self.on.uploading &= set() if counts is self.on.waits else self.on.uploading
         if to_device:
             self.on.uploading |= {source.untyped_storage()._cdata} if starts else set()
         elif starts:

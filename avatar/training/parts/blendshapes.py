@@ -28,6 +28,7 @@ class BlendshapeTraining(PartTraining):
     """Weights that are linear in the expression, and bases of each Gaussian."""
 
     key = "blendshapes"
+    graphed = True
 
     def __init__(self, training: Training) -> None:
         """Args: see `PartTraining`."""
@@ -58,13 +59,17 @@ class BlendshapeTraining(PartTraining):
             groups.append(Group("basis", self._shapes.basis, rates.basis, axis=1, outer=self._outer))
         return groups
 
+    def draw(self, number: int, rows: Tensor) -> Tensor | None:
+        """The frames of `LidFeatures`."""
+        return None if self._lids is None else self._lids.draw(len(self.training.full.states), rows, number)
+
     def offsets(self, step: Step) -> Tensor:
         """Those of the blendshapes, cut off from the weights where the basis is stepped by `after_backward`."""
         states, rows = step.frames.states, pick(step.frames.step, step.indices)
         if self._weights is None:
             weights = self.training.avatar.weights(pick(states.features, rows))
         else:
-            weights = self._weights(states, rows, self._lids, step.number)
+            weights = self._weights(states, rows, self._lids, step.number, step.drawn.get(self.key))
         count = len(rows)
         extra: Tensor = self._shapes(weights[:count].detach() if self._outer else weights)
         for eye, around in enumerate(self._around_eyes(), 1):
@@ -141,7 +146,14 @@ class OuterWeights:
         self._step: tuple[ops.WeightInputs, ops.Layers | None, Tensor | None] | None = None  # of the last call
 
     @torch.no_grad()
-    def __call__(self, states: HeadStates, rows: Tensor, lids: LidFeatures | None = None, number: int = 0) -> Tensor:
+    def __call__(
+        self,
+        states: HeadStates,
+        rows: Tensor,
+        lids: LidFeatures | None = None,
+        number: int = 0,
+        drawn: Tensor | None = None,
+    ) -> Tensor:
         """Weights [B,K] of the time steps `rows` [B]; with `lids` [3B,K], at last for the Gaussians around both eyes.
 
         Args:
@@ -149,6 +161,7 @@ class OuterWeights:
             rows: [B] int.
             lids: features for the Gaussians around the eyes.
             number: of the step.
+            drawn: what `lids` drew for it; None: they draw here.
         """
         shapes, network = self._avatar.blendshapes, self._avatar.part(WeightNetwork)
         if self._states is not states or self._inputs is None:
@@ -158,7 +171,7 @@ class OuterWeights:
             self._inputs = ops.WeightInputs(standardized, linear)
         inputs = ops.WeightInputs(pick(self._inputs.standardized, rows), pick(self._inputs.linear, rows))
         if lids is not None:
-            mixed = lids.mixed(self._inputs.standardized, rows, number).flatten(0, 1)
+            mixed = lids.mixed(self._inputs.standardized, rows, number, drawn).flatten(0, 1)
             linear = ops.batch_invariant_matmul(mixed, shapes.components)
             inputs = ops.WeightInputs(torch.cat([inputs.standardized, mixed]), torch.cat([inputs.linear, linear]))
         layers = None if network is None else _layers_of(network)

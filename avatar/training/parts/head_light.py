@@ -26,6 +26,7 @@ class LightTraining(AvatarPartTraining[HeadLight]):
     """The light of the clip in training."""
 
     key = "light"
+    graphed = True
     kind = HeadLight
 
     @classmethod

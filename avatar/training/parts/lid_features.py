@@ -80,16 +80,20 @@ class LidFeatures:
 
         return self._rows(found, triangles)
 
-    def mixed(self, features: Tensor, rows: Tensor, number: int) -> Tensor:
+    def draw(self, count: int, rows: Tensor, number: int) -> Tensor:
+        """The frames [2,B] int, of `count`, whose features the eyes have in the time steps `rows` [B] of a step."""
+        return torch.tensor([self._frames(count, number, step) for step in rows.tolist()]).T.contiguous()
+
+    def mixed(self, features: Tensor, rows: Tensor, number: int, drawn: Tensor | None = None) -> Tensor:
         """Features [2,B,F] for the Gaussians around both eyes in the time steps `rows` [B].
 
         Args:
             features: [S,F] of all time steps.
             rows: [B] int.
             number: of the step of training, which with the seed and the time step determines the random frames.
+            drawn: these frames, from `draw`, where `features` are; None: they are drawn here.
         """
-        drawn = [self._frames(len(features), number, step) for step in rows.tolist()]
-        others = torch.tensor(drawn).T.to(features.device)
+        others = self.draw(len(features), rows, number).to(features.device) if drawn is None else drawn
         return torch.where(self.kept[:, None], features[rows], features[others])
 
     def _frames(self, count: int, number: int, step: int) -> list[int]:

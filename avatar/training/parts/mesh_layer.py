@@ -69,6 +69,7 @@ class LayerTraining(AvatarPartTraining[MeshLayer]):
     """The mesh layer of an avatar in training."""
 
     key = "layer"
+    graphed = True
     kind = MeshLayer
 
     def __init__(self, training: Training) -> None:

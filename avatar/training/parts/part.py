@@ -53,6 +53,7 @@ class Step:
     background: Tensor  # [B,3] random colors behind them
     truth: Tensor  # [B,H,W,3] uint8, the images
     matte: Tensor  # [B,H,W] uint8
+    drawn: dict[str, Tensor] = field(default_factory=dict)  # by key of the part, see `PartTraining.draw`
     rgb: Tensor = field(init=False)  # [B,H,W,3] rendered over black, 0..1; only where a part has `loss`
     alpha: Tensor = field(init=False)  # [B,H,W] rendered, 0..1, as `rgb`
     rate: float = field(init=False)  # factor of all learning rates
@@ -64,6 +65,9 @@ class PartTraining:
 
     #: Name of the part in checkpoints.
     key: ClassVar[str]
+    #: Whether its hooks between the images of a step and Adam only launch what is the same in every step, from values
+    #: that lie on the device: a CUDA graph may hold them.
+    graphed: ClassVar[bool] = False
 
     @classmethod
     def check(cls, config: TrainConfig, device: torch.device) -> None:
@@ -106,6 +110,15 @@ class PartTraining:
 
     def next_images(self, number: int, rng: np.random.Generator) -> Tensor | None:
         """Images [B] int of the step `number`; None: this part does not choose."""
+        return None
+
+    def draw(self, number: int, rows: Tensor) -> Tensor | None:
+        """Random integers [...] of a step, which the host draws: its hooks find them in `Step.drawn`.
+
+        Args:
+            number: steps that were done before.
+            rows: [B] int, time steps of its images, on the host.
+        """
         return None
 
     def offsets(self, step: Step) -> Tensor | None:
