@@ -26,7 +26,7 @@ from avatar.model.avatar_header import read_header
 from avatar.model.poser import Poser
 from avatar.motion.edit import Interpolation
 from avatar.motion.from_capture import first_rows
-from avatar.rendering.settings import Background, RenderSettings
+from avatar.rendering.settings import MAX_SIDE, Background, RenderSettings
 from avatar.types import Camera, HeadParams, TorsoPose
 from avatar.video.offline_render import RenderColumn, render_frames
 from capture.options import CaptureOptions
@@ -233,6 +233,11 @@ def dub(
         HeadsplatError: the film shows another person, several cameras filmed it, or it cannot be read.
     """
     video = open_video(film)
+    if max(video.width, video.height) > MAX_SIDE:
+        raise HeadsplatError(
+            f"--background: {film}: {video.width}x{video.height} pixels, more than {MAX_SIDE} a side is too large; "
+            "give a smaller copy"
+        )
     with tempfile.TemporaryDirectory(prefix="headsplat-film-") as folder:
         found = _capture_of(film, avatar)
         if found is None:

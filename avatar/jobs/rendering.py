@@ -271,13 +271,21 @@ class RenderJob:
         from avatar.jobs.driven_motion import DrivingSource
 
         assert self.options.speak is not None, "checked by _check"
-        fps = self.options.fps or SPEAKING_FPS
+        fps = self._speaking_fps()
         motion, speech = self.options.speech.speak(self.options.speak, fps, log=notices.say)
         label = path_text(self.options.speak.name)
         for note in speech.notes:
             notices.say(f"{label}: {note}")
         notices.say(f"{label}: {speech_summary(speech, motion, fps)}")
         return DrivingSource.of(MotionSource(label, motion, None, None), self.options.motion_options, notices)
+
+    def _speaking_fps(self) -> float:
+        """Frames per second of a face that speaks: a film's own, so that its frames have the closures of the lips."""
+        if self.options.fps is not None or self._film is None:
+            return self.options.fps or SPEAKING_FPS
+        from capture.video.decoding import open_video
+
+        return min(max(open_video(self._film).fps, SPEAKING_FPS / 2), 4 * SPEAKING_FPS)
 
     @property
     def _audio(self) -> Path | None:
@@ -293,9 +301,12 @@ class RenderJob:
 
     @cached_property
     def _film_with_sound(self) -> Path | None:
+        film = self._film
+        if film is None:
+            return None
         from avatar.video.audio import has_audio
 
-        return self._film if self._film is not None and has_audio(self._film) else None
+        return film if has_audio(film) else None
 
     @property
     def _report_path(self) -> Path:

@@ -81,7 +81,7 @@ def test_a_video_that_cannot_be_signed_is_kept_and_counts_as_recorded(
 ) -> None:
     path = tmp_path / "take.mp4"
 
-    def fail(path: Path, avatars: object) -> bool:
+    def fail(path: Path, avatars: object, *, composite: bool) -> bool:
         raise HeadsplatError(f"{path}: content credentials cannot be added (no key); the file is as before")
 
     monkeypatch.setattr("avatar.common.credentials.mark", fail)
