@@ -201,6 +201,19 @@ def refined_track(scene: Scene) -> bytes:
     return archive({**texts, **marks, **arrays, **torso})
 
 
+def check_learned_bridge(damaged: str) -> Check:
+    """Convert coefficients by a bridge, one of the two files damaged."""
+
+    def check(scene: Scene, folder: Path, data: bytes) -> Outcome:
+        for name in ("rig.npz", "rig.bridge.npz"):
+            shutil.copy(scene.inputs / name, folder / name)
+        (folder / damaged).write_bytes(data)
+        paths = folder / "rig.npz", "--bridge", folder / "rig.bridge.npz", "--out", folder / "new.csv"
+        return judge_command(run_command("motion", "convert", *paths), (str(folder),))
+
+    return check
+
+
 def check_refined(scene: Scene, folder: Path, data: bytes) -> Outcome:
     """Report on the capture with its refined track, and read the track as `eval` does."""
     from avatar.data.capture_folder import Capture

@@ -190,6 +190,8 @@ KINDS = (
     Kind("FLAME npz", _file("heads", "small.npz"), _arrays, checks.check_flame(".npz")),
     Kind("ICT mesh", _made(checks.ict_mesh), _texts, checks.check_ict),
     Kind("bridge", _made(checks.bridge), _arrays, checks.check_bridge),
+    Kind("learned bridge", _file("rig.bridge.npz"), _arrays, checks.check_learned_bridge("rig.bridge.npz")),
+    Kind("coefficients", _file("rig.npz"), _arrays, checks.check_learned_bridge("rig.npz")),
     Kind("settings", _settings, _toml, checks.check_settings),
     Kind("checkpoint", _made(checks.make_checkpoint), _checkpoint, checks.check_checkpoint),
     Kind("refined track", _made(checks.refined_track), _arrays, checks.check_refined),

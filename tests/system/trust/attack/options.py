@@ -33,6 +33,7 @@ BASES: dict[str, tuple[str, ...]] = {
     "motion report": ("in/two.motion.npz",),
     "motion mix": ("in/two.motion.npz", "--out", "new.motion.npz"),
     "motion convert": ("in/two.motion.npz", "--out", "new.csv"),
+    "motion bridge": ("in/rig.npz", "in/rig.motion.npz", "--out", "new.bridge.npz"),
     "motion speak": ("in/videos/sound.wav", "--out", "new.csv"),
     "preset add": ("new.presets.json", "grin", "--weights", "jawOpen=.4"),
     "preset list": ("in/me.presets.json",),

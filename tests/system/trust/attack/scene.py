@@ -93,6 +93,7 @@ def _fill(scene: Scene) -> None:
 
     from avatar.cli import main
     from tests.avatar.motion.files import small
+    from tests.avatar.performance.coefficients import films
     from tests.support.tiny import tiny_capture
 
     torch.set_num_threads(1)
@@ -111,6 +112,11 @@ def _fill(scene: Scene) -> None:
     (inputs / "me.presets.json").write_text(presets)
     training.unlink()
     small.write_motion(scene.motion, small.motion(2))
+    film = films.film(24)
+    small.write_motion(inputs / "rig.motion.npz", film)
+    films.rig_file(inputs / "rig.npz", film)
+    rig = str(inputs / "rig.npz"), str(inputs / "rig.motion.npz"), "-o", str(inputs / "rig.bridge.npz")
+    assert main(["motion", "bridge", *rig]) == 0
     (inputs / "motions").mkdir()
     for name, write in small.FILES.items():
         folder = inputs / "motions" / name.split(".")[0]
