@@ -188,9 +188,12 @@ class PoseRenderer(FrameRenderer):
         """See `FrameRenderer`."""
         super().__init__(animator, settings, shader)
         self._poser = animator
+        #: of frames on a GPU; None: they are launched one by one
+        self.graph: FrameGraph | None = None
         graphed = animator.bytes.device.type == "cuda" and settings.rasterizer != "gsplat"
         graphed = graphed and "mesh" not in settings.passes and len(self._tops) == 1
-        self._graph = FrameGraph(animator, self._render_pose) if graphed else None
+        if graphed:
+            self.graph = FrameGraph(animator, self._render_pose)
 
     def start_pose(self, poses: PosedFrames, index: int, camera: Camera) -> Callable[[], RenderedPasses]:
         """Like `start` of `Animator.frame(poses, index)`; on a GPU from the third frame of a kind on by a CUDA graph.
@@ -200,9 +203,9 @@ class PoseRenderer(FrameRenderer):
             index: of the frame in `poses`.
             camera: [1], where the poses are.
         """
-        if self._graph is None:
+        if self.graph is None:
             return self._start_pose(poses, index, camera)
-        read = self._graph.start(poses, index, camera)
+        read = self.graph.start(poses, index, camera)
         if read is not None:
             return _finish(read)
         with own_ops():  # as the frames of the graph

@@ -26,6 +26,7 @@ from avatar.model.torso import Torso
 from avatar.rendering.animator import Animator, PosedFrame
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
+from avatar.rendering.frame_graph import FrameGraph
 from avatar.rendering.frame_renderer import PoseRenderer, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.readback import Readback
@@ -110,6 +111,10 @@ class Renderer:
             if view.mesh_overlay and view.kind != "mesh":
                 self._overlay_mesh(image, frame, camera, view.mesh_overlay)
         return image
+
+    def frame_graph(self, camera: Camera, view: ViewSettings) -> FrameGraph | None:
+        """The graph of images of colors from such a camera; None on the CPU."""
+        return self._frame_renderer("rgb", camera, Background(view.background)).graph
 
     def front(self, width: int, height: int) -> Camera:
         """The camera [1] in front of the avatar's face, at the mean pose of its capture."""

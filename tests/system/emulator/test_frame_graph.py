@@ -51,7 +51,7 @@ def shows(renderer: Renderer, small: Capture, frame: int, view: ViewSettings = V
 
 
 def graph_of(renderer: Renderer) -> FrameGraph:
-    graph = renderer._renderers["rgb"][1]._graph
+    graph = renderer._renderers["rgb"][1].graph
     assert graph is not None
     return graph
 
@@ -189,7 +189,7 @@ def test_frames_of_the_cpu_have_no_graph(avatar: Avatar, small: Capture) -> None
     renderer, params = Renderer(avatar), small.params([2])
     shows(renderer, small, 0)
     frames = renderer._renderers["rgb"][1]
-    assert frames._graph is None
+    assert frames.graph is None
     poses, camera = renderer._animator.poses(params), renderer.front(SIZE, SIZE)
     expected = frames.start(renderer._animator.frame(poses, 0), camera)().images["rgb"].copy()
     assert np.array_equal(frames.start_pose(poses, 0, camera)().images["rgb"], expected)
