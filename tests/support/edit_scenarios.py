@@ -51,6 +51,48 @@ def layers(window: WindowDriver) -> Result:
     return {"hidden": list(hidden), "fewer": count - left, "same": same}
 
 
+def measure(window: WindowDriver) -> Result:
+    """Two clicks on the face measure; a drag orbits and measures nothing."""
+    window.settle()
+    window.click("View", "click two places")
+    orbit = window.state.camera.orbit
+    for across in (0.46, 0.54):
+        _click(window, across, 0.5)
+    found = window.state.measuring
+    _drag(window)
+    turned = window.state.measuring
+    window.click("View", "click two places")
+    return {
+        "active": found.active,
+        "straight": found.straight,
+        "text": found.to_text(),
+        "orbited": window.state.camera.orbit != orbit,
+        "same": turned.straight,
+        "followed": turned.ends != found.ends,
+    }
+
+
+def _place(window: WindowDriver, across: float, down: float) -> imgui.ImVec2:
+    """A place of the avatar's image, 0..1 from the upper left, on the screen."""
+    left, top, right, bottom = window.bounds("//Avatar/image")
+    return imgui.ImVec2(left + across * (right - left), top + down * (bottom - top))
+
+
+def _click(window: WindowDriver, across: float, down: float) -> None:
+    window.context.mouse_move_to_pos(_place(window, across, down))
+    window.context.mouse_click(imgui.MouseButton_.left)
+    window.settle()
+
+
+def _drag(window: WindowDriver) -> None:
+    """Drag the left button over the image."""
+    window.context.mouse_move_to_pos(_place(window, 0.5, 0.5))
+    window.context.mouse_down(imgui.MouseButton_.left)
+    window.context.mouse_move_to_pos(_place(window, 0.55, 0.5))
+    window.context.mouse_up(imgui.MouseButton_.left)
+    window.settle()
+
+
 def _stroke(window: WindowDriver) -> None:
     """Drag the left button over the middle of the face."""
     left, top, right, bottom = window.bounds("//Avatar/image")

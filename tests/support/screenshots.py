@@ -25,6 +25,7 @@ from avatar.model.avatar_file import load_avatar
 from tests.support.window_driver import WindowDriver, run_scenarios
 from viewer.render.orbit import Orbit
 from viewer.render.view_settings import ViewKind, ViewSettings
+from viewer.session.edits import Measure
 from viewer.session.opening import open_any
 from viewer.session.session import Session
 from viewer.session.state import SLIDERS
@@ -79,6 +80,26 @@ def reading(window: WindowDriver) -> Mapping[str, Any]:
     window.context.window_focus("//Reading")
     window.until(lambda: window.state.reading.label == "surprise", 5)
     return _taken(window, "Reading", "reading")
+
+
+def measured(window: WindowDriver) -> Mapping[str, Any]:
+    """The distance between the cheekbones."""
+    window.session.select_source(SLIDERS)
+    window.change("camera", orbit=Orbit(), height=720)
+    window.click("View", "click two places")
+    window.settle()
+    window.session.apply([Measure(place) for place in _landmarks_in_image(window, (116, 345))])
+    return _taken(window, "View", "measure")
+
+
+def _landmarks_in_image(window: WindowDriver, landmarks: tuple[int, ...]) -> list[tuple[float, float]]:
+    """Where landmarks are in the image, 0..1 from the upper left."""
+    view = window.session.viewport.rendered_view
+    assert view is not None
+    camera, pose = view
+    head = window.session.avatar.head
+    points = head.landmarks(head.vertices(window.session.avatar.with_identity(pose.params)))[0, list(landmarks)]
+    return [(x / camera.width, y / camera.height) for x, y in camera.project(points).tolist()]
 
 
 def views(window: WindowDriver, out: Path) -> Mapping[str, Any]:
@@ -184,6 +205,7 @@ def main() -> None:
             "views": partial(views, out=arguments.output),
             "emotion": emotion,
             "reading": reading,
+            "measure": measured,
             "live": live,
         }
         run_scenarios(session, scenarios, folder, _WINDOW)
@@ -194,6 +216,7 @@ def main() -> None:
             ("window", "window"),
             ("window-emotion", "emotion"),
             ("window-reading", "reading"),
+            ("window-measure", "measure"),
             ("live", "live"),
         ):
             _write(arguments.output / f"{name}.jpg", cv2.imread(str(folder / f"{image}.png")))

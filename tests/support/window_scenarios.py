@@ -25,7 +25,7 @@ from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 from avatar import cli
 from avatar.model.avatar_file import load_avatar
 from avatar.performance.mixing.presets import PRESETS
-from tests.support.edit_scenarios import layers, paint
+from tests.support.edit_scenarios import layers, measure, paint
 from tests.support.fake_live import LIVE, Smile
 from tests.support.reading_scenarios import affect, describe, reading, units
 from tests.support.window_driver import Scenario, WindowDriver, run_scenarios
@@ -384,7 +384,7 @@ def scenarios(files: Files) -> dict[str, Scenario]:
     """All scenarios, in order."""
     without_files = (
         load, yaw, field_of_view, resolution, background, kinds, splats, drag, pan, wheel, home, face,
-        preset, own_preset, search, source, missing_source, snapshot, saved_view, frames, paint, layers,
+        preset, own_preset, search, source, missing_source, snapshot, saved_view, frames, paint, layers, measure,
         describe, affect, units, reading,
     )  # fmt: skip
     with_files = (drop_motion, drop_damaged, drop_avatar)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar.driving.live.samples import AvatarPose
+from avatar.head.regions import INSIDE
 from avatar.model.avatar import Avatar
 from avatar.model.poser import Poser
 from avatar.types import Camera
@@ -16,6 +17,8 @@ from viewer.session.surface import SurfaceFinder
 
 #: Points of the surface between the two places, under the straight line between them in the image.
 _POINTS = 48
+#: Lengths along the surface, relative to the straight line, beyond which the line crosses an edge behind another.
+_MAX_DETOUR = 1.8
 
 Place = tuple[int, Tensor]  # face and barycentric point [3]
 
@@ -26,6 +29,7 @@ class Ruler:
     def __init__(self, avatar: Avatar) -> None:
         """Args: the avatar, whose edits do not matter: they move no vertex."""
         self._faces = avatar.head.faces
+        self._inside = avatar.head.mask(*INSIDE, "lid_interior", "lips_inner")[self._faces].any(1)
         self._size = avatar.true_size
         self._poser = Poser(avatar)
         self._places: list[Place] = []
@@ -63,7 +67,10 @@ class Ruler:
         return (finder.vertices[self._faces[face]] * bary[:, None]).sum(0)
 
     def _along(self, finder: SurfaceFinder, camera: Camera) -> float | None:
-        """Meters along the surface under the line between the places in the image; None where it leaves the head."""
+        """Meters along the skin under the line between the places in the image; None where it leaves the skin.
+
+        Open eyes and lips are bridged.
+        """
         (x0, y0), (x1, y1) = (_in_image(self._point(finder, place), camera) for place in self._places)
         points = []
         for step in range(_POINTS + 1):
@@ -71,8 +78,10 @@ class Ruler:
             hit = finder.point((x0 + part * (x1 - x0), y0 + part * (y1 - y0)))
             if hit is None:
                 return None
-            points.append(self._point(finder, hit))
-        return float(torch.stack(points).diff(dim=0).norm(dim=1).sum())
+            if not self._inside[hit[0]] or step in (0, _POINTS):
+                points.append(self._point(finder, hit))
+        length = float(torch.stack(points).diff(dim=0).norm(dim=1).sum())
+        return length if length < _MAX_DETOUR * float((points[-1] - points[0]).norm()) else None
 
 
 def _in_image(point: Tensor, camera: Camera) -> tuple[float, float]:

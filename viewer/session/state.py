@@ -162,7 +162,7 @@ class Measuring:
     active: bool = False  # whether a click in the image sets a place
     ends: tuple[tuple[float, float], ...] = ()  # of the line, 0..1 from the upper left of the image; up to two
     straight: float | None = None  # millimeters
-    surface: float | None = None  # along the surface at the second click; None where the line leaves the head
+    surface: float | None = None  # along the surface at the second click; None where the line leaves the skin
     sigma: float = 0.0  # relative standard deviation of the size of the head
 
     def to_text(self) -> str:

@@ -288,6 +288,13 @@ def test_a_check_box_hides_a_layer_until_undo(results: Results) -> None:
     assert result["same"] == 0
 
 
+def test_two_clicks_measure_and_a_drag_orbits(results: Results) -> None:
+    result = results("measure")
+    assert result["active"] and 5 < result["straight"] < 100 and "mm along the surface" in result["text"]
+    assert result["orbited"] and result["followed"]
+    assert result["same"] == pytest.approx(result["straight"], rel=1e-3)
+
+
 def test_enter_sets_the_face_that_a_text_describes(results: Results) -> None:
     result = results("describe")
     assert result["weights"] == {"eyeBlinkLeft": 1.0} and result["change"] > 0.05

@@ -16,6 +16,7 @@ from viewer.session.edits import Change, Measure
 from viewer.session.session import Session
 
 CORNERS = (33, 263)  # outer corners of the eyes
+CHEEKS = (50, 280)
 
 
 def opened(avatar: Avatar) -> Session:
@@ -48,10 +49,18 @@ def test_two_clicks_measure_in_true_millimeters(tiny_avatar: Avatar) -> None:
         session = opened(avatar)
         session.apply([Measure(at(session, landmark)) for landmark in CORNERS])
         found = session.state.measuring
-        assert not session.state.status.failed and found.straight is not None and found.surface is not None
+        assert not session.state.status.failed and found.straight is not None
         assert found.straight == pytest.approx(1000 * scale * expected, rel=0.03)  # the pixel is not the landmark
-        assert found.straight < found.surface < 1.6 * found.straight
         assert found.sigma == avatar.true_size.sigma and f"{found.straight:.1f} +- " in found.to_text()
+
+
+def test_a_line_across_the_nose_is_longer_along_the_surface(tiny_avatar: Avatar) -> None:
+    session = opened(tiny_avatar)
+    session.apply([Measure(at(session, landmark)) for landmark in CHEEKS])
+    found = session.state.measuring
+    assert found.straight is not None and found.surface is not None
+    assert 1.1 * found.straight < found.surface < 1.6 * found.straight
+    assert found.to_text().endswith(" mm along the surface")
 
 
 def test_the_line_follows_the_head_and_a_third_click_starts_again(tiny_avatar: Avatar) -> None:
