@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from avatar.types import Camera
     from avatar.video.render_report import RenderReport
 
-#: Pixels of a scene of several avatars.
-_SIZE = "1280x720"
+#: Pixels of a scene of two avatars, and of more, which are side by side.
+_SIZES = "1280x720", "1280x540"
 _SOUNDS = (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac")
 
 
@@ -91,7 +91,7 @@ def _job(avatars: Sequence[Path], out: Path, options: RenderOptions) -> SceneJob
         beside = spec.folder / spec.background
         background = str(beside) if beside.is_file() else spec.background
     if size is None and (len(players) > 1 or spec.shots):
-        size = _SIZE
+        size = _SIZES[len(players) > 2]
     image = replace(image, size=size, background=background)
     options = replace(options, image=image, fps=options.fps or spec.fps)
     return SceneJob(tuple(player.avatar for player in players), out, options, players, spec)

@@ -10,6 +10,8 @@ from avatar.scenes.scene_file import ActorSpec
 
 #: Meters between the heads of neighbors: two people who talk, close to each other as films place them.
 APART = 0.5
+#: The same where there are more than two.
+CLOSER = 0.4
 #: Meters that the outer ones of three or more are nearer to the camera.
 ARC = 0.18
 #: Degrees that two actors turn from the camera to each other: more shows an avatar from sides that its clip did not.
@@ -36,7 +38,7 @@ def place_of(spec: ActorSpec, index: int, count: int) -> Place:
     if count == 1 and not spec.position and spec.yaw is None and spec.scale == 1:
         return Place((0.0, 0.0, 0.0), 0.0, captured=True)
     beside = 0.0 if count == 1 else 2 * index / (count - 1) - 1  # -1 to 1
-    position = (APART * (count - 1) / 2 * beside, 0.0, ARC * beside**2 if count > 2 else 0.0)
+    position = ((APART if count == 2 else CLOSER) * (count - 1) / 2 * beside, 0.0, ARC * beside**2 if count > 2 else 0.0)
     x, y, z = spec.position or position
     return Place((x, y, z), -TURN * beside if spec.yaw is None else spec.yaw)
 
