@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from avatar.model.true_size import TrueSize
-
 if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
     from avatar.head.model import HeadModel
+    from avatar.model.true_size import TrueSize
 
 #: Relative standard deviation of lengths from calibrated cameras, and of a diameter of irises that somebody measured.
 _CAMERAS = 0.01
@@ -40,9 +37,12 @@ def size_of(capture: Capture, head: HeadModel, given: GivenSize | None = None) -
     Raises:
         HeadsplatError: the given distance is not one of this head.
     """
+    import numpy as np
+
     from avatar.data.iris_size import USUAL, USUAL_SIGMA, measure_irises
     from avatar.model.avatar import bake_identity
     from avatar.model.head_lengths import HeadLengths, size_from_interocular
+    from avatar.model.true_size import TrueSize
 
     given = given or GivenSize()
     metadata = capture.metadata

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avatar.export.glb import write_glb
-from avatar.export.mesh import SurfacePoints, seen_colors
+from avatar.export.mesh import SurfacePoints, seen_colors, views_of
 from avatar.export.obj import write_obj
 from avatar.export.placement import Placement
 from avatar.export.ply import placed
@@ -110,4 +110,4 @@ def test_gaussians_in_the_frames_of_their_triangles(tiny_avatar: Avatar, larger:
 def test_colors_of_a_mesh_do_not_depend_on_its_size(tiny_avatar: Avatar, larger: Avatar) -> None:
     rows = torch.arange(0, len(tiny_avatar.head.v_template), 40)[:, None].expand(-1, 3)
     points = SurfacePoints(rows, torch.tensor([[1.0, 0.0, 0.0]]).expand(len(rows), 3))
-    assert torch.equal(seen_colors(tiny_avatar, points), seen_colors(larger, points))
+    assert torch.equal(seen_colors(views_of(tiny_avatar), points), seen_colors(views_of(larger), points))
