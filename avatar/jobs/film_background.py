@@ -75,7 +75,7 @@ class FilmFrames:
         index = video.index
         times = index.times if index is not None and len(index) == count else np.arange(count) / video.fps
         known = capture.track["frame_number"][rows]
-        positions = _positions(known, count, metadata.get("lost", ()))
+        positions = positions_of(known, count, metadata.get("lost", ()))
         crop = metadata.get("crop") or {}
         size = int(crop.get("width", video.width)), int(crop.get("height", video.height))
         scales = np.array([metadata["width"], metadata["height"]]) / size
@@ -133,10 +133,10 @@ class FilmFrames:
         return cut[0][0], cut[1][0], cut[0][1], cut[1][1]
 
 
-def _positions(known: np.ndarray, count: int, lost: Sequence[int]) -> np.ndarray:
+def positions_of(known: np.ndarray, count: int, lost: Sequence[int]) -> np.ndarray:
     """Positions [count] of frames among the captured ones `known` [R]; NaN where the face was lost."""
     result = np.interp(np.arange(count), known, np.arange(len(known)))
-    step = int(np.median(np.diff(known))) if len(known) > 1 else 1
+    step = int(np.diff(known).min()) if len(known) > 1 else 1
     result[: max(int(known[0]) - step + 1, 0)] = np.nan
     result[int(known[-1]) + step :] = np.nan
     for number in lost:
