@@ -159,7 +159,7 @@ def _values(layout: Layout, motion: Motion, modes: list[str], joints: Floats, no
     if not modes:
         notes.append("the motion has no expressions of FLAME: written as 0")
     elif width > layout.modes:
-        notes.append(f"the file has {width} expressions, {layout.program} with their defaults take {layout.modes}")
+        notes.append(f"the file has {width} expressions; {layout.program} by default: {layout.modes}")
     lids = [motion.weights[:, motion.names.index(name)].numpy() if name in motion.names else np.zeros(count)
             for name in LIDS]  # fmt: skip
     root = joints[:, ROOT]

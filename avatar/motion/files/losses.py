@@ -82,7 +82,7 @@ def lost_confidence(motion: Motion, *, keeps_faces: bool = False) -> list[str]:
         return [f"the file stores only whether a frame has a face, not its confidence, {span}"] if span else []
     if low >= 1:
         return []
-    faceless = f": {counted(none, 'frame')} without a face look like the others" if none else f", down to {low:.2f}"
+    faceless = f": those without a face ({none}) look like the others" if none else f", down to {low:.2f}"
     return [f"the file cannot store the confidence of each frame{faceless}"]
 
 

@@ -180,7 +180,7 @@ def test_losses_of_a_take_are_reported_with_their_size(tmp_path: Path) -> None:
 
 def test_json_keeps_other_names_and_reports_losses_with_their_size(tmp_path: Path) -> None:
     assert set(write_motion(tmp_path / "a.json", _lossy())) == _OF_BOTH | {
-        "the file cannot store the confidence of each frame: 1 frame without a face look like the others"
+        "the file cannot store the confidence of each frame: those without a face (1) look like the others"
     }
     assert {"Wink", "Wave"} < set(read_motion(tmp_path / "a.json").names)
     sure = replace(motion(3), confidence=torch.ones(3), joint_rot=torch.zeros(3, 5, 3), translation=torch.zeros(3, 3))
