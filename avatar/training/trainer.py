@@ -16,6 +16,7 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar
+from avatar.ops.packages import own_ops
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
 from avatar.training import constraints
 from avatar.training.adam import Optimizer, gaussian_groups
@@ -88,7 +89,7 @@ class Trainer:
         self.graph: StepGraph | None = None  # of steps on a GPU
         self._step_inputs: StepInputs | None = None
         self._skipped = 0  # steps that had too little memory, as far as more was given
-        alone = self.processes.count == 1 and frames.recording is None and config.rasterizer == "native"
+        alone = self.processes.count == 1 and frames.recording is None and config.rasterizer != "gsplat"
         if alone and ops.takes_schedule(avatar.offsets) and holds(self.parts):
             self.graph = StepGraph(self.device, self._state)
         self.rng = np.random.default_rng(config.seed + 1)
@@ -139,7 +140,8 @@ class Trainer:
         if self.graph is None:
             losses, squares = self._launches(step)
         else:
-            losses, squares = self._graphed(step, self.graph)
+            with own_ops():  # as in a capture
+                losses, squares = self._graphed(step, self.graph)
         self.steps_done += 1
 
         # Limits every few steps, relocation every few hundred.

@@ -7,7 +7,6 @@ with u and v the weights of the first and second corner, with perspective; both 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -17,6 +16,8 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import Tensor
+
+from tests.support.stand_in_modules import modules_in_place
 
 Rast = np.ndarray
 Fault = Callable[[Rast], Rast]
@@ -149,6 +150,6 @@ def installed(fault: Fault | None = None) -> Iterator[StandIn]:
     inner.RasterizeCudaContext = RasterizeCudaContext  # type: ignore[attr-defined]
     inner.rasterize, inner.interpolate = stand_in.rasterize, stand_in.interpolate  # type: ignore[attr-defined]
     package.torch = inner  # type: ignore[attr-defined]
-    with mock.patch.dict(sys.modules, {"nvdiffrast": package, "nvdiffrast.torch": inner}):
-        sys.modules.pop("avatar.ops.nvdiffrast_adapter", None)
+    stand_ins = {"nvdiffrast": package, "nvdiffrast.torch": inner}
+    with modules_in_place(stand_ins, anew="avatar.ops.nvdiffrast_adapter"):
         yield stand_in

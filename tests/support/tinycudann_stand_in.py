@@ -12,7 +12,6 @@ weights, units, outputs and gradients have 16 bits, and the gradients are multip
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
+
+from tests.support.stand_in_modules import modules_in_place
 
 GRANULARITY = 256  # rows are padded to multiples of this
 LOSS_SCALE = 128.0
@@ -160,6 +161,5 @@ def installed(**faults: Any) -> Iterator[Faults]:
     package.__spec__ = mock.Mock()
     package.Encoding = lambda *values, **options: Encoding(wrong, *values, **options)  # type: ignore[attr-defined]
     package.Network = lambda *values, **options: Network(wrong, *values, **options)  # type: ignore[attr-defined]
-    with mock.patch.dict(sys.modules, {"tinycudann": package}):
-        sys.modules.pop("avatar.ops.tinycudann_adapter", None)
+    with modules_in_place({"tinycudann": package}, anew="avatar.ops.tinycudann_adapter"):
         yield wrong

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from avatar import ops
 from avatar.data.capture_folder import Capture
 from avatar.head import load_head
 from avatar.model.avatar import Avatar
@@ -20,12 +21,13 @@ from avatar.ops import package_check, packages, self_check
 from avatar.rendering.backends import Rasterizer
 from avatar.rendering.passes import PASSES
 from avatar.rendering.settings import RenderSettings
+from avatar.training import trainer
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
 from avatar.video.offline_render import render_frames
 from tests.support import nvdiffrast_stand_in, tinycudann_stand_in
 from tests.support.pretended import GPU, Device
-from tests.system.emulator.test_training import bits, psnr
+from tests.system.emulator.test_training import bits, psnr, trainer_of
 from tests.system.emulator.test_video import TOLERANCE, avatar, column_of, small
 
 __all__ = ["avatar", "small"]
@@ -47,8 +49,11 @@ def unchecked(gpu: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("offsets", ["hash", "bases"])
-def test_a_training_with_other_packages_gives_the_avatar_of_our_ops(small: Capture, offsets: str) -> None:
+def test_a_training_with_other_packages_gives_the_avatar_of_our_ops(
+    small: Capture, monkeypatch: pytest.MonkeyPatch, offsets: str
+) -> None:
     config = replace(TINY, offsets=offsets)
+    monkeypatch.setattr(trainer, "holds", lambda parts: False)  # no graph: a graph has our ops only
     own = fit(small, load_head(), replace(config, rasterizer="own"), device="cuda")
     with nvdiffrast_stand_in.installed() as meshes, tinycudann_stand_in.installed() as networks:
         theirs = fit(small, load_head(), config, device="cuda")
@@ -59,6 +64,19 @@ def test_a_training_with_other_packages_gives_the_avatar_of_our_ops(small: Captu
     assert psnr(theirs) == pytest.approx(psnr(own), abs=0.1)
     assert bits(theirs) != bits(own)
     assert {name: len(value) for name, value in bits(theirs).items()} == {n: len(v) for n, v in bits(own).items()}
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_the_steps_of_a_graph_are_made_by_our_own_ops(small: Capture) -> None:
+    with nvdiffrast_stand_in.installed() as meshes, tinycudann_stand_in.installed() as networks:
+        training = trainer_of(small, TINY)
+        assert training.graph is not None
+        with ops.other_packages():
+            training.initialize()
+            before = meshes.calls
+            for _ in range(3):
+                training.step(0.0)
+    assert before and meshes.calls == before and not networks.calls
 
 
 @pytest.mark.usefixtures("unchecked")
