@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from avatar.ops.graphs import Graph, PackedTensors
+from avatar.ops.packages import own_ops
 from avatar.training.losses import READ_EVERY
 from avatar.training.parts.part import PartTraining
 
@@ -99,9 +100,8 @@ class StepGraph:
             graph, found = kind.captured
             graph.replay()
             return found
-        if self.problem or kind.seen <= WARM_UP:
-            return launches()
-        return self._capture(kind, launches)
+        with own_ops():  # other packages wait for the device, so a graph has none of them
+            return launches() if self.problem or kind.seen <= WARM_UP else self._capture(kind, launches)
 
     def _capture(self, kind: _Kind, launches: Callable[[], Found]) -> Found:
         state = [tensor.detach() for tensor in self._state()]

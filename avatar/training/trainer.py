@@ -16,7 +16,6 @@ from torch import Tensor
 from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar
-from avatar.ops.packages import own_ops
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
 from avatar.training import constraints
 from avatar.training.adam import Optimizer, gaussian_groups
@@ -140,8 +139,7 @@ class Trainer:
         if self.graph is None:
             losses, squares = self._launches(step)
         else:
-            with own_ops():  # as in a capture
-                losses, squares = self._graphed(step, self.graph)
+            losses, squares = self._graphed(step, self.graph)
         self.steps_done += 1
 
         # Limits every few steps, relocation every few hundred.
