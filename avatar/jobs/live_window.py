@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import arg
+from tyro.conf import UseAppendAction, arg
 
 from avatar.common.files import path_text
 from avatar.jobs.appearance import read_with_mix
+from avatar.jobs.beside import renderer_beside, split
 from avatar.jobs.live_run import LiveRun
 from avatar.jobs.live_sources import LiveSources, SourceOptions
 from avatar.jobs.notices import Notices, Notify, Stop, cause_of, ignore, is_requested, stoppable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from avatar.jobs.recording import Recording
     from avatar.model.avatar import Avatar
     from viewer.outputs.outlets import Outlet, OutletKind
+    from viewer.render.renderer import Renderer
     from viewer.session.session import Session
 
 _MAX_SIZE = 2048
@@ -61,6 +63,9 @@ class LiveOptions:
     """provide the image to other programs as a camera"""
     appearance: AppearanceName = None
     """of an avatar of several recordings: the look of one of them, or a mix, at first; default: that of the first"""
+    beside: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="AVATAR=SOURCE")] = ()
+    """another avatar in the same space, and what drives it: a camera number, a protocol as of --listen, or a sound or
+    motion file that plays; they look at each other; may be given several times"""
     send: Send = ()
     """send the face of the live source to a program on this machine, or at HOST; may be given several times"""
     host: OptionalText = None
@@ -148,7 +153,7 @@ class _WindowJob:
         if options.json is not None:
             outputs.append(Output(options.json, "--json", (".json",)))
         source = self.source or SourceOptions()
-        inputs = (self.path, self.motion, source.webcam, source.microphone)
+        inputs = (self.path, self.motion, source.webcam, source.microphone, *(split(one)[0] for one in options.beside))
         with reserved(outputs, inputs, overwrite=options.overwrite), Senders(options.send, notices) as senders:
             sources = LiveSources(source, options.host, options.phone, self.path, senders.listener)
             run = self._show(sources, device, notices, stop)
@@ -166,7 +171,8 @@ class _WindowJob:
         avatar, mix = read_with_mix(self.path, options.appearance)
         with (
             Recording(options.record, overwrite=options.overwrite, notices=notices) as recording,
-            closing(_session(avatar, self.path, name, sources, recording, device)) as session,
+            renderer_beside(options.beside, notices) as renderer,
+            closing(_session(avatar, self.path, sources, recording, (device, renderer))) as session,
         ):
             if mix:
                 session.set_appearance(mix)
@@ -182,7 +188,11 @@ class _WindowJob:
 
 
 def _session(
-    avatar: Avatar, path: Path, name: str, sources: LiveSources, recording: Recording, device: torch.device
+    avatar: Avatar,
+    path: Path,
+    sources: LiveSources,
+    recording: Recording,
+    rendering: tuple[torch.device, Callable[..., Renderer]],
 ) -> Session:
     """The window's session with its live sources and outlets."""
     from avatar.jobs.outlets import CameraOutlet, RecordingOutlet
@@ -193,7 +203,10 @@ def _session(
         "record": lambda: RecordingOutlet(recording),
         "virtual camera": CameraOutlet,
     }
-    return Session(avatar, name, sources.choices(), Outlets(factories), device=device, path=path)
+    device, renderer = rendering
+    outlets = Outlets(factories)
+    name = path_text(path.name)
+    return Session(avatar, name, sources.choices(), outlets, device=device, path=path, renderer=renderer)
 
 
 def _set_up(session: Session, options: LiveOptions, motion: Path | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from avatar.common.files import path_text
 from avatar.errors import HeadsplatError
+from avatar.jobs.beside import SOUNDS
 from avatar.jobs.capturing import paths_of
 from avatar.jobs.notices import Notices, Notify, Stop, ignore
 from avatar.jobs.option_types import checked
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 #: Pixels of a scene of two avatars, and of more, which are side by side.
 _SIZES = "1280x720", "1280x540"
-_SOUNDS = (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _player(name: str, avatar: Path, motion: Path | None, spec: ActorSpec, folde
     if motion is not None:
         if "motion" in files or "speak" in files:
             raise HeadsplatError(f"{where}: actor {name}: it has a motion here and on the command line; leave one out")
-        files["speak" if motion.suffix.lower() in _SOUNDS else "motion"] = motion
+        files["speak" if motion.suffix.lower() in SOUNDS else "motion"] = motion
     if "speak" in files and "sound" in files:
         raise HeadsplatError(f"{where}: actor {name}: `sound` goes with a motion; what it speaks is heard anyway")
     if spec.text is not None and "speak" not in files:

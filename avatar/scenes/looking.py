@@ -44,20 +44,23 @@ def eyes_of(avatar: Avatar, params: HeadParams) -> Tensor:
 
 
 @torch.no_grad()
-def look(avatar: Avatar, params: HeadParams, looking: Looking, fps: float) -> HeadParams:
+def look(
+    avatar: Avatar, params: HeadParams, looking: Looking, fps: float, trained: TrainedRange | None = None
+) -> HeadParams:
     """Parameters whose head and eyes turn to the targets where the actor looks at one.
 
     Args:
         avatar: the avatar.
         params: T frames.
         looking: T frames.
-        fps: frames per second.
+        fps: frames per second; 0: nothing is smoothed in time.
+        trained: the range of the avatar, if it is known.
 
     Returns:
         T frames; their jaw and expressions are those of `params`, but for the gaze.
     """
     eyes = _Eyes.of(avatar)
-    trained = TrainedRange.of(avatar)
+    trained = trained or TrainedRange.of(avatar)
     body = avatar.rig.torso.mean_rotation
     shaped = avatar.with_identity(params)
     skull, _ = avatar.head.skull_pose(shaped)

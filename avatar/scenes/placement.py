@@ -47,6 +47,10 @@ class Placement:
         """Points [...,3] of the scene in the avatar's world, meters."""
         return (points - self.translation) @ self.rotation / self.scale
 
+    def seen_from(self, other: Placement) -> Placement:
+        """The placement in the world of another avatar, which is placed by `other`."""
+        return Placement(other.rotation.T @ self.rotation, other.inverse(self.translation), self.scale / other.scale)
+
     @property
     def turn(self) -> float:
         """Degrees by which the scene turns the avatar's world about the vertical."""

@@ -38,8 +38,9 @@ def place_of(spec: ActorSpec, index: int, count: int) -> Place:
     if count == 1 and not spec.position and spec.yaw is None and spec.scale == 1:
         return Place((0.0, 0.0, 0.0), 0.0, captured=True)
     beside = 0.0 if count == 1 else 2 * index / (count - 1) - 1  # -1 to 1
+    apart = APART if count == 2 else CLOSER
     position = (
-        (APART if count == 2 else CLOSER) * (count - 1) / 2 * beside,
+        apart * (count - 1) / 2 * beside,
         0.0,
         ARC * beside**2 if count > 2 else 0.0,
     )

@@ -23,11 +23,11 @@ from avatar.model.parts.light.relight import Relighting, shine, with_own_light
 from avatar.model.poser import PosedFrames, Poser
 from avatar.model.to_device import to_device
 from avatar.model.torso import Torso
-from avatar.rendering.animator import Animator, PosedFrame
+from avatar.rendering.animator import Animator, PosedFrame, Raster
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
 from avatar.rendering.frame_graph import FrameGraph
-from avatar.rendering.frame_renderer import PoseRenderer, raster_size
+from avatar.rendering.frame_renderer import FrameRenderer, PoseRenderer, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.readback import Readback
 from avatar.rendering.settings import Background, RenderSettings
@@ -82,7 +82,7 @@ class Renderer:
         self._poser = self._animator if self._copy is avatar else Poser(avatar)
         self._readback = Readback(self._device)
         self._sized: dict[tuple[int, int, bool], Animator] = {}
-        self._renderers: dict[Pass, tuple[Animator, PoseRenderer]] = {}
+        self._renderers: dict[Pass, tuple[Raster, FrameRenderer]] = {}
         self._fronts: dict[tuple[int, int], Camera] = {}
         self._relighting: Relighting | None = None
 
@@ -101,20 +101,21 @@ class Renderer:
         """
         self._shine(view.relighting)
         with ops.one_thread():
-            poses = self._poses(params, torso)
             if self._device.type == "cuda" and _is_plain(view):
-                return self._plain_image(poses, camera, view)
+                renderer = self._frame_renderer("rgb", camera, Background(view.background))
+                if isinstance(renderer, PoseRenderer):
+                    return self._plain_image(renderer, self._poses(params, torso), camera)
             camera = replace(camera, K=self._to_device(camera.K), world_to_cam=self._to_device(camera.world_to_cam))
-            frame = self._animator.frame(to_device(poses, self._device), 0)
-            frame = replace(frame, gaussians=self._apply_view(frame.gaussians, view))
+            frame = self._posed_frame(params, view, torso)
             image = self._image(frame, camera, view)
             if view.mesh_overlay and view.kind != "mesh":
                 self._overlay_mesh(image, frame, camera, view.mesh_overlay)
         return image
 
     def frame_graph(self, camera: Camera, view: ViewSettings) -> FrameGraph | None:
-        """The graph of images of colors from such a camera; None on the CPU."""
-        return self._frame_renderer("rgb", camera, Background(view.background)).graph
+        """The graph of images of colors from such a camera; None on the CPU, and of several avatars."""
+        renderer = self._frame_renderer("rgb", camera, Background(view.background))
+        return renderer.graph if isinstance(renderer, PoseRenderer) else None
 
     def front(self, width: int, height: int) -> Camera:
         """The camera [1] in front of the avatar's face, at the mean pose of its capture."""
@@ -123,6 +124,10 @@ class Renderer:
             _evict(self._fronts, _MAX_FRONT_CAMERAS)
             self._fronts[size] = front_camera(self._subject, width, height)
         return self._fronts[size]
+
+    def is_stale(self) -> bool:
+        """Whether something else than parameters, camera and view has changed since the last image."""
+        return False
 
     @property
     def center(self) -> Tensor:
@@ -170,12 +175,15 @@ class Renderer:
         params = HeadParams(*(values.to(place, torch.float32).contiguous() for values in tensors))
         return self._poser.poses(params, torso)
 
-    def _plain_image(self, poses: PosedFrames, camera: Camera, view: ViewSettings) -> np.ndarray:
+    def _posed_frame(self, params: HeadParams, view: ViewSettings, torso: Torso | None) -> PosedFrame:
+        frame = self._animator.frame(to_device(self._poses(params, torso), self._device), 0)
+        return replace(frame, gaussians=self._apply_view(frame.gaussians, view))
+
+    def _plain_image(self, renderer: PoseRenderer, poses: PosedFrames, camera: Camera) -> np.ndarray:
         """An image of colors on a GPU: pose and camera go there in one copy, and a graph renders them."""
         place = self.avatar.offsets.device
         K, world_to_cam = (values.to(place, torch.float32).contiguous() for values in (camera.K, camera.world_to_cam))
         camera = replace(camera, K=K, world_to_cam=world_to_cam)
-        renderer = self._frame_renderer("rgb", camera, Background(view.background))
         return renderer.start_pose(poses, 0, camera)().images["rgb"]
 
     def _apply_view(self, gaussians: Gaussians, view: ViewSettings) -> Gaussians:
@@ -199,17 +207,22 @@ class Renderer:
             return self._depth_colors(image, frame, camera, view.background)
         return image
 
-    def _frame_renderer(self, name: Pass, camera: Camera, background: Background) -> PoseRenderer:
+    def _frame_renderer(self, name: Pass, camera: Camera, background: Background) -> FrameRenderer:
         """The renderer of one pass; the last one of each is cached."""
         settings = RenderSettings(camera.width, camera.height, 1, background, (name,), self._rasterizer)
         animator = self._animator_of(settings)
         cached = self._renderers.get(name)
         if cached is None or cached[0] is not animator or cached[1].settings != settings:
             shader = self._shader if name == "mesh" else None
-            cached = self._renderers[name] = animator, PoseRenderer(animator, settings, shader)
+            renderer = (
+                PoseRenderer(animator, settings, shader)
+                if isinstance(animator, Animator)
+                else FrameRenderer(animator, settings, shader)
+            )
+            cached = self._renderers[name] = animator, renderer
         return cached[1]
 
-    def _animator_of(self, settings: RenderSettings) -> Animator:
+    def _animator_of(self, settings: RenderSettings) -> Raster:
         with_depth = "depth" in settings.passes
         size = (*raster_size(settings), with_depth)
         animator = self._sized.pop(size, None)

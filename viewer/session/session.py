@@ -29,6 +29,7 @@ from avatar.motion.presets import (
 )
 from viewer.outputs.outlets import Outlets, RenderedFrame
 from viewer.render.orbit import Orbit, field_of_view
+from viewer.render.renderer import Renderer
 from viewer.session import wings
 from viewer.session.actions import ACTIONS, live_pipeline_of
 from viewer.session.driver_preview import DriverPreview
@@ -81,6 +82,7 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
         device: torch.device | None = None,
         path: Path | None = None,
+        renderer: Callable[..., Renderer] = Renderer,
     ) -> None:
         """
         Args:
@@ -92,6 +94,7 @@ class Session:
             clock: returns seconds; latencies are measured with it.
             device: on which images are rendered; None: that of the avatar. Everything else stays where the avatar is.
             path: of its file; None: the avatar cannot be edited.
+            renderer: what makes the renderer of an avatar, as `Renderer`.
         """
         self.outlets = outlets or Outlets()
         self.folder = folder
@@ -99,7 +102,7 @@ class Session:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="open")
         self._opener = FileOpener(self._worker)
         self.sources = SourceSelector(avatar, live, self._worker, clock)
-        self.viewport = Viewport(avatar, device)
+        self.viewport = Viewport(avatar, device, renderer)
         self.preview = DriverPreview()
         self.counters = Counters(clock)
         self.reader = FaceReader(self._worker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,9 +45,12 @@ def equal_poses(first: AvatarPose, second: AvatarPose) -> bool:
 class Viewport:
     """The image of an avatar that the window shows."""
 
-    def __init__(self, avatar: Avatar, device: torch.device | None = None) -> None:
-        """Args: the avatar; where to render it, None: where it is."""
+    def __init__(
+        self, avatar: Avatar, device: torch.device | None = None, make: Callable[..., Renderer] = Renderer
+    ) -> None:
+        """Args: the avatar; where to render it, None: where it is; what makes its renderer, as `Renderer`."""
         self._device = device
+        self._make = make
         #: pixels of the window that the image may fill; None: not known yet, and nothing is rendered
         self.available: tuple[int, int] | None = (512, 512)
         self.image: np.ndarray | None = None  # uint8 [H,W,3]
@@ -65,7 +69,7 @@ class Viewport:
 
     def renderer_of(self, avatar: Avatar) -> Renderer:
         """A renderer of another avatar on the same device."""
-        return Renderer(avatar, device=self._device)
+        return self._make(avatar, device=self._device)
 
     def replace_avatar(self, renderer: Renderer) -> None:
         """Show another avatar."""
@@ -74,7 +78,7 @@ class Viewport:
 
     def update_avatar(self, avatar: Avatar) -> None:
         """Show a newer snapshot of the same avatar; the front camera stays that of the first one."""
-        self.renderer = Renderer(avatar, device=self._device, before=self.renderer)
+        self.renderer = self._make(avatar, device=self._device, before=self.renderer)
         self._rendered = None
 
     def invalidate(self) -> None:
@@ -119,7 +123,7 @@ class Viewport:
 
     def is_current(self, request: ImageRequest, pose: AvatarPose, ignore_pose: bool = False) -> bool:
         """Whether the image was rendered from this request and, unless that is ignored, this pose."""
-        if self._rendered is None or self._rendered[0] != request:
+        if self.renderer.is_stale() or self._rendered is None or self._rendered[0] != request:
             return False
         return ignore_pose or equal_poses(self._rendered[1], pose)
 

@@ -61,8 +61,7 @@ def test_a_measured_torso_moves_the_torso_and_not_the_face(
     renderer: Renderer, params: HeadParams, tiny_avatar: Avatar
 ) -> None:
     torso = MeasuredTorso(torch.tensor([[0.03, 0.0, 0.0]]), 1.0)
-    poses = [renderer._poses(params[5], each) for each in (None, torso)]
-    before, after = (renderer._animator.frame(each, 0).gaussians for each in poses)
+    before, after = (renderer._posed_frame(params[5], ViewSettings(), each).gaussians for each in (None, torso))
     moved = (after.means - before.means)[0]
     skin = tiny_avatar.rig.skin
     assert moved[skin == 0].abs().max() == 0
