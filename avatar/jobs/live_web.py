@@ -84,7 +84,7 @@ def live_page(
 def _check(options: LiveOptions) -> None:
     """Raise HeadsplatError for options of the window that the page does not have."""
     standard = LiveOptions()
-    for name in ("size", "background", "record", "virtual_camera", "device"):
+    for name in ("size", "background", "record", "virtual_camera", "device", "beside"):
         if getattr(options, name) != getattr(standard, name):
             raise HeadsplatError(f"--{name.replace('_', '-')} belongs to the window; leave it out with --web")
 
