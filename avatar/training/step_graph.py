@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from avatar import ops
 from avatar.ops.graphs import Graph, PackedTensors
 from avatar.ops.packages import own_ops
-from avatar.training.losses import READ_EVERY
-from avatar.training.parts.part import PartTraining
+from avatar.training.image_loss import ssim_rows
+from avatar.training.losses import READ_EVERY, Losses
+from avatar.training.parts.part import PartTraining, Step, Training
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +131,83 @@ class StepGraph:
         return made[0]
 
 
-def holds(parts: Sequence[PartTraining]) -> bool:
-    """Whether a graph may hold the launches of these parts: they say so, or have none."""
-    return all(part.graphed or all(getattr(type(part), hook.__name__) is hook for hook in _HOOKS) for part in parts)
+class GraphedSteps:
+    """The steps of a training on a GPU, with what differs between them in memory of the device."""
+
+    def __init__(self, training: Training, parts: Sequence[PartTraining], losses: Losses, rows: Tensor) -> None:
+        """Args: see `graphed_steps`; the training is on a GPU."""
+        self._training = training
+        self._parts = parts
+        self._losses = losses
+        self._rows = rows
+        self._inputs: StepInputs | None = None
+        self._skipped = 0  # steps that had too little memory, as far as more was given
+        self.graph = StepGraph(training.device, self.state)
+
+    def state(self) -> list[Tensor]:
+        """All that a step changes before limits and relocation."""
+        groups = self._training.optimizer.groups
+        return [tensor for group in groups for tensor in (group.param, group.m, group.v)]
+
+    def __call__(self, step: Step, launches: Callable[[Step], Found]) -> Found:
+        """Make a step whose values are on the host; `launches` makes one whose values are on the device."""
+        training, optimizer = self._training, self._training.optimizer
+        if self._losses.skipped > self._skipped:
+            self._give_more_memory(step)
+        drawn = {part.key: part.draw(step.number, self._rows[step.indices]) for part in self._parts}
+        drawn = {key: value for key, value in drawn.items() if value is not None}
+        given = step.indices, step.background, optimizer.scheduled(step.rate), *drawn.values()
+        if self._inputs is None or not self._inputs.fits(given):
+            self._inputs = StepInputs(given, training.device)
+            self.graph.clear()
+        indices, background, optimizer.schedule, *values = self._inputs.upload(given)
+        on_device = replace(step, indices=indices, background=background, drawn=dict(zip(drawn, values, strict=True)))
+        on_device.rate = step.rate
+        # Values of the host that decide what is launched.
+        variants = [part.variant(step.fraction) for part in self._parts]
+        kind = (ssim_rows(training.config.seed, step.number), *variants)
+        held = (step.frames, training.anchors.rows, *training.anchors.initial.values())
+        done = optimizer.steps
+        found = self.graph.run(kind, held, lambda: launches(on_device))
+        optimizer.steps = done + 1
+        return found
+
+    def _give_more_memory(self, step: Step) -> None:
+        training, camera = self._training, step.frames.camera
+        log.warning(
+            "%d steps before step %d changed nothing: their images had more tile intersections than there was memory "
+            "for; the next ones have more",
+            self._losses.skipped - self._skipped,
+            step.number,
+        )
+        self._skipped = self._losses.skipped
+        ops.allow_more(training.device, len(step.indices), len(training.avatar), camera.width, camera.height)
+        self.graph.clear()
+
+    def clear(self) -> None:
+        """Capture anew: tensors that the launches read were replaced."""
+        self.graph.clear()
+
+
+def graphed_steps(
+    training: Training, parts: Sequence[PartTraining], losses: Losses, rows: Tensor
+) -> GraphedSteps | None:
+    """Steps that a graph may hold; None for a training that is launched one by one.
+
+    Args:
+        training: on any device.
+        parts: of the training.
+        losses: of its steps.
+        rows: [n] int, time step of each image, on the host.
+    """
+    config = training.config
+    alone = training.processes.count == 1 and training.full.recording is None and config.rasterizer != "gsplat"
+    fits = alone and ops.takes_schedule(training.avatar.offsets) and all(map(_is_graphed, parts))
+    return GraphedSteps(training, parts, losses, rows) if fits else None
+
+
+def _is_graphed(part: PartTraining) -> bool:
+    return part.graphed or all(getattr(type(part), hook.__name__) is hook for hook in _HOOKS)
 
 
 def _set(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:

@@ -5,7 +5,6 @@ It runs on the device of the trainer. Optional parts are trained by the hooks of
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -13,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatar import ops
 from avatar.data.training_frames import TrainingFrames, pick
 from avatar.model.avatar import Avatar
 from avatar.refine.clip import ClipFit, learn_torso, refine_clip
@@ -24,17 +22,15 @@ from avatar.training.closures import images_with_closures
 from avatar.training.config import TrainConfig
 from avatar.training.corrections import set_hidden_colors, smooth_torso_depth
 from avatar.training.facing import facing, facing_part
-from avatar.training.image_loss import ImageLoss, ssim_rows
+from avatar.training.image_loss import ImageLoss
 from avatar.training.image_queue import ImageQueue
 from avatar.training.losses import Losses
 from avatar.training.parallel import Processes
 from avatar.training.parts.part import P, PartTraining, Step, Training
 from avatar.training.parts.registry import parts_of
 from avatar.training.relocation import relocate, relocation_due
-from avatar.training.step_graph import StepGraph, StepInputs, holds
+from avatar.training.step_graph import graphed_steps
 from avatar.training.visibility import COLOR_FRAMES, initialize_colors, measure
-
-log = logging.getLogger(__name__)
 
 #: Steps in which the learning rates rise to their values.
 WARM_UP = 20
@@ -84,17 +80,11 @@ class Trainer:
             part.to(self.device)
             self.optimizer.add(part.groups())
         self.image_loss = ImageLoss(avatar, config, self.parts)
-        self._rows = frames.step  # [n] time step of each image, on the host
-        self.graph: StepGraph | None = None  # of steps on a GPU
-        self._step_inputs: StepInputs | None = None
-        self._skipped = 0  # steps that had too little memory, as far as more was given
-        alone = self.processes.count == 1 and frames.recording is None and config.rasterizer != "gsplat"
-        if alone and ops.takes_schedule(avatar.offsets) and holds(self.parts):
-            self.graph = StepGraph(self.device, self._state)
         self.rng = np.random.default_rng(config.seed + 1)
         self.queue = ImageQueue(images_with_closures(frames.features, avatar.head.expression_names))
         self.steps_done = 0
         self.losses = Losses(self.device)
+        self.graph = graphed_steps(self, self.parts, self.losses, frames.step)  # None: launched one by one
         self.refinement: ClipFit | None = None
         self.refinement_skipped = ""  # why the refinement was left out; empty if it was not
 
@@ -136,10 +126,7 @@ class Trainer:
         """One optimization step at `fraction` (0..1) of the schedule; returns the loss of the last step read so far."""
         # Random images, over random backgrounds; rendered, compared, and what follows from that for the parameters.
         step = self._next_step(fraction)
-        if self.graph is None:
-            losses, squares = self._launches(step)
-        else:
-            losses, squares = self._graphed(step, self.graph)
+        losses, squares = self._launches(step) if self.graph is None else self.graph(step, self._launches)
         self.steps_done += 1
 
         # Limits every few steps, relocation every few hundred.
@@ -154,8 +141,8 @@ class Trainer:
 
     def _launches(self, step: Step) -> tuple[Tensor, Tensor]:
         """Loss [B] and mean squared difference [B] of a step, and what its gradients do to all parameters."""
-        step.truth = pick(step.frames.rgb, step.indices)
-        step.matte = pick(step.frames.alpha, step.indices)
+        step.background = step.background.to(self.device)
+        step.truth, step.matte = (pick(images, step.indices) for images in (step.frames.rgb, step.frames.alpha))
 
         # Render the avatar in these frames; gradients of the images, those of all processes, and then those of anchors.
         losses, squares = self.image_loss(step, self._offsets(step))
@@ -177,53 +164,14 @@ class Trainer:
             part.update(step)
         return losses, squares
 
-    def _graphed(self, step: Step, graph: StepGraph) -> tuple[Tensor, Tensor]:
-        """As `_launches`, with what differs between steps in memory of the GPU."""
-        if self.losses.skipped > self._skipped:
-            log.warning(
-                "%d steps before step %d changed nothing: their images had more tile intersections than there was "
-                "memory for; the next ones have more",
-                self.losses.skipped - self._skipped,
-                self.steps_done,
-            )
-            self._skipped = self.losses.skipped
-            frames = step.frames
-            ops.allow_more(self.device, len(step.indices), len(self.avatar), frames.camera.width, frames.camera.height)
-            graph.clear()
-        given = step.indices, step.background, self.optimizer.scheduled(step.rate), *step.drawn.values()
-        if self._step_inputs is None or not self._step_inputs.fits(given):
-            self._step_inputs = StepInputs(given, self.device)
-            graph.clear()
-        indices, background, self.optimizer.schedule, *drawn = self._step_inputs.upload(given)
-        on_device = replace(
-            step, indices=indices, background=background, drawn=dict(zip(step.drawn, drawn, strict=True))
-        )
-        on_device.rate = step.rate
-        done = self.optimizer.steps
-        rows = ssim_rows(self.config.seed, step.number)
-        held = (step.frames, self.anchors.rows, *self.anchors.initial.values())
-        found = graph.run(rows, held, lambda: self._launches(on_device))
-        self.optimizer.steps = done + 1
-        return found
-
-    def _state(self) -> list[Tensor]:
-        """All that a step changes before limits and relocation."""
-        return [tensor for group in self.optimizer.groups for tensor in (group.param, group.m, group.v)]
-
     def _next_step(self, fraction: float) -> Step:
         frames = self._frames(fraction)
         indices = self._next_images()
         background = torch.from_numpy(self.rng.random((len(indices), 3)).astype(np.float32))
         indices = self.processes.share(indices)
-        background = self.processes.share(background)
-        if self.graph is None:
-            background = background.to(self.device)
-        # Images are taken by the launches.
+        background = self.processes.share(background)  # images are taken by the launches
         step = Step(self.steps_done, fraction, frames, indices, background, frames.rgb[:0], frames.alpha[:0])
         step.rate = self._rate(fraction)
-        if self.graph is not None:
-            drawn = {part.key: part.draw(self.steps_done, self._rows[indices]) for part in self.parts}
-            step.drawn = {key: value for key, value in drawn.items() if value is not None}
         return step
 
     def _offsets(self, step: Step) -> Tensor:

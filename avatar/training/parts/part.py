@@ -112,6 +112,10 @@ class PartTraining:
         """Images [B] int of the step `number`; None: this part does not choose."""
         return None
 
+    def variant(self, fraction: float) -> object:
+        """What decides at `fraction` (0..1) of the schedule which launches its hooks make, if that is not constant."""
+        return None
+
     def draw(self, number: int, rows: Tensor) -> Tensor | None:
         """Random integers [...] of a step, which the host draws: its hooks find them in `Step.drawn`.
 

@@ -22,6 +22,7 @@ class PoseBlendshapeTraining(AvatarPartTraining[PoseBlendshapes]):
 
     key = "pose_blendshapes"
     kind = PoseBlendshapes
+    graphed = True
 
     @classmethod
     def build(cls, avatar: Avatar, frames: TrainingFrames, config: TrainConfig) -> None:
@@ -38,9 +39,13 @@ class PoseBlendshapeTraining(AvatarPartTraining[PoseBlendshapes]):
         refine_at = training.config.refine_at
         self._start = refine_at if refine_at < 1 else 0.0
 
+    def variant(self, fraction: float) -> bool:
+        """Whether nothing is added yet."""
+        return fraction < self._start
+
     def offsets(self, step: Step) -> None:
         """None: they are added to those of the expression, from the start on."""
-        self.part.is_zero = step.fraction < self._start
+        self.part.is_zero = self.variant(step.fraction)
 
     def groups(self) -> list[Group]:
         """The basis."""

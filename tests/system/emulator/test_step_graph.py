@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,14 +16,17 @@ from avatar.data.capture_folder import Capture
 from avatar.data.training_frames import load_frames
 from avatar.head import load_head
 from avatar.model.avatar import bake_identity
+from avatar.model.parts.pose_blendshapes import PoseBlendshapes
 from avatar.ops import frames as frame_memory
 from avatar.training.config import TrainConfig
 from avatar.training.initialization import build_avatar
 from avatar.training.losses import READ_EVERY
+from avatar.training.parts.pose_blendshapes import MIN_POSES
 from avatar.training.step_graph import WARM_UP
 from avatar.training.trainer import Trainer
 from tests.support.pretended import GPU, Device
 from tests.support.pretended_graph import Graph
+from tests.support.tiny import tiny_capture
 from tests.system.emulator.test_training import SIZE, TINY, small, trainer_of
 
 __all__ = ["small"]
@@ -45,23 +49,25 @@ def trained(capture: Capture, config: TrainConfig, steps: int, graphed: bool = T
     """A trainer after some steps, and copies of all that they changed."""
     trainer = trainer_of(capture, config)
     assert trainer.graph is not None
-    trainer.graph.problem = "" if graphed else "switched off by the test"
+    trainer.graph.graph.problem = "" if graphed else "switched off by the test"
     trainer.initialize()
     for _ in range(steps):
         trainer.step(0.0)
-    return trainer, [value.detach().cpu().clone() for value in trainer._state()]
+    return trainer, [value.detach().cpu().clone() for value in trainer.graph.state()]
 
 
 def captured(trainer: Trainer) -> list[Any]:
     assert trainer.graph is not None
-    return [kind.captured for kind in trainer.graph._kinds.values() if kind.captured is not None]
+    return [kind.captured for kind in trainer.graph.graph._kinds.values() if kind.captured is not None]
 
 
-def test_graphs_train_the_bits_of_their_launches(gpu: Device, small: Capture) -> None:
-    trainer, found = trained(small, LAYER, 12)
-    assert trainer.graph is not None and not trainer.graph.problem
+def test_graphs_train_the_bits_of_their_launches(gpu: Device, tmp_path: Path) -> None:
+    capture = tiny_capture(tmp_path / "capture", frames=MIN_POSES + 2, size=SIZE, test_every=0)
+    trainer, found = trained(capture, LAYER, 12)
+    assert trainer.avatar.part(PoseBlendshapes) is not None
+    assert trainer.graph is not None and not trainer.graph.graph.problem
     assert len(captured(trainer)) == 2  # one for the even rows of SSIM, one for the odd ones
-    other, expected = trained(small, LAYER, 12, graphed=False)
+    other, expected = trained(capture, LAYER, 12, graphed=False)
     assert not captured(other)
     assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
     assert trainer.losses.mean_square == other.losses.mean_square
@@ -90,9 +96,9 @@ def test_a_step_that_does_not_fit_changes_nothing_and_later_ones_have_more_memor
     assert len(captured(trainer)) == 2
     with torch.no_grad():
         trainer.avatar.log_scales.add_(3.0)  # more tile intersections than the graphs have memory for
-    before = [value.detach().clone() for value in trainer._state()]
+    before = [value.detach().clone() for value in trainer.graph.state()]
     trainer.step(0.0)
-    assert all(torch.equal(value, kept) for value, kept in zip(trainer._state(), before, strict=True))
+    assert all(torch.equal(value, kept) for value, kept in zip(trainer.graph.state(), before, strict=True))
     assert not trainer.losses.skipped  # the loss was not read yet
     while trainer.steps_done % READ_EVERY:
         trainer.step(0.0)
@@ -105,7 +111,9 @@ def test_a_step_that_does_not_fit_changes_nothing_and_later_ones_have_more_memor
         f"{skipped} steps before step 20 changed nothing: their images had more tile intersections than there was "
         "memory for; the next ones have more"
     ]
-    assert not any(torch.equal(value, kept) for value, kept in zip(trainer._state()[:6:3], before[:6:3], strict=True))
+    assert not any(
+        torch.equal(value, kept) for value, kept in zip(trainer.graph.state()[:6:3], before[:6:3], strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,8 +137,8 @@ def test_a_fault_ends_in_the_launches_one_by_one_with_one_sentence(
     monkeypatch.undo()
     assert trainer.graph is not None
     before = "steps on cuda:0 are launched one by one, which is slower, because a CUDA graph of them failed: "
-    assert trainer.graph.problem.startswith(before + reason)
-    assert [record.getMessage() for record in caplog.records] == [trainer.graph.problem]
+    assert trainer.graph.graph.problem.startswith(before + reason)
+    assert [record.getMessage() for record in caplog.records] == [trainer.graph.graph.problem]
     _, expected = trained(small, TINY, 7, graphed=False)
     assert all(torch.equal(one, two) for one, two in zip(found, expected, strict=True))
 

@@ -148,7 +148,7 @@ def _inside(value: Any) -> Iterator[Tensor]:
 def test_a_step_waits_for_the_device_no_more_than_its_budget(gpu: Device, small: Capture, batch: int) -> None:
     trainer = trainer_of(small, dataclasses.replace(TINY, batch=batch))
     assert trainer.graph is not None
-    trainer.graph.problem = "switched off by this test: launches one by one"
+    trainer.graph.graph.problem = "switched off by this test: launches one by one"
     trainer.initialize()
     for number in range(1, 17):
         gpu.clear_counts()
