@@ -154,8 +154,8 @@ class GraphedSteps:
         training, optimizer = self._training, self._training.optimizer
         if self._losses.skipped > self._skipped:
             self._give_more_memory(step)
-        drawn = {part.key: part.draw(step.number, self._rows[step.indices]) for part in self._parts}
-        drawn = {key: value for key, value in drawn.items() if value is not None}
+        draws = {part.key: part.draw(step.number, self._rows[step.indices]) for part in self._parts}
+        drawn = {key: value for key, value in draws.items() if value is not None}
         given = step.indices, step.background, optimizer.scheduled(step.rate), *drawn.values()
         if self._inputs is None or not self._inputs.fits(given):
             self._inputs = StepInputs(given, training.device)
