@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from avatar.model.true_size import TrueSize
 
 if TYPE_CHECKING:
     from avatar.data.capture_folder import Capture
     from avatar.head.model import HeadModel
-    from avatar.model.true_size import TrueSize
 
 #: Relative standard deviation of lengths from calibrated cameras, and of a diameter of irises that somebody measured.
 _CAMERAS = 0.01
@@ -37,12 +39,9 @@ def size_of(capture: Capture, head: HeadModel, given: GivenSize | None = None) -
     Raises:
         HeadsplatError: the given distance is not one of this head.
     """
-    import numpy as np
-
     from avatar.data.iris_size import USUAL, USUAL_SIGMA, measure_irises
     from avatar.model.avatar import bake_identity
     from avatar.model.head_lengths import HeadLengths, size_from_interocular
-    from avatar.model.true_size import TrueSize
 
     given = given or GivenSize()
     metadata = capture.metadata
@@ -57,7 +56,7 @@ def size_of(capture: Capture, head: HeadModel, given: GivenSize | None = None) -
     scale = 1.0 if found is None else expected / 1000 / found.diameter
     if found is None or (given.iris is None and not _PLAUSIBLE[0] <= scale <= _PLAUSIBLE[1]):
         return TrueSize()
-    sigma = float(np.hypot(found.sigma, _MEASURED if given.iris else USUAL_SIGMA))
+    sigma = math.hypot(found.sigma, _MEASURED if given.iris else USUAL_SIGMA)
     return TrueSize(scale, sigma, f"irises of {expected:g} mm")
 
 
