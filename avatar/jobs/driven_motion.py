@@ -17,6 +17,7 @@ from avatar.data.capture_head import head_of
 from avatar.data.recordings import with_baked_identity
 from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.motion_source import MotionSource
+from avatar.driving.mouth_opening import with_peak_opening
 from avatar.jobs.appearance import read_in_appearance
 from avatar.jobs.evaluating import trained_track
 from avatar.jobs.motion_options import MotionOptions
@@ -105,6 +106,7 @@ class DrivingSource:
     edited: bool  # whether any option of the retargeting differs from its default
     notices: Notices = SILENT
     self_tracking: Literal["auto", "on", "off"] = "auto"
+    mouth_mm: float | None = None  # the widest opening of the avatar's mouth; None: as driven
 
     @staticmethod
     def load(path: Path, options: MotionOptions, notices: Notices = SILENT) -> DrivingSource:
@@ -123,7 +125,14 @@ class DrivingSource:
         drive_options = DriveOptions(neutral, options.pose, options.travel, options.soft_clamp, source.head)
         edited = replace(options, self_tracking="auto") != MotionOptions()
         return DrivingSource(
-            source.label, source.capture, motion, drive_options, edited, notices, options.self_tracking
+            source.label,
+            source.capture,
+            motion,
+            drive_options,
+            edited,
+            notices,
+            options.self_tracking,
+            options.mouth_mm,
         )
 
     def drive(self, path: Path, fps: float | None, appearance: str | None = None) -> DrivenAvatar:
@@ -148,7 +157,12 @@ class DrivingSource:
         driven = drive(avatar, motion, self.options)
         self.notices.say(f"{self.label} retargeted to {path.name}: {driven.report.to_text()}")
         times = driven.time - driven.time[0]
-        return DrivenAvatar(path_text(path.name), header, avatar, driven.params, None, times, driven.report.to_dict())
+        params, report = driven.params, driven.report.to_dict()
+        if self.mouth_mm is not None:
+            params, opening = with_peak_opening(avatar.head, params, self.mouth_mm)
+            report |= {"mouth_mm": round(opening, 2)}
+            self.notices.say(f"{path.name}: the mouth opens by up to {opening:.1f} mm")
+        return DrivenAvatar(path_text(path.name), header, avatar, params, None, times, report)
 
     def _stepped(
         self, path: Path, header: Mapping[str, Any], avatar: Avatar, capture: Capture, fps: float | None

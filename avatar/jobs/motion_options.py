@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from avatar.common.ranges import Between
-from avatar.jobs.option_types import MAX_WINDOW, Gain, OptionalFps, OptionalHead
+from avatar.jobs.option_types import MAX_WINDOW, Gain, OptionalFloat, OptionalFps, OptionalHead
 from avatar.jobs.parsing import parse_gain
 
 
@@ -34,6 +34,9 @@ class MotionOptions:
     """off: expressions and poses are not limited to the range the avatar was trained on"""
     gain: Gain = ()
     """scale the weights of expressions, or of the groups brows, eyes, mouth, jaw or head"""
+    mouth_mm: Annotated[OptionalFloat, Between(1, 45)] = None
+    """scale all openings of the mouth so that the widest is this many millimeters between the lips of the avatar's own
+    mesh, whatever the motion's head, the resting face and the soft clamp make of it"""
     smooth: Annotated[float, arg(metavar="SECONDS"), Between(0, MAX_WINDOW)] = 0.0
     """width of the window that smooths the motion"""
     self_tracking: Annotated[Literal["auto", "on", "off"], arg(name="self")] = "auto"

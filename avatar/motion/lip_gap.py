@@ -11,8 +11,8 @@ from avatar.head.arkit import is_mode
 from avatar.head.model import HeadModel
 from avatar.motion.correspondence import LANDMARKS, neutral_landmarks
 
-#: landmarks of the inner edges of the upper and the lower lip, three pairs around the center
-_PAIRS = ((13, 82, 312), (14, 87, 317))
+#: Landmarks of the inner edges of the upper and the lower lip, three pairs around the center
+PAIRS = ((13, 82, 312), (14, 87, 317))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class LipGap:
         """Compute it from the landmarks of `head`; None for a head without landmarks."""
         if len(head.landmark_faces) != LANDMARKS:
             return None
-        upper, lower = (list(edge) for edge in _PAIRS)
+        upper, lower = (list(edge) for edge in PAIRS)
         points = neutral_landmarks(head)[:, 1]
         corners = head.faces[head.landmark_faces[upper + lower]]
         moved = head.expression_motion(corners.flatten())[:, 1].unflatten(0, corners.shape)
