@@ -62,15 +62,19 @@ class MeshView:
 class MeshComparison:
     """The views of an exported mesh; the names are keys of the JSON report."""
 
-    views: tuple[MeshView, ...]
+    views: tuple[MeshView, ...]  # those that show Gaussians on the head
 
     def mean(self, face: str | None = None) -> tuple[float, float]:
-        """PSNR in dB and SSIM, means over the views of a face; None: of all."""
+        """PSNR in dB and SSIM, means over the views of a face; None: of all. Without views nan."""
         chosen = [view for view in self.views if face in (None, view.face)]
+        if not chosen:
+            return float("nan"), float("nan")
         return float(np.mean([view.psnr for view in chosen])), float(np.mean([view.ssim for view in chosen]))
 
     def to_text(self) -> str:
         """One line."""
+        if not self.views:
+            return "not compared with the avatar: no view shows the head of the mesh and Gaussians on it"
         psnr, ssim = self.mean()
         faces = ", ".join(
             f"{face} {self.mean(face)[0]:.1f}" for face in dict.fromkeys(view.face for view in self.views)
@@ -109,7 +113,8 @@ def compare_mesh(avatar: Avatar, colors: Tensor) -> MeshComparison:
     for name, weights in FACES.items():
         for yaw in YAWS:
             mesh, splats = mesh_and_splats(avatar, colors, weights, yaw)
-            views.append(_view(name, yaw, mesh, splats))
+            if (mesh.head & splats.head).any():
+                views.append(_view(name, yaw, mesh, splats))
     return MeshComparison(tuple(views))
 
 
@@ -150,7 +155,7 @@ def mesh_and_splats(
     vertices = avatar.head.vertices(placement.params(avatar, params))[0]
     rgb, of_head = _mesh_image(avatar, colors, vertices, orbiting_camera(yaw, 0.0, size * _SAMPLES))
     # The head of the Gaussians: what is opaque, above the lowest row of the head of the mesh.
-    lowest = int(of_head.any(1).nonzero()[0].max())
+    lowest = int(of_head.any(1).nonzero()[0].max(initial=-1))
     opaque = out.alpha[0].numpy() > 0.5
     opaque[lowest + 1 :] = False
     return ViewImages(rgb, of_head), ViewImages(out.rgb[0].clamp(0, 1).numpy(), opaque)

@@ -61,6 +61,13 @@ def test_the_line_has_the_means_of_each_face() -> None:
     )
 
 
+def test_a_head_that_no_view_shows_is_said_and_its_means_are_null(tmp_path: Path) -> None:
+    found = MeshComparison(())
+    found.save(tmp_path / "r.json", "me.glb")
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["psnr"] is None and report["words"].startswith("not compared with the avatar: no view shows")
+
+
 def test_a_fitted_texture_renders_as_the_view_does(tiny_avatar: Avatar) -> None:
     head = tiny_avatar.head
     camera = orbiting_camera(0.0, 0.0, SIZE)
