@@ -439,6 +439,7 @@ def pretended_gpu() -> Iterator[Device]:
             return run(*args, **kwargs)
 
     with (
+        backend.one_thread(),  # on several threads sums of PyTorch depend on where their memory begins
         mock.patch.object(backend, "_functions_for", functions_for),
         mock.patch.object(cuda_ext, "available", lambda device="cpu": True),
         mock.patch.object(torch.autograd, "_engine_run_backward", run_backward),
