@@ -44,7 +44,7 @@ def test_under_capture_nothing_is_read_and_images_that_do_not_fit_are_nan(
     def cannot_wait(frame: CudaFrame) -> int:
         raise AssertionError("a captured render was synchronized")
 
-    monkeypatch.setattr(frames, "_is_capturing", lambda like: True)
+    monkeypatch.setattr(frames, "is_capturing", lambda like: True)
     monkeypatch.setattr(CudaFrame, "intersections", cannot_wait)
     inputs, view = there(scene(1, 40), device), there_camera(device)
     fits, gradients = splat_and_gradients(ops.splat, inputs, view)
