@@ -27,7 +27,7 @@ BLINK = ("eyeBlinkLeft", "eyeBlinkRight")
 JAW = ("jawOpen",)
 SIZE = 512  # pixels, of the rendered images
 #: Landmarks of the upper and of the lower edge between which an opening is measured.
-_LIDS = (((159, 158, 160), (145, 153, 144)), ((386, 385, 387), (374, 380, 373)))
+LIDS = (((159, 158, 160), (145, 153, 144)), ((386, 385, 387), (374, 380, 373)))
 LIPS = (((13, 82, 312), (14, 87, 317)),)
 
 _Edges = tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
@@ -76,7 +76,7 @@ def measure_response(avatar: Avatar, landmarker: Landmarker | None) -> Response 
     on_host = avatar
     if avatar.offsets.device.type != "cpu":
         on_host = copy.deepcopy(avatar).cpu()  # motions are retargeted there
-    eyes = _seen(avatar, on_host, BLINK, _LIDS, locate)
+    eyes = _seen(avatar, on_host, BLINK, LIDS, locate)
     mouth = _seen(avatar, on_host, JAW, LIPS, locate)
     if eyes is None or mouth is None:
         return None
