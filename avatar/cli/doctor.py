@@ -148,6 +148,7 @@ def examine() -> dict[str, Any]:
         "cuda": _attempt(_cuda),
         "cuda_kernels": _attempt(_cuda_kernels),
         "cuda_packages": _attempt(_cuda_packages),
+        "cuda_window": _attempt(_cuda_window),
         "packages": core,
         "optional": {name: _package(name, found, how, use) for name, (found, how, use) in OPTIONAL_PACKAGES.items()},
         "models": _attempt(model_files),
@@ -201,14 +202,27 @@ def _cuda_kernels() -> str:
 
 def _cuda_packages() -> dict[str, str]:
     """What computes in place of our kernels on the first GPU, and why not; checks nothing."""
-    from avatar.ops.devices import gpu
     from avatar.ops.packages import PACKAGES, state_of
 
-    try:
-        device = gpu("cuda")
-    except HeadsplatError:
-        device = None
+    device = _first_gpu()
     return {name: f"{what}: {state_of(name, device)}" for name, what in PACKAGES.items()}
+
+
+def _cuda_window() -> str:
+    """How images of the first GPU come to a window; checks nothing."""
+    from avatar.ops.shared_buffer import state_of
+
+    return state_of(_first_gpu())
+
+
+def _first_gpu() -> Any:
+    """The first GPU that our kernels can use; None where there is none."""
+    from avatar.ops.devices import gpu
+
+    try:
+        return gpu("cuda")
+    except HeadsplatError:
+        return None
 
 
 def _window() -> str:

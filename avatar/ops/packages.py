@@ -149,16 +149,21 @@ def load_adapter(name: str) -> ModuleType:
 
 def run_check(name: str, device: torch.device) -> str:
     """Check a package in a process of its own; what is wrong with it, in one sentence, empty when it passes."""
+    return run_check_of(_titled(name), device, "avatar.ops.package_check", name, str(device))
+
+
+def run_check_of(what: str, device: torch.device, module: str, *arguments: str) -> str:
+    """Run a module that checks `what` in a process of its own; the last line that it prints, or why there is none."""
     import subprocess
 
-    command = [sys.executable, "-m", "avatar.ops.package_check", name, str(device)]
+    command = [sys.executable, "-m", module, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except (OSError, subprocess.SubprocessError) as error:
-        return f"{_titled(name)}: its self-check on {device} cannot run: {first_line(error)}"
+        return f"{what}: its self-check on {device} cannot run: {first_line(error)}"
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
-        return f"{_titled(name)}: its self-check on {device} ended with exit code {done.returncode}"
+        return f"{what}: its self-check on {device} ended with exit code {done.returncode}"
     return lines[-1].strip()
 
 

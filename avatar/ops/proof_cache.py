@@ -23,13 +23,32 @@ _DRIVER = Path("/proc/driver/nvidia/version")
 
 def stored_failure(checked: dict[str, str]) -> str | None:
     """The sentence that a check of `checked` ended with, empty where it passed; None: it is not in the cache."""
+    entry = _read(_path(checked))
+    return None if entry is None or entry["checked"] != checked else str(entry["failure"])
+
+
+def stored_failures(part: dict[str, str]) -> list[tuple[dict[str, str], str]]:
+    """All results in the cache for what has `part` in common: what was checked, and the sentence it ended with."""
+    entries = [_read(path) for path in sorted(user_cache("devices").glob("*.json"))]
+    return [
+        (entry["checked"], entry["failure"])
+        for entry in entries
+        if entry is not None and part.items() <= entry["checked"].items()
+    ]
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a file of the cache holds; None where that is no result."""
     try:
-        entry: Any = json.loads(_path(checked).read_text(encoding="utf-8"))
+        entry: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(entry, dict) or entry.get("checked") != checked or not isinstance(entry.get("failure"), str):
+    if not isinstance(entry, dict) or not isinstance(entry.get("failure"), str):
         return None
-    return str(entry["failure"])
+    checked = entry.get("checked")
+    if not isinstance(checked, dict) or not all(isinstance(value, str) for value in checked.values()):
+        return None
+    return entry
 
 
 def keep_failure(checked: dict[str, str], failure: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,20 @@ _reported: set[str] = set()  # problems that were logged, each once
 _OF_MODULES = frozenset(vars(nn.Module()))
 
 Passes = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class DeviceImage:
+    """An image that stays on the GPU, in memory that the next frame of its graph overwrites."""
+
+    pixels: Tensor  # uint8 [H,W,C], contiguous
+    is_newest: Callable[[], bool]  # whether no later frame has overwritten it
+
+    def host(self) -> np.ndarray:
+        """A copy of it on the host. Raises RuntimeError where a later frame has overwritten it."""
+        if not self.is_newest():
+            raise RuntimeError("this image was overwritten by the next frame; copy it before that is rendered")
+        return self.pixels.cpu().numpy()
 
 
 class FrameGraph:
@@ -63,6 +78,21 @@ class FrameGraph:
         Returns:
             A function that waits for its images; None: render it launch by launch, there is no graph for it.
         """
+        captured = self._ready(poses, index, camera)
+        return None if captured is None else captured.start(_values(poses, index, camera))
+
+    @torch.no_grad()
+    def keep(self, poses: PosedFrames, index: int, camera: Camera, name: str) -> DeviceImage | np.ndarray | None:
+        """Render a frame and leave its image `name` on the device; the rest as `start`.
+
+        Returns:
+            The image, on the host where the graph's memory was too small for the frame; None: there is no graph for it.
+        """
+        captured = self._ready(poses, index, camera)
+        return None if captured is None else captured.keep(_values(poses, index, camera), name)
+
+    def _ready(self, poses: PosedFrames, index: int, camera: Camera) -> _Captured | None:
+        """Count a frame; the graph for it, captured where that is due."""
         kind = _kind_of(self._animator, camera)
         if not _same(kind, self._kind):
             self._kind, self._seen, self._captured = kind, 0, None
@@ -75,7 +105,7 @@ class FrameGraph:
             except RuntimeError as error:
                 self._give_up(str(error))
                 return None
-        return self._captured.start(_values(poses, index, camera))
+        return self._captured
 
     def _capture(self, values: list[Tensor], camera: Camera) -> _Captured:
         captured = _Captured(self._animator, self._render, values, camera)
@@ -124,6 +154,7 @@ class _Captured:
         self._copied = [torch.cuda.Event() for _ in range(_SLOTS)]
         self._reading = [False] * _SLOTS
         self._next = 0
+        self._launched = 0  # frames
 
         def run() -> None:
             self._images.set([*self._one_by_one().values(), count])
@@ -140,18 +171,8 @@ class _Captured:
 
     def start(self, values: list[Tensor]) -> Callable[[], Passes]:
         """Launch a frame; the function that is returned waits for its images."""
-        slot, self._next = self._next, (self._next + 1) % _SLOTS
-        if self._reading[slot]:  # a frame that nobody has read: its memory is used from here on
-            self._copied[slot].synchronize()
-        if values[0].device.type == "cpu":
-            self._uploads[slot].set(values)
-            self._inputs.block.copy_(self._uploads[slot].block, non_blocking=True)
-        else:
-            self._inputs.set(values)
-        self._graph.replay()
-        self._downloads[slot].block.copy_(self._images.block, non_blocking=True)
-        self._copied[slot].record()
-        self._reading[slot] = True
+        slot = self._launch(values)
+        self._download(slot, self._images.block, self._downloads[slot].block)
 
         def read() -> Passes:
             self._copied[slot].synchronize()
@@ -162,6 +183,38 @@ class _Captured:
             return {name: image.numpy() for name, image in zip(self._names, images, strict=True)}
 
         return read
+
+    def keep(self, values: list[Tensor], name: str) -> DeviceImage | np.ndarray:
+        """Launch a frame and wait for it; only the number of its tile intersections is copied to the host."""
+        slot = self._launch(values)
+        count = self._downloads[slot].tensors[-1]
+        self._download(slot, self._images.tensors[-1], count)
+        self._copied[slot].synchronize()
+        self._reading[slot] = False
+        if int(count) > self._limit:
+            return self._again(values)[name]
+        number = self._launched
+        return DeviceImage(self._images.tensors[self._names.index(name)], lambda: self._launched == number)
+
+    def _launch(self, values: list[Tensor]) -> int:
+        """Launch a frame; the slot that it uses."""
+        slot, self._next = self._next, (self._next + 1) % _SLOTS
+        if self._reading[slot]:  # a frame that nobody has read: its memory is used from here on
+            self._copied[slot].synchronize()
+        if values[0].device.type == "cpu":
+            self._uploads[slot].set(values)
+            self._inputs.block.copy_(self._uploads[slot].block, non_blocking=True)
+        else:
+            self._inputs.set(values)
+        self._graph.replay()
+        self._launched += 1
+        return slot
+
+    def _download(self, slot: int, source: Tensor, target: Tensor) -> None:
+        """Start the copy to the host that the slot's event stands after."""
+        target.copy_(source, non_blocking=True)
+        self._copied[slot].record()
+        self._reading[slot] = True
 
     @torch.no_grad()
     def _again(self, values: list[Tensor]) -> Passes:

@@ -18,8 +18,9 @@ from avatar.model.poser import PosedFrames
 from avatar.model.to_device import to_device
 from avatar.ops.packages import own_ops
 from avatar.rendering.animator import Animator, PosedFrame, Raster
-from avatar.rendering.frame_graph import FrameGraph
+from avatar.rendering.frame_graph import DeviceImage, FrameGraph
 from avatar.rendering.mesh_shader import MeshShader
+from avatar.rendering.passes import Pass
 from avatar.rendering.readback import Readback
 from avatar.rendering.render import to_uint8
 from avatar.rendering.settings import RenderSettings
@@ -210,6 +211,14 @@ class PoseRenderer(FrameRenderer):
             return _finish(read)
         with own_ops():  # as the frames of the graph
             return self._start_pose(poses, index, camera)
+
+    def keep_pose(self, poses: PosedFrames, index: int, camera: Camera, name: Pass) -> DeviceImage | np.ndarray:
+        """One pass, as `start_pose` gives it, which stays on the GPU where a graph renders it."""
+        kept = None if self.graph is None else self.graph.keep(poses, index, camera, name)
+        if kept is not None:
+            return kept
+        with own_ops():
+            return self._start_pose(poses, index, camera)().images[name]
 
     def _start_pose(self, poses: PosedFrames, index: int, camera: Camera) -> Callable[[], RenderedPasses]:
         device = self._poser.bytes.device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,16 +16,22 @@ from imgui_bundle import portable_file_dialogs as dialogs
 from imgui_bundle.glfw_utils import glfw_window_hello_imgui
 
 from avatar.errors import HeadsplatError
+from avatar.ops.packages import first_line
+from avatar.ops.shared_buffer import SharingError
 from viewer.gui.display import DISPLAY_ADVICE, check_display
 from viewer.gui.panels import DOCKS, PANELS, Textures, reading_panel
 from viewer.gui.panels.menus import menus, status_bar
 from viewer.gui.panels.shortcuts import shortcuts
 from viewer.gui.panels.viewport import viewport_panel
+from viewer.gui.shared_check import may_take, report
 from viewer.gui.texture import Texture
 from viewer.session.edits import Do, Edit, OpenFile
 from viewer.session.session import Session
 from viewer.session.state import State
 from viewer.session.training_view import TIME_FRACTION
+from viewer.session.viewport import Viewport
+
+log = logging.getLogger(__name__)
 
 #: Minimum seconds between two frames of the window, and maximum while nothing changes. A frame of the window takes
 #: longer than a check for changes, much longer without a graphics card.
@@ -85,7 +92,7 @@ class Window:
         except RuntimeError as error:
             if self._failure is None:
                 raise HeadsplatError(
-                    f"the window cannot be opened with OpenGL 3.3 ({_first_line(error)}); {DISPLAY_ADVICE}"
+                    f"the window cannot be opened with OpenGL 3.3 ({first_line(error)}); {DISPLAY_ADVICE}"
                 ) from error
         if self._failure is not None:
             raise self._failure
@@ -118,6 +125,7 @@ class Window:
         calls.show_menus = self._collector(menus)
         calls.show_status = self._collector(status_bar)
         calls.after_swap = self._guard(self._after)
+        calls.before_exit = self._release
         if options.tests is not None:
             calls.register_tests = options.tests
         return params
@@ -174,6 +182,7 @@ class Window:
         if self._textures is None:
             self._textures = Textures(Texture(), Texture())
             self._drops = Drops()
+            self.session.viewport.keeps_images = may_take(self._textures.avatar, self.session.viewport.renderer.device)
             self._began = time.monotonic()  # not counting the time to open the window
         assert self._drops is not None
         session = self.session
@@ -181,13 +190,21 @@ class Window:
         viewport = session.viewport
         preview = session.preview
         self._numbers = viewport.image_number, preview.image_number
-        if viewport.image is not None and self._numbers[0] != numbers[0]:
-            self._textures.avatar.upload(viewport.image)
+        if self._numbers[0] != numbers[0]:
+            show_image(viewport, self._textures.avatar)
             self._new_image = True
         if preview.image is not None and self._numbers[1] != numbers[1]:
             self._textures.preview.upload(preview.image)
         self._edits += [*self._drops.take(), *self._dialog_edits()]
         self._edits += shortcuts(session.state)
+
+    def _release(self) -> None:
+        """Before the OpenGL context ends: give back what CUDA shares with it."""
+        if self._textures is not None:
+            try:
+                self._textures.avatar.release_shared()
+            except SharingError as error:
+                log.info("%s", error)
 
     def _dialog_edits(self) -> list[Edit]:
         """Edits for files from the system's dialog, which stays open while the window continues."""
@@ -258,6 +275,20 @@ class Window:
         hello_imgui.get_runner_params().app_shall_exit = True
 
 
+def show_image(viewport: Viewport, texture: Texture) -> None:
+    """Bring the newest image to the texture: from the GPU where it is there and that works, else from the host."""
+    kept = viewport.kept_image
+    if kept is not None:
+        try:
+            texture.take(kept.pixels, kept.pixels.device)
+            return
+        except Exception as error:  # whatever CUDA or OpenGL raise
+            viewport.keeps_images = False
+            report(f"memory shared by CUDA and OpenGL fails: {first_line(error)}")
+    if viewport.image is not None:
+        texture.upload(viewport.image)
+
+
 class Drops:
     """Collects dropped files; created in the window's first frame."""
 
@@ -296,7 +327,3 @@ def _has_input() -> bool:
     io = imgui.get_io()
     moved = io.mouse_delta.x or io.mouse_delta.y or io.mouse_wheel
     return bool(moved or imgui.is_any_item_active() or imgui.is_any_mouse_down())
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

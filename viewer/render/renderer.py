@@ -26,7 +26,7 @@ from avatar.model.torso import Torso
 from avatar.rendering.animator import Animator, PosedFrame, Raster
 from avatar.rendering.backends import Rasterizer, backend_of
 from avatar.rendering.cameras import HEAD_CENTER, Subject, front_camera, subject_of
-from avatar.rendering.frame_graph import FrameGraph
+from avatar.rendering.frame_graph import DeviceImage, FrameGraph
 from avatar.rendering.frame_renderer import FrameRenderer, PoseRenderer, raster_size
 from avatar.rendering.mesh_shader import MeshShader
 from avatar.rendering.readback import Readback
@@ -99,12 +99,31 @@ class Renderer:
         Returns:
             uint8 [H,W,3], overwritten by the next call.
         """
+        image = self._image_of(params, camera, view, torso, keep=False)
+        assert isinstance(image, np.ndarray)
+        return image
+
+    @torch.no_grad()
+    def render_kept(
+        self, params: HeadParams, camera: Camera, view: ViewSettings, torso: Torso | None = None
+    ) -> np.ndarray | DeviceImage:
+        """Like `render`, but an image that a graph renders on a GPU stays there, until the next call."""
+        return self._image_of(params, camera, view, torso, keep=True)
+
+    @property
+    def device(self) -> torch.device:
+        """Where images are rendered."""
+        return self._device
+
+    def _image_of(
+        self, params: HeadParams, camera: Camera, view: ViewSettings, torso: Torso | None, *, keep: bool
+    ) -> np.ndarray | DeviceImage:
         self._shine(view.relighting)
         with ops.one_thread():
             if self._device.type == "cuda" and _is_plain(view):
                 renderer = self._frame_renderer("rgb", camera, Background(view.background))
                 if isinstance(renderer, PoseRenderer):
-                    return self._plain_image(renderer, self._poses(params, torso), camera)
+                    return self._plain_image(renderer, self._poses(params, torso), camera, keep)
             camera = replace(camera, K=self._to_device(camera.K), world_to_cam=self._to_device(camera.world_to_cam))
             frame = self._posed_frame(params, view, torso)
             image = self._image(frame, camera, view)
@@ -179,11 +198,15 @@ class Renderer:
         frame = self._animator.frame(to_device(self._poses(params, torso), self._device), 0)
         return replace(frame, gaussians=self._apply_view(frame.gaussians, view))
 
-    def _plain_image(self, renderer: PoseRenderer, poses: PosedFrames, camera: Camera) -> np.ndarray:
+    def _plain_image(
+        self, renderer: PoseRenderer, poses: PosedFrames, camera: Camera, keep: bool
+    ) -> np.ndarray | DeviceImage:
         """An image of colors on a GPU: pose and camera go there in one copy, and a graph renders them."""
         place = self.avatar.offsets.device
         K, world_to_cam = (values.to(place, torch.float32).contiguous() for values in (camera.K, camera.world_to_cam))
         camera = replace(camera, K=K, world_to_cam=world_to_cam)
+        if keep:
+            return renderer.keep_pose(poses, 0, camera, "rgb")
         return renderer.start_pose(poses, 0, camera)().images["rgb"]
 
     def _apply_view(self, gaussians: Gaussians, view: ViewSettings) -> Gaussians:

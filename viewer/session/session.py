@@ -455,10 +455,11 @@ class Session:
             return False
         if training is not None:
             training.start_render(now)
-        image = self.viewport.render(request, pose)
+        self.viewport.render(request, pose, on_host=bool(self.outlets.names))
         self.counters.count_image(pose.stamps if pose.fresh else None)
         try:
-            self.outlets.write(RenderedFrame(self._clock(), self.avatar, pose, image))
+            if self.outlets.names and (image := self.viewport.image) is not None:
+                self.outlets.write(RenderedFrame(self._clock(), self.avatar, pose, image))
         except HeadsplatError as error:
             self.show_message(str(error), failed=True)
         return True

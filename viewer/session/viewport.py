@@ -11,6 +11,7 @@ import torch
 
 from avatar.driving.live.samples import AvatarPose
 from avatar.model.avatar import Avatar
+from avatar.rendering.frame_graph import DeviceImage
 from avatar.types import Camera, HeadParams
 from viewer.render.orbit import Orbit
 from viewer.render.renderer import Renderer
@@ -53,7 +54,9 @@ class Viewport:
         self._make = make
         #: pixels of the window that the image may fill; None: not known yet, and nothing is rendered
         self.available: tuple[int, int] | None = (512, 512)
-        self.image: np.ndarray | None = None  # uint8 [H,W,3]
+        #: whether images stay on the GPU that renders them, because the window takes them from there
+        self.keeps_images = False
+        self._image: np.ndarray | DeviceImage | None = None
         self.image_number = 0  # counts images
         self.renderer = self._framing = self.renderer_of(avatar)
         #: what the image was rendered from
@@ -61,6 +64,18 @@ class Viewport:
         #: the same of the image that is shown, though it may have to be rendered again
         self._displayed: tuple[ImageRequest, AvatarPose] | None = None
         self._moved_at = -math.inf  # seconds
+
+    @property
+    def image(self) -> np.ndarray | None:
+        """uint8 [H,W,3], overwritten by the next one; copied to the host if it is still on the GPU."""
+        if isinstance(self._image, DeviceImage):
+            self._image = self._image.host()
+        return self._image
+
+    @property
+    def kept_image(self) -> DeviceImage | None:
+        """The image where nobody has needed it on the host yet."""
+        return self._image if isinstance(self._image, DeviceImage) else None
 
     @property
     def avatar(self) -> Avatar:
@@ -127,11 +142,10 @@ class Viewport:
             return False
         return ignore_pose or equal_poses(self._rendered[1], pose)
 
-    def render(self, request: ImageRequest, pose: AvatarPose) -> np.ndarray:
-        """Render the image; it is overwritten by the next call."""
+    def render(self, request: ImageRequest, pose: AvatarPose, on_host: bool = True) -> None:
+        """Render the image; `on_host`: somebody beside the window needs it."""
         self._rendered = self._displayed = request, pose
         camera = self.camera(request.orbit, *request.size)
-        image = self.renderer.render(pose.params, camera, request.view, pose.torso)
-        self.image = image
+        render = self.renderer.render_kept if self.keeps_images and not on_host else self.renderer.render
+        self._image = render(pose.params, camera, request.view, pose.torso)
         self.image_number += 1
-        return image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from avatar.data.capture_folder import Capture
 from avatar.model.avatar import Avatar
 from avatar.model.torso import MeasuredTorso
+from avatar.rendering.frame_graph import WARM_UP, DeviceImage
 from tests.support.pretended import GPU, HOST, Device
 from tests.system.emulator.test_video import avatar, small
 from viewer.render.renderer import Renderer
@@ -50,6 +52,51 @@ def test_a_frame_of_the_window_waits_and_copies_no_more_than_its_budget(
     renderer.render(params[1], camera, ViewSettings())
     assert gpu.waits.total() <= WAITS, gpu.waits
     assert gpu.uploads.total() <= UPLOADS, gpu.uploads
+
+
+def test_an_image_that_the_window_takes_from_the_device_stays_there_until_somebody_needs_it(
+    gpu: Device, avatar: Avatar, small: Capture
+) -> None:
+    copied, kept = Renderer(avatar, device=GPU), Renderer(avatar, device=GPU)
+    camera = copied.front(SIZE, SIZE)
+    for frame in range(WARM_UP + 3):
+        params, view = small.params([frame]), ViewSettings()
+        expected = copied.render(params, camera, view)
+        gpu.clear_counts()
+        image = kept.render_kept(params, camera, view)
+        if frame >= WARM_UP:
+            assert isinstance(image, DeviceImage) and image.pixels.device == GPU
+            if frame > WARM_UP:
+                assert +gpu.waits == {"synchronize": 1} and not +gpu.allocations
+            image = image.host()
+        assert isinstance(image, np.ndarray) and np.array_equal(image, expected), frame
+    first = kept.render_kept(small.params([0]), camera, view)
+    assert isinstance(first, DeviceImage)
+    kept.render_kept(small.params([1]), camera, view)
+    with pytest.raises(RuntimeError, match="overwritten"):
+        first.host()
+
+
+def test_an_outlet_and_a_picture_get_the_image_of_a_window_that_takes_it_from_the_device(
+    gpu: Device, avatar: Avatar
+) -> None:
+    session, written = Session(avatar, "me.avatar", device=GPU), []
+    session.state = replace(session.state, camera=replace(session.state.camera, width=SIZE, height=SIZE))
+    viewport = session.viewport
+    viewport.keeps_images = True
+    for _ in range(WARM_UP + 1):
+        viewport.invalidate()
+        assert session.advance()
+    assert viewport.kept_image is not None
+    picture = viewport.image
+    assert picture is not None and viewport.kept_image is None
+    outlet = SimpleNamespace(name="file", write=lambda frame: written.append(frame.image), hold=lambda *_: None)
+    outlet.close = lambda: ""
+    session.outlets._open["record"] = outlet  # type: ignore[assignment]
+    viewport.invalidate()
+    assert session.advance() and viewport.kept_image is None
+    assert np.array_equal(written[0], picture)
+    session.close()
 
 
 def test_a_session_renders_on_a_device_and_drives_on_the_cpu(gpu: Device, avatar: Avatar) -> None:
