@@ -1,4 +1,4 @@
-"""The part of nvdiffrast's interface that headsplat uses, from its documentation, in NumPy on the CPU.
+"""The part of nvdiffrast's interface that headsplat uses, from its public description, in NumPy on the CPU.
 
 Not its code and not ours: pixels of clip space, row 0 at y = -1; a pixel has (u, v, z/w, number of the triangle + 1),
 with u and v the weights of the first and second corner, with perspective; both sides are drawn; what is outside of

@@ -1,4 +1,4 @@
-"""The part of tiny-cuda-nn's interface that headsplat uses, from its documentation, in plain PyTorch.
+"""The part of tiny-cuda-nn's interface that headsplat uses, from its public description, in plain PyTorch.
 
 Not its code and not ours. `Encoding` and `Network` are modules with one flat parameter `params` of float32.
 
