@@ -42,6 +42,7 @@ WINDOW_MODULES = (
     "viewer/gui/display.py",
     "viewer/gui/film_window.py",
     "viewer/gui/window.py",
+    "viewer/gui/shared_check.py",
     "viewer/gui/texture.py",
     "viewer/gui/panels/",
 )

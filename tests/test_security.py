@@ -114,7 +114,9 @@ def test_two_modules_open_sockets_one_starts_pip_and_two_start_headsplat() -> No
     source = (ROOT / fleet).read_text(encoding="utf-8")
     assert source.count("subprocess.Popen(") == 1 and '[sys.executable, "-m", "avatar.fleet.child_process"' in source
     source = (ROOT / packages).read_text(encoding="utf-8")
-    assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", "avatar.ops.package_check"' in source
+    assert source.count("subprocess.run(") == 1 and '[sys.executable, "-m", module, *arguments]' in source
+    modules = [call.args[2] for _, name, call in calls() if name.rpartition(".")[2] == "run_check_of"]
+    assert {ast.unparse(module) for module in modules} == {"'avatar.ops.package_check'", "'viewer.gui.shared_check'"}
     assert {path for module in NETWORK | {"websockets"} for path in importers(module)} == {
         "avatar/performance/speech/client.py",
         "capture/networks/vision_library.py",
