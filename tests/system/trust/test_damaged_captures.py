@@ -44,6 +44,7 @@ from tests.test_docs_formats import rows as documented
 JITTER = {"rotation_deg": 0.1, "sideways_cm": 0.02, "depth_cm": 0.1, "expression": 0.01}
 #: What `headsplat capture` writes and other writers may leave out.
 OPTIONAL: dict[str, Any] = {
+    "interocular": 63.0,
     "still": False,
     "headsplat": "0.2.0",
     "solved": {
