@@ -50,10 +50,37 @@ class LipMeter:
 
     def __call__(self, params: HeadParams) -> Tensor:
         """The gap [T] in meters at the center of the lips, upward in the axes of the skull; negative where pressed."""
-        height = self.head.skull_vertices(params, self.rows)[..., 1]
-        edges = (height[:, self.places] * self.bary.to(height)).sum(-1)
+        height = self.edges(params)[..., 1]
         count = len(PAIRS[0])
-        return (edges[:, :count] - edges[:, count:]).mean(1)
+        return (height[:, :count] - height[:, count:]).mean(1)
+
+    def edges(self, params: HeadParams) -> Tensor:
+        """The K points [T,K,3] of the edges, meters, skull frame."""
+        vertices = self.head.skull_vertices(params, self.rows)
+        return (vertices[:, self.places] * self.bary.to(vertices)[..., None]).sum(2)
+
+
+@torch.no_grad()
+def peak_opening(head: HeadModel, params: HeadParams) -> int:
+    """The frame of `params` [T] in which the mouth of `head` opens furthest.
+
+    Raises:
+        HeadsplatError: the head has no landmarks or none of the expressions, or the mouth never opens.
+    """
+    meter = LipMeter.of(head)
+    if meter is None or not set(_WIDEST) <= set(head.expression_names):
+        raise HeadsplatError(
+            f"--mouth-mm: the head {head.name} has no ARKit expressions that open the mouth; leave it out"
+        )
+    before = meter(params)
+    peak = int(before.argmax())
+    widest = 1000 * float(before[peak])
+    if widest < CLOSED:
+        raise HeadsplatError(
+            f"--mouth-mm: the mouth opens by at most {max(widest, 0):.1f} mm in this motion, which cannot be scaled; "
+            "leave it out, or give a motion that opens the mouth"
+        )
+    return peak
 
 
 @torch.no_grad()
@@ -75,20 +102,12 @@ def with_peak_opening(head: HeadModel, params: HeadParams, millimeters: float) -
         HeadsplatError: the head has no landmarks or none of the expressions, or the mouth never opens.
     """
     meter = LipMeter.of(head)
-    gap = LipGap.of(head)
-    if meter is None or gap is None or not set(_WIDEST) <= set(head.expression_names):
-        raise HeadsplatError(
-            f"--mouth-mm: the head {head.name} has no ARKit expressions that open the mouth; leave it out"
-        )
+    peak = peak_opening(head, params)
+    assert meter is not None  # or the line above had refused the head
     before = meter(params)
-    widest = 1000 * float(before.max())
-    if widest < CLOSED:
-        raise HeadsplatError(
-            f"--mouth-mm: the mouth opens by at most {max(widest, 0):.1f} mm in this motion, which cannot be scaled; "
-            "leave it out, or give a motion that opens the mouth"
-        )
+    widest = 1000 * float(before[peak])
     wanted = before * (millimeters / widest)
-    way = _Way.of(head, gap, params.expression)
+    way = Way.of(head, params.expression)
     low = torch.full_like(before, -1.0)
     high = torch.full_like(before, 2.0)
     for _ in range(_STEPS):
@@ -103,7 +122,7 @@ def with_peak_opening(head: HeadModel, params: HeadParams, millimeters: float) -
 
 
 @dataclass(frozen=True, eq=False)
-class _Way:
+class Way:
     """Weights from a closed mouth at -1 over the given ones at 1 to a wide one at 2."""
 
     expression: Tensor  # [T,E]
@@ -112,7 +131,10 @@ class _Way:
     wide: Tensor  # [T,E]
 
     @staticmethod
-    def of(head: HeadModel, gap: LipGap, expression: Tensor) -> _Way:
+    def of(head: HeadModel, expression: Tensor) -> Way:
+        """Of a head with landmarks."""
+        gap = LipGap.of(head)
+        assert gap is not None
         shut = torch.where((gap.opening > 0) & (expression > 0), 0.0, expression)
         closed = shut.clone()
         if _CLOSER in head.expression_names:
@@ -123,7 +145,7 @@ class _Way:
             wide[:, column] = wide[:, column].clamp_min(weight)
         if _CLOSER in head.expression_names:
             wide[:, head.expression_index(_CLOSER)] = 0.0
-        return _Way(expression, shut, closed, wide)
+        return Way(expression, shut, closed, wide)
 
     def at(self, place: Tensor) -> Tensor:
         """Weights [T,E] at places [T], -1..2."""

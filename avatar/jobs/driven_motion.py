@@ -17,7 +17,6 @@ from avatar.data.capture_head import head_of
 from avatar.data.recordings import with_baked_identity
 from avatar.driving.driver import DriveOptions, Neutral, drive
 from avatar.driving.motion_source import MotionSource
-from avatar.driving.mouth_opening import with_peak_opening
 from avatar.jobs.appearance import read_in_appearance
 from avatar.jobs.evaluating import trained_track
 from avatar.jobs.motion_options import MotionOptions
@@ -159,7 +158,9 @@ class DrivingSource:
         times = driven.time - driven.time[0]
         params, report = driven.params, driven.report.to_dict()
         if self.mouth_mm is not None:
-            params, opening = with_peak_opening(avatar.head, params, self.mouth_mm)
+            from avatar.driving.visible_opening import with_visible_opening
+
+            params, opening = with_visible_opening(avatar, params, self.mouth_mm)
             report |= {"mouth_mm": round(opening, 2)}
             self.notices.say(f"{path.name}: the mouth opens by up to {opening:.1f} mm")
         return DrivenAvatar(path_text(path.name), header, avatar, params, None, times, report)
