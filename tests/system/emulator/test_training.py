@@ -17,6 +17,7 @@ from avatar.data.training_frames import load_frames
 from avatar.errors import HeadsplatError
 from avatar.head import load_head
 from avatar.model.avatar import Avatar, bake_identity
+from avatar.training import relocation
 from avatar.training.checkpoints import state_of
 from avatar.training.config import TrainConfig
 from avatar.training.fit import fit
@@ -90,8 +91,11 @@ def test_two_cameras_train_on_a_device(gpu: Device, two_views: Capture) -> None:
 
 
 @pytest.mark.slow
-def test_a_whole_training_equals_that_of_the_cpu_and_itself(gpu: Device, small: Capture) -> None:
-    config = dataclasses.replace(TINY, steps=270, refine_at=0.2)  # Gaussians are relocated after 200 steps
+def test_a_whole_training_equals_that_of_the_cpu_and_itself(
+    gpu: Device, small: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relocation, "EVERY", 40)
+    config = dataclasses.replace(TINY, steps=70, refine_at=0.2)
     on_cpu = fit(small, load_head(), config)
     first, second = (fit(small, load_head(), config, device="cuda") for _ in range(2))
     assert psnr(first) == pytest.approx(psnr(on_cpu), abs=0.1)

@@ -49,14 +49,14 @@ class Attack:
 
 
 ATTACKS = {
-    "avatars": Attack(avatars.cases, short=40),
-    "captures": Attack(captures.cases, short=25),
-    "motions": Attack(motions.cases, short=80),
-    "files": Attack(files.cases, short=60),
+    "avatars": Attack(avatars.cases, short=25),
+    "captures": Attack(captures.cases, short=15),
+    "motions": Attack(motions.cases, short=50),
+    "files": Attack(files.cases, short=40),
     "media": Attack(media.cases, limit=60.0, short=25),
     "packets": Attack(packets.cases, short=60),
-    "foreign": Attack(foreign.cases, short=120),
-    "options": Attack(options.cases, short=60),
+    "foreign": Attack(foreign.cases, short=80),
+    "options": Attack(options.cases, short=45),
     "exports": Attack(exports.cases, short=25),
     "kills": Attack(kills.cases, limit=300.0, forks=True),
     "disk": Attack(disk.cases, limit=300.0, forks=True),
