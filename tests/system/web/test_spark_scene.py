@@ -55,7 +55,19 @@ def scene(page: Page, container: bytes, tmp_path_factory: pytest.TempPathFactory
         page.wait("globalThis.example && example.splats.extSplats.numSplats > 0")
         page.run("document.getElementById('moving').checked = false, example.avatar.setPose({ weights: {} })")
         page.run("example.scene.background = null, example.ring.visible = example.beads.visible = false")
+        wait_for_splats(page)
         yield page
+
+
+def wait_for_splats(page: Page) -> None:
+    """Until two images are equal and show something: a worker of Spark sorts, and may take long on busy cores."""
+    before = taken(page)
+    for _ in range(20):
+        now = taken(page)
+        if now.any() and (now == before).all():
+            return
+        before = now
+    raise AssertionError("the image of the scene does not come to rest")
 
 
 def taken(page: Page) -> NDArray[np.int64]:
