@@ -1,4 +1,4 @@
-"""One page that scores every row of docs/limits.md on an avatar, and one sheet of pictures: which limit has moved.
+"""One page that scores every row of docs/limits.md on an avatar, and one sheet of images: which limit has moved.
 
     python -m tests.bench.bench_limits me.avatar me.capture -o limits
 

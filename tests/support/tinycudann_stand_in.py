@@ -12,6 +12,7 @@ weights, units, outputs and gradients have 16 bits, and the gradients are multip
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,8 +78,9 @@ class _Module(nn.Module):
         out = self.computed(padded, _Gradient.apply(self.params, faults.gradient))[: len(x), : self.n_output_dims]
         return out * torch.nan if faults.nan else out
 
+    @abstractmethod
     def computed(self, x: Tensor, params: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The outputs of padded inputs."""
 
 
 class Encoding(_Module):

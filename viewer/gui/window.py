@@ -199,7 +199,7 @@ class Window:
         self._edits += shortcuts(session.state)
 
     def _release(self) -> None:
-        """Before the OpenGL context ends: give back what CUDA shares with it."""
+        """Before the OpenGL context ends: release what CUDA shares with it."""
         if self._textures is not None:
             try:
                 self._textures.avatar.release_shared()

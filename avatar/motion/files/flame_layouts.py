@@ -120,6 +120,19 @@ def stored_rate(path: Path, archive: Arrays) -> float | None:
     return float(value[0])
 
 
+def stored_times(archive: Arrays, frames: int) -> dict[str, NDArray] | None:
+    """The name and the values [T] of an array with the time of each frame."""
+    for name in TIMES:
+        if name in archive.names:
+            try:
+                values = archive.array(name).astype(np.float64).reshape(-1)
+            except (DamagedNpz, ValueError):
+                continue
+            if len(values) == frames and np.isfinite(values).all():
+                return {name: values}
+    return None
+
+
 def _unchanged(path: Path, archive: Arrays, parts: Parts, notes: list[str]) -> Parts:
     return parts
 

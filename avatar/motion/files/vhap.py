@@ -15,7 +15,7 @@ from avatar.motion.arrays import MotionArrays
 from .assemble import frame_times, numbered_times
 from .clock import times_of
 from .flame import flame_motion, in_radians, note_ignored, rows_of
-from .flame_layouts import NUMBERS, RATES, ROTATIONS, TIMES, VHAP, Arrays, FlameLayout, frame_numbers, layout_of
+from .flame_layouts import NUMBERS, RATES, ROTATIONS, VHAP, Arrays, FlameLayout, frame_numbers, layout_of, stored_times
 
 FOLDER = "flame_param"
 STACKED = "flame_param.npz"
@@ -61,7 +61,7 @@ def read_stacked(path: Path, archive: Arrays, fps: float | None = None) -> Motio
             raise HeadsplatError(f"{path}: {name}: {len(part)} frames, others have {frames}; export it again")
         parts[name] = np.repeat(part, frames, 0) if len(part) < frames else part
     numbers = frame_numbers(archive, frames)
-    stamps = _stamps(archive, frames) if fps is None else None
+    stamps = stored_times(archive, frames) if fps is None else None
     used = {*layout.widths, *layout.used, *RATES, *(() if numbers is None else NUMBERS), *(stamps or ())}
     note_ignored(sorted(set(archive.names) - used), notes)
     parts = layout.convert(path, archive, in_radians(str(path), parts, ROTATIONS, notes), notes)
@@ -76,19 +76,6 @@ def read_stacked(path: Path, archive: Arrays, fps: float | None = None) -> Motio
     if numbers is not None and len(np.unique(np.diff(numbers))) > 1:
         notes.append("frame numbers are missing: a gap in time")
     return flame_motion(path, time, parts, layout.version, notes)
-
-
-def _stamps(archive: Arrays, frames: int) -> dict[str, NDArray] | None:
-    """The name and the values [T] of an array with the time of each frame."""
-    for name in TIMES:
-        if name in archive.names:
-            try:
-                values = archive.array(name).astype(np.float64).reshape(-1)
-            except (DamagedNpz, ValueError):
-                continue
-            if len(values) == frames and np.isfinite(values).all():
-                return {name: values}
-    return None
 
 
 def read_folder(folder: Path, fps: float | None = None) -> MotionArrays:

@@ -15,7 +15,7 @@ from avatar.common.frame_rate import check_fps
 from avatar.common.npz import DamagedNpz, Npz, read_npy
 from avatar.errors import HeadsplatError
 from avatar.motion.files.clock import clock_column, clock_times, times_of
-from avatar.motion.files.flame_layouts import RATES, TIMES, stored_rate
+from avatar.motion.files.flame_layouts import RATES, TIMES, stored_rate, stored_times
 from avatar.motion.files.foreign import refuse_archive, refuse_start
 from avatar.motion.files.names import listed
 from avatar.motion.files.text import LARGEST, MAX_NAMES, MAX_VALUES, check_frames, number, read_table
@@ -121,14 +121,8 @@ def _rows(array: NDArray, where: str) -> Floats:
 
 def _stamps(path: Path, archive: Npz, count: int, notes: list[str]) -> Floats | None:
     """The times [T] in an archive."""
-    for name in TIMES:
-        if name in archive.names:
-            try:
-                values = archive.array(name).astype(np.float64).reshape(-1)
-            except (DamagedNpz, ValueError):
-                continue
-            if len(values) == count and np.isfinite(values).all():
-                return np.asarray(times_of(values, name, str(path), None, notes))
+    for name, values in (stored_times(archive, count) or {}).items():
+        return np.asarray(times_of(values, name, str(path), None, notes))
     return None
 
 

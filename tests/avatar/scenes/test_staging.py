@@ -87,7 +87,7 @@ def test_a_motion_is_kept_and_the_face_idles_around_it(layered: Avatar, params: 
     jaw = layered.head.expression_index("jawOpen")
     assert mixed.expression[30:38, jaw].min() == 1 and mixed.expression[[0, 70], jaw].max() < 0.1
     steps = mixed.expression[:, jaw].diff().abs()
-    assert steps.max() < 0.15  # eased in and out
+    assert steps.max() < 0.15  # smooth at both ends
     assert torch.equal(over_scene(layered, (params, None), 0, 8, 30.0, seed=0)[0].expression, params.expression)
 
 

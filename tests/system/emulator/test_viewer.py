@@ -77,7 +77,7 @@ def test_an_image_that_the_window_takes_from_the_device_stays_there_until_somebo
         first.host()
 
 
-def test_an_outlet_and_a_picture_get_the_image_of_a_window_that_takes_it_from_the_device(
+def test_an_outlet_and_a_saved_image_get_the_image_of_a_window_that_takes_it_from_the_device(
     gpu: Device, avatar: Avatar
 ) -> None:
     session, written = Session(avatar, "me.avatar", device=GPU), []
@@ -88,14 +88,14 @@ def test_an_outlet_and_a_picture_get_the_image_of_a_window_that_takes_it_from_th
         viewport.invalidate()
         assert session.advance()
     assert viewport.kept_image is not None
-    picture = viewport.image
-    assert picture is not None and viewport.kept_image is None
+    image = viewport.image
+    assert image is not None and viewport.kept_image is None
     outlet = SimpleNamespace(name="file", write=lambda frame: written.append(frame.image), hold=lambda *_: None)
     outlet.close = lambda: ""
     session.outlets._open["record"] = outlet  # type: ignore[assignment]
     viewport.invalidate()
     assert session.advance() and viewport.kept_image is None
-    assert np.array_equal(written[0], picture)
+    assert np.array_equal(written[0], image)
     session.close()
 
 
